@@ -1,0 +1,1 @@
+"""Ray: connecting to it, and what a trial asks of a node."""

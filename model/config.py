@@ -1,0 +1,256 @@
+"""The one schema of a trial, shared by search spaces, the command line, MLflow's parameters, checkpoints and the champion.
+
+Every section is frozen and refuses unknown keys. `parse` turns a nested mapping into a `TrialConfig` and reports every
+problem at once, each with what was given and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from model.tasks import TASKS
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
+LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
+PairEncoding = Literal["concat_pooled", "cosine", "cross"]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run. `problems` holds one sentence for each thing that is wrong with it."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Section(BaseModel):
+    """Frozen, closed to unknown keys; numbers are not guessed from strings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_by_name=True, serialize_by_alias=True)
+
+
+class MixingConfig(Section):
+    """How the tasks of the mixture share the training steps (smart-and-mixing.md, section 3)."""
+
+    strategy: MixingStrategy = "loop_to_max"
+    temperature: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
+    """T of `temperature`: p_i ∝ n_i^(1/T)."""
+    annealed_end: Probability = 0.2
+    """α at the last step of `annealed`; it starts at 1 (Stickland & Murray 2019)."""
+    ratios: dict[str, Probability] = Field(default_factory=dict)
+    """p of `ratios`, one entry for each task of the mixture, summing to 1."""
+    loss_weights: LossWeights = "equal"
+    weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+    """Loss weights of `explicit`, one entry for each task of the mixture."""
+
+
+class SmartConfig(Section):
+    """SMART (Jiang et al. 2020). `lambda` weighs the smoothness term R_s, `mu` the Bregman term; defaults as published."""
+
+    enabled: bool = True
+    epsilon: PositiveFloat = 1e-5
+    """ε: bound of the perturbation, ‖δ‖∞ ≤ ε, in units of the word embeddings."""
+    sigma: NonNegativeFloat = 1e-5
+    """σ: standard deviation of the random start of δ."""
+    eta: PositiveFloat = 1e-3
+    """η: step size of the inner ascent."""
+    steps: Annotated[int, Field(ge=0, le=10)] = 1
+    """K: inner ascent steps; 0 leaves δ random (R3F)."""
+    lambda_: NonNegativeFloat = Field(default=1.0, alias="lambda")
+    """λ: weight of R_s."""
+    mu: NonNegativeFloat = 1.0
+    """μ: weight of the Bregman divergence to the momentum teacher; 0 keeps no teacher."""
+    beta: Probability = 0.99
+    """β of the teacher for the first `beta_switch` of the updates."""
+    beta_late: Probability = 0.999
+    """β afterwards."""
+    beta_switch: Probability = 0.1
+    """Share of the updates after which β changes."""
+    dropout_masks: Literal["shared", "independent"] = "shared"
+    """Whether the clean and the adversarial pass use the same dropout masks."""
+
+
+class OptimConfig(Section):
+    """AdamW with linear warm-up, then decay to zero."""
+
+    lr: PositiveFloat = 2e-5
+    """Peak learning rate of the encoder."""
+    head_lr: PositiveFloat = 1e-3
+    """Peak learning rate of the task heads."""
+    warmup: Probability = 0.1
+    """Share of the updates that warm up linearly from 0."""
+    decay: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: NonNegativeFloat = 0.01
+    batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
+    """Examples of one task in one update, over all ranks and accumulation steps."""
+    accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Micro-batches that one rank's share of `batch_size` is cut into."""
+    clip_norm: NonNegativeFloat = 1.0
+    """Largest global gradient norm; 0 does not clip."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Dropout of the encoder and in front of the heads."""
+
+
+class BudgetConfig(Section):
+    """How long a trial trains and how often it is looked at. Exactly one of `epochs` and `examples` is set."""
+
+    epochs: PositiveFloat | None = None
+    """Passes over the largest task of the mixture."""
+    examples: Annotated[int, Field(ge=1)] | None = None
+    """Training examples over all tasks: the same work for every mixture and batch size."""
+    evaluations: Annotated[int, Field(ge=1, le=1000)] = 10
+    """Evenly spaced evaluations; the last one is at the end and gives the score."""
+    early_eval_examples: Annotated[int, Field(ge=1)] | None = None
+    """Examples per task in all but the last evaluation, a fixed part of the split; absent means all."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> BudgetConfig:
+        if (self.epochs is None) == (self.examples is None):
+            raise ValueError("set exactly one of budget.epochs and budget.examples")
+        return self
+
+
+class EngineConfig(Section):
+    """What DeepSpeed is asked for."""
+
+    precision: Literal["fp32", "bf16"] = "fp32"
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
+    allow_zero3: bool = False
+    """ZeRO-3 is refused without this: it reuses stale gradients of heads that a step leaves out, and leaks between trials."""
+
+    @model_validator(mode="after")
+    def _zero3_is_explicit(self) -> EngineConfig:
+        if self.zero_stage == 3 and not self.allow_zero3:
+            raise ValueError(
+                "zero_stage is 3: it reuses stale gradients of heads that a step leaves out, and leaks memory between trials; "
+                "use 0, 1 or 2, or set engine.allow_zero3: true"
+            )
+        return self
+
+
+class TrialConfig(Section):
+    """Everything that decides a trial's result, apart from the data."""
+
+    backbone: str = "embedded"
+    """`embedded` (all-MiniLM-L6-v2), a folder, or the name of a BERT-like encoder on the hub."""
+    mixture: Annotated[tuple[str, ...], Field(min_length=1)] = ("sst", "quora", "sts")
+    """The tasks trained together."""
+    mode: Literal["finetune", "pretrain"] = "finetune"
+    """`finetune` trains all weights, `pretrain` only the heads on a frozen encoder."""
+    pair_encoding: PairEncoding = "cosine"
+    pooling: Literal["cls", "mean"] = "mean"
+    max_length: Annotated[int, Field(ge=8, le=512)] = 128
+    """Tokens of one sequence, special tokens included; longer ones are cut."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    mixing: MixingConfig = MixingConfig()
+    smart: SmartConfig = SmartConfig()
+    optim: OptimConfig = OptimConfig()
+    budget: BudgetConfig = BudgetConfig(epochs=3.0)
+    engine: EngineConfig = EngineConfig()
+
+    @field_validator("mixture")
+    @classmethod
+    def _tasks_exist(cls, mixture: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in mixture if name not in TASKS]
+        if unknown:
+            raise ValueError(f"mixture names {', '.join(unknown)}; the tasks are {', '.join(TASKS)}")
+        if len(set(mixture)) != len(mixture):
+            raise ValueError(f"mixture names a task twice: {', '.join(mixture)}")
+        return mixture
+
+    @model_validator(mode="after")
+    def _ratios_are_a_distribution(self) -> TrialConfig:
+        if self.mixing.strategy == "ratios":
+            if set(self.mixing.ratios) != set(self.mixture):
+                raise ValueError(f"mixing.ratios needs exactly the tasks of the mixture ({', '.join(self.mixture)})")
+            total = sum(self.mixing.ratios.values())
+            if abs(total - 1.0) > 1e-6:
+                raise ValueError(f"mixing.ratios sums to {total:g}; it must sum to 1")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_cover_the_mixture(self) -> TrialConfig:
+        if self.mixing.loss_weights == "explicit" and set(self.mixing.weights) != set(self.mixture):
+            raise ValueError(f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_divides(self) -> TrialConfig:
+        if self.optim.batch_size % self.optim.accumulation:
+            raise ValueError(
+                f"optim.batch_size {self.optim.batch_size} does not divide into {self.optim.accumulation} micro-batches"
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The nested mapping of plain JSON values that `parse` reads back."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def field_names(section: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, Any]:
+    """Dotted names of all settings, as users write them (`smart.lambda`), with their pydantic field."""
+    names: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        dotted = f"{prefix}{field.alias or name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names.update(field_names(field.annotation, f"{dotted}."))
+        else:
+            names[dotted] = field
+    return names
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """` (did you mean X?)`, or the empty string when nothing is near."""
+    by_leaf = [candidate for candidate in valid if candidate.rpartition(".")[2] == name.rpartition(".")[2]]
+    close = by_leaf or difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def describe(error: ValidationError) -> list[str]:
+    """One sentence for each problem that pydantic found: the setting, the rule, the value given."""
+    valid = list(field_names())
+    sentences = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            sentences.append(f"unknown setting {where}{nearest(where, valid)}")
+        elif item["type"] == "value_error":
+            sentences.append(str(item["ctx"]["error"]))
+        else:
+            rule = item["msg"][0].lower() + item["msg"][1:]
+            sentences.append(f"{where}: {rule}, given {item['input']!r}")
+    return sentences
+
+
+def parse(values: Mapping[str, Any]) -> TrialConfig:
+    """Check a nested mapping and make it a `TrialConfig`. Raises `ConfigError` with every problem."""
+    try:
+        return TrialConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(describe(error)) from None
+
+
+def load(path: Path) -> TrialConfig:
+    """Read a trial's configuration from a YAML file. Raises `ConfigError`, naming the file."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError([f"{path} is not YAML: {error}"]) from None
+    if not isinstance(values, dict):
+        raise ConfigError([f"{path} must hold a mapping of settings, such as `optim: {{lr: 2.0e-5}}`"])
+    try:
+        return parse(values)
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None

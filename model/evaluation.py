@@ -1,0 +1,42 @@
+"""What a trial reports upwards at each evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at a trial. Values go up to the study, MLflow and results.json in this form."""
+
+    index: int
+    """1 for the first evaluation of the trial, `n_evaluations` for the last: what pruners compare trials at."""
+    n_evaluations: int
+    step: int
+    """Optimiser updates done."""
+    n_steps: int
+    """Optimiser updates of the whole trial."""
+    examples: int
+    """Training examples seen, over all tasks and ranks."""
+    metrics: dict[str, float]
+    """`task/metric` on the evaluated split, such as `sst/accuracy`."""
+    losses: dict[str, float]
+    """`task/loss` and `task/smoothness`, means over the updates since the last evaluation."""
+    seconds: float
+    """Seconds of training and evaluation since the trial began, without set-up."""
+
+    @property
+    def is_last(self) -> bool:
+        return self.index == self.n_evaluations
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that ended itself: the reason in one line, such as `the loss became NaN at step 120`."""
+
+    reason: str
+    step: int
