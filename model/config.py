@@ -24,6 +24,9 @@ MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "
 LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
 PairEncoding = Literal["concat_pooled", "cosine", "cross"]
 
+SMALLEST_EPSILON = {"fp32": 2.0**-24, "bf16": 2.0**-8}
+"""The smallest ε that a precision can add to an embedding: its spacing near 0.5. A smaller one would round away."""
+
 
 class ConfigError(ValueError):
     """A configuration that cannot run. `problems` holds one sentence for each thing that is wrong with it."""
@@ -185,12 +188,24 @@ class TrialConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> TrialConfig:
-        if self.optim.batch_size % self.optim.accumulation:
+    def _epsilon_does_not_round_away(self) -> TrialConfig:
+        precision, smallest = self.engine.precision, SMALLEST_EPSILON[self.engine.precision]
+        if self.smart.enabled and self.smart.lambda_ > 0 and self.smart.epsilon < smallest:
             raise ValueError(
-                f"optim.batch_size {self.optim.batch_size} does not divide into {self.optim.accumulation} micro-batches"
+                f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.2g}; "
+                "raise it, or use engine.precision: fp32"
             )
         return self
+
+    def gang_problems(self, world_size: int) -> list[str]:
+        """What keeps `world_size` ranks from sharing a batch equally: a sentence, or nothing."""
+        shares = world_size * self.optim.accumulation
+        if self.optim.batch_size % shares == 0:
+            return []
+        return [
+            f"optim.batch_size {self.optim.batch_size} does not divide over {world_size} rank(s) × "
+            f"{self.optim.accumulation} micro-batch(es); use a multiple of {shares}"
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """The nested mapping of plain JSON values that `parse` reads back."""

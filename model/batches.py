@@ -1,0 +1,67 @@
+"""From tokenised examples to the batches a rank computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from model import seeds
+from model.config import TrialConfig
+from model.data.collate import Encoded, assemble
+from model.data.tokenised import TokenizedData
+from model.mixing import Schedule
+from model.network import Batch
+from model.tasks import TASKS
+
+
+def make_batch(
+    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, *, noise_step: int = 0
+) -> Batch:
+    """Examples `indices` (B,) of a task's split as one batch; a separately encoded pair has two sides, padded alike."""
+    cross = config.pair_encoding == "cross"
+    encoded = assemble(
+        data.tasks[task][split],
+        indices,
+        cross=cross,
+        cls_id=data.cls_id,
+        sep_id=data.sep_id,
+        pad_id=data.pad_id,
+        max_length=config.max_length,
+    )
+    masks = _stack(encoded, "attention_mask", 0)
+    labels = torch.from_numpy(data.tasks[task][split].labels[indices])
+    return Batch(
+        task=task,
+        input_ids=torch.from_numpy(_stack(encoded, "input_ids", data.pad_id)),
+        mask=torch.from_numpy(masks),
+        token_types=torch.from_numpy(_stack(encoded, "token_type_ids", 0)),
+        labels=labels if TASKS[task].kind == "regression" else labels.long(),
+        lengths=masks.sum(-1),
+        seeds=seeds.mix(config.seed, noise_step, list(TASKS).index(task), indices),
+    )
+
+
+def micro_batches(
+    data: TokenizedData, config: TrialConfig, schedule: Schedule, step: int, rank: int, world_size: int
+) -> list[list[Batch]]:
+    """A rank's share of a step: for each accumulation step the batches of the tasks that the step trains.
+
+    The global batch is cut into contiguous equal shares, rank by rank and then micro-batch by micro-batch, so that the
+    examples of a step do not depend on how many ranks or micro-batches share them.
+    """
+    accumulation = config.optim.accumulation
+    shares: list[list[Batch]] = [[] for _ in range(accumulation)]
+    for task in schedule.tasks_at(step):
+        mine = np.split(schedule.batch(step, task), world_size)[rank]
+        for share, indices in zip(shares, np.split(mine, accumulation), strict=True):
+            share.append(make_batch(data, config, task, "train", indices, noise_step=step))
+    return shares
+
+
+def _stack(sides: Sequence[Encoded], field: str, fill: int) -> np.ndarray:
+    """The sides' arrays (B, L_s), padded with `fill` to one length: (S, B, L)."""
+    arrays = [getattr(side, field) for side in sides]
+    length = max(array.shape[1] for array in arrays)
+    return np.stack([np.pad(array, ((0, 0), (0, length - array.shape[1])), constant_values=fill) for array in arrays])

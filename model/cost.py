@@ -1,0 +1,17 @@
+"""What a trial costs, counted before it runs."""
+
+from __future__ import annotations
+
+from model.config import SmartConfig
+
+
+def cost_in_plain_steps(config: SmartConfig) -> float:
+    """Arithmetic of one SMART step over that of a plain one: (6 + 2K + [μ>0]) / 3 (smart-and-mixing.md, section 1).
+
+    A plain step is three forward passes' worth (one forward, two backward); each inner step adds two, the adversarial pass
+    three, the teacher one.
+    """
+    if not config.enabled:
+        return 1.0
+    adversarial = 3 + 2 * config.steps if config.lambda_ > 0 else 0
+    return (3 + adversarial + (config.mu > 0)) / 3

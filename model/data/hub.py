@@ -1,0 +1,91 @@
+"""`--data hub`: the public hub's SST-5, QQP, STS-B and IMDB through the `datasets` library, which caches them.
+
+`--data hub=DIR` reads the same repositories from a local mirror, `DIR/nyu-mll/glue/qqp/train.parquet` and so on: a clone of the
+repository, or files named for their splits in a folder for each configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from model.config import ConfigError
+from model.data.example import Example, RowProblem, parse_example
+from model.tasks import HubSource, Task
+
+MEND = "download it where the network is and pass the folder as --data hub=DIR, or use --data demo or --data DIR"
+
+
+class HubUnreachable(ConfigError):
+    """No connection to the hub: asking it for other repositories would only repeat the wait."""
+
+
+def read_rows(task: Task, part: str, mirror: Path | None = None) -> Iterator[Example | RowProblem]:
+    """The rows of one split, in the hub's order; `part` is `train` or `dev`.
+
+    The split is loaded at once: raises `HubUnreachable` without a connection, `ConfigError` when it cannot be read or has other
+    columns.
+    """
+    source = task.hub
+    split = source.splits[("train", "dev").index(part)]
+    table = _load(source, split, mirror)
+    wanted = (*source.text_columns, source.label_column, *([source.id_column] if source.id_column else []))
+    missing = [column for column in wanted if column not in table.column_names]
+    if missing:
+        raise ConfigError(
+            [f"{_name(source)} {split} has no column {', '.join(missing)}; its columns are {', '.join(table.column_names)}"]
+        )
+    return _rows(task, table, f"{_name(source)} {split}")
+
+
+def _rows(task: Task, table: Any, name: str) -> Iterator[Example | RowProblem]:
+    source = task.hub
+    for number, row in enumerate(table, start=1):
+        texts = [row[column] for column in source.text_columns]
+        example_id = row[source.id_column] if source.id_column else None
+        example = parse_example(task, source.text_columns, texts, source.label_column, row[source.label_column], example_id)
+        yield example if isinstance(example, Example) else RowProblem(name, number, example)
+
+
+def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
+    """One split as a `datasets.Dataset`."""
+    import datasets
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # that of the client it is built on
+
+    path, config = source.path, source.config
+    if mirror is not None:
+        folder = mirror / source.path
+        if config is not None and (folder / config).is_dir():
+            folder, config = folder / config, None
+        if not folder.is_dir():
+            raise ConfigError([f"the mirror has no {_name(source)}: {folder} is no folder"])
+        path = str(folder)
+    try:
+        with _no_progress_bars():
+            return datasets.load_dataset(path, config, split=split)
+    except (OSError, ValueError, HTTPError, datasets.exceptions.DatasetsError) as error:
+        reason = " ".join(f"{error}: {error.__cause__ or type(error).__name__}".split())
+        kind = HubUnreachable if isinstance(error, ConnectionError) else ConfigError
+        raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {MEND}"]) from None
+
+
+def _name(source: HubSource) -> str:
+    return f"{source.path}/{source.config}" if source.config else source.path
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Keep the bars of `datasets` and of the hub's client off the terminal: the search draws its own."""
+    import datasets
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    were_on = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        with disable_progress_bars():
+            yield
+    finally:
+        if were_on:
+            datasets.enable_progress_bars()

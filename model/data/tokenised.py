@@ -1,0 +1,117 @@
+"""The examples as token ids, made once for a whole search and shared between processes.
+
+Texts are kept apart and without special tokens, so one tokenised set serves every pair encoding (`collate.py` adds [CLS] and
+[SEP]). Everything is a plain numpy array in a frozen dataclass: pickle protocol 5 hands the buffers over without a copy, and
+nothing here writes to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.data.example import Example
+from model.data.source import DataSet, DataSummary
+
+CHUNK = 4096
+"""Texts handed to the tokenizer at once."""
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """n rows of different lengths in one array."""
+
+    values: npt.NDArray[np.int32]
+    """(total,): the rows one after the other."""
+    offsets: npt.NDArray[np.int64]
+    """(n + 1,): row i is values[offsets[i] : offsets[i + 1]]."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, i: int) -> npt.NDArray[np.int32]:
+        """Row i as a view. i: 0 ≤ i < n."""
+        if not 0 <= i < len(self):
+            raise IndexError(f"row {i} of {len(self)}")
+        return self.values[self.offsets[i] : self.offsets[i + 1]]
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """(n,): tokens of each row."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> Ragged:
+        """Pack lists of token ids."""
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        values = np.fromiter((token for row in rows for token in row), dtype=np.int32, count=int(offsets[-1]))
+        return cls(values, offsets)
+
+
+@dataclass(frozen=True)
+class TokenizedSplit:
+    """One split of one task, n examples in the order of `DataSet`."""
+
+    texts: tuple[Ragged, ...]
+    """One `Ragged` of n rows for a sentence, two for a pair; no special tokens."""
+    labels: npt.NDArray[np.float32]
+    """(n,)."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+TokenizedTask = dict[str, TokenizedSplit]
+"""`train`, `select` and `dev` of one task."""
+
+
+@dataclass(frozen=True)
+class TokenizedData:
+    """What a rank needs of the data."""
+
+    tasks: dict[str, TokenizedTask]
+    cls_id: int
+    sep_id: int
+    pad_id: int
+    vocab_size: int
+    """Token ids are below this; the backbone's embedding has at least as many rows."""
+    summary: DataSummary
+
+
+def tokenise(dataset: DataSet, tokenizer: Any, max_length: int) -> TokenizedData:
+    """Tokenise every text once, cut to max_length - 2 tokens so that [CLS] and [SEP] fit.
+
+    tokenizer: a fast tokenizer of transformers with [CLS], [SEP] and [PAD].
+    """
+    tasks = {
+        task: {split: _tokenise_split(examples, tokenizer, max_length - 2) for split, examples in splits.items()}
+        for task, splits in dataset.tasks.items()
+    }
+    ids = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
+    return TokenizedData(tasks, *ids, vocab_size=len(tokenizer), summary=dataset.summary)
+
+
+def _tokenise_split(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> TokenizedSplit:
+    columns = list(zip(*(example.texts for example in examples), strict=True))
+    labels = np.array([example.label for example in examples], dtype=np.float32)
+    return TokenizedSplit(tuple(_tokenise_texts(column, tokenizer, max_tokens) for column in columns), labels)
+
+
+def _tokenise_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> Ragged:
+    rows: list[list[int]] = []
+    for start in range(0, len(texts), CHUNK):
+        encoded = tokenizer(
+            list(texts[start : start + CHUNK]),
+            add_special_tokens=False,
+            truncation=True,
+            max_length=max_tokens,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        rows += encoded["input_ids"]
+    return Ragged.from_rows(rows)

@@ -1,0 +1,161 @@
+"""DeepSpeed around a trial's loss: process group, optimiser, step, checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.config import OptimConfig
+from model.deepspeed_config import deepspeed_config
+from model.loss import MultitaskLoss
+from model.network import Batch
+
+CHECKPOINT_TAG = "state"
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A process's place in its gang."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    address: str = "127.0.0.1"
+    port: int = 0
+    """Port of rank 0's rendezvous; 0 lets a lone rank choose a free one."""
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def join(rank: Rank) -> None:
+    """Enter the gang's process group, once per process: it outlives the trials of a warm gang."""
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    if torch.distributed.is_initialized():
+        return
+    os.environ.update(
+        RANK=str(rank.rank),
+        LOCAL_RANK=str(rank.local_rank),
+        WORLD_SIZE=str(rank.world_size),
+        LOCAL_SIZE=str(rank.world_size),
+        MASTER_ADDR=rank.address,
+        MASTER_PORT=str(rank.port or _free_port()),
+    )
+    # Its shared-memory collectives need a compiler and 45 s; gloo's serve as well on one machine.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    if rank.device.type == "cuda":
+        torch.cuda.set_device(rank.device)
+    deepspeed.init_distributed(
+        dist_backend="nccl" if rank.device.type == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False
+    )
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def learning_rate_factor(optim: OptimConfig, update: int, n_updates: int) -> float:
+    """The learning rate of update `update` (from 0) as a share of its peak: linear warm-up, then the decay to 0."""
+    warmup = math.ceil(optim.warmup * n_updates)
+    if update < warmup:
+        return (update + 1) / warmup
+    progress = (update - warmup) / max(1, n_updates - warmup)
+    if optim.decay == "linear":
+        return 1.0 - progress
+    return 0.5 * (1.0 + math.cos(math.pi * progress)) if optim.decay == "cosine" else 1.0
+
+
+class TaskAdamW(torch.optim.AdamW):
+    """AdamW that leaves the groups of tasks a step does not use as they are: no momentum, no decay.
+
+    DeepSpeed hands such parameters zero gradients, under which plain AdamW would still move them.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        idle = [parameter for group in self.param_groups if not group["active"] for parameter in group["params"]]
+        held = [parameter.grad for parameter in idle]
+        for parameter in idle:
+            parameter.grad = None
+        result = super().step(closure)
+        for parameter, gradient in zip(idle, held, strict=True):
+            parameter.grad = gradient
+        return result
+
+
+def parameter_groups(loss: MultitaskLoss) -> list[dict[str, Any]]:
+    """AdamW's groups, one owner at a time: the encoder, then each task's head and loss weight. Only matrices decay."""
+    optim = loss.config.optim
+    encoder = list(loss.network.encoder.parameters())
+    owners: list[tuple[str | None, float, list[nn.Parameter]]] = [(None, optim.lr, encoder)]
+    for task, head in loss.network.heads.items():
+        weight = [loss.log_variance[task]] if task in loss.log_variance else []
+        owners.append((task, optim.head_lr, [*head.parameters(), *weight]))
+    groups = []
+    for owner, lr, parameters in owners:
+        trained = [p for p in parameters if p.requires_grad]
+        for decay, members in (
+            (optim.weight_decay, [p for p in trained if p.ndim > 1]),
+            (0.0, [p for p in trained if p.ndim <= 1]),
+        ):
+            if members:
+                groups.append(
+                    {"params": members, "lr": lr, "peak_lr": lr, "weight_decay": decay, "task": owner, "active": True}
+                )
+    return groups
+
+
+class Engine:
+    """A DeepSpeed engine over a trial's loss. `close` must be called: ZeRO-2 leaks its buffers otherwise."""
+
+    def __init__(self, loss: MultitaskLoss, rank: Rank, n_updates: int) -> None:
+        import deepspeed
+
+        self.loss = loss
+        self.n_updates = n_updates
+        optimizer = TaskAdamW(parameter_groups(loss), lr=loss.config.optim.lr, fused=True)
+        self._engine, self._optimizer, _, _ = deepspeed.initialize(
+            model=loss, optimizer=optimizer, config=deepspeed_config(loss.config, rank.world_size), dist_init_required=False
+        )
+
+    def update(self, update: int, shares: Sequence[Sequence[Batch]], seeds: Sequence[int]) -> dict[str, Tensor]:
+        """One optimiser update from a rank's micro-batches. Returns the mean loss terms of this rank, on the device."""
+        tasks = {batch.task for batch in shares[0]}
+        factor = learning_rate_factor(self.loss.config.optim, update, self.n_updates)
+        for group in self._optimizer.param_groups:
+            group["lr"] = factor * group["peak_lr"]
+            group["active"] = group["task"] is None or group["task"] in tasks
+        terms: dict[str, Tensor] = {}
+        for batches, seed in zip(shares, seeds, strict=True):
+            self._engine.backward(self._engine(batches, seed))
+            for name, value in self.loss.terms.items():
+                terms[name] = terms.get(name, 0) + value / len(shares)
+            self._engine.step()
+        return terms
+
+    def save(self, folder: Path, state: dict[str, Any]) -> None:
+        """Write weights and optimiser state; every rank calls it."""
+        self._engine.save_checkpoint(str(folder), tag=CHECKPOINT_TAG, client_state=state, save_latest=False)
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Read back what `save` wrote, with the same number of ranks, and return its `state`."""
+        _, state = self._engine.load_checkpoint(str(folder), tag=CHECKPOINT_TAG)
+        return dict(state)
+
+    def close(self) -> None:
+        self._engine.destroy()

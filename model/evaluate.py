@@ -1,0 +1,81 @@
+"""A network's predictions and metrics on a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from model import metrics
+from model.batches import make_batch
+from model.config import TrialConfig
+from model.data.tokenised import TokenizedData
+from model.engine import Rank
+from model.network import MultitaskNetwork, batch_to, predictions
+from model.tasks import TASKS
+
+EVAL_BATCH = 64
+"""Examples of one forward pass: without gradients it may be larger than a training batch."""
+
+
+@torch.no_grad()
+def predict_split(
+    network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray
+) -> np.ndarray:
+    """Predictions (N,) for examples `indices` (N,) of a split, in their order. Leaves the network's mode as it was.
+
+    Examples of similar length share a batch, so that little padding is computed.
+    """
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    texts = data.tasks[task][split].texts
+    order = np.argsort(sum(text.lengths[indices] for text in texts), kind="stable")
+    parts = []
+    for start in range(0, len(order), EVAL_BATCH):
+        chosen = indices[order[start : start + EVAL_BATCH]]
+        batch = batch_to(make_batch(data, config, task, split, chosen), device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
+            logits = network(batch, network.embed(batch.input_ids))
+        parts.append(predictions(TASKS[task], logits))
+    network.train(was_training)
+    if config.mode == "pretrain":
+        network.encoder.eval()
+    in_order = np.empty(len(indices), dtype=np.float64)
+    in_order[order] = torch.cat(parts).double().cpu().numpy() if parts else 0.0
+    return in_order
+
+
+def evaluate(
+    network: MultitaskNetwork,
+    data: TokenizedData,
+    config: TrialConfig,
+    split: str,
+    rank: Rank,
+    *,
+    tasks: Sequence[str] | None = None,
+    limit: int | None = None,
+) -> dict[str, float]:
+    """`task/metric` on a split, the same on every rank; the ranks share the work.
+
+    `limit` takes the first examples of each task: the select split is in hash order, so they are a fixed random part.
+    """
+    found: dict[str, float] = {}
+    for task in tasks or config.mixture:
+        labels = data.tasks[task][split].labels[:limit]
+        mine = np.arange(rank.rank, len(labels), rank.world_size)
+        gathered = _gather(predict_split(network, data, config, task, split, mine), len(labels), rank)
+        found.update(metrics.compute(TASKS[task], gathered, labels))
+    return found
+
+
+def _gather(mine: np.ndarray, n_examples: int, rank: Rank) -> np.ndarray:
+    """All ranks' strided parts (N/W,) in one array (N,)."""
+    if rank.world_size == 1:
+        return mine
+    whole = torch.zeros(n_examples, dtype=torch.float64)
+    whole[rank.rank :: rank.world_size] = torch.from_numpy(mine)
+    whole = whole.to(rank.device)
+    torch.distributed.all_reduce(whole)  # each position is filled by one rank and zero on the others
+    return whole.cpu().numpy()

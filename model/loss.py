@@ -1,0 +1,152 @@
+"""The objective of a step, SMART included, as one module: DeepSpeed's engine is called once per step on it.
+
+`min Σ_tasks w·L(θ) + λ·R_s(θ) + μ·D_Breg(θ, θ̃)` (smart-and-mixing.md, section 1). The inner maximisation runs inside
+`forward`, on the unwrapped network: an inner `autograd.grad` through DeepSpeed's engine fails on its output hooks.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model import smart
+from model.config import SmartConfig, TrialConfig
+from model.mixing import loss_weights
+from model.network import Batch, MultitaskNetwork
+from model.tasks import TASKS
+
+
+class Teacher:
+    """The momentum teacher θ̃: a float32 copy in eval mode without gradients, moved towards θ after each update.
+
+    Not a module, so that DeepSpeed neither broadcasts nor optimises it.
+    """
+
+    def __init__(self, network: MultitaskNetwork) -> None:
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, network: MultitaskNetwork, beta: float) -> None:
+        """θ̃ ← (1 − β)θ + βθ̃."""
+        mine: list[Tensor] = list(self.network.parameters())
+        theirs: list[Tensor] = list(network.parameters())
+        torch._foreach_lerp_(mine, theirs, 1.0 - beta)
+
+
+class MultitaskLoss(nn.Module):
+    """Maps the batches of a step, one for each task it trains, to the scalar loss. `terms` keeps its parts, detached."""
+
+    def __init__(self, network: MultitaskNetwork, config: TrialConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.weights = loss_weights(config.mixing, {name: TASKS[name] for name in config.mixture})
+        self.log_variance = nn.ParameterDict()
+        if config.mixing.loss_weights == "uncertainty":
+            self.log_variance.update({name: nn.Parameter(torch.zeros(())) for name in config.mixture})
+        self.teacher = Teacher(network) if config.smart.enabled and config.smart.mu > 0 else None
+        self.terms: dict[str, Tensor] = {}
+
+    def train(self, mode: bool = True) -> MultitaskLoss:
+        """Training mode; a frozen encoder stays in eval mode, so that its features are the same at every step."""
+        super().train(mode)
+        if self.config.mode == "pretrain":
+            self.network.encoder.eval()
+        return self
+
+    def forward(self, batches: Sequence[Batch], seed: int) -> Tensor:
+        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream."""
+        torch.manual_seed(seed)
+        device_type = batches[0].input_ids.device.type
+        self.terms = {}
+        with torch.autocast(device_type, torch.bfloat16, enabled=self.config.engine.precision == "bf16"):
+            losses = [self._task_loss(batch) for batch in batches]
+        return torch.stack(losses).sum()
+
+    def _task_loss(self, batch: Batch) -> Tensor:
+        settings = self.config.smart
+        embeddings = self.network.embed(batch.input_ids)
+        before = _dropout_state(embeddings.device)
+        logits: Tensor = self.network(batch, embeddings)
+        supervised = supervised_loss(batch, logits).mean()
+        total = self._weighted(batch.task, supervised)
+        self.terms[f"{batch.task}/loss"] = supervised.detach()
+        if settings.enabled and settings.lambda_ > 0:
+            replay = before if settings.dropout_masks == "shared" else None
+            smoothness = self._smoothness(batch, embeddings, logits, replay).mean()
+            total = total + settings.lambda_ * smoothness
+            self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
+        if self.teacher is not None:
+            bregman = self._bregman(batch, logits).mean()
+            total = total + settings.mu * bregman
+            self.terms[f"{batch.task}/bregman"] = bregman.detach()
+        return total
+
+    def _weighted(self, task: str, supervised: Tensor) -> Tensor:
+        """The supervised loss under the task's weight; `uncertainty` is Kendall et al. 2018, equations 7 and 10."""
+        if task not in self.log_variance:
+            return self.weights[task] * supervised
+        log_variance = self.log_variance[task]
+        scale = 0.5 if TASKS[task].kind == "regression" else 1.0
+        weighted: Tensor = scale * torch.exp(-log_variance) * supervised + 0.5 * log_variance
+        return weighted
+
+    def _smoothness(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> Tensor:
+        """ℓ_s(f(x + δ), f(x)) of each example, (B,), with the gradient through both arguments."""
+        settings = self.config.smart
+
+        def logits_at(delta: Tensor, base: Tensor) -> Tensor:
+            if replay is not None:
+                _set_dropout_state(base.device, replay)
+            return self.network(batch, base + delta)  # type: ignore[no-any-return]
+
+        fixed = embeddings.detach()
+        delta = smart.perturb(
+            lambda delta: logits_at(delta, fixed),
+            logits,
+            start_of(batch, settings, embeddings.shape[-1]),
+            batch.mask,
+            divergence_of(batch.task),
+            epsilon=settings.epsilon,
+            eta=settings.eta,
+            steps=settings.steps,
+        )
+        return divergence_of(batch.task)(logits_at(delta, embeddings), logits)
+
+    def _bregman(self, batch: Batch, logits: Tensor) -> Tensor:
+        assert self.teacher is not None
+        with torch.no_grad():
+            teacher = self.teacher.network
+            target = teacher(batch, teacher.embed(batch.input_ids))
+        return divergence_of(batch.task)(logits, target)
+
+
+def supervised_loss(batch: Batch, logits: Tensor) -> Tensor:
+    """Cross-entropy or squared error of each example. (B, C) → (B,) float32."""
+    if TASKS[batch.task].kind == "regression":
+        return (logits[:, 0].float() - batch.labels).square()
+    return nn.functional.cross_entropy(logits.float(), batch.labels, reduction="none")
+
+
+def divergence_of(task: str) -> smart.Divergence:
+    """ℓ_s of a task: the symmetric KL divergence, or the squared error of a regression."""
+    return smart.squared_error if TASKS[task].kind == "regression" else smart.symmetric_kl
+
+
+def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
+    """The random start of δ for a batch, (S, B, L, D) on its device."""
+    noise = smart.example_noise(batch.lengths, dim, sigma=settings.sigma, seeds=batch.seeds, length=batch.mask.shape[-1])
+    return noise.to(batch.mask.device, non_blocking=True)
+
+
+def _dropout_state(device: torch.device) -> Tensor:
+    """State of the generator that dropout draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_dropout_state(device: torch.device, state: Tensor) -> None:
+    setter: Callable[..., None] = torch.cuda.set_rng_state if device.type == "cuda" else torch.set_rng_state
+    setter(state, *([device] if device.type == "cuda" else []))

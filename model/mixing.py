@@ -1,0 +1,195 @@
+"""Which task trains at which step, on which examples, for how long (smart-and-mixing.md, section 3).
+
+Everything here is a function of the configuration, the sizes of the tasks, the seed and the step. There is no state, so a
+resumed trial sees exactly the batches it would have seen, and all ranks agree without speaking. `n_i` is the number of
+training examples of task i; `B` is the batch size.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
+from typing import Protocol, assert_never
+
+import numpy as np
+import numpy.typing as npt
+
+from model.config import BudgetConfig, ConfigError, MixingConfig
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+# First word of a stream's key: no two uses of the seed share random numbers.
+_TASK_STREAM, _PERMUTATION_STREAM = 0, 1
+
+
+class HasClasses(Protocol):
+    """The part of a task that its loss weight depends on."""
+
+    @property
+    def n_classes(self) -> int: ...
+
+
+def probability_table(config: MixingConfig, sizes: Mapping[str, int], progress: Floats) -> Floats:
+    """p: (n_progress, n_tasks), the distribution over the tasks at each progress in 0..1; every row sums to 1.
+
+    Raises `ValueError` for `loop_to_max`, which draws no task.
+    """
+    n = np.array(list(sizes.values()), dtype=np.float64)
+    match config.strategy:
+        case "proportional":
+            weights = n
+        case "sqrt":
+            weights = np.sqrt(n)
+        case "temperature":
+            weights = n ** (1 / config.temperature)
+        case "uniform":
+            weights = np.ones_like(n)
+        case "annealed":
+            weights = n ** (1 - (1 - config.annealed_end) * progress[:, None])  # α from 1 to annealed_end
+        case "ratios":
+            weights = np.array([config.ratios[task] for task in sizes], dtype=np.float64)
+        case "loop_to_max":
+            raise ValueError("loop_to_max trains every task at every step: it has no probabilities")
+        case _:
+            assert_never(config.strategy)
+    p: Floats = weights / weights.sum(axis=-1, keepdims=True)
+    return np.broadcast_to(p, (len(progress), len(n)))
+
+
+def probabilities(config: MixingConfig, sizes: Mapping[str, int], progress: float) -> dict[str, float]:
+    """p of each task at `progress`, 0 at the first step of the trial and 1 at the last."""
+    (p,) = probability_table(config, sizes, np.array([progress], dtype=np.float64))
+    return dict(zip(sizes, p.tolist(), strict=True))
+
+
+def steps_of_tasks(config: MixingConfig, sizes: Mapping[str, int], seed: int, n_steps: int) -> dict[str, Indices]:
+    """The steps at which each task trains, in increasing order.
+
+    Step s has its own u ~ U(0, 1), number s of the seed's stream, which the cumulative p inverts to a task.
+    """
+    if config.strategy == "loop_to_max":
+        return {task: np.arange(n_steps) for task in sizes}
+    u = _stream(seed, _TASK_STREAM).random(n_steps)
+    progress = np.arange(n_steps) / max(n_steps - 1, 1)
+    cumulative = np.cumsum(probability_table(config, sizes, progress), axis=1)
+    # The last cumulative p becomes exactly 1, so rounding cannot draw a task whose p is 0.
+    chosen = (u[:, None] >= cumulative[:, :-1] / cumulative[:, -1:]).sum(axis=1)
+    return {task: np.flatnonzero(chosen == index) for index, task in enumerate(sizes)}
+
+
+@lru_cache(maxsize=16)
+def permutation(seed: int, task: str, n: int, k: int) -> Indices:
+    """The order of a task's n examples in its pass number k, read-only. The cache keeps the passes now in use."""
+    order = _stream(seed, _PERMUTATION_STREAM, zlib.crc32(task.encode()), k).permutation(n).astype(np.int64, copy=False)
+    order.setflags(write=False)
+    return order
+
+
+def passes(seed: int, task: str, n: int, start: int, stop: int) -> Indices:
+    """Positions [start, stop) of the endless concatenation of a task's permutations."""
+    numbers = range(start // n, -(-stop // n))
+    return np.concatenate([permutation(seed, task, n, k)[max(start - k * n, 0) : stop - k * n] for k in numbers])
+
+
+class Schedule:
+    """The tasks and batches of a whole trial. Steps count from 0; any step can be asked for in any order."""
+
+    def __init__(self, config: MixingConfig, sizes: Mapping[str, int], batch_size: int, seed: int, n_steps: int) -> None:
+        """`sizes` maps the tasks, in the order of the mixture, to their number of training examples.
+
+        Raises `ConfigError` when a task has no examples.
+        """
+        empty = [task for task, n in sizes.items() if n < 1]
+        if empty:
+            raise ConfigError(
+                [f"{task} has no training examples: give it at least one or leave it out of mixture" for task in empty]
+            )
+        self.sizes = dict(sizes)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.n_steps = n_steps
+        self._steps = steps_of_tasks(config, sizes, seed, n_steps)
+
+    def tasks_at(self, step: int) -> tuple[str, ...]:
+        """The tasks that train at this step: all of them for `loop_to_max`, otherwise one."""
+        assert 0 <= step < self.n_steps
+        return tuple(task for task in self.sizes if self._draws(task, step + 1) > self._draws(task, step))
+
+    def batch(self, step: int, task: str) -> Indices:
+        """(batch_size,) indices into the task's training split: its batch number c, where c earlier steps drew the task.
+
+        Batch c is positions [c·B, (c+1)·B) of the endless sequence of passes, so a batch is always full and may straddle
+        passes, and each pass shows every example exactly once.
+        """
+        assert 0 <= step < self.n_steps
+        start = self._draws(task, step) * self.batch_size
+        return passes(self.seed, task, self.sizes[task], start, start + self.batch_size)
+
+    def examples_before(self, step: int) -> int:
+        """Training examples seen, over all tasks, before this step; `step = n_steps` gives the whole trial."""
+        assert 0 <= step <= self.n_steps
+        return self.batch_size * sum(self._draws(task, step) for task in self.sizes)
+
+    def _draws(self, task: str, step: int) -> int:
+        """How many steps before this one drew the task."""
+        return int(np.searchsorted(self._steps[task], step))
+
+
+def n_steps(budget: BudgetConfig, mixing: MixingConfig, sizes: Mapping[str, int], batch_size: int) -> int:
+    """Optimiser updates that the budget buys, at least 1.
+
+    An epoch of `loop_to_max` is one pass of the largest task: n_max / B steps. An epoch of the other strategies is as many
+    batches as the tasks hold together: Σ n_i / B steps, the usual convention where one task is drawn per step. It is an
+    expected pass of every task under `proportional`, and it gives all those strategies the same work; counting passes of the
+    largest task instead would cost 1 / p_max, without bound when `ratios` rarely draws it.
+    """
+    every_task = mixing.strategy == "loop_to_max"
+    if budget.epochs is not None:
+        per_epoch = max(sizes.values()) if every_task else sum(sizes.values())
+        # As the decimal that was written: in floats 0.07 · 100 / 1 is 7.000000000000001, which rounds up to 8.
+        steps = Fraction(str(budget.epochs)) * per_epoch / batch_size
+    else:
+        assert budget.examples is not None
+        steps = Fraction(budget.examples, batch_size * (len(sizes) if every_task else 1))
+    return max(1, math.ceil(steps))
+
+
+def evaluation_steps(n_steps: int, n_evaluations: int) -> tuple[int, ...]:
+    """Updates after which the trial is evaluated: evenly spaced, strictly increasing, the last one at the end.
+
+    Raises `ConfigError` when there are fewer updates than evaluations.
+    """
+    if n_steps < n_evaluations:
+        raise ConfigError(
+            [
+                f"budget.evaluations is {n_evaluations} but the trial has {n_steps} training steps, and each evaluation needs "
+                f"a step of its own: set budget.evaluations to at most {n_steps}, or raise budget.epochs or budget.examples"
+            ]
+        )
+    return tuple(i * n_steps // n_evaluations for i in range(1, n_evaluations + 1))
+
+
+def loss_weights(config: MixingConfig, tasks: Mapping[str, HasClasses]) -> dict[str, float]:
+    """The factor of each task's loss in the objective.
+
+    `log_classes` divides by log n_classes, the cross-entropy of a uniform guess; a regression keeps 1. `uncertainty`
+    (Kendall et al. 2018) is learned with the network, in network.py, and is 1 here.
+    """
+    match config.loss_weights:
+        case "equal" | "uncertainty":
+            return dict.fromkeys(tasks, 1.0)
+        case "log_classes":
+            return {name: 1 / math.log(task.n_classes) if task.n_classes > 1 else 1.0 for name, task in tasks.items()}
+        case "explicit":
+            return {name: config.weights[name] for name in tasks}
+        case _:
+            assert_never(config.loss_weights)
+
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    """The seed's own generator for this key, independent of all others."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

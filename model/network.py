@@ -1,0 +1,148 @@
+"""One encoder, a head for each task.
+
+Shape legend: S sides (2 for a pair encoded separately, else 1), B examples, L tokens, D dimensions, C outputs of a head.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model import backbone
+from model.config import PairEncoding, TrialConfig
+from model.tasks import TASKS, Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one task, assembled and padded to the longest."""
+
+    task: str
+    input_ids: Tensor
+    """(S, B, L) int64"""
+    mask: Tensor
+    """(S, B, L) int64, 1 at tokens and 0 at padding"""
+    token_types: Tensor
+    """(S, B, L) int64, the segment of each token"""
+    labels: Tensor
+    """(B,) int64 classes or float32 values"""
+    lengths: np.ndarray
+    """(S, B) tokens of each side, on the host: reading them off `mask` would wait for the device"""
+    seeds: np.ndarray
+    """(B,) uint64, the seed of each example's noise in this step"""
+
+
+class CosineHead(nn.Module):
+    """An affine map of the cosine of two pooled vectors, (B, D) twice to (B, C).
+
+    It starts as the untrained bi-encoder would decide: a regression as `top · cos`, classes as a slope of 10 on either
+    side of cos = 0.75.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        if task.kind == "regression":
+            self.scale = nn.Parameter(torch.tensor([float(task.label_range[1])]))
+            self.bias = nn.Parameter(torch.zeros(1))
+        else:
+            self.scale = nn.Parameter(torch.linspace(-5.0, 5.0, task.n_classes))
+            self.bias = nn.Parameter(-0.75 * self.scale.detach())
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        cosine = nn.functional.cosine_similarity(left.float(), right.float(), dim=-1)
+        return cosine.unsqueeze(-1) * self.scale + self.bias
+
+
+class MultitaskNetwork(nn.Module):
+    """The encoder and its heads. `forward` maps a batch and its word embeddings, perturbed or not, to logits (B, C)."""
+
+    def __init__(
+        self, encoder: nn.Module, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
+    ) -> None:
+        super().__init__()
+        if pooling == "mean":
+            encoder.pooler = None  # type: ignore[assignment]  # unused weights would still decay
+        self.encoder = encoder
+        self.pooling = pooling
+        self.pair_encoding = pair_encoding
+        self.dropout = nn.Dropout(dropout)
+        dim = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        self.heads = nn.ModuleDict({task.name: _head(task, pair_encoding, dim) for task in tasks})
+
+    def sides(self, task: str) -> int:
+        """S of a task: 2 when the sentences of its pairs are encoded separately."""
+        return 2 if TASKS[task].is_pair and self.pair_encoding != "cross" else 1
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Word embeddings alone, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
+        return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return, union-attr, operator]
+
+    def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
+        """(S, B, L, D) → (B, C). The encoder adds position and type embeddings and its LayerNorm to the sum, once."""
+        n_sides, n_examples, length, dim = embeddings.shape
+        # Both sides of a pair go through the encoder in one pass.
+        mask = batch.mask.view(-1, length)
+        output = self.encoder(
+            inputs_embeds=embeddings.view(-1, length, dim),
+            attention_mask=mask,
+            token_type_ids=batch.token_types.view(-1, length),
+        )
+        pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
+        pooled = pooled.view(n_sides, n_examples, dim)
+        head = self.heads[batch.task]
+        if isinstance(head, CosineHead):
+            return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
+        return head(self.dropout(torch.cat(tuple(pooled), dim=-1)))  # type: ignore[no-any-return]
+
+
+def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the tokens that are not padding. (N, L, D), (N, L) → (N, D)."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def _head(task: Task, pair_encoding: PairEncoding, dim: int) -> nn.Module:
+    if not task.is_pair or pair_encoding == "cross":
+        return nn.Linear(dim, task.n_classes)
+    return CosineHead(task) if pair_encoding == "cosine" else nn.Linear(2 * dim, task.n_classes)
+
+
+def build(config: TrialConfig, encoder: Any = None) -> MultitaskNetwork:
+    """The network of a configuration with pretrained encoder weights and heads drawn from `config.seed`.
+
+    `encoder` replaces the backbone (tests, or weights that are loaded afterwards).
+    """
+    encoder = encoder if encoder is not None else backbone.load_encoder(config.backbone, dropout=config.optim.dropout)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = MultitaskNetwork(
+            encoder,
+            [TASKS[name] for name in config.mixture],
+            pair_encoding=config.pair_encoding,
+            pooling=config.pooling,
+            dropout=config.optim.dropout,
+        )
+    if config.mode == "pretrain":
+        network.encoder.requires_grad_(False)
+    return network
+
+
+def predictions(task: Task, logits: Tensor) -> Tensor:
+    """Class ids (B,) int64 of a classification, values (B,) float32 clipped to the label range of a regression."""
+    if task.kind == "classification":
+        return logits.argmax(-1)
+    return logits[:, 0].float().clamp(*task.label_range)
+
+
+def batch_to(batch: Batch, device: torch.device) -> Batch:
+    """The batch on another device, without waiting for the copy."""
+    moved: Mapping[str, Tensor] = {
+        name: getattr(batch, name).to(device, non_blocking=True) for name in ("input_ids", "mask", "token_types", "labels")
+    }
+    return dataclasses.replace(batch, **moved)  # type: ignore[arg-type]

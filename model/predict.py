@@ -1,0 +1,114 @@
+"""Ask a saved model: `python -m model.predict --model runs/NAME/champion --task sst "text"`.
+
+Pair tasks take two texts. `-` instead of a text reads lines from standard input, the two texts of a pair parted by a tab.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model.config import ConfigError, nearest
+from model.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    from model.saved import SavedModel
+
+LINES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of one text or pair."""
+
+    label: str
+    """Name of the most probable class; of a regression the value in words, such as `3.82`."""
+    score: float
+    """Probability of that class, or the value of a regression on the label's scale."""
+
+
+def predict(model: SavedModel, task: str, texts: Sequence[tuple[str, ...]]) -> list[Prediction]:
+    """Predictions for texts (one string each) or pairs (two strings each), in order."""
+    import numpy as np
+    import torch
+
+    from model.batches import make_batch
+    from model.data.example import Example
+    from model.data.source import DataSet
+    from model.data.tokenised import tokenise
+
+    spec = TASKS[task]
+    examples = [Example(id=str(number), texts=text, label=0.0) for number, text in enumerate(texts)]
+    data = tokenise(DataSet({task: {"given": examples}}, model.data), model.tokenizer, model.config.max_length)
+    batch = make_batch(data, model.config, task, "given", np.arange(len(texts)))
+    with torch.no_grad():
+        logits = model.network(batch, model.network.embed(batch.input_ids)).float()
+    if spec.kind == "regression":
+        values = logits[:, 0].clamp(*spec.label_range).tolist()
+        return [Prediction(f"{value:.2f}", value) for value in values]
+    probabilities = torch.softmax(logits, -1)
+    return [
+        Prediction(spec.label_names[int(best)], float(row[best]))
+        for row, best in zip(probabilities, probabilities.argmax(-1), strict=True)
+    ]
+
+
+def parser() -> argparse.ArgumentParser:
+    text = argparse.ArgumentParser(prog="python -m model.predict", description="Ask a saved model.")
+    text.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
+    text.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}, if the model was trained on it")
+    text.add_argument("texts", nargs="+", metavar="TEXT", help="a text, two texts of a pair, or - for lines of input")
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    try:
+        spec = _task(options.task)
+        given = _given(spec, options.texts)
+        from model import saved
+
+        model = saved.read(options.model)
+        if spec.name not in model.config.mixture:
+            raise ConfigError([f"this model was not trained on {spec.name}; it knows {', '.join(model.config.mixture)}"])
+        for chunk in iter(lambda: list(islice(given, LINES_AT_ONCE)), []):
+            for prediction in predict(model, spec.name, chunk):
+                print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)  # noqa: T201
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
+
+
+def _task(name: str) -> Task:
+    if name not in TASKS:
+        raise ConfigError([f"there is no task {name}{nearest(name, list(TASKS))}; the tasks are {', '.join(TASKS)}"])
+    return TASKS[name]
+
+
+def _given(task: Task, texts: list[str]) -> Iterator[tuple[str, ...]]:
+    """The texts of the command line, or of the lines of standard input."""
+    n_texts = len(task.text_columns)
+    if texts == ["-"]:
+        return _lines(task, sys.stdin)
+    if len(texts) != n_texts:
+        wanted = "two texts" if n_texts == 2 else "one text"
+        raise ConfigError([f"{task.name} takes {wanted}, given {len(texts)}; put each in quotes, or - to read lines"])
+    return iter([tuple(texts)])
+
+
+def _lines(task: Task, lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    for number, line in enumerate(lines, start=1):
+        texts = tuple(line.rstrip("\n").split("\t")) if task.is_pair else (line.rstrip("\n"),)
+        if len(texts) != len(task.text_columns):
+            raise ConfigError([f"line {number} has {len(texts)} texts; {task.name} takes two, parted by a tab"])
+        yield texts
+
+
+if __name__ == "__main__":
+    sys.exit(main())

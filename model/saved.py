@@ -1,0 +1,61 @@
+"""A trained model as a folder: `model.safetensors`, the tokenizer, the encoder's architecture and `config.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from model import backbone
+from model.config import ConfigError, TrialConfig, parse
+from model.data.source import DataSummary
+from model.network import MultitaskNetwork, build
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.yaml"
+ENCODER = "encoder"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model read back, in eval mode on the CPU."""
+
+    network: MultitaskNetwork
+    tokenizer: Any
+    config: TrialConfig
+    metrics: dict[str, float]
+    """Its metrics on the select split when it was saved."""
+    data: DataSummary
+    """The data it was trained on."""
+
+
+def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics: dict[str, float], data: DataSummary) -> None:
+    """Save a model; `config.yaml` comes last, so that a folder that has it is whole."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
+    network.encoder.config.save_pretrained(folder / ENCODER)  # type: ignore[union-attr, operator]
+    backbone.load_tokenizer(config.backbone).save_pretrained(folder / ENCODER)
+    text = yaml.safe_dump({"config": config.to_dict(), "metrics": metrics, "data": asdict(data)}, sort_keys=False)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def read(folder: Path) -> SavedModel:
+    """Load a model that `write` saved, without the backbone it came from. Raises `ConfigError` with the mend."""
+    from safetensors.torch import load_file
+    from transformers import AutoModel
+
+    missing = [name for name in (CONFIG, WEIGHTS, ENCODER) if not (folder / name).exists()]
+    if missing:
+        raise ConfigError([f"{folder} is not a saved model: it has no {', no '.join(missing)}; give a champion's folder"])
+    content = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    config = parse(content["config"])
+    architecture = backbone.load_config(str(folder / ENCODER))
+    network = build(config, AutoModel.from_config(architecture))
+    network.load_state_dict(load_file(folder / WEIGHTS))
+    tokenizer = backbone.load_tokenizer(str(folder / ENCODER))
+    return SavedModel(network.eval(), tokenizer, config, content["metrics"], DataSummary(**content["data"]))

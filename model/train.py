@@ -1,0 +1,99 @@
+"""Train or evaluate one configuration on this machine, without Ray.
+
+python -m model.train --config FILE --data DIR [--out DIR]
+python -m model.train --evaluate-only --model DIR --data DIR [--split select|dev]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from model.config import ConfigError, TrialConfig, load
+from model.data import source
+from model.data.tokenised import TokenizedData, tokenise
+from model.evaluation import Failure
+
+
+def parser() -> argparse.ArgumentParser:
+    text = argparse.ArgumentParser(prog="python -m model.train", description="Train or evaluate one configuration.")
+    text.add_argument("--config", type=Path, help="YAML file of a trial's settings")
+    text.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
+    text.add_argument("--out", type=Path, help="folder to write the trained model to")
+    text.add_argument("--evaluate-only", action="store_true", help="evaluate --model and compare with its record")
+    text.add_argument("--model", type=Path, help="folder of a saved model, such as runs/NAME/champion")
+    text.add_argument("--split", choices=("select", "dev"), default="select", help="what --evaluate-only evaluates on")
+    text.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
+    try:
+        if options.evaluate_only:
+            return evaluate_saved(options)
+        return train(options)
+    except ConfigError as error:
+        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train `--config`, print an evaluation per line, and save the model where `--out` says."""
+    if options.config is None:
+        raise ConfigError(["--config FILE is missing: a YAML file of settings (or --evaluate-only --model DIR)"])
+    if options.out is not None and options.out.exists() and any(options.out.iterdir()):
+        raise ConfigError([f"--out {options.out} is not empty; name a new folder"])
+    config = load(options.config)
+    data = prepare(config, options)
+    from model.training import Training
+
+    training = Training(config, data)
+    metrics: dict[str, float] = {}
+    for reported in training:
+        if isinstance(reported, Failure):
+            print(f"failed: {reported.reason}", file=sys.stderr)  # noqa: T201
+            return 1
+        print(json.dumps(reported.to_dict()), flush=True)  # noqa: T201
+        metrics = reported.metrics
+    if options.out is not None:
+        training.export(options.out, metrics)
+    training.close()
+    return 0
+
+
+def evaluate_saved(options: argparse.Namespace) -> int:
+    """Print a saved model's metrics; exit 1 where they differ from its record on the same data."""
+    if options.model is None:
+        raise ConfigError(["--evaluate-only needs --model DIR, the folder of a saved model"])
+    from model import saved
+    from model.engine import Rank
+    from model.evaluate import evaluate
+
+    model = saved.read(options.model)
+    data = prepare(model.config, options, tokenizer=model.tokenizer)
+    rank = Rank()
+    found = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
+    print(json.dumps({"split": options.split, "metrics": found, "data": data.summary.source}))  # noqa: T201
+    same_data = data.summary.sha256 == model.data.sha256
+    if options.split != "select" or not same_data:
+        return 0
+    differing = [name for name, value in model.metrics.items() if abs(found[name] - value) > 1e-6]
+    for name in differing:
+        print(f"{name} is {found[name]:.6f}, but the record says {model.metrics[name]:.6f}", file=sys.stderr)  # noqa: T201
+    return 1 if differing else 0
+
+
+def prepare(config: TrialConfig, options: argparse.Namespace, tokenizer: object = None) -> TokenizedData:
+    """Read and tokenise the data of a configuration's tasks."""
+    from model import backbone
+
+    dataset = source.read(source.DataSource.parse(options.data), config.mixture, skip_bad_rows=options.skip_bad_rows)
+    tokenizer = tokenizer if tokenizer is not None else backbone.load_tokenizer(config.backbone)
+    return tokenise(dataset, tokenizer, config.max_length)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A trial as a rank runs it: train to the next evaluation, report it, and so on; save, resume and export in between."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model import mixing, saved, seeds
+from model.batches import micro_batches
+from model.config import ConfigError, TrialConfig
+from model.data.tokenised import TokenizedData
+from model.engine import Engine, Rank, join
+from model.evaluate import evaluate
+from model.evaluation import Evaluation, Failure
+from model.loss import MultitaskLoss
+from model.network import batch_to, build
+from model.smart import teacher_beta
+
+TEACHER_FILE = "teacher.safetensors"
+
+
+class Training:
+    """One rank's side of a trial. Iterating yields an `Evaluation` at each evaluation point, or one `Failure` at the end."""
+
+    def __init__(self, config: TrialConfig, data: TokenizedData, rank: Rank | None = None) -> None:
+        self.config = config
+        self.data = data
+        self.rank = rank or Rank()
+        problems = config.gang_problems(self.rank.world_size)
+        if problems:
+            raise ConfigError(problems)
+        sizes = {task: len(data.tasks[task]["train"]) for task in config.mixture}
+        batch_size = config.optim.batch_size
+        self.n_steps = mixing.n_steps(config.budget, config.mixing, sizes, batch_size)
+        self.evaluation_steps = mixing.evaluation_steps(self.n_steps, config.budget.evaluations)
+        self.schedule = mixing.Schedule(config.mixing, sizes, batch_size=batch_size, seed=config.seed, n_steps=self.n_steps)
+        join(self.rank)
+        self.loss = MultitaskLoss(build(config), config).to(self.rank.device)
+        if self.loss.teacher is not None:
+            self.loss.teacher.network.to(self.rank.device)
+        self.engine = Engine(self.loss, self.rank, self.n_steps)
+        self.step = 0
+        self.n_evaluations = 0
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Evaluation | Failure]:
+        """Evaluations from where the trial stands to its end."""
+        while self.step < self.n_steps:
+            reported = self.advance()
+            yield reported
+            if isinstance(reported, Failure):
+                return
+
+    def advance(self) -> Evaluation | Failure:
+        """Train to the next evaluation point and evaluate."""
+        began = time.perf_counter()
+        target = self.evaluation_steps[self.n_evaluations]
+        losses = self._train_to(target)
+        bad = [name for name, value in losses.items() if not math.isfinite(value)]
+        if bad:
+            return Failure(f"{bad[0]} became {losses[bad[0]]} between steps {self._last_step + 1} and {target}", target)
+        index = self.n_evaluations + 1
+        is_last = index == len(self.evaluation_steps)
+        limit = None if is_last else self.config.budget.early_eval_examples
+        found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit)
+        self.n_evaluations = index
+        self.seconds += time.perf_counter() - began
+        return Evaluation(
+            index=index,
+            n_evaluations=len(self.evaluation_steps),
+            step=self.step,
+            n_steps=self.n_steps,
+            examples=self.schedule.examples_before(self.step),
+            metrics=found,
+            losses=losses,
+            seconds=self.seconds,
+        )
+
+    def _train_to(self, target: int) -> dict[str, float]:
+        """Updates up to step `target`. Returns the mean of each loss term over updates and ranks."""
+        self._last_step = self.step
+        totals: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        self.loss.train()
+        while self.step < target:
+            for name, value in self._update(self.step).items():
+                totals[name] = totals.get(name, 0) + value
+                counts[name] = counts.get(name, 0) + 1
+            self.step += 1
+        names = sorted(totals)
+        means = torch.stack([totals[name].float() / counts[name] for name in names])
+        if self.rank.world_size > 1:
+            torch.distributed.all_reduce(means)
+            means /= self.rank.world_size
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def _update(self, step: int) -> dict[str, Tensor]:
+        rank, config = self.rank, self.config
+        shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size)
+        on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
+        dropout_seeds = [int(seeds.mix(config.seed, step, rank.rank, share)) for share in range(len(shares))]
+        terms = self.engine.update(step, on_device, dropout_seeds)
+        if self.loss.teacher is not None:
+            self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
+        return terms
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs to go on as if nothing had happened. Every rank calls it.
+
+        Batches, noise and dropout are functions of the step, so the step is all the state they have.
+        """
+        state = {"step": self.step, "n_evaluations": self.n_evaluations, "seconds": self.seconds}
+        self.engine.save(folder, state)
+        if self.loss.teacher is not None and self.rank.rank == 0:
+            save_file(self.loss.teacher.network.state_dict(), folder / TEACHER_FILE)
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote, with the same number of ranks."""
+        state: dict[str, Any] = self.engine.load(folder)
+        self.step = state["step"]
+        self.n_evaluations = state["n_evaluations"]
+        self.seconds = state["seconds"]
+        if self.loss.teacher is not None:
+            self.loss.teacher.network.load_state_dict(load_file(folder / TEACHER_FILE))
+
+    def export(self, folder: Path, metrics: dict[str, float]) -> None:
+        """Write the model for use: weights, tokenizer and configuration. Rank 0 alone needs to call it."""
+        saved.write(folder, self.loss.network, self.config, metrics, self.data.summary)
+
+    def close(self) -> None:
+        """Give the memory back; the process and its gang stay."""
+        self.engine.close()

@@ -1,0 +1,398 @@
+"""The study on disk: verdicts, states, totals, resumption."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from model.config import ConfigError
+from model.evaluation import Evaluation
+from tuner.objective import Objective
+from tuner.record import TrialRecord
+from tuner.space import Space, load
+from tuner.study import INTERRUPTED, PRUNERS, SAMPLERS, Study, Verdict
+
+SPACE = """\
+name: tiny
+fixed: {mixture: [sst, sts]}
+search:
+  optim.lr: {float: [1.0e-5, 1.0e-3], log: true}
+  optim.dropout: {float: [0.0, 0.5]}
+  smart.enabled: {choice: [true, false]}
+  smart.steps: {int: [0, 3], when: {smart.enabled: true}}
+  mixing.strategy: {choice: [uniform, ratios]}
+  mixing.ratios: {simplex: [-1.0, 1.0], when: {mixing.strategy: ratios}}
+start:
+  - {smart.enabled: false, optim.lr: 1.0e-4}
+  - {smart.enabled: true, smart.steps: 1}
+"""
+
+GRID = """\
+name: tiny_grid
+fixed: {mixture: [sst, sts]}
+search:
+  smart.enabled: {choice: [true, false]}
+  smart.steps: {int: [0, 2], when: {smart.enabled: true}}
+  optim.dropout: {float: [0.0, 0.2], step: 0.1}
+start:
+  - {smart.enabled: true, smart.steps: 1}
+"""
+
+N_EVALUATIONS = 5
+Open = Callable[..., Study]
+
+
+@pytest.fixture(scope="session")
+def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Space]:
+    folder = tmp_path_factory.mktemp("spaces")
+    loaded = {}
+    for name, text in (("tiny", SPACE), ("grid", GRID)):
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+        loaded[name] = load(folder / f"{name}.yaml")
+    return loaded
+
+
+@pytest.fixture(params=["journal", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"journal": f"journal:{tmp_path}/run/study.journal", "sqlite": f"sqlite:///{tmp_path}/study.db"}[request.param]
+
+
+@pytest.fixture
+def open_study(storage: str, spaces: dict[str, Space]) -> Open:
+    def opened(**changes: Any) -> Study:
+        options: dict[str, Any] = {
+            "storage": storage, "name": "study", "space": spaces["tiny"], "objective": Objective("mean", ("sst", "sts")),
+            "sampler": "random", "pruner": "median", "seed": 7, "n_trials": 6, "n_evaluations": N_EVALUATIONS,
+        }  # fmt: skip
+        return Study.open(**{**options, **changes})
+
+    return opened
+
+
+def evaluation(index: int, score: float, n_evaluations: int = N_EVALUATIONS) -> Evaluation:
+    metrics = {"sst/accuracy": score, "sts/pearson": score, "sts/spearman": 0.0}
+    return Evaluation(
+        index, n_evaluations, index * 10, n_evaluations * 10, index * 320, metrics, {"sst/loss": 1.0}, index * 1.5
+    )
+
+
+def run(study: Study, number: int, scores: list[float]) -> Verdict:
+    """Report one score after another until the trial is over."""
+    for index, score in enumerate(scores, start=1):
+        verdict = study.report(number, evaluation(index, score))
+        if verdict is not Verdict.CONTINUE:
+            return verdict
+    study.complete(number)
+    return Verdict.CONTINUE
+
+
+def ask(study: Study) -> int:
+    asked = study.ask()
+    assert asked is not None
+    return asked.number
+
+
+def constant(score: float) -> list[float]:
+    return [score] * N_EVALUATIONS
+
+
+def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open) -> None:
+    study = open_study()
+    assert study.best is None
+    asked = study.ask()
+    assert asked is not None
+    assert run(study, asked.number, [0.1, 0.9, 0.2, 0.3, 0.4]) is Verdict.CONTINUE
+    record = study.record(asked.number)
+    assert (record.state, record.score, record.reason) == ("COMPLETE", 0.4, None)
+    assert record.metrics == evaluation(5, 0.4).metrics
+    assert record.config == asked.config.to_dict()
+    assert asked.config.seed == 7
+    assert [item["index"] for item in record.evaluations] == [1, 2, 3, 4, 5]
+    assert record.evaluations[1] == {**evaluation(2, 0.9).to_dict(), "score": 0.9}
+    assert record.seconds == 7.5
+    assert study.best == record
+    assert set(record.to_dict()) == {"number", "state", "score", "metrics", "evaluations", "config", "seconds", "reason"}
+
+
+def test_the_best_is_complete_and_the_earliest_of_equals(open_study: Open) -> None:
+    study = open_study(pruner="none")
+    for score in (0.5, 0.7, 0.7):
+        run(study, ask(study), constant(score))
+    study.report(ask(study), evaluation(1, 0.9))
+    assert study.best is not None
+    assert study.best.number == 1
+
+
+def test_a_pruned_trial_is_pruned_in_optuna_with_its_reason(open_study: Open, storage: str) -> None:
+    study = open_study()
+    for score in (0.8, 0.6):
+        run(study, ask(study), constant(score))
+    number = ask(study)
+    assert study.report(number, evaluation(1, 0.1)) is Verdict.CONTINUE  # the first of five is not judged
+    assert study.report(number, evaluation(2, 0.1)) is Verdict.PRUNE
+    record = study.record(number)
+    assert (record.state, record.score) == ("PRUNED", 0.1)
+    assert record.reason == "pruned by median at evaluation 2 of 5, score 0.1000"
+    assert study._study.trials[number].state is optuna.trial.TrialState.PRUNED
+    assert study.report(number, evaluation(3, 0.9)) is Verdict.PRUNE  # a late report changes nothing
+    study.complete(number)
+    study.fail(number, "too late")
+    assert study.record(number) == record
+
+
+def test_the_last_evaluation_is_not_put_to_the_pruner(open_study: Open) -> None:
+    study = open_study()
+    for score in (0.8, 0.6):
+        run(study, ask(study), constant(score))
+    number = ask(study)
+    study.report(number, evaluation(1, 0.9))
+    assert study.report(number, evaluation(5, 0.1)) is Verdict.CONTINUE
+    study.complete(number)
+    assert study.record(number).state == "COMPLETE"
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_score_that_is_not_finite_fails_the_trial_and_the_search_goes_on(open_study: Open, score: float) -> None:
+    study = open_study()
+    number = ask(study)
+    study.report(number, evaluation(1, 0.5))
+    assert study.report(number, evaluation(2, score)) is Verdict.STOP
+    record = study.record(number)
+    assert (record.state, record.score) == ("FAIL", None)
+    assert record.reason == f"the score became {score} at evaluation 2 of 5, step 20: sst/accuracy {score}, sts/pearson {score}"
+    assert [item["index"] for item in record.evaluations] == [1]
+    json.dumps(record.to_dict(), allow_nan=False)
+    assert study.report(number, evaluation(3, 0.5)) is Verdict.STOP
+    run(study, ask(study), constant(0.5))
+    assert study.best is not None
+
+
+def test_a_retried_trial_may_report_an_index_again(open_study: Open) -> None:
+    study = open_study()
+    number = ask(study)
+    for index, score in ((1, 0.1), (2, 0.2), (3, 0.3)):
+        study.report(number, evaluation(index, score))
+    before = study.record(number)
+    for index in (2, 3):
+        assert study.report(number, evaluation(index, 0.9)) is Verdict.CONTINUE
+    assert study.record(number) == before
+    for index, score in ((4, 0.4), (5, 0.5)):
+        study.report(number, evaluation(index, score))
+    study.complete(number)
+    assert study.record(number).score == 0.5
+
+
+def test_completing_before_the_last_evaluation_is_an_error_of_ours(open_study: Open) -> None:
+    study = open_study()
+    number = ask(study)
+    for reported in (None, 1, 4):
+        if reported is not None:
+            study.report(number, evaluation(reported, 0.5))
+        with pytest.raises(AssertionError, match="before its last evaluation"):
+            study.complete(number)
+
+
+def test_the_total_counts_finished_and_running_trials_also_after_reopening(open_study: Open) -> None:
+    study = open_study(n_trials=3)
+    run(study, ask(study), constant(0.5))
+    study.fail(ask(study), "out of memory")
+    running = ask(study)
+    assert study.ask() is None
+    assert open_study(n_trials=3).ask() is None
+    more = open_study(n_trials=4)
+    assert ask(more) == 3
+    assert more.ask() is None
+    assert [record.state for record in more.records()] == ["COMPLETE", "FAIL", "RUNNING", "RUNNING"]
+    assert more.record(1).reason == "out of memory"
+    assert more.record(running).score is None
+
+
+def test_starts_come_first_and_once(open_study: Open) -> None:
+    first = open_study().ask()
+    assert first is not None
+    assert (first.config.smart.enabled, first.config.optim.lr) == (False, 1e-4)
+    second = open_study().ask()
+    assert second is not None
+    assert (second.config.smart.enabled, second.config.smart.steps) == (True, 1)
+    rest = [open_study().ask() for _ in range(4)]
+    assert [asked.number for asked in rest if asked] == [2, 3, 4, 5]
+    assert open_study().ask() is None
+
+
+def test_a_reopened_search_does_not_draw_the_same_numbers_again(open_study: Open) -> None:
+    rates = []
+    for _ in range(6):
+        asked = open_study().ask()
+        assert asked is not None
+        rates.append(asked.config.optim.lr)
+    assert len(set(rates)) == 6
+
+
+def test_a_seed_that_the_space_fixes_stays(open_study: Open, spaces: dict[str, Space]) -> None:
+    asked = open_study(space=spaces["tiny"].fix({"seed": 3})).ask()
+    assert asked is not None
+    assert asked.config.seed == 3
+
+
+def test_settle_fails_what_was_running_and_tries_it_again(open_study: Open) -> None:
+    study = open_study(n_trials=4)
+    run(study, ask(study), constant(0.5))
+    lost = [study.ask() for _ in range(3)]
+    study.report(2, evaluation(1, 0.5))
+    assert study.ask() is None
+
+    resumed = open_study(n_trials=4)
+    assert resumed.settle() == [1, 2, 3]
+    assert {resumed.record(number).reason for number in (1, 2, 3)} == {INTERRUPTED}
+    assert {resumed.record(number).state for number in (1, 2, 3)} == {"FAIL"}
+    again = [resumed.ask() for _ in range(3)]
+    assert [asked.config for asked in again if asked] == [asked.config for asked in lost if asked]
+    assert resumed.ask() is None
+    assert resumed.settle() == [asked.number for asked in again if asked]
+
+
+def test_an_interrupted_start_that_had_drawn_nothing_is_tried_again(open_study: Open) -> None:
+    study = open_study()
+    study._study.ask()  # killed before the first suggestion
+    resumed = open_study()
+    assert resumed.settle() == [0]
+    configs = [asked.config for asked in (resumed.ask() for _ in range(6)) if asked]
+    assert sum(config.optim.lr == 1e-4 and not config.smart.enabled for config in configs) == 1
+
+
+def test_another_process_sees_the_same_records(open_study: Open, storage: str) -> None:
+    study = open_study()
+    run(study, ask(study), constant(0.5))
+    run(study, ask(study), [0.1, math.nan])
+    study.report(ask(study), evaluation(1, 0.25))
+    code = (
+        "import sys, json, pickle; study = pickle.load(sys.stdin.buffer);"
+        "json.dump([record.to_dict() for record in study.records()], sys.stdout)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(study), capture_output=True, check=True)
+    assert json.loads(printed.stdout) == [record.to_dict() for record in study.records()]
+    assert b"optuna" not in printed.stderr.lower()
+
+
+def test_a_pickled_study_holds_no_open_storage(open_study: Open) -> None:
+    study = open_study()
+    number = ask(study)
+    copy = pickle.loads(pickle.dumps(study))
+    assert "_study" not in vars(copy)
+    assert copy.record(number) == study.record(number)
+
+
+def test_going_on_with_another_space_or_metric_is_refused(open_study: Open, spaces: dict[str, Space]) -> None:
+    open_study()
+    with pytest.raises(ConfigError) as caught:
+        open_study(space=spaces["tiny"].fix({"backbone": "bert-base-uncased"}), objective=Objective("sst/accuracy"))
+    assert [problem.split(";")[0] for problem in caught.value.problems] == [
+        "the study study was begun with another space",
+        "the study study was begun with another metric",
+    ]
+
+
+def test_unknown_sampler_and_pruner_are_told_together(open_study: Open) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_study(sampler="tpee", pruner="hyperbnd")
+    assert caught.value.problems == [
+        "unknown sampler tpee (did you mean tpe?); the samplers are tpe, random, gp, cmaes, qmc, grid",
+        "unknown pruner hyperbnd (did you mean hyperband?); "
+        "the pruners are median, percentile, asha, hyperband, wilcoxon, none",
+    ]
+
+
+def test_the_grid_is_tried_once_each_also_over_resumptions(open_study: Open, spaces: dict[str, Space]) -> None:
+    seen = []
+    while (asked := open_study(space=spaces["grid"], sampler="grid", n_trials=100).ask()) is not None:
+        seen.append((asked.config.smart.enabled, asked.config.smart.steps, asked.config.optim.dropout))
+    assert len(seen) == len(set(seen)) == spaces["grid"].n_grid == 12
+    assert seen[0][:2] == (True, 1)  # the start configuration
+
+
+def test_a_space_without_a_grid_is_refused(open_study: Open) -> None:
+    with pytest.raises(ConfigError, match=r"optim\.lr is continuous"):
+        open_study(sampler="grid")
+
+
+@pytest.mark.parametrize("storage", [
+    "study.db", "nosql://x", "postgresql://me:secret@localhost:1/x", "sqlite:////no/such/folder/x.db", "journal:/proc/x/y",
+])  # fmt: skip
+def test_a_storage_that_cannot_be_used_is_told_in_one_sentence(open_study: Open, storage: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_study(storage=storage)
+    (problem,) = caught.value.problems
+    assert "\n" not in problem
+    assert "secret" not in problem
+
+
+def test_a_file_that_is_not_a_journal_is_left_alone(open_study: Open, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("line\nno newline at the end")
+    with pytest.raises(ConfigError, match="is not an Optuna journal"):
+        open_study(storage=f"journal:{notes}")
+    assert notes.read_text() == "line\nno newline at the end"
+
+
+@pytest.mark.parametrize("storage", ["journal"], indirect=True)
+@pytest.mark.parametrize("n_torn", [1, 10, 60])
+def test_a_torn_last_line_of_the_journal_is_cut(open_study: Open, storage: str, n_torn: int) -> None:
+    study = open_study()
+    run(study, ask(study), constant(0.5))
+    before = study.records()
+    path = Path(storage.removeprefix("journal:"))
+    with path.open("ab") as journal:
+        journal.write(path.read_bytes().splitlines()[-1][:n_torn])
+    resumed = open_study()
+    assert resumed.records() == before
+    run(resumed, ask(resumed), constant(0.6))
+    assert [record.score for record in open_study().records()] == [0.5, 0.6]
+
+
+@pytest.mark.parametrize("storage", ["journal"], indirect=True)
+def test_a_killed_driver_leaves_no_lock_and_no_running_trial(open_study: Open, storage: str) -> None:
+    study = open_study()
+    code = (
+        "import sys, os, pickle; study = pickle.load(sys.stdin.buffer); study.ask();"
+        "study._study._storage._backend._lock.acquire(); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(study), check=False)
+    assert killed.returncode == -9
+    resumed = open_study()
+    assert resumed.settle() == [0]
+    assert resumed.records()[0].reason == INTERRUPTED
+    assert isinstance(resumed.records()[0], TrialRecord)
+
+
+def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study: Open, spaces: dict[str, Space]) -> None:
+    space = replace(spaces["tiny"], fixed={"mixture": ["sst", "sts"], "mixing.loss_weights": "explicit"}, start=())
+    study = open_study(space=space, n_trials=2)
+    assert study.ask() is None
+    assert [record.state for record in study.records()] == ["FAIL", "FAIL"]
+    assert "mixing.weights needs exactly the tasks of the mixture" in str(study.record(0).reason)
+
+
+@pytest.mark.parametrize("storage", ["journal"], indirect=True)
+@pytest.mark.parametrize("pruner", PRUNERS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_works_with_every_pruner(open_study: Open, spaces: dict[str, Space], sampler: str, pruner: str) -> None:
+    space = spaces["grid" if sampler == "grid" else "tiny"]
+    study = open_study(space=space, sampler=sampler, pruner=pruner, n_trials=12)
+    while (asked := study.ask()) is not None:
+        level = 1 - asked.config.optim.dropout - 0.01 * asked.number
+        run(study, asked.number, [level * index / N_EVALUATIONS for index in range(1, N_EVALUATIONS + 1)])
+    states = [record.state for record in study.records()]
+    assert len(states) == 12
+    assert set(states) <= {"COMPLETE", "PRUNED"}
+    assert "COMPLETE" in states
+    assert ("PRUNED" in states) == (pruner != "none")

@@ -1,0 +1,311 @@
+"""What a search leaves in a real MLflow store: SQLite, and a server that is away for a while."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tuner import samples
+from tuner.record import TrialRecord
+from tuner.tracking import MlflowTracking, flatten
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty database: making one takes seconds, copying it does not."""
+    run_dir = tmp_path_factory.mktemp("empty")
+    tracking = MlflowTracking(None, run_dir, "unused")
+    tracking.search_started(samples.facts(run_dir))
+    tracking.search_finished(samples.results(samples.facts(run_dir), [], None))
+    return run_dir / "mlflow.db"
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path, empty_store: Path) -> Path:
+    folder = tmp_path / "night"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    return folder
+
+
+class Reader:
+    """Looks into a store with MLflow's own client."""
+
+    def __init__(self, tracking: MlflowTracking) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+
+            self.client = MlflowClient(tracking_uri=tracking.tracking_uri)
+        self.experiment_id = tracking.experiment_id
+        self.run_id = tracking.run_id
+
+    def parent(self) -> Any:
+        return self.client.get_run(self.run_id)
+
+    def children(self) -> dict[str, Any]:
+        found = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'")
+        assert len({run.info.run_name for run in found}) == len(found)
+        return {run.info.run_name: run for run in found}
+
+    def history(self, run: Any, metric: str) -> list[tuple[int, float]]:
+        return sorted((point.step, point.value) for point in self.client.get_metric_history(run.info.run_id, metric))
+
+    def text(self, run: Any, name: str, folder: Path) -> str:
+        return Path(self.client.download_artifacts(run.info.run_id, name, str(folder))).read_text()
+
+
+def play(tracking: MlflowTracking, record: TrialRecord, score: float = 0.5) -> None:
+    """One trial from start to end, with two evaluations."""
+    tracking.trial_started(record.number, samples.CONFIG)
+    tracking.log_artifacts(record.number, {"deepspeed.json": '{"zero": 0}'})
+    tracking.evaluated(record.number, samples.evaluation(1, score - 0.1), score - 0.1)
+    tracking.evaluated(record.number, samples.evaluation(2, score), score)
+    tracking.trial_finished(record)
+
+
+def test_a_search_from_start_to_end(run_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    facts = samples.facts(run_dir)
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(facts)
+    records = [
+        samples.record(0, score=0.6),
+        samples.record(1, "PRUNED", 0.3, reason="below the median at evaluation 2"),
+        samples.record(2, "FAIL", reason="the loss became NaN at step 12"),
+        samples.record(3, score=0.7),
+    ]
+    for record in records:
+        play(tracking, record, score=record.score or 0.4)
+    tracking.search_finished(samples.results(facts, records, records[3]))
+
+    assert capfd.readouterr() == ("", "")
+    reader = Reader(tracking)
+    children = reader.children()
+    statuses = {name: run.info.status for name, run in children.items()}
+    assert statuses == {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "FAILED", "trial 3": "FINISHED"}
+    first = children["trial 0"]
+    assert first.data.params == flatten(samples.CONFIG.to_dict())
+    assert reader.history(first, "score") == [(10, 0.5), (20, 0.6)]
+    assert reader.history(first, "sst/accuracy") == [(10, 0.5), (20, 0.6)]
+    assert reader.history(first, "evaluation") == [(10, 1.0), (20, 2.0)]
+    assert reader.history(first, "sst/loss") == [(10, 1.0), (20, 0.5)]
+    tags = {"state": "PRUNED", "reason": "below the median at evaluation 2", "git_commit": "c0ffee", "data_sha256": "ab" * 32}
+    tags |= {"space": "smart_mtl", "sampler": "tpe", "mixture": "sst,sts", "smart": "on", "trial": "1"}
+    assert tags.items() <= children["trial 1"].data.tags.items()
+    assert children["trial 2"].data.tags["reason"] == "the loss became NaN at step 12"
+    assert "lambda: 1.0" in reader.text(first, "config.yaml", run_dir)
+    assert reader.text(first, "deepspeed.json", run_dir) == '{"zero": 0}'
+
+    parent = reader.parent()
+    assert (parent.info.status, parent.info.run_name) == ("FINISHED", "night")
+    assert parent.data.params["n_trials"] == "4"
+    assert reader.history(parent, "best_score") == [(1, 0.6), (4, 0.7)]
+    assert reader.history(parent, "best/sst/accuracy") == [(1, 0.6), (4, 0.7)]
+    assert '"schema_version": 1' in reader.text(parent, "results.json", run_dir)
+    assert Path(first.info.artifact_uri).is_relative_to(run_dir / "mlartifacts")
+
+
+@pytest.mark.parametrize(("finished", "status"), [(None, "KILLED"), ("2026-01-01T00:10:00+00:00", "FAILED")])
+def test_a_search_without_champion(run_dir: Path, finished: str | None, status: str) -> None:
+    facts = samples.facts(run_dir)
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(facts)
+    tracking.trial_started(0, samples.CONFIG)
+    tracking.search_finished(samples.results(facts, [], None, finished=finished))
+    reader = Reader(tracking)
+    assert reader.parent().info.status == status
+    child = reader.children()["trial 0"]
+    assert (child.info.status, child.data.tags["reason"]) == ("KILLED", "interrupted")
+
+
+def test_a_trial_that_broke_before_it_started_is_told(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    tracking.trial_finished(samples.record(0, "FAIL", reason="no node has two GPUs"))
+    child = Reader(tracking).children()["trial 0"]
+    assert (child.info.status, child.data.tags["reason"]) == ("FAILED", "no node has two GPUs")
+    assert child.data.params == flatten(samples.CONFIG.to_dict())
+
+
+def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
+    killed = MlflowTracking(None, run_dir, "night")
+    killed.search_started(samples.facts(run_dir))
+    done, told_late, continued = samples.record(0, score=0.6), samples.record(1, score=0.5), samples.record(3, score=0.3)
+    play(killed, done)
+    for number in (1, 2, 3, 4):
+        killed.trial_started(number, samples.CONFIG)
+    del killed  # kill -9: trials 1 to 4 and the search itself stay RUNNING in MLflow
+
+    facts = samples.facts(run_dir, finished=(done, told_late), n_trials=9)
+    resumed = MlflowTracking(None, run_dir, "night", run_id=_only_parent(run_dir))
+    resumed.search_started(facts)
+    reader = Reader(resumed)
+    statuses = {name: run.info.status for name, run in reader.children().items()}
+    ended, cut_off = (
+        dict.fromkeys(("trial 0", "trial 1"), "FINISHED"),
+        dict.fromkeys(("trial 2", "trial 3", "trial 4"), "KILLED"),
+    )
+    assert statuses == ended | cut_off
+    assert reader.parent().info.status == "RUNNING"
+
+    resumed.trial_finished(samples.record(2, "FAIL", reason="its node died"))
+    play(resumed, continued, score=0.3)
+    resumed.search_finished(samples.results(facts, [done], done))
+    children = reader.children()
+    assert set(children) == {f"trial {number}" for number in range(5)}
+    assert (children["trial 2"].info.status, children["trial 2"].data.tags["reason"]) == ("FAILED", "its node died")
+    assert (children["trial 3"].info.status, children["trial 3"].data.tags.get("reason")) == ("FINISHED", None)
+    assert children["trial 3"].data.tags["state"] == "COMPLETE"
+    assert (children["trial 4"].info.status, children["trial 4"].data.tags["reason"]) == ("KILLED", "interrupted")
+    parent = reader.parent()
+    assert parent.info.status == "FINISHED"
+    assert reader.history(parent, "best_score") == [(1, 0.6)]  # trial 3 was no better than what the first session found
+
+
+def test_resume_with_a_store_that_lost_the_run_opens_a_new_one(run_dir: Path) -> None:
+    told: list[str] = []
+    tracking = MlflowTracking(None, run_dir, "night", run_id="f" * 32, warn=told.append)
+    tracking.search_started(samples.facts(run_dir))
+    assert Reader(tracking).parent().info.status == "RUNNING"
+    assert told == []
+
+
+def _only_parent(run_dir: Path) -> str:
+    """The id that the killed driver had stored."""
+    tracking = MlflowTracking(None, run_dir, "night")
+    reader = Reader(tracking)
+    experiment = reader.client.get_experiment_by_name("night")
+    runs = reader.client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    return str(parent.info.run_id)
+
+
+def test_a_refused_write_is_told_once_and_left_out(run_dir: Path) -> None:
+    told: list[str] = []
+    tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
+    facts = samples.facts(run_dir)
+    tracking.search_started(facts)
+    tracking.trial_started(0, samples.CONFIG)
+    tracking.trial_started(0, samples.CONFIG.model_copy(update={"seed": 4}))  # MLflow's parameters never change
+    tracking.trial_started(0, samples.CONFIG.model_copy(update={"seed": 5}))
+    tracking.trial_finished(samples.record(0, score=0.5))
+    tracking.search_finished(samples.results(facts, [], None))
+    assert len(told) == 1
+    assert told[0].startswith("MLflow refused a write, which is left out (")
+    child = Reader(tracking).children()["trial 0"]
+    assert (child.info.status, child.data.params["seed"]) == ("FINISHED", "3")
+
+
+def test_limits_of_mlflow(run_dir: Path) -> None:
+    """Long values are cut, and more than 100 parameters take several calls."""
+    wide = samples.CONFIG.model_copy(update={"backbone": "b" * 7000})
+    long = samples.record(0, "FAIL", reason="r" * 9000)
+    tracking = MlflowTracking(None, run_dir, "n" * 600)
+    tracking.search_started(samples.facts(run_dir))
+    tracking.trial_started(0, wide)
+    tracking.trial_finished(long)
+    child = Reader(tracking).children()["trial 0"]
+    assert child.data.params["backbone"] == "b" * 6000
+    assert child.data.tags["reason"] == "r" * 8000
+    many = flatten({"section": {f"p{i}": i for i in range(250)}})
+    from tuner.tracking import _log_params
+
+    reader = Reader(tracking)
+    _log_params(reader.client, child.info.run_id, many)
+    assert many.items() <= reader.client.get_run(child.info.run_id).data.params.items()
+
+
+def test_flatten() -> None:
+    nested = {"mixture": ["sst", "sts"], "mixing": {"ratios": {"sst": 0.25, "sts": 0.75}}, "optim": {"lr": 2e-5}, "on": True}
+    flat = {"mixture": "sst,sts", "mixing.ratios.sst": "0.25", "mixing.ratios.sts": "0.75", "optim.lr": "2e-05", "on": "True"}
+    assert flatten(nested) == flat
+
+
+def test_passwords_are_not_shown(tmp_path: Path) -> None:
+    tracking = MlflowTracking("http://ann:secret@host:5000", tmp_path, "night")
+    assert tracking.ui_command() == "http://ann:***@host:5000"
+    assert tracking.tracking_uri == "http://ann:secret@host:5000"
+
+
+def test_ui_command_serves_the_database_on_loopback(tmp_path: Path) -> None:
+    command = MlflowTracking(None, tmp_path, "night").ui_command()
+    assert command.endswith(f"-m mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --host 127.0.0.1")
+
+
+def test_importing_the_module_does_not_import_mlflow() -> None:
+    program = "import sys, tuner.tracking; assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The address of an MLflow server that is not there yet, and the call that starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> None:
+        store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "served")]
+        arguments = ["server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", *store]
+        log = (tmp_path / "server.log").open("wb")
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        command = [sys.executable, "-m", "mlflow", *arguments]
+        started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=environment, cwd=tmp_path))
+        log.close()
+        _wait_until_listening(port)
+
+    yield f"http://127.0.0.1:{port}", start
+    for process in started:
+        os.killpg(process.pid, 15)
+        process.wait(timeout=20)
+
+
+def _wait_until_listening(port: int) -> None:
+    for _ in range(240):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.25)
+    raise TimeoutError("the MLflow server did not start")
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_gets_everything_in_the_end(
+    tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]]
+) -> None:
+    address, start = server
+    shutil.copy(empty_store, tmp_path / "server.db")
+    told: list[str] = []
+    facts = samples.facts(tmp_path / "night")
+    tracking = MlflowTracking(address, tmp_path / "night", "night", warn=told.append)
+    began = time.monotonic()
+    tracking.search_started(facts)
+    play(tracking, samples.record(0, score=0.6), score=0.6)
+    assert time.monotonic() - began < 10.0  # the search is not held up
+    assert tracking.run_id is None
+    start()
+    tracking.tick()
+    play(tracking, samples.record(1, "PRUNED", 0.3), score=0.3)
+    tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
+
+    assert len(told) == 1
+    assert told[0].startswith("MLflow is away; the search goes on")
+    reader = Reader(tracking)
+    children = reader.children()
+    assert {name: run.info.status for name, run in children.items()} == {"trial 0": "FINISHED", "trial 1": "KILLED"}
+    assert reader.history(children["trial 0"], "score") == [(10, 0.5), (20, 0.6)]
+    assert children["trial 0"].info.start_time < children["trial 1"].info.start_time
+    assert "lambda: 1.0" in reader.text(children["trial 0"], "config.yaml", tmp_path)
+    assert reader.parent().info.status == "FINISHED"
+    assert tracking.ui_command() == f"{address}/#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"

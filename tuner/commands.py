@@ -1,0 +1,46 @@
+"""The exact commands that a search ends with: they work as printed, from the folder that the search was started in."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from model.tasks import TASKS
+from tuner.addresses import mask_credentials
+
+
+def python() -> str:
+    """How to call this interpreter: `python` where the shell finds it by that name, else its path."""
+    named = shutil.which("python")
+    if named and Path(named).absolute() == Path(sys.executable).absolute():
+        return "python"
+    return shlex.quote(near(Path(sys.executable)))
+
+
+def near(path: Path) -> str:
+    """`path` relative to the working directory where it lies inside, else as it is."""
+    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return os.fspath(path.relative_to(Path.cwd()) if inside else path)
+
+
+def mlflow_ui(tracking_uri: str, experiment_id: str | None, run_id: str | None) -> str:
+    """The run's page on a server, or the command that serves a database on the loopback address."""
+    if tracking_uri.startswith("http"):
+        page = f"/#/experiments/{experiment_id}/runs/{run_id}" if run_id else ""
+        return mask_credentials(tracking_uri.rstrip("/")) + page
+    arguments = shlex.join(["ui", "--backend-store-uri", mask_credentials(tracking_uri), "--host", "127.0.0.1"])
+    return f"{python()} -m mlflow {arguments}"
+
+
+def predict(champion: Path, mixture: list[str]) -> str:
+    """How to use the champion, on its first task of a single text, or of a pair where it has no other."""
+    task = next((name for name in mixture if not TASKS[name].is_pair), mixture[0])
+    texts = '"first text" "second text"' if TASKS[task].is_pair else '"text"'
+    return f"{python()} -m model.predict --model {shlex.quote(near(champion))} --task {task} {texts}"
+
+
+def resume(name: str) -> str:
+    return f"{python()} -m tuner.search --resume {shlex.quote(name)}"

@@ -1,0 +1,127 @@
+"""The one stream of events of a search, from the driver's one thread to whoever shows or writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from model.config import TrialConfig
+from model.evaluation import Evaluation
+from tuner.record import TrialRecord
+
+GENERATED_SOURCE = "demo"
+"""The data source that the project generates itself; whatever shows its scores says so."""
+
+
+@dataclass(frozen=True)
+class SearchFacts:
+    """What is known of a search before its first trial."""
+
+    name: str
+    run_dir: Path
+    """The search's own folder, absolute: `runs/NAME`."""
+    space: str
+    profile: str
+    data_source: str
+    """`demo`, `hub`, or the folder that the data came from."""
+    data_summary: str
+    """One line: the tasks and their numbers of rows."""
+    data_sha256: str
+    metric: str
+    """What the score is, in words."""
+    n_trials: int
+    n_evaluations: int
+    """Evaluations of one trial that runs to its end."""
+    max_concurrent: int
+    """Trials that run at once."""
+    sampler: str
+    pruner: str
+    dashboard_url: str | None
+    """Address of the Ray dashboard while the search runs."""
+    tracking_uri: str
+    git_commit: str | None
+    finished: tuple[TrialRecord, ...] = ()
+    """Trials that earlier sessions of the same search finished (`--resume`)."""
+
+    @property
+    def is_generated(self) -> bool:
+        return self.data_source == GENERATED_SOURCE
+
+
+class Observer(Protocol):
+    """Hears everything that happens in a search, in order. Calls must return soon: the driver waits for them."""
+
+    def search_started(self, plan: SearchFacts) -> None: ...
+
+    def trial_started(self, number: int, config: TrialConfig) -> None:
+        """Also called when an interrupted trial goes on from its checkpoint."""
+
+    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None: ...
+
+    def trial_finished(self, record: TrialRecord) -> None: ...
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        """`results` as in results.json; its `finished` is None when the search was interrupted."""
+
+    def tick(self) -> None:
+        """Called about once a second, whether anything happened or not."""
+
+
+class SilentObserver:
+    """Hears everything and does nothing: the base of observers that care for some events only."""
+
+    def search_started(self, plan: SearchFacts) -> None:
+        return
+
+    def trial_started(self, number: int, config: TrialConfig) -> None:
+        return
+
+    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
+        return
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        return
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        return
+
+    def tick(self) -> None:
+        return
+
+
+class Broadcast:
+    """Passes every event on to several observers, in the order in which they were given."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def search_started(self, plan: SearchFacts) -> None:
+        for observer in self._observers:
+            observer.search_started(plan)
+
+    def trial_started(self, number: int, config: TrialConfig) -> None:
+        for observer in self._observers:
+            observer.trial_started(number, config)
+
+    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
+        for observer in self._observers:
+            observer.evaluated(number, evaluation, score)
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        for observer in self._observers:
+            observer.trial_finished(record)
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        for observer in self._observers:
+            observer.search_finished(results)
+
+    def tick(self) -> None:
+        for observer in self._observers:
+            observer.tick()
+
+
+def broadcast(*observers: Observer) -> Observer:
+    """One observer that passes every event on to all of `observers`."""
+    return Broadcast(observers)

@@ -1,0 +1,128 @@
+"""The options of a search, as the command line, Python and a resumed run give them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model.config import ConfigError
+
+FILE_NAME = "search.json"
+"""Where a run keeps the options it was started with, for `--resume`."""
+FRESH_ON_RESUME = ("resume", "trials", "quiet", "json", "dry_run", "debug", "address", "max_concurrent")
+"""Options that a resumed search takes from its own command line, where given there."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """None means: the space's or the profile's own default, and where it has none the one in `plan.py`."""
+
+    space: str = "smart_mtl"
+    profile: str | None = None
+    settings: tuple[str, ...] = ()
+    """`NAME=VALUE` texts that fix settings of the space."""
+    backbone: str | None = None
+    data: str = "demo"
+    tasks: str | None = None
+    """Comma-separated; fewer tasks than the space names."""
+    skip_bad_rows: bool = False
+    metric: str | None = None
+    trials: int | None = None
+    sampler: str | None = None
+    pruner: str | None = None
+    seed: int = 0
+    workers_per_trial: int | None = None
+    cpus_per_worker: int | None = None
+    gpus_per_worker: float | None = None
+    max_concurrent: int | None = None
+    address: str | None = None
+    name: str | None = None
+    runs_dir: str = "runs"
+    storage: str | None = None
+    tracking_uri: str | None = None
+    resume: str | None = None
+    dry_run: bool = False
+    quiet: bool = False
+    json: bool = False
+    debug: bool = False
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of `tuner.search`."""
+    text = argparse.ArgumentParser(
+        prog="python -m tuner.search",
+        description="Search over multitask SMART fine-tunes of a BERT and hand over the best configuration, with proof.",
+        argument_default=argparse.SUPPRESS,
+    )
+    what = text.add_argument_group("what to search")
+    what.add_argument("--space", metavar="NAME|FILE", help="a space of search_spaces/, or your own YAML file (smart_mtl)")
+    what.add_argument("--profile", help="laptop or gpu, or another of the space's (gpu where there is one, else laptop)")
+    what.add_argument("--set", dest="settings", action="append", metavar="NAME=VALUE", help="fix a setting; repeatable")
+    what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
+    what.add_argument("--metric", help="mean, or one such as sst/accuracy (the space's)")
+    what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
+    data = text.add_argument_group("data")
+    data.add_argument("--data", metavar="DIR|hub|demo", help="a folder, `hub`, `hub=DIR`, or the generated `demo` (demo)")
+    data.add_argument("--tasks", metavar="A,B", help="search over fewer tasks")
+    data.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
+    how = text.add_argument_group("how long and how")
+    how.add_argument("--trials", type=int, help="trials in total")
+    how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc or grid (tpe)")
+    how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
+    where = text.add_argument_group("where")
+    where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
+    where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")
+    where.add_argument("--gpus-per-worker", type=float, metavar="X", help="GPUs of a rank; fractions share one")
+    where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (as many as fit)")
+    where.add_argument("--address", help="a running Ray cluster (this machine alone)")
+    where.add_argument("--name", help="name of the run (space and time)")
+    where.add_argument("--runs-dir", metavar="DIR", help="folder of the runs (runs)")
+    where.add_argument(
+        "--storage", metavar="URL", help="Optuna storage: journal:FILE, sqlite:///…, postgresql://… (run folder)"
+    )
+    where.add_argument("--tracking-uri", metavar="URI", help="MLflow store or server (SQLite in the run folder)")
+    run = text.add_argument_group("running")
+    run.add_argument("--resume", metavar="NAME", help="go on with an interrupted run, or add trials to a finished one")
+    run.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
+    run.add_argument("--quiet", action="store_true", help="print the result alone")
+    run.add_argument("--json", action="store_true", help="print events as JSON lines")
+    run.add_argument("--debug", action="store_true", help="show tracebacks")
+    return text
+
+
+def parse_arguments(argv: list[str] | None) -> Options:
+    """Options of a command line. A resumed run's own options come from its folder. Raises `ConfigError`."""
+    given = vars(parser().parse_args(argv))
+    if "settings" in given:
+        given["settings"] = tuple(given["settings"])
+    if "resume" not in given:
+        return Options(**given)
+    fixed = [name for name in given if name not in (*FRESH_ON_RESUME, "runs_dir")]
+    if fixed:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
+    folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
+    return dataclasses.replace(load(folder), **given)
+
+
+def save(options: Options, folder: Path) -> None:
+    """Keep the options in a run's folder."""
+    text = json.dumps(dataclasses.asdict(options), indent=2)
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def load(folder: Path) -> Options:
+    """Options of the run in `folder`, with the run's name. Raises `ConfigError` when there is none."""
+    try:
+        values: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{FILE_NAME}"))
+        there = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
+        raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
+    once = {"dry_run", "quiet", "json", "debug", "resume"}
+    kept = {name: value for name, value in values.items() if name not in once}
+    return Options(**{**kept, "settings": tuple(kept["settings"]), "name": folder.name})

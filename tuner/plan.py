@@ -1,0 +1,277 @@
+"""Every option of a search, checked before anything starts.
+
+The checks come in three rounds, each needing the one before: the options by themselves, the space under the metric, and the
+space's configurations against data and gang. A round reports all of its problems at once.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar, cast
+
+import yaml
+
+from cluster.shape import GangShape
+from model import backbone, mixing
+from model.config import ConfigError, TrialConfig, nearest, parse
+from model.data.source import DataSource, DataSummary, inspect
+from model.tasks import TASKS
+from tuner.addresses import resolve_tracking_uri
+from tuner.objective import MEAN, Objective
+from tuner.options import FILE_NAME, Options
+from tuner.space import Space
+from tuner.space import load as load_space
+from tuner.study import PRUNERS, SAMPLERS
+
+SAMPLED_CONFIGS = 200
+"""Random configurations on which the rules between settings, data and gang are tried."""
+DEFAULT_TRIALS = 20
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that can start."""
+
+    options: Options
+    run_dir: Path
+    """Absolute; its last part is the search's name."""
+    space: Space
+    objective: Objective
+    summary: DataSummary
+    samples: tuple[TrialConfig, ...]
+    """Random configurations of the space: what holds for all of them, and estimates."""
+    n_trials: int
+    sampler: str
+    pruner: str
+    storage: str
+    """Optuna's, `journal:PATH` or a URL."""
+    tracking_uri: str
+    shape: GangShape
+    notes: tuple[str, ...]
+    """What the user should know: mixtures and rows left out."""
+
+    @property
+    def name(self) -> str:
+        return self.run_dir.name
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks of all mixtures: what is read and tokenised."""
+        return _tasks_of(self.samples)
+
+    @property
+    def n_evaluations(self) -> int:
+        return self.samples[0].budget.evaluations
+
+    @property
+    def resumed(self) -> bool:
+        return self.options.resume is not None
+
+
+@dataclass
+class _Problems:
+    """The sentences of everything that is wrong in a round."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def attempt(self, step: Callable[[], T]) -> T:
+        """The step's value; where it fails, its problems are kept and the value must not be used before `raise_any`."""
+        try:
+            return step()
+        except ConfigError as error:
+            self.sentences.extend(error.problems)
+            return cast(T, None)
+
+    def raise_any(self) -> None:
+        if self.sentences:
+            raise ConfigError(list(dict.fromkeys(self.sentences)))
+
+
+def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
+    """Check the options against each other and the data. Raises `ConfigError` with every problem; writes nothing."""
+    has_gpu = shutil.which("nvidia-smi") is not None if has_gpu is None else has_gpu
+    problems = _Problems()
+    source = problems.attempt(lambda: DataSource.parse(options.data))
+    whole = problems.attempt(lambda: _load_space(options, has_gpu))
+    run_dir = problems.attempt(lambda: _run_dir(options))
+    wanted = problems.attempt(lambda: _wanted_tasks(options))
+    problems.attempt(lambda: _check_choices(options))
+    problems.raise_any()
+
+    sampler, pruner, n_trials = _choices(options, whole)
+    shape = _shape(options, whole, has_gpu)
+    objective = problems.attempt(lambda: _objective(options, whole, wanted))
+    problems.attempt(lambda: _check_shape(shape))
+    tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
+    problems.raise_any()
+
+    space, left_out = whole.restrict(tasks=wanted, required=objective.required_tasks)
+    samples = _samples(space)
+    problems.attempt(lambda: _check_uniform(samples))
+    problems.attempt(lambda: backbone.locate(samples[0].backbone))
+    summary = problems.attempt(lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows))
+    problems.raise_any()
+    _check_samples(samples, summary, shape)
+    skipped = [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
+    return Plan(
+        options=options,
+        run_dir=run_dir,
+        space=space,
+        objective=objective,
+        summary=summary,
+        samples=samples,
+        n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
+        sampler=sampler,
+        pruner=pruner,
+        storage=options.storage or f"journal:{run_dir / 'study.journal'}",
+        tracking_uri=tracking_uri,
+        shape=shape,
+        notes=(*left_out, *skipped),
+    )
+
+
+def _load_space(options: Options, has_gpu: bool) -> Space:
+    """The space under its profile, with `--set` and `--backbone` fixed."""
+    usual = "gpu" if has_gpu else "laptop"
+    profile = options.profile or (usual if usual in load_space(options.space).profiles else None)
+    settings = dict(_setting(text) for text in options.settings)
+    if options.backbone is not None:
+        settings["backbone"] = options.backbone
+    return load_space(options.space, profile).fix(settings)
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """Name and value of a `--set NAME=VALUE`; the value is read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise ConfigError([f"--set {text} is not NAME=VALUE, such as --set budget.examples=4000"])
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError([f"--set {text}: {value} cannot be read as a value"]) from None
+
+
+def _run_dir(options: Options) -> Path:
+    runs = Path(options.runs_dir).expanduser().absolute()
+    if options.resume is not None:
+        return runs / options.resume
+    name = options.name or f"{Path(options.space).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    if not all(part.isalnum() or part in "._-" for part in name) or name.startswith("."):
+        raise ConfigError([f"--name {name}: use letters, digits, dots, dashes and underscores"])
+    folder = runs / name
+    if folder.exists():
+        mend = f"--resume {name} goes on with it" if (folder / FILE_NAME).is_file() else "it is no run"
+        raise ConfigError([f"--name {name}: {folder} exists already ({mend}); give another name"])
+    return folder
+
+
+def _wanted_tasks(options: Options) -> tuple[str, ...]:
+    if options.tasks is None:
+        return tuple(TASKS)
+    names = tuple(name.strip() for name in options.tasks.split(",") if name.strip())
+    unknown = [name for name in names if name not in TASKS]
+    if unknown or not names:
+        raise ConfigError([f"--tasks {options.tasks}: name one or more of {', '.join(TASKS)}, parted by commas"])
+    return names
+
+
+def _check_choices(options: Options) -> None:
+    """The names and numbers of the command line."""
+    problems = []
+    for name, value, valid in (("sampler", options.sampler, SAMPLERS), ("pruner", options.pruner, PRUNERS)):
+        if value is not None and value not in valid:
+            problems.append(f"--{name} {value}{nearest(value, list(valid))}: choose one of {', '.join(valid)}")
+    for name in ("trials", "workers_per_trial", "cpus_per_worker", "max_concurrent"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            problems.append(f"--{name.replace('_', '-')} {value}: give 1 or more")
+    if not 0 <= options.seed < 2**31:
+        problems.append(f"--seed {options.seed}: give a number from 0 to {2**31 - 1}")
+    if options.quiet and options.json:
+        problems.append("--quiet and --json exclude each other: leave one out")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _choices(options: Options, space: Space) -> tuple[str, str, int]:
+    """Sampler, pruner and total of trials: the command line's, else the space's, else the default."""
+    sampler = options.sampler or space.options.get("sampler") or "tpe"
+    pruner = options.pruner or space.options.get("pruner") or "median"
+    return sampler, pruner, options.trials or space.options.get("trials") or DEFAULT_TRIALS
+
+
+def _shape(options: Options, space: Space, has_gpu: bool) -> GangShape:
+    def chosen(name: str, default: float) -> float:
+        given = getattr(options, name)
+        return float(given if given is not None else space.options.get(name, default))
+
+    return GangShape(
+        n_workers=int(chosen("workers_per_trial", 1)),
+        cpus_per_worker=int(chosen("cpus_per_worker", 1)),
+        gpus_per_worker=chosen("gpus_per_worker", 1.0 if has_gpu else 0.0),
+    )
+
+
+def _check_shape(shape: GangShape) -> None:
+    gpus = shape.gpus_per_worker
+    if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
+        raise ConfigError([f"--gpus-per-worker {gpus:g}: give 0, a fraction below 1, or a whole number"])
+    if 0 < gpus < 1 and shape.n_workers > 1:
+        raise ConfigError(
+            [
+                f"--gpus-per-worker {gpus:g} with {shape.n_workers} workers: NCCL does not let two ranks of a trial share a "
+                "GPU; use --workers-per-trial 1, or whole GPUs"
+            ]
+        )
+
+
+def _objective(options: Options, space: Space, wanted: tuple[str, ...]) -> Objective:
+    """The metric; `mean` is taken over those of the space's targets that `--tasks` leaves."""
+    name = options.metric or space.metric
+    targets = tuple(task for task in space.targets if task in wanted)
+    return Objective(name, targets if name == MEAN else ())
+
+
+def _samples(space: Space) -> tuple[TrialConfig, ...]:
+    rng = random.Random(0)
+    return tuple(parse(space.sample(rng)) for _ in range(SAMPLED_CONFIGS))
+
+
+def _tasks_of(samples: tuple[TrialConfig, ...]) -> tuple[str, ...]:
+    return tuple(task for task in TASKS if any(task in sample.mixture for sample in samples))
+
+
+def _check_uniform(samples: tuple[TrialConfig, ...]) -> None:
+    """What one search has one of: the data are tokenised once, and a pruner compares evaluation with evaluation."""
+    problems = []
+    for name in ("backbone", "max_length"):
+        values = {getattr(sample, name) for sample in samples}
+        if len(values) > 1:
+            problems.append(
+                f"{name} is searched, but a search tokenises its data once: fix it, and run a search for each value"
+            )
+    if len({sample.budget.evaluations for sample in samples}) > 1:
+        problems.append("budget.evaluations is searched, but pruning compares trials evaluation by evaluation: fix it")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check_samples(samples: tuple[TrialConfig, ...], summary: DataSummary, shape: GangShape) -> None:
+    """Whether every configuration can run on these data with this gang."""
+    problems: dict[str, None] = {}
+    for sample in samples:
+        problems.update(dict.fromkeys(sample.gang_problems(shape.n_workers)))
+        sizes = {task: summary.rows[task]["train"] for task in sample.mixture}
+        try:
+            steps = mixing.n_steps(sample.budget, sample.mixing, sizes, sample.optim.batch_size)
+            mixing.evaluation_steps(steps, sample.budget.evaluations)
+        except ConfigError as error:
+            problems.update(dict.fromkeys(error.problems))
+    if problems:
+        raise ConfigError(list(problems))

@@ -1,0 +1,154 @@
+"""results.json: what a search hands over, built from plain records. Every key is always there; what is not known is null."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from model.config import ConfigError
+from tuner.addresses import mask_credentials
+from tuner.observer import SearchFacts
+from tuner.record import TrialRecord
+
+SCHEMA_VERSION = 1
+FILE_NAME = "results.json"
+
+
+def finite(value: Any) -> Any:
+    """`value` with every NaN and infinity in it, at any depth, made None: JSON has no such numbers."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def rank(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Entries of `trials`, best first: complete ones by score, then pruned ones by their last score, then failed ones."""
+    order = {"COMPLETE": 0, "PRUNED": 1}
+
+    def key(trial: dict[str, Any]) -> tuple[int, float, int]:
+        score = trial["score"]
+        return order.get(trial["state"], 2), math.inf if score is None else -score, trial["number"]
+
+    return sorted(trials, key=key)
+
+
+def build(
+    facts: SearchFacts,
+    records: Sequence[TrialRecord],
+    *,
+    seed: int,
+    rows: Mapping[str, Mapping[str, int]],
+    started: str,
+    finished: str | None,
+    environment: Mapping[str, Any],
+    mlflow: Mapping[str, Any],
+    optuna: Mapping[str, Any],
+    champion: TrialRecord | None = None,
+    champion_path: Path | None = None,
+    mode: str = "max",
+) -> dict[str, Any]:
+    """The contents of results.json.
+
+    `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
+    was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
+    are masked. `champion_path` is written as it is given.
+    Trials that still run are left out: the search can be resumed, and they are not results.
+    """
+    return finite(  # type: ignore[no-any-return]
+        {
+            "schema_version": SCHEMA_VERSION,
+            "name": facts.name,
+            "space": facts.space,
+            "seed": seed,
+            "data": {"source": facts.data_source, "sha256": facts.data_sha256, "rows": rows},
+            "metric": facts.metric,
+            "mode": mode,
+            "started": started,
+            "finished": finished,
+            "trials": [_trial(record) for record in records if record.state != "RUNNING"],
+            "champion": champion and _champion(champion, champion_path),
+            "environment": environment,
+            "mlflow": _pick(mlflow, "tracking_uri", "experiment_id", "run_id"),
+            "optuna": _pick(optuna, "storage", "study_name"),
+        }
+    )
+
+
+def _trial(record: TrialRecord) -> dict[str, Any]:
+    evaluation_keys = ("step", "score", "metrics", "seconds")
+    return {
+        "number": record.number,
+        "state": record.state,
+        "score": record.score,
+        "metrics": record.metrics,
+        "evaluations": [{key: evaluation[key] for key in evaluation_keys} for evaluation in record.evaluations],
+        "config": record.config,
+        "seconds": record.seconds,
+        "reason": record.reason,
+    }
+
+
+def _champion(record: TrialRecord, path: Path | None) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "score": record.score,
+        "metrics": record.metrics,
+        "config": record.config,
+        "path": str(path) if path else None,
+    }
+
+
+def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: mask_credentials(values[key]) if isinstance(values[key], str) else values[key] for key in keys}
+
+
+def write(path: Path, results: Mapping[str, Any]) -> None:
+    """Write `results` so that a reader, or a crash, sees the old file or the whole new one. Raises OSError."""
+    text = json.dumps(finite(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read results.json. Raises `ConfigError` with a sentence when it is missing, broken or of another version."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError([f"{path} does not exist: the search has not finished, or its name is another"]) from None
+    except OSError as error:
+        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path} is not JSON ({error}); run the search again with --resume to write it anew"]) from None
+    version = results.get("schema_version") if isinstance(results, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ConfigError([f"{path} has schema_version {version!r}; this version of the tuner reads {SCHEMA_VERSION}"])
+    return results  # type: ignore[no-any-return]
+
+
+def commonest_failure(records: Sequence[TrialRecord]) -> str | None:
+    """The reason that most failed trials share; None when none failed."""
+    return commonest_reason([record.reason for record in records if record.state == "FAIL"])
+
+
+def commonest_reason(reasons: Sequence[str | None]) -> str | None:
+    """The commonest reason, numbers aside (`NaN at step 7` is `NaN at step 9`), in the words of the first; None of none."""
+    if not reasons:
+        return None
+    told = [reason or "no reason was given" for reason in reasons]
+    kinds = [re.sub(r"\d+", "#", reason) for reason in told]
+    commonest, _ = Counter(kinds).most_common(1)[0]
+    return told[kinds.index(commonest)]

@@ -1,0 +1,6 @@
+"""Search spaces: YAML files of `search_spaces/`, checked against `TrialConfig` before anything starts."""
+
+from tuner.space.load import available, load
+from tuner.space.space import GRID_LIMIT, Space
+
+__all__ = ["GRID_LIMIT", "Space", "available", "load"]

@@ -1,0 +1,26 @@
+"""Command-line options for which a space may name defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sampler = Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"]
+Pruner = Literal["median", "percentile", "asha", "hyperband", "wilcoxon", "none"]
+
+
+class Options(BaseModel):
+    """Defaults of a search; an absent one is left to the command line's own default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials in total."""
+    sampler: Sampler | None = None
+    pruner: Pruner | None = None
+    workers_per_trial: Annotated[int, Field(ge=1)] | None = None
+    """DeepSpeed ranks of one trial."""
+    cpus_per_worker: Annotated[int, Field(ge=1)] | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
+    """GPUs of one rank; a fraction lets ranks share one."""

@@ -1,0 +1,216 @@
+"""A search space: which settings of `TrialConfig` are fixed, which are searched, and under which conditions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import BaseTrial
+
+from model.config import ConfigError, TrialConfig, field_names, nearest, parse
+from tuner.space.parameters import MIXTURE, Choice, Parameter, Picks, Scalar, draw, label, mixture_of, points, suggest
+from tuner.space.values import nest, value_problems
+
+GRID_LIMIT = 10_000
+"""Points of the largest grid that is enumerated."""
+
+N_SAMPLES = 200
+"""Random configurations on which the rules between settings are tried."""
+
+Pick = Callable[[str, BaseDistribution], Any]
+
+
+@dataclass(frozen=True)
+class Space:
+    """Checked contents of a space's file under one of its profiles; `tuner.space.load` makes it."""
+
+    name: str
+    description: str
+    profile: str | None
+    profiles: tuple[str, ...]
+    """All profiles of the file."""
+    metric: str
+    """Default of `--metric`."""
+    targets: tuple[str, ...]
+    """Tasks that the metric `mean` is taken over."""
+    options: Mapping[str, Any]
+    """Defaults of command-line options: those that the file sets."""
+    fixed: Mapping[str, Any]
+    """Values by dotted name."""
+    parameters: tuple[Parameter, ...]
+    """Searched settings, those that others depend on first."""
+    start: tuple[Picks, ...] = field(default=())
+    """Partial assignments, in Optuna's names and scalars, that a search tries first."""
+
+    def suggest(self, trial: BaseTrial) -> dict[str, Any]:
+        """Nested values for `model.config.parse`; only the active parameters are asked of `trial`."""
+        return self._assign(lambda name, distribution: suggest(trial, name, distribution))
+
+    def config(self, assignment: Picks) -> TrialConfig:
+        """The configuration of one assignment of all active parameters, as `grid_points` yields them."""
+        return parse(self._assign(lambda name, _: assignment[name]))
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """Nested values of a random configuration."""
+        return self._assign(lambda _, distribution: draw(distribution, rng))
+
+    def refusals(self) -> list[str]:
+        """The rules between settings that random configurations break, such as a small ε under bf16: each sentence once."""
+        rng = random.Random(0)
+        found: dict[str, None] = {}
+        for _ in range(N_SAMPLES):
+            try:
+                parse(self.sample(rng))
+            except ConfigError as error:
+                found.update(dict.fromkeys(error.problems))
+        return list(found)
+
+    def _assign(self, pick: Pick) -> dict[str, Any]:
+        values = dict(self.fixed)
+        labels: dict[str, Scalar] = {}
+        for parameter in self.parameters:
+            if parameter.is_active(labels):
+                tasks = mixture_of(values)
+                drawn = {name: pick(name, distribution) for name, distribution in parameter.distributions(tasks).items()}
+                values[parameter.name] = parameter.value(drawn, tasks)
+                labels[parameter.name] = label(values[parameter.name])
+        return nest(values)
+
+    def fix(self, settings: Mapping[str, Any]) -> Space:
+        """The space with further settings fixed, by dotted name, such as `{"backbone": "bert-base-uncased"}`.
+
+        A value of None takes back what the file fixes. Raises `ConfigError` for unknown and for searched settings, and for
+        values that `TrialConfig` refuses, alone or together with what the space can draw.
+        """
+        valid = list(field_names())
+        searched = {parameter.name for parameter in self.parameters}
+        problems: list[str] = []
+        for name, value in settings.items():
+            if name not in valid:
+                problems.append(f"unknown setting {name}{nearest(name, valid)}")
+            elif name in searched:
+                problems.append(f"{name} cannot be fixed: the space {self.name} searches it; take it out of `search` first")
+            elif value is not None:
+                problems.extend(value_problems(name, value))
+        values = {name: value for name, value in {**self.fixed, **settings}.items() if value is not None}
+        fixed = replace(self, fixed=values)
+        problems = problems or [f"a configuration drawn from the space {self.name} is refused: {p}" for p in fixed.refusals()]
+        if problems:
+            raise ConfigError(problems)
+        return fixed
+
+    def restrict(self, *, tasks: Sequence[str], required: Sequence[str]) -> tuple[Space, list[str]]:
+        """Keep the mixtures drawn from `tasks` (those there are data for) that hold all `required` (scored) ones.
+
+        Returns the smaller space and a sentence for everything left out. Raises `ConfigError` when no mixture is left.
+        """
+        mixture = next((parameter for parameter in self.parameters if parameter.name == MIXTURE), None)
+        offered = mixture.values if isinstance(mixture, Choice) else (mixture_of(self.fixed),)
+        reasons = {label(value): _misfit(value, tasks, required) for value in offered}
+        dropped = [f"mixture {name} is left out: {reason}" for name, reason in reasons.items() if reason]
+        if len(dropped) == len(offered):
+            raise ConfigError([f"no mixture of the space {self.name} can be used; {'; '.join(dropped)}"])
+        if not isinstance(mixture, Choice) or not dropped:
+            return self, []
+        kept = replace(mixture, values=tuple(value for value in offered if not reasons[label(value)]))
+        parameters = _without_unreachable([kept if parameter is mixture else parameter for parameter in self.parameters], kept)
+        start = tuple(point for point in self.start if not reasons.get(point.get(MIXTURE)))
+        if len(start) < len(self.start):
+            dropped.append(f"{len(self.start) - len(start)} start configuration(s) are left out with their mixtures")
+        return replace(self, parameters=tuple(parameters), start=start), dropped
+
+    def grid_points(self, limit: int = GRID_LIMIT) -> Iterator[dict[str, Scalar]]:
+        """Every distinct assignment of active parameters, in order.
+
+        Raises `ConfigError` before the first one when a parameter is continuous or has more than `limit` values, or
+        when there are more than `limit` points.
+        """
+        problems = [problem for parameter in self.parameters for problem in _grid_problems(parameter, self._all_tasks(), limit)]
+        if problems:
+            raise ConfigError(problems)
+        if any(index >= limit for index, _ in enumerate(self._branches(0, {}, {}, {}))):
+            raise ConfigError([f"the grid has more than {limit} points; search fewer parameters, or use another sampler"])
+        return self._branches(0, {}, {}, {})
+
+    @property
+    def n_grid(self) -> int:
+        """Number of grid points; raises `ConfigError` as `grid_points` does."""
+        return sum(1 for _ in self.grid_points())
+
+    def _branches(
+        self, index: int, values: dict[str, Any], labels: dict[str, Scalar], picks: dict[str, Scalar]
+    ) -> Iterator[dict[str, Scalar]]:
+        """Complete the assignment `picks` of the parameters before `index` in every way."""
+        if index == len(self.parameters):
+            yield picks
+            return
+        parameter = self.parameters[index]
+        if not parameter.is_active(labels):
+            yield from self._branches(index + 1, values, labels, picks)
+            return
+        tasks = mixture_of({**self.fixed, **values})
+        for drawn in _combinations(list(parameter.distributions(tasks).items())):
+            value = parameter.value(drawn, tasks)
+            yield from self._branches(
+                index + 1, {**values, parameter.name: value}, {**labels, parameter.name: label(value)}, {**picks, **drawn}
+            )
+
+    def _all_tasks(self) -> list[str]:
+        """The tasks of all mixtures, in the order they are first named."""
+        mixtures = [p.values for p in self.parameters if p.name == MIXTURE and isinstance(p, Choice)]
+        offered = mixtures[0] if mixtures else (mixture_of(self.fixed),)
+        return list(dict.fromkeys(task for value in offered for task in value))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What decides the configurations a search can meet, as JSON values."""
+        conditions = {
+            p.name: {"when": {name: list(allowed) for name, allowed in p.when.items()}} for p in self.parameters if p.when
+        }
+        search = {p.name: p.to_dict() | conditions.get(p.name, {}) for p in self.parameters}
+        return {"name": self.name, "fixed": dict(self.fixed), "search": search}
+
+
+def _misfit(mixture: Sequence[str], tasks: Sequence[str], required: Sequence[str]) -> str:
+    """Why a mixture cannot be used; empty when it can."""
+    absent = [task for task in mixture if task not in tasks]
+    if absent:
+        return f"there are no data for {', '.join(absent)}"
+    missing = [task for task in required if task not in mixture]
+    return f"it lacks {', '.join(missing)}, which the metric needs" if missing else ""
+
+
+def _without_unreachable(parameters: Sequence[Parameter], narrowed: Choice) -> list[Parameter]:
+    """Drop what depends on choices that `narrowed` no longer has, and what depends on that."""
+    kept: list[Parameter] = []
+    for parameter in parameters:
+        when = dict(parameter.when)
+        if narrowed.name in when:
+            when[narrowed.name] = tuple(allowed for allowed in when[narrowed.name] if allowed in narrowed.labels)
+        if all(when.values()) and set(when) <= {other.name for other in kept}:
+            kept.append(replace(parameter, when=when))
+    return kept
+
+
+def _grid_problems(parameter: Parameter, tasks: Sequence[str], limit: int) -> list[str]:
+    values = [points(distribution) for distribution in parameter.distributions(tasks).values()]
+    if any(value is None for value in values):
+        return [f"{parameter.name} is continuous; the sampler grid needs a choice, an int, or a float with `step`"]
+    sizes = [len(value) for value in values if value is not None]
+    return [
+        f"{parameter.name} has {size} values; a grid has at most {limit} points; give it a `step`"
+        for size in sizes
+        if size > limit
+    ]
+
+
+def _combinations(distributions: list[tuple[str, BaseDistribution]]) -> Iterator[dict[str, Scalar]]:
+    if not distributions:
+        yield {}
+        return
+    (name, distribution), *others = distributions
+    for value in points(distribution) or ():
+        for rest in _combinations(others):
+            yield {name: value, **rest}

@@ -1,0 +1,163 @@
+"""One entry of `search` in a space's file, such as `{float: [1.0e-6, 1.0e-4], log: true}`, made a parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from model.config import field_names, nearest
+from tuner.space.document import Node, Problems
+from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, label, same
+from tuner.space.values import number_hint, value_problems
+
+KEYS = {"choice": ("when",), "int": ("log", "step", "when"), "float": ("log", "step", "when"), "simplex": ("when",)}
+"""The kinds, and what may stand beside each."""
+
+When = Mapping[str, tuple[Scalar, ...]]
+
+
+def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | None:
+    """The parameter that `node` describes, conditions included as written; None after adding what is wrong with it."""
+    kind = _kind(name, node, problems)
+    if kind is None:
+        return None
+    before = len(problems.found)
+    _check_keys(name, kind, node, problems)
+    when = _read_when(name, node, problems)
+    if kind == "choice":
+        parameter: Parameter | None = _choice(name, node.items["choice"], when, problems)
+    else:
+        parameter = _range(name, kind, node, when, problems)
+    return parameter if len(problems.found) == before else None
+
+
+def _kind(name: str, node: Node, problems: Problems) -> str | None:
+    kinds = ", ".join(KEYS)
+    if not node.is_mapping:
+        problems.add(
+            node.line, f"{name}: {node.value!r} is not a parameter; write a kind ({kinds}), such as {{choice: [a, b]}}"
+        )
+        return None
+    given = [key for key in node.items if key in KEYS]
+    if len(given) == 1:
+        return given[0]
+    modifiers = {key for keys in KEYS.values() for key in keys}
+    strange = [key for key in node.items if key not in KEYS and key not in modifiers]
+    if given:
+        problems.add(node.line, f"{name}: has the kinds {', '.join(given)}; keep one")
+    elif strange:
+        problems.add(node.line, f"{name}: unknown kind {strange[0]}{nearest(strange[0], list(KEYS))}; the kinds are {kinds}")
+    else:
+        problems.add(node.line, f"{name}: has no kind; add one of {kinds}")
+    return None
+
+
+def _check_keys(name: str, kind: str, node: Node, problems: Problems) -> None:
+    valid = [kind, *KEYS[kind]]
+    for key, item in node.items.items():
+        if key not in valid:
+            sentence = f"{name}: unknown key {key}{nearest(key, valid)}; beside {kind} may stand {', '.join(KEYS[kind])}"
+            problems.add(item.line, sentence)
+
+
+def _read_when(name: str, node: Node, problems: Problems) -> When:
+    if "when" not in node.items:
+        return {}
+    when = node.items["when"]
+    if not when.is_mapping or not when.items:
+        problems.add(when.line, f"{name}: `when` must map parameters to values, such as {{smart.enabled: true}}")
+        return {}
+    return {key: _allowed(item.value) for key, item in when.items.items()}
+
+
+def _allowed(value: Any) -> tuple[Scalar, ...]:
+    """A list holds the allowed values; anything else is the one allowed value."""
+    return tuple(label(item) for item in value) if isinstance(value, list) else (label(value),)
+
+
+def _choice(name: str, node: Node, when: When, problems: Problems) -> Parameter | None:
+    if not node.elements:
+        problems.add(node.line, f"{name}: choice is {node.value!r}; it must be a list of one or more values")
+        return None
+    seen: list[Scalar] = []
+    for element in node.elements:
+        shown = label(element.value)
+        if any(same(shown, other) for other in seen):
+            problems.add(element.line, f"{name}: choice repeats {shown}; keep one")
+        seen.append(shown)
+        problems.add(element.line, *value_problems(name, element.value))
+    return Choice(name, when, tuple(node.value))
+
+
+def _range(name: str, kind: str, node: Node, when: When, problems: Problems) -> Parameter | None:
+    """An int, float or simplex: `[low, high]` with `log` and `step`."""
+    bounds = _bounds(name, kind, node.items[kind], problems)
+    log, step = _log_and_step(name, kind, node, problems)
+    if bounds is None:
+        return None
+    low, high = bounds
+    line = node.items[kind].line
+    if log and low <= 0:
+        problems.add(line, f"{name}: low is {low:g}; with `log: true` it must be positive")
+    if step is not None and low < high and not _divides(step, low, high):
+        problems.add(line, f"{name}: steps of {step:g} from {low:g} do not end at {high:g}; change the end or the step")
+    if kind == "simplex":
+        return _simplex(name, line, when, low, high, problems)
+    for end in (low, high):
+        problems.add(line, *value_problems(name, float(end) if kind == "float" else end))
+    if kind == "int":
+        return Int(name, when, int(low), int(high), log, 1 if step is None else int(step))
+    return Float(name, when, float(low), float(high), log, step)
+
+
+def _bounds(name: str, kind: str, node: Node, problems: Problems) -> tuple[float, float] | None:
+    ends = node.value if isinstance(node.value, list) else []
+    if len(ends) != 2 or not all(_is_end(kind, end) for end in ends):
+        what = "whole numbers" if kind == "int" else "numbers"
+        hint = next(filter(None, map(number_hint, ends)), "")
+        problems.add(node.line, f"{name}: {kind} is {node.value!r}; it must be [low, high], two {what}{hint}")
+        return None
+    low, high = ends
+    if low > high:
+        problems.add(node.line, f"{name}: the range [{low:g}, {high:g}] is reversed; write [{high:g}, {low:g}]")
+        return None
+    if low == high:
+        problems.add(node.line, f"{name}: the range [{low:g}, {high:g}] is empty; widen it, or put {low:g} under `fixed`")
+        return None
+    return low, high
+
+
+def _is_end(kind: str, end: Any) -> bool:
+    """Whether `end` is a number that bounds a range of this kind."""
+    if isinstance(end, bool) or not isinstance(end, int | float):
+        return False
+    return isinstance(end, int) or (kind != "int" and math.isfinite(end))
+
+
+def _log_and_step(name: str, kind: str, node: Node, problems: Problems) -> tuple[bool, float | None]:
+    log = node.items["log"].value if "log" in node.items else False
+    if not isinstance(log, bool):
+        problems.add(node.items["log"].line, f"{name}: log is {log!r}; it must be true or false")
+    if "step" not in node.items:
+        return log is True, None
+    step, line = node.items["step"].value, node.items["step"].line
+    if not _is_end(kind, step) or step <= 0:
+        problems.add(line, f"{name}: step is {step!r}; it must be a positive {'whole ' if kind == 'int' else ''}number")
+        return log is True, None
+    if log is True:
+        problems.add(line, f"{name}: has both `log` and `step`; keep one")
+        return True, None
+    return False, step
+
+
+def _divides(step: float, low: float, high: float) -> bool:
+    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
+
+
+def _simplex(name: str, line: int, when: When, low: float, high: float, problems: Problems) -> Parameter:
+    if str(field_names()[name].annotation).partition("[")[0] != "dict":
+        of_tasks = [other for other, setting in field_names().items() if str(setting.annotation).startswith("dict")]
+        problems.add(line, f"{name}: a simplex gives one share for each task; it is for {' and '.join(of_tasks)} only")
+    return Simplex(name, when, float(low), float(high))

@@ -1,0 +1,43 @@
+"""Start configurations: partial assignments of a space that a search tries first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from model.config import nearest
+from tuner.space.conditions import parents_of
+from tuner.space.document import Node, Problems
+from tuner.space.parameters import Parameter, Scalar, label, mixture_of
+
+
+def read_start(node: Node, parameters: Sequence[Parameter], fixed: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """One start configuration in Optuna's names and scalars; what it leaves open is drawn. Adds what is wrong with it."""
+    if not node.is_mapping:
+        problems.add(node.line, f"start: {node.value!r} is not a configuration; write {{parameter: value, ...}}")
+        return {}
+    names = [parameter.name for parameter in parameters]
+    for name, item in node.items.items():
+        if name not in names:
+            problems.add(item.line, f"start: {name} is not searched here{nearest(name, names)}; take it out")
+    tasks = mixture_of({**fixed, **node.value})
+    picks: dict[str, Any] = {}
+    labels: dict[str, Scalar] = {}
+    for parameter in parameters:
+        if parameter.name in node.items:
+            item = node.items[parameter.name]
+            absent = sorted((parents_of(parameter) & set(names)) - set(node.items))
+            drawn = None if absent else parameter.picks(item.value, tasks)
+            if absent:
+                problems.add(item.line, f"start: {parameter.name} depends on {', '.join(absent)}; name it too, or take it out")
+            elif not parameter.is_active(labels):
+                problems.add(item.line, f"start: {parameter.name} is inactive here: {_conditions(parameter)}; take it out")
+            elif drawn is None:
+                problems.add(item.line, f"start: {parameter.name} {item.value!r} is outside the space {parameter.to_dict()}")
+            picks |= drawn or {}
+            labels[parameter.name] = label(item.value)
+    return picks
+
+
+def _conditions(parameter: Parameter) -> str:
+    return "it needs " + " and ".join(f"{name} {' or '.join(map(str, allowed))}" for name, allowed in parameter.when.items())

@@ -1,0 +1,87 @@
+"""The pruners of `--pruner`, set for about ten evaluations per trial. A new one is one function and one line.
+
+Optuna's step is the index of the evaluation, from 1. The last evaluation is never put to a pruner.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
+
+
+@dataclass(frozen=True)
+class Races:
+    """What a pruner is made from."""
+
+    n_trials: int
+    n_evaluations: int
+    """Evaluations per trial."""
+
+    @property
+    def n_startup(self) -> int:
+        """Complete trials before any is judged: a quarter of the search, 2 to 5."""
+        return min(max(self.n_trials // 4, 2), 5)
+
+    @property
+    def n_unjudged(self) -> int:
+        """First evaluations that say too little to judge by: a fifth, two of ten."""
+        return self.n_evaluations // 5
+
+    @property
+    def first_rung(self) -> int:
+        """Evaluation at which halving begins: the second of ten, then the fourth and the eighth."""
+        return max(1, self.n_evaluations // 5)
+
+
+def _median(races: Races) -> BasePruner:
+    return PercentilePruner(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+
+
+def _percentile(races: Races) -> BasePruner:
+    """Goes on with the best quarter."""
+    return PercentilePruner(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+
+
+def _asha(races: Races) -> BasePruner:
+    return SuccessiveHalvingPruner(min_resource=races.first_rung, reduction_factor=2)
+
+
+def _hyperband(races: Races) -> BasePruner:
+    return HyperbandPruner(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
+
+
+def _wilcoxon(races: Races) -> BasePruner:
+    """Compares the evaluations, pair by pair, with the best trial's."""
+    return WilcoxonPruner(n_startup_steps=races.n_unjudged + 1)
+
+
+def _none(races: Races) -> BasePruner:
+    return NopPruner()
+
+
+PRUNERS: dict[str, Callable[[Races], BasePruner]] = {
+    "median": _median,
+    "percentile": _percentile,
+    "asha": _asha,
+    "hyperband": _hyperband,
+    "wilcoxon": _wilcoxon,
+    "none": _none,
+}
+
+
+def make_pruner(name: str, n_trials: int, n_evaluations: int) -> BasePruner:
+    """The pruner called `name`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return PRUNERS[name](Races(n_trials, n_evaluations))

@@ -1,0 +1,74 @@
+"""The samplers of `--sampler`. A new one is one function and one line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What a sampler is made from."""
+
+    seed: int
+    n_trials: int
+    """Trials in total."""
+    n_before: int
+    """Trials that the study already has: a resumed search must not draw the same numbers again."""
+
+    @property
+    def fresh_seed(self) -> int:
+        return self.seed + self.n_before
+
+    @property
+    def n_startup(self) -> int:
+        """Random trials before a model: a quarter of the search, 4 to 10."""
+        return min(max(self.n_trials // 4, 4), 10)
+
+
+def _tpe(draws: Draws) -> BaseSampler:
+    # Parameters under the same conditions form a group, and each group is modelled jointly.
+    return TPESampler(
+        seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
+    )
+
+
+def _random(draws: Draws) -> BaseSampler:
+    return RandomSampler(seed=draws.fresh_seed)
+
+
+def _gp(draws: Draws) -> BaseSampler:
+    # Conditional parameters are outside the process and drawn at random.
+    return GPSampler(seed=draws.fresh_seed, n_startup_trials=draws.n_startup, warn_independent_sampling=False)
+
+
+def _cmaes(draws: Draws) -> BaseSampler:
+    # Choices and conditional parameters are outside CMA-ES and drawn at random.
+    return CmaEsSampler(seed=draws.fresh_seed, n_startup_trials=draws.n_startup, warn_independent_sampling=False)
+
+
+def _qmc(draws: Draws) -> BaseSampler:
+    # The sequence goes on where the study left it, so it keeps its seed; the study stores the position.
+    independent = RandomSampler(seed=draws.fresh_seed)
+    return QMCSampler(seed=draws.seed, scramble=True, independent_sampler=independent, warn_independent_sampling=False)
+
+
+SAMPLERS: dict[str, Callable[[Draws], BaseSampler]] = {
+    "tpe": _tpe,
+    "random": _random,
+    "gp": _gp,
+    "cmaes": _cmaes,
+    "qmc": _qmc,
+    "grid": _random,  # the study enqueues the points; only what a start configuration leaves open is drawn
+}
+
+
+def make_sampler(name: str, seed: int, n_trials: int, *, n_before: int) -> BaseSampler:
+    """The sampler called `name`, seeded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return SAMPLERS[name](Draws(seed, n_trials, n_before))

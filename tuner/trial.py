@@ -1,0 +1,74 @@
+"""One Tune trial: supervises its gang, holds no tensor. One `step` is one evaluation."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.result import SHOULD_CHECKPOINT
+
+from cluster.shape import GangShape
+from model.evaluation import Evaluation, Failure
+from tuner.gang import Gang, RankError
+
+REPORT = "report"
+"""Key of a result under which the `Evaluation` or `Failure` travels up."""
+CHECKPOINT_EVERY_S = 60.0
+"""Seconds of work that a retry may lose: checkpoints of a short trial would cost more than the trial."""
+
+
+class GangTrial(tune.Trainable):  # type: ignore[misc]
+    """Tune's view of a trial. `config` holds `number` and the trial's `config`; `shape` and `data` are the search's own.
+
+    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to.
+    """
+
+    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any]) -> None:
+        self._gang = Gang(shape, data[0])
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Serve the next trial with the same processes."""
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._last: Evaluation | None = None
+        self._failure: Failure | None = None
+        self._saved_at = time.monotonic()
+        try:
+            self._gang.begin(config["config"])
+        except RankError as error:
+            self._failure = Failure(str(error), step=0)
+
+    def step(self) -> dict[str, Any]:
+        """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
+        reported = self._failure or self._advance()
+        if isinstance(reported, Evaluation):
+            self._last = reported
+        due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
+        is_last = isinstance(reported, Evaluation) and reported.is_last
+        return {REPORT: reported, SHOULD_CHECKPOINT: is_last or (due and isinstance(reported, Evaluation))}
+
+    def _advance(self) -> Evaluation | Failure:
+        try:
+            return self._gang.advance()
+        except RankError as error:
+            return Failure(str(error), step=self._last.step if self._last else 0)
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """The model for use when training is over; before, all that is needed to go on."""
+        assert self._last is not None
+        if self._last.is_last:
+            self._gang.export(checkpoint_dir, self._last.metrics)
+        else:
+            self._gang.save(checkpoint_dir)
+        self._saved_at = time.monotonic()
+
+    def load_checkpoint(self, checkpoint: str) -> None:
+        self._gang.load(str(Path(checkpoint)))
+
+    def cleanup(self) -> None:
+        self._gang.kill()
