@@ -211,6 +211,8 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
     `data` is a reference to the tokenised data in the object store.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow and results.json are the record
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed however quiet Tune is told to be
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the bridge is told of signals, and ends the search by the stopper
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "60"
     trainable = tune.with_resources(
         tune.with_parameters(GangTrial, shape=shape, data=[data]),

@@ -18,15 +18,15 @@ from model.tasks import HubSource, Task
 MEND = "download it where the network is and pass the folder as --data hub=DIR, or use --data demo or --data DIR"
 
 
-class HubUnreachable(ConfigError):
+class HubUnreachableError(ConfigError):
     """No connection to the hub: asking it for other repositories would only repeat the wait."""
 
 
 def read_rows(task: Task, part: str, mirror: Path | None = None) -> Iterator[Example | RowProblem]:
     """The rows of one split, in the hub's order; `part` is `train` or `dev`.
 
-    The split is loaded at once: raises `HubUnreachable` without a connection, `ConfigError` when it cannot be read or has other
-    columns.
+    The split is loaded at once. Raises `HubUnreachableError` without a connection, `ConfigError` when it cannot be read or has
+    other columns.
     """
     source = task.hub
     split = source.splits[("train", "dev").index(part)]
@@ -67,7 +67,7 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
             return datasets.load_dataset(path, config, split=split)
     except (OSError, ValueError, HTTPError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(f"{error}: {error.__cause__ or type(error).__name__}".split())
-        kind = HubUnreachable if isinstance(error, ConnectionError) else ConfigError
+        kind = HubUnreachableError if isinstance(error, ConnectionError) else ConfigError
         raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {MEND}"]) from None
 
 

@@ -60,12 +60,20 @@ class DataSummary:
     """The option as the user wrote it."""
     generated: bool
     """Whether this project made the data itself (`demo`)."""
-    sha256: str
-    """Over the examples used: ids, texts and labels in order. Independent of file names, quoting, machine and task order."""
+    task_sha256: dict[str, str]
+    """Over the examples used of each task: ids, texts and labels in order. Independent of file names, quoting and machine."""
     rows: dict[str, dict[str, int]]
     """Examples by task and split (`train`, `select`, `dev`)."""
     skipped: dict[str, int]
     """Bad rows left out, by task; all 0 without `--skip-bad-rows`."""
+    words: dict[str, float]
+    """Words of an example over all its texts, parted by white space: the mean of each task, to two decimals."""
+
+    @property
+    def sha256(self) -> str:
+        """Over `task_sha256`, in whatever order the tasks were named."""
+        lines = [f"{task} {digest}\n" for task, digest in sorted(self.task_sha256.items())]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def describe(self) -> str:
         """The source in words, for headings."""
@@ -86,18 +94,36 @@ class _Tally:
 
     rows: dict[str, dict[str, int]]
     skipped: dict[str, int]
+    n_words: dict[str, int]
+    digests: dict[str, hashlib._Hash]
     problems: list[str] = field(default_factory=list)
-    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    @classmethod
+    def of(cls, tasks: Sequence[str]) -> _Tally:
+        rows = {task: dict.fromkeys(SPLITS, 0) for task in tasks}
+        return cls(rows, dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0), {task: hashlib.sha256() for task in tasks})
 
     def add(self, task: str, part: str, split: str, example: Example) -> None:
         self.rows[task][split] += 1
         canonical = json.dumps([task, part, example.id, example.texts, example.label], ensure_ascii=True, separators=(",", ":"))
-        self.digest.update(canonical.encode() + b"\n")
+        self.n_words[task] += sum(len(text.split()) for text in example.texts)
+        self.digests[task].update(canonical.encode() + b"\n")
 
     def reject(self, task: str, problem: RowProblem) -> None:
         self.skipped[task] += 1
         if len(self.problems) < LISTED_PROBLEMS:
             self.problems.append(str(problem))
+
+    def summary(self, source: DataSource) -> DataSummary:
+        """The counts as they stand; every task has rows."""
+        return DataSummary(
+            source=source.text,
+            generated=source.kind == "demo",
+            task_sha256={task: digest.hexdigest() for task, digest in self.digests.items()},
+            rows=self.rows,
+            skipped=self.skipped,
+            words={task: round(n / sum(self.rows[task].values()), 2) for task, n in self.n_words.items()},
+        )
 
 
 def inspect(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False) -> DataSummary:
@@ -123,7 +149,7 @@ def _scan(
     source: DataSource, tasks: Sequence[str], skip_bad_rows: bool, keep: Callable[[str, str, Example], None]
 ) -> DataSummary:
     opened = _open_all(source, tasks)
-    tally = _Tally({task: dict.fromkeys(SPLITS, 0) for task in tasks}, dict.fromkeys(tasks, 0))
+    tally = _Tally.of(tasks)
     for (task, part), rows in opened.items():
         for row in rows:
             if isinstance(row, RowProblem):
@@ -133,7 +159,7 @@ def _scan(
             tally.add(task, part, split, row)
             keep(task, split, row)
     _complain(tally, skip_bad_rows)
-    return DataSummary(source.text, source.kind == "demo", tally.digest.hexdigest(), tally.rows, tally.skipped)
+    return tally.summary(source)
 
 
 def _open_all(source: DataSource, tasks: Sequence[str]) -> dict[tuple[str, str], Iterator[Example | RowProblem]]:
@@ -147,7 +173,7 @@ def _open_all(source: DataSource, tasks: Sequence[str]) -> dict[tuple[str, str],
         for part in PARTS:
             try:
                 opened[task, part] = _open(source, task, part)
-            except hub.HubUnreachable:
+            except hub.HubUnreachableError:
                 raise
             except ConfigError as error:
                 problems += error.problems

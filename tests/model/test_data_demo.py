@@ -79,7 +79,7 @@ def test_reviews_are_long_and_sentences_short(corpus: dict[str, dict[str, tuple[
 
 @pytest.mark.parametrize("task", ["sst", "quora", "cfimdb"])
 def test_some_labels_are_noise(task: str) -> None:
-    """Replaying the generator on the corpus's own random stream without the noise gives another label for 5 % of the rows."""
+    """The noise moves about 5 % of the generator's labels, each by one class."""
     rng = Random(0)
     labels = [demo.GENERATORS[task](rng)[1] for _ in range(4000)]
     noisy = [demo._disturb(TASKS[task], label, rng) for label in labels]

@@ -103,9 +103,10 @@ class TestBadRows:
         assert [line for line, _ in problems_of(rows)] == [2]
         assert [e.id for e in examples_of(rows)] == ["b", "c", "d"]
 
-    def test_regression_range(self, tmp_path: Path) -> None:
-        rows = rows_of(tmp_path, "a\tb\t5.1\na\tc\t4.95\n", "sts", "sentence1\tsentence2\tsimilarity\n")
-        assert problems_of(rows) == [(2, "similarity is '5.1'; it must be a number from 0 to 5")]
+    @pytest.mark.parametrize("label", ["5.1", "-0.1", "nan", "inf", "high"])
+    def test_regression_range(self, tmp_path: Path, label: str) -> None:
+        rows = rows_of(tmp_path, f"a\tb\t{label}\na\tc\t4.95\n", "sts", "sentence1\tsentence2\tsimilarity\n")
+        assert problems_of(rows) == [(2, f"similarity is '{label}'; it must be a number from 0 to 5")]
         assert examples_of(rows)[0].label == 4.95
 
     def test_one_id_for_two_examples(self, tmp_path: Path) -> None:

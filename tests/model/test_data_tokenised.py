@@ -97,7 +97,7 @@ def test_longest_first_against_taking_one_token_at_a_time(n_a: int, n_b: int, ro
 def test_cutting_agrees_with_the_tokenizer_at_all_lengths(tokenizer: Any, lengths: list[tuple[int, int]]) -> None:
     pairs = [(" ".join(["a"] * n_a), " ".join(["b"] * n_b)) for n_a, n_b in lengths]
     examples = [Example(str(i), pair, 0.0) for i, pair in enumerate(pairs)]
-    dataset = DataSet({"sts": {"train": examples}}, DataSummary("x", False, "", {}, {}))
+    dataset = DataSet({"sts": {"train": examples}}, DataSummary("x", False, {}, {}, {}, {}))
     data = tokenise(dataset, tokenizer, MAX_LENGTH)
     [encoded] = assemble(data.tasks["sts"]["train"], range(len(pairs)), cross=True, max_length=MAX_LENGTH, **special(data))
     a, b = ([pair[side] for pair in pairs] for side in (0, 1))
