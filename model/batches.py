@@ -39,7 +39,7 @@ def make_batch(
         token_types=torch.from_numpy(_stack(encoded, "token_type_ids", 0)),
         labels=labels if TASKS[task].kind == "regression" else labels.long(),
         lengths=masks.sum(-1),
-        seeds=seeds.mix(config.seed, noise_step, list(TASKS).index(task), indices),
+        seeds=seeds.mix(config.seed, seeds.NOISE, noise_step, list(TASKS).index(task), indices),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from model.tasks import TASKS
 
@@ -37,9 +37,22 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    """Frozen, closed to unknown keys; numbers are not guessed from strings."""
+    """Frozen and closed to unknown keys.
+
+    A number may be written as text, because YAML 1.1 reads `1e-5` (without a point) as text. A switch is no number: YAML reads
+    `lr: on` as true, which would otherwise become 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_by_name=True, serialize_by_alias=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[str(info.field_name)]
+        if isinstance(value, bool) and field.annotation is not bool:
+            name = field.alias or info.field_name
+            raise ValueError(f"{name} is no switch, given {value} (YAML reads yes, no, on and off so: use quotes)")
+        return value
 
 
 class MixingConfig(Section):
@@ -172,30 +185,33 @@ class TrialConfig(Section):
         return mixture
 
     @model_validator(mode="after")
-    def _ratios_are_a_distribution(self) -> TrialConfig:
-        if self.mixing.strategy == "ratios":
-            if set(self.mixing.ratios) != set(self.mixture):
-                raise ValueError(f"mixing.ratios needs exactly the tasks of the mixture ({', '.join(self.mixture)})")
-            total = sum(self.mixing.ratios.values())
-            if abs(total - 1.0) > 1e-6:
-                raise ValueError(f"mixing.ratios sums to {total:g}; it must sum to 1")
+    def _sections_agree(self) -> TrialConfig:
+        problems = [*self._ratio_problems(), *self._weight_problems(), *self._epsilon_problems()]
+        if problems:
+            raise ConfigError(problems)
         return self
 
-    @model_validator(mode="after")
-    def _weights_cover_the_mixture(self) -> TrialConfig:
-        if self.mixing.loss_weights == "explicit" and set(self.mixing.weights) != set(self.mixture):
-            raise ValueError(f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})")
-        return self
+    def _ratio_problems(self) -> list[str]:
+        if self.mixing.strategy != "ratios":
+            return []
+        if set(self.mixing.ratios) != set(self.mixture):
+            return [f"mixing.ratios needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
+        total = sum(self.mixing.ratios.values())
+        return [f"mixing.ratios sums to {total:g}; it must sum to 1"] if abs(total - 1.0) > 1e-6 else []
 
-    @model_validator(mode="after")
-    def _epsilon_does_not_round_away(self) -> TrialConfig:
+    def _weight_problems(self) -> list[str]:
+        if self.mixing.loss_weights != "explicit" or set(self.mixing.weights) == set(self.mixture):
+            return []
+        return [f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
+
+    def _epsilon_problems(self) -> list[str]:
         precision, smallest = self.engine.precision, SMALLEST_EPSILON[self.engine.precision]
-        if self.smart.enabled and self.smart.lambda_ > 0 and self.smart.epsilon < smallest:
-            raise ValueError(
-                f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.2g}; "
-                "raise it, or use engine.precision: fp32"
-            )
-        return self
+        if not self.smart.enabled or self.smart.lambda_ == 0 or self.smart.epsilon >= smallest:
+            return []
+        return [
+            f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.2g}; "
+            "raise it, or use engine.precision: fp32"
+        ]
 
     def gang_problems(self, world_size: int) -> list[str]:
         """What keeps `world_size` ranks from sharing a batch equally: a sentence, or nothing."""
@@ -231,18 +247,27 @@ def nearest(name: str, valid: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+SHAPES = {
+    "model_type": "must be a mapping of settings",
+    "dict_type": "must be a mapping from tasks to numbers",
+    "tuple_type": "must be a list, such as [sst, sts]",
+    "too_short": "must not be empty",
+}
+"""Rules that pydantic words for Python rather than for YAML."""
+
+
 def describe(error: ValidationError) -> list[str]:
     """One sentence for each problem that pydantic found: the setting, the rule, the value given."""
     valid = list(field_names())
-    sentences = []
+    sentences: list[str] = []
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             sentences.append(f"unknown setting {where}{nearest(where, valid)}")
         elif item["type"] == "value_error":
-            sentences.append(str(item["ctx"]["error"]))
+            sentences += str(item["ctx"]["error"]).splitlines()
         else:
-            rule = item["msg"][0].lower() + item["msg"][1:]
+            rule = SHAPES.get(item["type"]) or item["msg"][0].lower() + item["msg"][1:]
             sentences.append(f"{where}: {rule}, given {item['input']!r}")
     return sentences
 
@@ -262,7 +287,7 @@ def load(path: Path) -> TrialConfig:
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} is not YAML: {error}"]) from None
+        raise ConfigError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from None
     if not isinstance(values, dict):
         raise ConfigError([f"{path} must hold a mapping of settings, such as `optim: {{lr: 2.0e-5}}`"])
     try:

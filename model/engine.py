@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,9 @@ class Rank:
 
 def join(rank: Rank) -> None:
     """Enter the gang's process group, once per process: it outlives the trials of a warm gang."""
-    import deepspeed
-
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     if torch.distributed.is_initialized():
         return
+    deepspeed = _import_deepspeed(rank)
     os.environ.update(
         RANK=str(rank.rank),
         LOCAL_RANK=str(rank.local_rank),
@@ -52,13 +51,23 @@ def join(rank: Rank) -> None:
         MASTER_ADDR=rank.address,
         MASTER_PORT=str(rank.port or _free_port()),
     )
-    # Its shared-memory collectives need a compiler and 45 s; gloo's serve as well on one machine.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     if rank.device.type == "cuda":
         torch.cuda.set_device(rank.device)
     deepspeed.init_distributed(
         dist_backend="nccl" if rank.device.type == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False
     )
+
+
+def _import_deepspeed(rank: Rank) -> Any:
+    """DeepSpeed for this rank's device, kept off standard output and away from compilers."""
+    os.environ.setdefault("DS_ACCELERATOR", rank.device.type)
+    import deepspeed
+
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # Reading this table would try a compiler on each of its own kernels. None is used; of its shared-memory collectives,
+    # which take 45 s to build, gloo's serve as well on one machine.
+    deepspeed.ops.__compatible_ops__ = {"deepspeed_shm_comm": False}
+    return deepspeed
 
 
 def _free_port() -> int:
@@ -71,7 +80,8 @@ def _free_port() -> int:
 
 def learning_rate_factor(optim: OptimConfig, update: int, n_updates: int) -> float:
     """The learning rate of update `update` (from 0) as a share of its peak: linear warm-up, then the decay to 0."""
-    warmup = math.ceil(optim.warmup * n_updates)
+    # As the decimal that was written: in floats 0.07 · 100 is 7.000000000000001, which rounds up to 8.
+    warmup = math.ceil(Fraction(str(optim.warmup)) * n_updates)
     if update < warmup:
         return (update + 1) / warmup
     progress = (update - warmup) / max(1, n_updates - warmup)
@@ -148,12 +158,19 @@ class Engine:
             self._engine.step()
         return terms
 
+    @property
+    def n_skipped(self) -> int:
+        """Updates that ZeRO 1 and 2 left out because the gradient was not finite; ZeRO 0 makes the weights NaN instead."""
+        return int(self._engine.skipped_steps)
+
     def save(self, folder: Path, state: dict[str, Any]) -> None:
         """Write weights and optimiser state; every rank calls it."""
         self._engine.save_checkpoint(str(folder), tag=CHECKPOINT_TAG, client_state=state, save_latest=False)
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Read back what `save` wrote, with the same number of ranks, and return its `state`."""
+        if not (folder / CHECKPOINT_TAG).is_dir():
+            raise FileNotFoundError(f"{folder} holds no checkpoint")
         _, state = self._engine.load_checkpoint(str(folder), tag=CHECKPOINT_TAG)
         return dict(state)
 

@@ -25,7 +25,8 @@ def predict_split(
 ) -> np.ndarray:
     """Predictions (N,) for examples `indices` (N,) of a split, in their order. Leaves the network's mode as it was.
 
-    Examples of similar length share a batch, so that little padding is computed.
+    Examples of similar length share a batch, so that little padding is computed. A prediction is NaN where the logits are not
+    all finite: an argmax would hide that the network has diverged.
     """
     device = next(network.parameters()).device
     was_training = network.training
@@ -38,12 +39,13 @@ def predict_split(
         batch = batch_to(make_batch(data, config, task, split, chosen), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
             logits = network(batch, network.embed(batch.input_ids))
-        parts.append(predictions(TASKS[task], logits))
+        diverged = ~logits.isfinite().all(-1)
+        parts.append(predictions(TASKS[task], logits).double().masked_fill(diverged, torch.nan))
     network.train(was_training)
     if config.mode == "pretrain":
         network.encoder.eval()
     in_order = np.empty(len(indices), dtype=np.float64)
-    in_order[order] = torch.cat(parts).double().cpu().numpy() if parts else 0.0
+    in_order[order] = torch.cat(parts).cpu().numpy() if parts else 0.0
     return in_order
 
 

@@ -46,7 +46,7 @@ class MultitaskLoss(nn.Module):
         self.weights = loss_weights(config.mixing, {name: TASKS[name] for name in config.mixture})
         self.log_variance = nn.ParameterDict()
         if config.mixing.loss_weights == "uncertainty":
-            self.log_variance.update({name: nn.Parameter(torch.zeros(())) for name in config.mixture})
+            self.log_variance.update({name: nn.Parameter(torch.zeros(1)) for name in config.mixture})
         self.teacher = Teacher(network) if config.smart.enabled and config.smart.mu > 0 else None
         self.terms: dict[str, Tensor] = {}
 
@@ -89,7 +89,7 @@ class MultitaskLoss(nn.Module):
         """The supervised loss under the task's weight; `uncertainty` is Kendall et al. 2018, equations 7 and 10."""
         if task not in self.log_variance:
             return self.weights[task] * supervised
-        log_variance = self.log_variance[task]
+        log_variance = self.log_variance[task].squeeze()  # DeepSpeed cannot broadcast parameters without dimensions
         scale = 0.5 if TASKS[task].kind == "regression" else 1.0
         weighted: Tensor = scale * torch.exp(-log_variance) * supervised + 0.5 * log_variance
         return weighted

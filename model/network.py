@@ -55,12 +55,15 @@ class CosineHead(nn.Module):
             self.bias = nn.Parameter(-0.75 * self.scale.detach())
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        cosine = nn.functional.cosine_similarity(left.float(), right.float(), dim=-1)
+        cosine = nn.functional.cosine_similarity(left, right, dim=-1)
         return cosine.unsqueeze(-1) * self.scale + self.bias
 
 
 class MultitaskNetwork(nn.Module):
-    """The encoder and its heads. `forward` maps a batch and its word embeddings, perturbed or not, to logits (B, C)."""
+    """The encoder and its heads. `forward` maps a batch and its word embeddings, perturbed or not, to logits (B, C).
+
+    Under bf16 autocast the encoder computes in bf16 and the heads in the precision of their weights, float32.
+    """
 
     def __init__(
         self, encoder: nn.Module, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
@@ -94,8 +97,14 @@ class MultitaskNetwork(nn.Module):
             token_type_ids=batch.token_types.view(-1, length),
         )
         pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
-        pooled = pooled.view(n_sides, n_examples, dim)
-        head = self.heads[batch.task]
+        sides = pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
+        # Also under bf16: rounded logits would often be the same with and without δ, its gradient and R_s exactly 0.
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self._score(batch.task, sides)
+
+    def _score(self, task: str, pooled: Tensor) -> Tensor:
+        """The head of a task on its pooled sides. (S, B, D) → (B, C)."""
+        head = self.heads[task]
         if isinstance(head, CosineHead):
             return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
         return head(self.dropout(torch.cat(tuple(pooled), dim=-1)))  # type: ignore[no-any-return]
@@ -116,11 +125,14 @@ def _head(task: Task, pair_encoding: PairEncoding, dim: int) -> nn.Module:
 def build(config: TrialConfig, encoder: Any = None) -> MultitaskNetwork:
     """The network of a configuration with pretrained encoder weights and heads drawn from `config.seed`.
 
-    `encoder` replaces the backbone (tests, or weights that are loaded afterwards).
+    `encoder` replaces the backbone (tests, or weights that are loaded afterwards). Weights that a checkpoint lacks, such as
+    a pooler, are drawn from the seed too: every rank and the teacher start from the same network.
     """
-    encoder = encoder if encoder is not None else backbone.load_encoder(config.backbone, dropout=config.optim.dropout)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        if encoder is None:
+            torch.default_generator.manual_seed(config.seed)
+            encoder = backbone.load_encoder(config.backbone, dropout=config.optim.dropout)
+        torch.default_generator.manual_seed(config.seed)
         network = MultitaskNetwork(
             encoder,
             [TASKS[name] for name in config.mixture],

@@ -93,20 +93,28 @@ def _task(name: str) -> Task:
 
 def _given(task: Task, texts: list[str]) -> Iterator[tuple[str, ...]]:
     """The texts of the command line, or of the lines of standard input."""
-    n_texts = len(task.text_columns)
     if texts == ["-"]:
-        return _lines(task, sys.stdin)
-    if len(texts) != n_texts:
-        wanted = "two texts" if n_texts == 2 else "one text"
+        return _lines(task, sys.stdin.buffer)
+    if len(texts) != len(task.text_columns):
+        wanted = "two texts" if task.is_pair else "one text"
         raise ConfigError([f"{task.name} takes {wanted}, given {len(texts)}; put each in quotes, or - to read lines"])
+    if not all(text.strip() for text in texts):
+        raise ConfigError([f"a text is empty; {task.name} needs words to judge"])
     return iter([tuple(texts)])
 
 
-def _lines(task: Task, lines: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def _lines(task: Task, lines: Iterable[bytes]) -> Iterator[tuple[str, ...]]:
+    """The texts of each line of UTF-8. Raises `ConfigError` at the first line that does not hold them."""
     for number, line in enumerate(lines, start=1):
-        texts = tuple(line.rstrip("\n").split("\t")) if task.is_pair else (line.rstrip("\n"),)
+        try:
+            text = line.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise ConfigError([f"line {number} is not UTF-8; convert the input"]) from None
+        texts = tuple(text.split("\t")) if task.is_pair else (text,)
         if len(texts) != len(task.text_columns):
-            raise ConfigError([f"line {number} has {len(texts)} texts; {task.name} takes two, parted by a tab"])
+            raise ConfigError([f"line {number} has {len(texts)} text(s); {task.name} takes two, parted by a tab"])
+        if not all(part.strip() for part in texts):
+            raise ConfigError([f"line {number} has an empty text; {task.name} needs words to judge"])
         yield texts
 
 

@@ -46,16 +46,31 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
 
 def read(folder: Path) -> SavedModel:
     """Load a model that `write` saved, without the backbone it came from. Raises `ConfigError` with the mend."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import AutoModel
 
     missing = [name for name in (CONFIG, WEIGHTS, ENCODER) if not (folder / name).exists()]
     if missing:
         raise ConfigError([f"{folder} is not a saved model: it has no {', no '.join(missing)}; give a champion's folder"])
-    content = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    config = parse(content["config"])
+    config, metrics, data = _record(folder / CONFIG)
     architecture = backbone.load_config(str(folder / ENCODER))
     network = build(config, AutoModel.from_config(architecture))
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    try:
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError([f"{folder / WEIGHTS} does not fit {CONFIG} ({reason}); copy the whole folder again"]) from None
     tokenizer = backbone.load_tokenizer(str(folder / ENCODER))
-    return SavedModel(network.eval(), tokenizer, config, content["metrics"], DataSummary(**content["data"]))
+    return SavedModel(network.eval(), tokenizer, config, metrics, data)
+
+
+def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
+    """The three parts of a saved model's `config.yaml`."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError([f"{path} is not the record of a saved model ({reason}); copy the whole folder again"]) from None
+    return parse(config), metrics, data

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+NOISE, DROPOUT = 0, 1
+"""Second part of every seed: what it is for. No two uses of a trial's seed share random numbers."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from model.config import ConfigError, TrialConfig, load
 from model.data import source
 from model.data.tokenised import TokenizedData, tokenise
 from model.evaluation import Failure
+
+SAME = 1e-6
+"""Metrics this near are the same: less than one example of a million."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,28 +49,30 @@ def train(options: argparse.Namespace) -> int:
     """Train `--config`, print an evaluation per line, and save the model where `--out` says."""
     if options.config is None:
         raise ConfigError(["--config FILE is missing: a YAML file of settings (or --evaluate-only --model DIR)"])
-    if options.out is not None and options.out.exists() and any(options.out.iterdir()):
-        raise ConfigError([f"--out {options.out} is not empty; name a new folder"])
+    if options.out is not None and options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
+        raise ConfigError([f"--out {options.out} is not an empty folder; name a new one"])
     config = load(options.config)
     data = prepare(config, options)
     from model.training import Training
 
-    training = Training(config, data)
-    metrics: dict[str, float] = {}
-    for reported in training:
-        if isinstance(reported, Failure):
-            print(f"failed: {reported.reason}", file=sys.stderr)  # noqa: T201
-            return 1
-        print(json.dumps(reported.to_dict()), flush=True)  # noqa: T201
-        metrics = reported.metrics
-    if options.out is not None:
-        training.export(options.out, metrics)
-    training.close()
+    with closing(Training(config, data)) as training:
+        metrics: dict[str, float] = {}
+        for reported in training:
+            if isinstance(reported, Failure):
+                print(f"failed: {reported.reason}", file=sys.stderr)  # noqa: T201
+                return 1
+            print(json.dumps(reported.to_dict()), flush=True)  # noqa: T201
+            metrics = reported.metrics
+        if options.out is not None:
+            training.export(options.out, metrics)
     return 0
 
 
 def evaluate_saved(options: argparse.Namespace) -> int:
-    """Print a saved model's metrics; exit 1 where they differ from its record on the same data."""
+    """Print a saved model's metrics; exit 1 where they differ from its record on the same data.
+
+    The model's tasks alone are compared: a search may have read more tasks than its champion trains.
+    """
     if options.model is None:
         raise ConfigError(["--evaluate-only needs --model DIR, the folder of a saved model"])
     from model import saved
@@ -77,12 +84,17 @@ def evaluate_saved(options: argparse.Namespace) -> int:
     rank = Rank()
     found = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
     print(json.dumps({"split": options.split, "metrics": found, "data": data.summary.source}))  # noqa: T201
-    same_data = data.summary.sha256 == model.data.sha256
-    if options.split != "select" or not same_data:
+    if options.split != "select":
         return 0
-    differing = [name for name, value in model.metrics.items() if abs(found[name] - value) > 1e-6]
+    others = [task for task in model.config.mixture if data.summary.task_sha256[task] != model.data.task_sha256.get(task)]
+    if others:
+        where = f"not compared with the record: {', '.join(others)} differs from the data it was made on"
+        print(f"{where} ({model.data.source})", file=sys.stderr)  # noqa: T201
+        return 0
+    differing = [name for name, value in model.metrics.items() if not abs(found.get(name, math.nan) - value) <= SAME]
     for name in differing:
-        print(f"{name} is {found[name]:.6f}, but the record says {model.metrics[name]:.6f}", file=sys.stderr)  # noqa: T201
+        given = f"{found.get(name, math.nan):.6f}, but the record says {model.metrics[name]:.6f}"
+        print(f"{name} is {given}", file=sys.stderr)  # noqa: T201
     return 1 if differing else 0
 
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model import mixing, saved, seeds
+from model import backbone, mixing, saved, seeds
 from model.batches import micro_batches
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
@@ -42,7 +42,11 @@ class Training:
         self.evaluation_steps = mixing.evaluation_steps(self.n_steps, config.budget.evaluations)
         self.schedule = mixing.Schedule(config.mixing, sizes, batch_size=batch_size, seed=config.seed, n_steps=self.n_steps)
         join(self.rank)
-        self.loss = MultitaskLoss(build(config), config).to(self.rank.device)
+        network = build(config)
+        problems = backbone.size_problems(network.encoder, max_length=config.max_length, vocab_size=data.vocab_size)
+        if problems:
+            raise ConfigError(problems)
+        self.loss = MultitaskLoss(network, config).to(self.rank.device)
         if self.loss.teacher is not None:
             self.loss.teacher.network.to(self.rank.device)
         self.engine = Engine(self.loss, self.rank, self.n_steps)
@@ -63,13 +67,19 @@ class Training:
         began = time.perf_counter()
         target = self.evaluation_steps[self.n_evaluations]
         losses = self._train_to(target)
-        bad = [name for name, value in losses.items() if not math.isfinite(value)]
-        if bad:
-            return Failure(f"{bad[0]} became {losses[bad[0]]} between steps {self._last_step + 1} and {target}", target)
+        between = f"between steps {self._last_step + 1} and {target}"
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                return Failure(f"{name} became {value} {between}", target)
+        if self.engine.n_skipped:
+            return Failure(f"a gradient was not finite {between}", target)
         index = self.n_evaluations + 1
         is_last = index == len(self.evaluation_steps)
         limit = None if is_last else self.config.budget.early_eval_examples
         found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit)
+        for name, value in found.items():
+            if not math.isfinite(value):
+                return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)
         self.n_evaluations = index
         self.seconds += time.perf_counter() - began
         return Evaluation(
@@ -105,7 +115,7 @@ class Training:
         rank, config = self.rank, self.config
         shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size)
         on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
-        dropout_seeds = [int(seeds.mix(config.seed, step, rank.rank, share)) for share in range(len(shares))]
+        dropout_seeds = [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank.rank, share)) for share in range(len(shares))]
         terms = self.engine.update(step, on_device, dropout_seeds)
         if self.loss.teacher is not None:
             self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
@@ -120,6 +130,8 @@ class Training:
         self.engine.save(folder, state)
         if self.loss.teacher is not None and self.rank.rank == 0:
             save_file(self.loss.teacher.network.state_dict(), folder / TEACHER_FILE)
+        if self.rank.world_size > 1:
+            torch.distributed.barrier()  # where one rank returns, the checkpoint is whole
 
     def load(self, folder: Path) -> None:
         """Go on from what `save` wrote, with the same number of ranks."""

@@ -42,5 +42,7 @@ def predict(champion: Path, mixture: list[str]) -> str:
     return f"{python()} -m model.predict --model {shlex.quote(near(champion))} --task {task} {texts}"
 
 
-def resume(name: str) -> str:
-    return f"{python()} -m tuner.search --resume {shlex.quote(name)}"
+def resume(run_dir: Path) -> str:
+    """How to go on with an interrupted run."""
+    elsewhere = [] if run_dir.parent == Path.cwd() / "runs" else ["--runs-dir", near(run_dir.parent)]
+    return f"{python()} -m tuner.search " + shlex.join(["--resume", run_dir.name, *elsewhere])

@@ -141,6 +141,9 @@ def _load_space(options: Options, has_gpu: bool) -> Space:
     usual = "gpu" if has_gpu else "laptop"
     profile = options.profile or (usual if usual in load_space(options.space).profiles else None)
     settings = dict(_setting(text) for text in options.settings)
+    for unit, other in (("budget.epochs", "budget.examples"), ("budget.examples", "budget.epochs")):
+        if settings.get(unit) is not None:
+            settings.setdefault(other, None)  # one budget takes the place of the other
     if options.backbone is not None:
         settings["backbone"] = options.backbone
     return load_space(options.space, profile).fix(settings)

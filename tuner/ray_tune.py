@@ -5,6 +5,7 @@ Tune starts, feeds, retries and ends trials; every decision about them is the st
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -211,6 +212,8 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
     `data` is a reference to the tokenised data in the object store.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow and results.json are the record
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # each failure's reason is in the study, in one line
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed however quiet Tune is told to be
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the bridge is told of signals, and ends the search by the stopper
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "60"
@@ -233,7 +236,8 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
             storage_path=str(storage),
             callbacks=[Events(bridge)],
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            # At its end a trial asks for its own checkpoint; Tune's would save pruned and failed trials too.
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
             stop=StopWhenInterrupted(bridge),
             verbose=0,
         ),

@@ -68,6 +68,7 @@ def build(
         {
             "schema_version": SCHEMA_VERSION,
             "name": facts.name,
+            "folder": str(facts.run_dir),
             "space": facts.space,
             "seed": seed,
             "data": {"source": facts.data_source, "sha256": facts.data_sha256, "rows": rows},

@@ -62,29 +62,42 @@ def run(plan: Plan) -> int:
     from tuner.study import Study
 
     options = plan.options
-    study = Study.open(
-        plan.storage,
-        plan.name,
-        plan.space,
-        plan.objective,
-        plan.sampler,
-        plan.pruner,
-        options.seed,
-        plan.n_trials,
-        plan.n_evaluations,
-    )
+    with _run_folder(plan):
+        study = Study.open(
+            plan.storage,
+            plan.name,
+            plan.space,
+            plan.objective,
+            plan.sampler,
+            plan.pruner,
+            options.seed,
+            plan.n_trials,
+            plan.n_evaluations,
+        )
+        study.settle()
+        progress = make_progress(options.quiet, options.json, sys.stdout)
+        try:
+            dashboard = connect.connect(options.address)
+        except ConnectionError as error:
+            raise ConfigError([f"no Ray cluster answers at {options.address}: {error}"]) from None
+        try:
+            return _run_connected(plan, study, progress, dashboard)
+        finally:
+            connect.disconnect()
+
+
+@contextmanager
+def _run_folder(plan: Plan) -> Iterator[None]:
+    """The run's folder with its options in it; a new one goes again when the search cannot even begin."""
     plan.run_dir.mkdir(parents=True, exist_ok=True)
-    save(options, plan.run_dir)
-    study.settle()
-    progress = make_progress(options.quiet, options.json, sys.stdout)
+    if not plan.resumed:
+        save(plan.options, plan.run_dir)
     try:
-        dashboard = connect.connect(options.address)
-    except ConnectionError as error:
-        raise ConfigError([f"no Ray cluster answers at {options.address}: {error}"]) from None
-    try:
-        return _run_connected(plan, study, progress, dashboard)
-    finally:
-        connect.disconnect()
+        yield
+    except ConfigError:
+        if not plan.resumed:
+            shutil.rmtree(plan.run_dir)
+        raise
 
 
 def _run_connected(plan: Plan, study: Study, progress: Observer, dashboard: str | None) -> int:
@@ -94,7 +107,9 @@ def _run_connected(plan: Plan, study: Study, progress: Observer, dashboard: str 
     started = _now()
     data = _prepare(plan)
     facts = _facts(plan, study, dashboard)
-    tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, _earlier_run(plan.run_dir))
+    tracking = MlflowTracking(
+        plan.tracking_uri, plan.run_dir, plan.space.name, _earlier_run(plan.run_dir), n_workers=plan.shape.n_workers
+    )
     observers: Sequence[Observer] = (tracking, progress)
     for observer in observers:
         observer.search_started(facts)

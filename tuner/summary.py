@@ -18,6 +18,8 @@ from tuner import commands
 from tuner.observer import GENERATED_SOURCE
 from tuner.results import commonest_reason, rank
 
+INTERRUPTED = "interrupted"
+"""Reason of a trial that the end of an earlier session cut short."""
 MAX_ROWS = 30
 """Trials that the table shows; all of them are in results.json."""
 SETTINGS, ENDING = ("mixture", "mixing", "pairs", "smart", "lr"), ("state", "s")
@@ -55,7 +57,7 @@ def print_summary(console: Console, results: Mapping[str, Any]) -> None:
 
 def summary(results: Mapping[str, Any], width: int) -> RenderableType:
     """Tables of at most `width` columns, champion and commands of the contents of results.json. Nothing is read as markup."""
-    trials = rank(results["trials"])
+    trials = rank([trial for trial in results["trials"] if trial["reason"] != INTERRUPTED])
     parts: list[RenderableType] = [*trial_tables(trials[:MAX_ROWS], results["champion"], width)] if trials else []
     if len(trials) > MAX_ROWS:
         parts.append(Text(f"and {len(trials) - MAX_ROWS} more in results.json"))
@@ -103,12 +105,15 @@ def settings(config: Mapping[str, Any]) -> list[str]:
 
 
 def _outcome(results: Mapping[str, Any]) -> list[str]:
-    trials, champion = results["trials"], results["champion"]
+    trials, champion = [trial for trial in results["trials"] if trial["reason"] != INTERRUPTED], results["champion"]
     counts = {state: sum(trial["state"] == state for trial in trials) for state in ("COMPLETE", "PRUNED", "FAIL")}
     lines = [
         "smart is ε/λ/K; the score is " + results["metric"],
         f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
     ]
+    n_interrupted = len(results["trials"]) - len(trials)
+    if n_interrupted:
+        lines.append(f"{n_interrupted} interrupted: their configurations are tried again")
     if counts["FAIL"]:
         reason = commonest_reason([trial["reason"] for trial in trials if trial["state"] == "FAIL"])
         lines.append(f"commonest failure: {one_line(reason or '')}")
@@ -117,6 +122,9 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     if champion:
         metrics = "  ".join(f"{name} {number_text(value)}" for name, value in champion["metrics"].items())
         lines.append(f"champion: trial {champion['number']}  score {number_text(champion['score'])}  {metrics}")
+        if champion.get("dev"):
+            on_dev = "  ".join(f"{name} {number_text(value)}" for name, value in champion["dev"].items())
+            lines.append(f"on dev, which nothing was chosen on:  {on_dev}")
     else:
         lines.append("no champion: no trial was completed")
     return lines
@@ -128,5 +136,5 @@ def _commands(results: Mapping[str, Any]) -> list[str]:
     if champion and champion["path"]:
         lines.append("use it:   " + commands.predict(Path(champion["path"]), champion["config"]["mixture"]))
     if results["finished"] is None:
-        lines.append("go on:    " + commands.resume(results["name"]))
+        lines.append("go on:    " + commands.resume(Path(results["folder"])))
     return lines

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from model.config import TrialConfig, parse
+from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
 from tuner import commands
 from tuner.addresses import mask_credentials, resolve_tracking_uri
@@ -100,7 +101,10 @@ def _connect(tracking_uri: str) -> MlflowClient:
 
 
 class MlflowTracking:
-    """Writes a search to MLflow as it happens. `run_id` names the parent run of an interrupted search to go on with."""
+    """Writes a search to MLflow as it happens. `run_id` names the parent run of an interrupted search to go on with.
+
+    `n_workers` is the number of ranks of a trial, for its DeepSpeed configuration.
+    """
 
     def __init__(
         self,
@@ -108,6 +112,7 @@ class MlflowTracking:
         run_dir: Path,
         experiment: str,
         run_id: str | None = None,
+        n_workers: int = 1,
         warn: Callable[[str], None] = tell_stderr,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -119,6 +124,7 @@ class MlflowTracking:
         self._run_dir = run_dir.resolve()
         self._experiment = experiment[:MAX_NAME]
         self._queue = WriteQueue(MlflowStore(self.tracking_uri), warn, clock)
+        self._n_workers = n_workers
         self._children: dict[int, str] = {}
         self._running: set[int] = set()
         self._tags: dict[str, str] = {}
@@ -146,7 +152,8 @@ class MlflowTracking:
         self._running.add(number)
         self._queue.put(partial(self._open_child, number, self._tags | tags, _now_ms()))
         self._on_child(number, partial(_log_params, params=flatten(values)))
-        self.log_artifacts(number, {"config.yaml": yaml.safe_dump(values, sort_keys=False)})
+        engine = json.dumps(deepspeed_config(config, self._n_workers), indent=2)
+        self.log_artifacts(number, {"config.yaml": yaml.safe_dump(values, sort_keys=False), "deepspeed.json": engine})
 
     def log_artifacts(self, number: int, texts: Mapping[str, str]) -> None:
         """Keep text files (name: contents) with a trial, such as its DeepSpeed configuration."""

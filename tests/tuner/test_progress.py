@@ -214,7 +214,7 @@ def test_summary_ranks_and_names_the_commands(tmp_path: Path, monkeypatch: pytes
 def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     found = samples.results(samples.facts(tmp_path / "my night"), [], None, finished=None)
     shown = printed(lambda console: print_summary(console, found))
-    assert f"go on:    {commands.python()} -m tuner.search --resume 'my night'" in shown
+    assert f"go on:    {commands.python()} -m tuner.search --resume 'my night' --runs-dir {tmp_path}" in shown
     assert "no champion" in shown
 
 

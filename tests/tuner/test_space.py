@@ -182,15 +182,28 @@ def test_restrict_judges_a_fixed_mixture_too(folder: Path) -> None:
         space.restrict(tasks=["sst"], required=["quora"])
 
 
-def test_fix_sets_what_is_not_searched(conditional: Space) -> None:
+def test_fix_sets_settings_and_names_every_problem(conditional: Space) -> None:
     space = conditional.fix({"backbone": "bert-base-uncased", "optim.lr": 1e-5})
     assert parse(space.sample(random.Random(0))).optim.lr == 1e-5
     with pytest.raises(ConfigError) as caught:
-        conditional.fix({"backbon": "x", "pair_encoding": "cross", "optim.lr": -1.0})
-    unknown, searched, refused = caught.value.problems
+        conditional.fix({"backbon": "x", "optim.lr": -1.0})
+    unknown, refused = caught.value.problems
     assert "did you mean backbone?" in unknown
-    assert "pair_encoding cannot be fixed" in searched
     assert refused.startswith("optim.lr: input should be greater than 0")
+
+
+def test_fix_takes_a_searched_setting_out_with_all_that_hangs_on_it() -> None:
+    laptop = load("smart_mtl", "laptop")
+    searched = {parameter.name for parameter in laptop.parameters}
+    plain = laptop.fix({"smart.enabled": False})
+    assert searched - {parameter.name for parameter in plain.parameters} == {
+        name for name in searched if name.startswith("smart.")
+    }
+    assert len(laptop.start) == 2
+    assert len(plain.start) == 1, "the two start configurations differ in SMART alone"
+    smart = laptop.fix({"smart.enabled": True})
+    rng = random.Random(0)
+    assert all("epsilon" in smart.sample(rng)["smart"] for _ in range(20))
 
 
 def test_fix_tries_the_rules_between_settings() -> None:

@@ -26,7 +26,7 @@ def resolve(
     """
     for parameter in parameters.values():
         _check_conditions(parameter, nodes[parameter.name], parameters, sorted(declared), problems)
-    kept = _decide(parameters, settled)
+    kept = decide(parameters, settled)
     ordered = _ordered(kept, nodes, problems)
     for parameter in ordered:
         _check_reachable(parameter, kept, nodes[parameter.name], problems)
@@ -69,7 +69,7 @@ def _can_be(parent: Choice | Int, value: Scalar) -> bool:
     return parent.picks(value, ()) is not None if isinstance(value, int) else False
 
 
-def _decide(parameters: Mapping[str, Parameter], settled: Mapping[str, Any]) -> dict[str, Parameter]:
+def decide(parameters: Mapping[str, Parameter], settled: Mapping[str, Any]) -> dict[str, Parameter]:
     """Drop the conditions that a settled value meets, and the parameters whose condition it does not meet."""
     met = {
         name: {parent for parent, allowed in p.when.items() if parent in settled and _is_in(label(settled[parent]), allowed)}

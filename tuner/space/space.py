@@ -11,6 +11,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
 from model.config import ConfigError, TrialConfig, field_names, nearest, parse
+from tuner.space.conditions import decide
 from tuner.space.parameters import MIXTURE, Choice, Parameter, Picks, Scalar, draw, label, mixture_of, points, suggest
 from tuner.space.values import nest, value_problems
 
@@ -82,21 +83,22 @@ class Space:
     def fix(self, settings: Mapping[str, Any]) -> Space:
         """The space with further settings fixed, by dotted name, such as `{"backbone": "bert-base-uncased"}`.
 
-        A value of None takes back what the file fixes. Raises `ConfigError` for unknown and for searched settings, and for
-        values that `TrialConfig` refuses, alone or together with what the space can draw.
+        A value of None takes back what the file fixes. A searched setting is searched no longer, nor is what its value rules
+        out. Raises `ConfigError` for unknown settings and for values that `TrialConfig` refuses, alone or together with what
+        the space can draw.
         """
         valid = list(field_names())
-        searched = {parameter.name for parameter in self.parameters}
         problems: list[str] = []
         for name, value in settings.items():
             if name not in valid:
                 problems.append(f"unknown setting {name}{nearest(name, valid)}")
-            elif name in searched:
-                problems.append(f"{name} cannot be fixed: the space {self.name} searches it; take it out of `search` first")
             elif value is not None:
                 problems.extend(value_problems(name, value))
         values = {name: value for name, value in {**self.fixed, **settings}.items() if value is not None}
-        fixed = replace(self, fixed=values)
+        searched = {parameter.name: parameter for parameter in self.parameters if parameter.name not in settings}
+        kept = decide(searched, {p.name: settings[p.name] for p in self.parameters if p.name in settings})
+        start = dict.fromkeys(tuple((key, pick) for key, pick in point.items() if _owner(key) in kept) for point in self.start)
+        fixed = replace(self, fixed=values, parameters=tuple(kept.values()), start=tuple(dict(point) for point in start))
         problems = problems or [f"a configuration drawn from the space {self.name} is refused: {p}" for p in fixed.refusals()]
         if problems:
             raise ConfigError(problems)
@@ -171,6 +173,11 @@ class Space:
         }
         search = {p.name: p.to_dict() | conditions.get(p.name, {}) for p in self.parameters}
         return {"name": self.name, "fixed": dict(self.fixed), "search": search}
+
+
+def _owner(pick: str) -> str:
+    """The parameter of an Optuna name: `mixing.ratios[sst]` belongs to `mixing.ratios`."""
+    return pick.partition("[")[0]
 
 
 def _misfit(mixture: Sequence[str], tasks: Sequence[str], required: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,8 +29,7 @@ def value_problems(name: str, value: Any) -> list[str]:
     """
     path = tuple(name.split("."))
     try:
-        # JSON is where pydantic's strict mode takes a list for a tuple and a whole number for a float, and nothing else.
-        TrialConfig.model_validate_json(json.dumps(nest({name: value}), default=str), strict=True)
+        TrialConfig.model_validate(nest({name: tuple(value) if isinstance(value, list) else value}), strict=True)
     except ValidationError as error:
         pairs = zip(error.errors(), describe(error), strict=True)
         own = [sentence for item, sentence in pairs if item["loc"][: len(path)] == path]

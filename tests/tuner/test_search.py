@@ -1,0 +1,264 @@
+"""A whole search from the command line: real Ray, real DeepSpeed ranks, a real study on disk, a real MLflow store.
+
+The trials are tiny, nothing else is. One search serves many tests.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from model import saved
+from model.config import parse
+from tuner import search
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+SPACE = """
+name: small
+metric: mean
+targets: [sst, quora, sts]
+options: {{trials: 7, pruner: median, cpus_per_worker: 1, gpus_per_worker: 0}}
+fixed:
+  backbone: {backbone}
+  max_length: 32
+  mixture: [sst, quora, sts]
+  budget.examples: 480
+  budget.evaluations: 5
+  budget.early_eval_examples: 32
+  smart.steps: 1
+search:
+  optim.lr: {{choice: [1.0e-3, 1.0e-5, 1.0e+30]}}
+  smart.enabled: {{choice: [true, false]}}
+  pair_encoding: {{choice: [cosine, cross]}}
+  optim.dropout: {{float: [0.0, 0.3]}}
+start:
+  - {{optim.lr: 1.0e-3, smart.enabled: true, pair_encoding: cosine, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e-3, smart.enabled: false, pair_encoding: cosine, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e+30, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e-5, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.0}}
+"""
+
+
+def write_space(folder: Path, backbone: Path, text: str = SPACE) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text.format(backbone=backbone), encoding="utf-8")
+    return path
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """A search in a process group of its own, as a shell would start it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner.search", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of the processes that still live in a session."""
+    listed = subprocess.run(["ps", "-o", "args=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return [line for line in listed.stdout.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[str, Any]:
+    """A search of seven trials that is over, two ranks to a trial."""
+    folder = tmp_path_factory.mktemp("search")
+    space = write_space(folder, tiny_backbone)
+    arguments = ["--space", str(space), "--name", "one", "--runs-dir", str(folder), "--seed", "1", "--workers-per-trial", "2"]
+    process = command(*arguments, "--set", "engine.zero_stage=2", "--json")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    results = json.loads((folder / "one" / "results.json").read_text(encoding="utf-8"))
+    return {"folder": folder / "one", "results": results, "out": out, "err": err, "session": process.pid}
+
+
+def study_of(run: dict[str, Any]) -> optuna.Study:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        storage = JournalStorage(JournalFileBackend(str(run["folder"] / "study.journal")))
+        return optuna.load_study(storage=storage, study_name="one")
+
+
+def test_prunes_and_fails_and_completes(run: dict[str, Any]) -> None:
+    states = {trial["number"]: trial["state"] for trial in run["results"]["trials"]}
+    assert sorted(states) == list(range(7))
+    assert states[0] == states[1] == "COMPLETE"
+    assert states[2] == "FAIL", "a learning rate of 1e30 diverges"
+    assert "PRUNED" in states.values()
+    reason = run["results"]["trials"][2]["reason"]
+    assert "nan" in reason
+
+
+def test_optuna_agrees(run: dict[str, Any]) -> None:
+    frozen = study_of(run).get_trials()
+    assert all(trial.state is not TrialState.RUNNING for trial in frozen)
+    for entry in run["results"]["trials"]:
+        trial = frozen[entry["number"]]
+        assert trial.state.name == entry["state"]
+        if entry["state"] == "COMPLETE":
+            assert trial.value == entry["score"]
+        reported = {index + 1: evaluation["score"] for index, evaluation in enumerate(entry["evaluations"])}
+        assert trial.intermediate_values == reported
+
+
+def test_mlflow_agrees(run: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        mlflow = run["results"]["mlflow"]
+        client = MlflowClient(tracking_uri=mlflow["tracking_uri"])
+        parent = client.get_run(mlflow["run_id"])
+        runs = client.search_runs([mlflow["experiment_id"]], f"tags.`mlflow.parentRunId` = '{mlflow['run_id']}'")
+        histories = {found.info.run_id: client.get_metric_history(found.info.run_id, "score") for found in runs}
+        artifacts = {path.path for path in client.list_artifacts(runs[0].info.run_id)}
+    assert parent.info.status == "FINISHED"
+    status = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+    assert len(runs) == len(run["results"]["trials"])
+    assert {"config.yaml", "deepspeed.json"} <= artifacts
+    for found in runs:
+        number = int(found.info.run_name.rpartition(" ")[2].lstrip("0") or 0)
+        entry = run["results"]["trials"][number]
+        assert found.info.status == status[entry["state"]]
+        assert found.data.tags["state"] == entry["state"]
+        scores = [(metric.step, metric.value) for metric in histories[found.info.run_id]]
+        assert sorted(scores) == [(evaluation["step"], evaluation["score"]) for evaluation in entry["evaluations"]]
+        assert found.data.params["optim.lr"] == str(entry["config"]["optim"]["lr"])
+
+
+def test_best_complete_trial_is_champion(run: dict[str, Any]) -> None:
+    results = run["results"]
+    complete = [trial for trial in results["trials"] if trial["state"] == "COMPLETE"]
+    best = max(complete, key=lambda trial: trial["score"])
+    champion = results["champion"]
+    assert champion["number"] == best["number"]
+    assert champion["metrics"] == best["metrics"]
+    model = saved.read(Path(champion["path"]))
+    assert model.config == parse(champion["config"])
+    assert set(champion["dev"]) == set(champion["metrics"])
+
+
+def test_champion_reproduces_its_metrics(run: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    champion = run["results"]["champion"]
+    arguments = ["--evaluate-only", "--model", champion["path"], "--data", "demo"]
+    done = subprocess.run(
+        [sys.executable, "-m", "model.train", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])["metrics"]
+    assert found == pytest.approx(champion["metrics"], abs=1e-6)
+
+
+def test_keeps_only_the_best_model(run: dict[str, Any]) -> None:
+    kept = [path.name for path in (run["folder"] / "models").iterdir()]
+    assert kept == [str(run["results"]["champion"]["number"])]
+    assert not (run["folder"] / "tune").exists(), "Tune's own record is not needed any more"
+
+
+def test_events_are_json_lines(run: dict[str, Any]) -> None:
+    events = [json.loads(line) for line in run["out"].splitlines()]
+    kinds = [event["event"] for event in events]
+    assert kinds[0] == "search_started"
+    assert kinds[-1] == "search_finished"
+    assert kinds.count("trial_finished") == 7
+
+
+def test_leaves_no_process(run: dict[str, Any]) -> None:
+    deadline = time.monotonic() + 20
+    while processes_of(run["session"]) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert processes_of(run["session"]) == []
+
+
+def test_stderr_is_quiet(run: dict[str, Any]) -> None:
+    assert "Traceback" not in run["err"]
+    assert "WARNING" not in run["err"]
+
+
+def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None:
+    text = SPACE.partition("start:")[0].replace("[1.0e-3, 1.0e-5, 1.0e+30]", "[1.0e+30, 1.0e+31]")
+    space = write_space(tmp_path, tiny_backbone, text)
+    process = command("--space", str(space), "--name", "bad", "--runs-dir", str(tmp_path), "--trials", "2")
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 1, err
+    assert "no champion" in out
+    assert "commonest failure" in out
+    assert "nan" in out
+
+
+def test_interrupted_search_goes_on(tmp_path: Path, tiny_backbone: Path) -> None:
+    space = write_space(tmp_path, tiny_backbone)
+    process = command("--space", str(space), "--name", "cut", "--runs-dir", str(tmp_path), "--trials", "5")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "COMPLETE" in line:
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+            break
+    rest, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert f"--resume cut --runs-dir {tmp_path}" in rest
+    before = json.loads((tmp_path / "cut" / "results.json").read_text(encoding="utf-8"))
+    assert before["finished"] is None
+    done = {t["number"]: t for t in before["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
+    assert done
+
+    again = command("--resume", "cut", "--runs-dir", str(tmp_path))
+    _, err = again.communicate(timeout=180)
+    assert again.returncode == 0, err
+    after = json.loads((tmp_path / "cut" / "results.json").read_text(encoding="utf-8"))
+    assert {n: after["trials"][n] for n in done} == done, "what was finished stays as it was"
+    counted = [t for t in after["trials"] if t["reason"] != "interrupted"]
+    assert len(counted) == 5
+    assert after["mlflow"]["run_id"] == before["mlflow"]["run_id"]
+
+
+class TestWrongUsage:
+    """Exit 2, every problem, nothing written."""
+
+    def test_names_all_problems_at_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["--space", "smart_mtll", "--data", str(tmp_path / "none"), "--trials", "0", "--sampler", "tp"]
+        assert search.main([*arguments, "--runs-dir", str(tmp_path / "runs")]) == 2
+        said = capsys.readouterr().err.splitlines()
+        for word in ("did you mean smart_mtl?", "is no folder", "--trials 0", "did you mean tpe?"):
+            assert any(word in line for line in said), word
+        assert not (tmp_path / "runs").exists()
+
+    def test_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert search.main(["--profile", "laptop", "--dry-run", "--runs-dir", str(tmp_path / "runs")]) == 0
+        said = capsys.readouterr().out
+        assert "8 in total" in said
+        assert "1 × (1 CPU)" in said
+        assert "generated by this project" in said
+        assert not (tmp_path / "runs").exists()
+
+    def test_resume_of_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert search.main(["--resume", "night", "--runs-dir", str(tmp_path)]) == 2
+        assert "there is no run night" in capsys.readouterr().err
+
+    def test_resume_takes_no_other_space(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert search.main(["--resume", "night", "--space", "smart_mtl", "--runs-dir", str(tmp_path)]) == 2
+        assert "leave out --space" in capsys.readouterr().err
+
+    def test_existing_name(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "night").mkdir()
+        assert search.main(["--name", "night", "--profile", "laptop", "--runs-dir", str(tmp_path)]) == 2
+        assert "exists already" in capsys.readouterr().err
