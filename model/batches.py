@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from model import seeds
@@ -41,6 +42,13 @@ def make_batch(
         lengths=masks.sum(-1),
         seeds=seeds.mix(config.seed, seeds.NOISE, noise_step, list(TASKS).index(task), indices),
     )
+
+
+def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str) -> npt.NDArray[np.int64]:
+    """(n,) tokens that each example of a split needs its batch to be wide: of both texts in `cross`, else of the longer."""
+    texts = np.stack([text.lengths for text in data.tasks[task][split].texts])
+    widths: npt.NDArray[np.int64] = texts.sum(0) if config.pair_encoding == "cross" else texts.max(0)
+    return widths
 
 
 def micro_batches(

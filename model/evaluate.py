@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from model import metrics
-from model.batches import make_batch
+from model.batches import make_batch, row_lengths
 from model.config import TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Rank
@@ -31,8 +31,7 @@ def predict_split(
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    texts = data.tasks[task][split].texts
-    order = np.argsort(sum(text.lengths[indices] for text in texts), kind="stable")
+    order = np.argsort(row_lengths(data, config, task, split)[indices], kind="stable")
     parts = []
     for start in range(0, len(order), EVAL_BATCH):
         chosen = indices[order[start : start + EVAL_BATCH]]

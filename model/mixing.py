@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol, assert_never
@@ -23,7 +23,10 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 # First word of a stream's key: no two uses of the seed share random numbers.
-_TASK_STREAM, _PERMUTATION_STREAM = 0, 1
+_TASK_STREAM, _PERMUTATION_STREAM, _GROUPING_STREAM = 0, 1, 2
+
+WINDOW = 16
+"""Batches whose examples are sorted by length together."""
 
 
 class HasClasses(Protocol):
@@ -81,27 +84,51 @@ def steps_of_tasks(config: MixingConfig, sizes: Mapping[str, int], seed: int, n_
     return {task: np.flatnonzero(chosen == index) for index, task in enumerate(sizes)}
 
 
-@lru_cache(maxsize=16)
 def permutation(seed: int, task: str, n: int, k: int) -> Indices:
-    """The order of a task's n examples in its pass number k, read-only. The cache keeps the passes now in use."""
+    """A random order of a task's n examples for its pass number k, read-only."""
     order = _stream(seed, _PERMUTATION_STREAM, zlib.crc32(task.encode()), k).permutation(n).astype(np.int64, copy=False)
     order.setflags(write=False)
     return order
 
 
-def passes(seed: int, task: str, n: int, start: int, stop: int) -> Indices:
-    """Positions [start, stop) of the endless concatenation of a task's permutations."""
+def group_by_length(order: Indices, lengths: Indices, batch_size: int, first: int, rng: np.random.Generator) -> Indices:
+    """`order` (n,) rearranged so that each whole batch holds examples of similar length: still a permutation.
+
+    Random batches of these tasks would be half padding. Within `WINDOW` consecutive batches the examples are sorted by their
+    `lengths` and the batches shuffled again, so an example's batch stays random from pass to pass. `first` is where in `order`
+    the first whole batch begins; what lies before it and after the last one keeps its place.
+    """
+    grouped = order.copy()
+    stop = first + (len(order) - first) // batch_size * batch_size
+    for start in range(first, stop, WINDOW * batch_size):
+        window = slice(start, min(start + WINDOW * batch_size, stop))
+        members = order[window]
+        batches = members[np.argsort(lengths[members], kind="stable")].reshape(-1, batch_size)
+        grouped[window] = rng.permutation(batches).ravel()
+    return grouped
+
+
+def passes(order_of: Callable[[int], Indices], n: int, start: int, stop: int) -> Indices:
+    """Positions [start, stop) of the endless concatenation of a task's passes; `order_of(k)` is pass number k, (n,)."""
     numbers = range(start // n, -(-stop // n))
-    return np.concatenate([permutation(seed, task, n, k)[max(start - k * n, 0) : stop - k * n] for k in numbers])
+    return np.concatenate([order_of(k)[max(start - k * n, 0) : stop - k * n] for k in numbers])
 
 
 class Schedule:
     """The tasks and batches of a whole trial. Steps count from 0; any step can be asked for in any order."""
 
-    def __init__(self, config: MixingConfig, sizes: Mapping[str, int], batch_size: int, seed: int, n_steps: int) -> None:
-        """`sizes` maps the tasks, in the order of the mixture, to their number of training examples.
+    def __init__(
+        self,
+        config: MixingConfig,
+        sizes: Mapping[str, int],
+        batch_size: int,
+        seed: int,
+        n_steps: int,
+        lengths: Mapping[str, Indices] | None = None,
+    ) -> None:
+        """`sizes` maps the tasks, in the order of the mixture, to their number of training examples n.
 
-        Raises `ConfigError` when a task has no examples.
+        With `lengths`, (n,) for each task, the examples of a batch are of similar length (`group_by_length`). Raises `ConfigError` when a task has no examples.
         """
         empty = [task for task, n in sizes.items() if n < 1]
         if empty:
@@ -112,7 +139,9 @@ class Schedule:
         self.batch_size = batch_size
         self.seed = seed
         self.n_steps = n_steps
+        self._lengths = lengths
         self._steps = steps_of_tasks(config, sizes, seed, n_steps)
+        self._order = lru_cache(maxsize=2 * len(sizes))(self._make_order)  # the passes now in use
 
     def tasks_at(self, step: int) -> tuple[str, ...]:
         """The tasks that train at this step: all of them for `loop_to_max`, otherwise one."""
@@ -127,12 +156,21 @@ class Schedule:
         """
         assert 0 <= step < self.n_steps
         start = self._draws(task, step) * self.batch_size
-        return passes(self.seed, task, self.sizes[task], start, start + self.batch_size)
+        return passes(lambda k: self._order(task, k), self.sizes[task], start, start + self.batch_size)
 
     def examples_before(self, step: int) -> int:
         """Training examples seen, over all tasks, before this step; `step = n_steps` gives the whole trial."""
         assert 0 <= step <= self.n_steps
         return self.batch_size * sum(self._draws(task, step) for task in self.sizes)
+
+    def _make_order(self, task: str, k: int) -> Indices:
+        """The order of a task's examples in its pass number k, (n,)."""
+        n = self.sizes[task]
+        order = permutation(self.seed, task, n, k)
+        if self._lengths is None:
+            return order
+        rng = _stream(self.seed, _GROUPING_STREAM, zlib.crc32(task.encode()), k)
+        return group_by_length(order, self._lengths[task], self.batch_size, -k * n % self.batch_size, rng)
 
     def _draws(self, task: str, step: int) -> int:
         """How many steps before this one drew the task."""

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model import backbone, mixing, saved, seeds
-from model.batches import micro_batches
+from model.batches import micro_batches, row_lengths
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Engine, Rank, join
@@ -40,7 +40,14 @@ class Training:
         batch_size = config.optim.batch_size
         self.n_steps = mixing.n_steps(config.budget, config.mixing, sizes, batch_size)
         self.evaluation_steps = mixing.evaluation_steps(self.n_steps, config.budget.evaluations)
-        self.schedule = mixing.Schedule(config.mixing, sizes, batch_size=batch_size, seed=config.seed, n_steps=self.n_steps)
+        self.schedule = mixing.Schedule(
+            config.mixing,
+            sizes,
+            batch_size,
+            config.seed,
+            self.n_steps,
+            lengths={task: row_lengths(data, config, task, "train") for task in sizes},
+        )
         join(self.rank)
         network = build(config)
         problems = backbone.size_problems(network.encoder, max_length=config.max_length, vocab_size=data.vocab_size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +90,21 @@ def largest_difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> fl
     return max((float((ours[name] - theirs[name]).abs().max()) for name in ours), default=0.0)
 
 
-def optim(**settings: Any) -> dict[str, Any]:
+def adamw(**settings: Any) -> dict[str, Any]:
     return {"batch_size": 8, "lr": 1e-3, "clip_norm": 0.0, **settings}
 
 
 EXACT = {
-    "smart and teacher": {"optim": optim()},
-    "one task a step": {"optim": optim(), "mixing": {"strategy": "uniform"}},
-    "uncertainty weights": {"optim": optim(), "mixing": {"loss_weights": "uncertainty"}},
-    "accumulation": {"optim": optim(accumulation=4)},
-    "heads alone": {"optim": optim(), "mode": "pretrain", "mixing": {"strategy": "uniform"}},
+    "smart and teacher": {"optim": adamw()},
+    "one task a step": {"optim": adamw(), "mixing": {"strategy": "uniform"}},
+    "uncertainty weights": {"optim": adamw(), "mixing": {"loss_weights": "uncertainty"}},
+    "accumulation": {"optim": adamw(accumulation=4)},
+    "heads alone": {"optim": adamw(), "mode": "pretrain", "mixing": {"strategy": "uniform"}},
 }
 CLIPPED = {
-    "all tasks": {"optim": optim(clip_norm=1.0)},
-    "one task a step": {"optim": optim(clip_norm=1.0), "mixing": {"strategy": "uniform"}},
-    "hard, long warm-up": {"optim": optim(clip_norm=0.05, warmup=0.5)},
+    "all tasks": {"optim": adamw(clip_norm=1.0)},
+    "one task a step": {"optim": adamw(clip_norm=1.0), "mixing": {"strategy": "uniform"}},
+    "hard, long warm-up": {"optim": adamw(clip_norm=0.05, warmup=0.5)},
 }
 
 
@@ -172,7 +173,7 @@ def test_heads_that_a_step_does_not_use_stay_as_they_are(tiny_backbone: Path, st
                 assert head in (None, task) or torch.equal(tensor, module[name]), name
             used.append(task)
     assert set(used) == set(config.mixture)
-    assert any(a != b for a, b in zip(used, used[1:], strict=False))  # so momentum was there to be left alone
+    assert any(a != b for a, b in pairwise(used))  # so momentum was there to be left alone
 
 
 def test_optimiser_skips_idle_groups_whatever_their_gradients() -> None:

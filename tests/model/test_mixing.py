@@ -1,6 +1,7 @@
 """Task mixing: distributions in closed form, passes as permutations, and a schedule without state."""
 
 import math
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import BudgetConfig, ConfigError, MixingConfig, MixingStrategy
-from model.mixing import Schedule, evaluation_steps, loss_weights, n_steps, passes, probabilities
+from model.mixing import Schedule, evaluation_steps, loss_weights, n_steps, passes, permutation, probabilities
 from model.tasks import TASKS
 
 SIZES = {"quora": 400, "sst": 100, "sts": 25}
@@ -86,7 +87,8 @@ def test_a_task_of_probability_zero_is_never_drawn(never: str) -> None:
 
 @given(n=st.integers(1, 60), k=st.integers(0, 20), seed=st.integers(0, 2**31 - 1))
 def test_every_pass_shows_every_example_once(n: int, k: int, seed: int) -> None:
-    assert sorted(passes(seed, "sst", n, k * n, (k + 1) * n)) == list(range(n))
+    order_of = partial(permutation, seed, "sst", n)
+    assert sorted(passes(order_of, n, k * n, (k + 1) * n)) == list(range(n))
 
 
 @given(n=st.integers(1, 12), batch_size=st.integers(1, 40), n_batches=st.integers(1, 8), seed=st.integers(0, 100))
@@ -100,9 +102,34 @@ def test_batches_are_full_and_tile_the_passes(n: int, batch_size: int, n_batches
     assert len(set(seen[len(seen) // n * n :])) == len(seen) % n
 
 
+@given(n=st.integers(1, 300), batch_size=st.integers(1, 40), seed=st.integers(0, 100))
+def test_grouping_by_length_keeps_every_pass_whole(n: int, batch_size: int, seed: int) -> None:
+    lengths = {"sts": np.random.default_rng(seed).integers(1, 60, n)}
+    n_batches = 3 * n // batch_size + 1
+    plan = Schedule(mixing("loop_to_max"), {"sts": n}, batch_size, seed, n_batches, lengths)
+    seen = np.concatenate([plan.batch(step, "sts") for step in range(n_batches)])
+    for k in range(len(seen) // n):
+        assert sorted(seen[k * n : (k + 1) * n]) == list(range(n))
+
+
+def test_grouping_by_length_saves_padding_and_stays_random() -> None:
+    n, batch_size, steps = 2_000, 16, 250
+    lengths = np.random.default_rng(0).geometric(0.05, n)
+
+    def padded(plan: Schedule) -> tuple[int, set[frozenset[int]]]:
+        batches = [plan.batch(step, "sts") for step in range(steps)]
+        return sum(batch_size * int(lengths[batch].max()) for batch in batches), {frozenset(b.tolist()) for b in batches}
+
+    plain, _ = padded(Schedule(mixing("loop_to_max"), {"sts": n}, batch_size, 0, steps))
+    grouped, batches = padded(Schedule(mixing("loop_to_max"), {"sts": n}, batch_size, 0, steps, {"sts": lengths}))
+    tokens = 2 * int(lengths.sum())
+    assert grouped - tokens < (plain - tokens) / 4, "less than a quarter of the padding is left"
+    assert len(batches) == steps, "the second pass makes other batches"
+
+
 def test_passes_differ_between_passes_tasks_and_seeds() -> None:
-    first = passes(0, "sst", 100, 0, 100)
-    for other in (passes(0, "sst", 100, 100, 200), passes(0, "sts", 100, 0, 100), passes(1, "sst", 100, 0, 100)):
+    first = permutation(0, "sst", 100, 0)
+    for other in (permutation(0, "sst", 100, 1), permutation(0, "sts", 100, 0), permutation(1, "sst", 100, 0)):
         assert (first != other).any()
 
 

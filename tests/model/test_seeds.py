@@ -64,7 +64,7 @@ def test_order_of_the_parts_matters() -> None:
 
 
 def test_uses_of_a_seed_share_no_numbers() -> None:
-    """Noise of (step, task, example) and dropout of (step, rank, share) never start from one seed, however the numbers agree."""
+    """Noise of (step, task, example) and dropout of (step, rank, share) start from different seeds for the same numbers."""
     steps, a, b = np.arange(20)[:, None, None], np.arange(4)[:, None], np.arange(64)
     noise = seeds.mix(0, seeds.NOISE, steps, a, b)
     dropout = seeds.mix(0, seeds.DROPOUT, steps, a, b)

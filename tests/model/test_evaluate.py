@@ -1,0 +1,123 @@
+"""Evaluation: every example once, in its place, without dropout, whatever shares a batch with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model import evaluate, metrics
+from model.batches import make_batch
+from model.config import TrialConfig
+from model.engine import Rank
+from model.evaluate import predict_split
+from model.network import MultitaskNetwork, build
+from model.tasks import TASKS
+from tests import tiny
+
+ALL = ("sst", "quora", "sts", "cfimdb")
+
+
+def one_by_one(network: MultitaskNetwork, config: TrialConfig, task: str, split: str, n: int) -> np.ndarray:
+    """Predictions of each example alone in its batch, in eval mode."""
+    network.eval()
+    found = []
+    with torch.no_grad():
+        for index in range(n):
+            batch = make_batch(tiny.data(), config, task, split, np.array([index]))
+            logits = network(batch, network.embed(batch.input_ids))[0]
+            found.append(float(logits.argmax()) if TASKS[task].kind == "classification" else float(logits[0].clamp(0, 5)))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("encoding", ["cosine", "cross", "concat_pooled"])
+@pytest.mark.parametrize("batch", [64, 5])
+def test_predictions_are_those_of_each_example_alone(
+    tiny_backbone: Path, encoding: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "EVAL_BATCH", batch)
+    config = tiny.config(tiny_backbone, mixture=ALL, pair_encoding=encoding)
+    network = build(config)
+    for task in ALL:
+        n = len(tiny.data().tasks[task]["dev"])
+        found = predict_split(network, tiny.data(), config, task, "dev", np.arange(n))
+        np.testing.assert_allclose(found, one_by_one(network, config, task, "dev", n), atol=1e-5)
+
+
+def test_predictions_come_in_the_order_they_were_asked_for(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone)
+    network = build(config)
+    whole = predict_split(network, tiny.data(), config, "sts", "select", np.arange(24))
+    asked = np.array([7, 0, 23, 7])
+    np.testing.assert_allclose(predict_split(network, tiny.data(), config, "sts", "select", asked), whole[asked], atol=1e-5)
+    assert predict_split(network, tiny.data(), config, "sts", "select", np.arange(0)).shape == (0,)
+
+
+def test_modes_are_left_as_they_were(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone)
+    network = build(config)
+    for training in (True, False):
+        network.train(training)
+        predict_split(network, tiny.data(), config, "sst", "dev", np.arange(3))
+        assert {module.training for module in network.modules()} == {training}
+
+
+def test_a_frozen_encoder_stays_in_eval_mode(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone, mode="pretrain")
+    network = build(config).train()
+    network.encoder.eval()
+    predict_split(network, tiny.data(), config, "sst", "dev", np.arange(3))
+    assert {module.training for module in network.encoder.modules()} == {False}
+    assert network.dropout.training
+
+
+def test_dropout_is_off(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone, optim={"batch_size": 8, "dropout": 0.9})
+    network = build(config).train()
+    first, second = (predict_split(network, tiny.data(), config, "sts", "dev", np.arange(24)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_metrics_of_the_mixture_on_the_split(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone, mixture=["sts", "sst"])
+    network = build(config)
+    found = evaluate.evaluate(network, tiny.data(), config, "dev", Rank())
+    expected: dict[str, float] = {}
+    for task in config.mixture:
+        labels = tiny.data().tasks[task]["dev"].labels
+        predicted = predict_split(network, tiny.data(), config, task, "dev", np.arange(len(labels)))
+        expected |= metrics.compute(TASKS[task], predicted, labels)
+    assert found == expected
+    assert list(found) == ["sts/pearson", "sts/spearman", "sst/accuracy", "sst/f1"]
+
+
+def test_a_limit_takes_the_first_examples(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone)
+    network = build(config)
+    found = evaluate.evaluate(network, tiny.data(), config, "select", Rank(), tasks=["sts"], limit=9)
+    labels = tiny.data().tasks["sts"]["select"].labels[:9]
+    predicted = predict_split(network, tiny.data(), config, "sts", "select", np.arange(9))
+    assert found == metrics.compute(TASKS["sts"], predicted, labels)
+
+
+@pytest.mark.parametrize(("broken", "n_lost"), [(torch.nan, 24), (torch.inf, 24)])
+def test_outputs_that_are_not_finite_are_no_predictions(tiny_backbone: Path, broken: float, n_lost: int) -> None:
+    """An argmax turns NaN into class 0, and a clip turns infinity into 5: neither may pass for an answer."""
+    config = tiny.config(tiny_backbone, mixture=ALL)
+    network = build(config)
+    for head in network.heads.values():
+        torch.nn.init.constant_(head.bias, broken)
+    for task in ALL:
+        found = predict_split(network, tiny.data(), config, task, "dev", np.arange(24))
+        assert np.isnan(found).sum() == n_lost
+    assert all(np.isnan(value) for value in evaluate.evaluate(network, tiny.data(), config, "dev", Rank()).values())
+
+
+def test_evaluation_draws_no_random_numbers(tiny_backbone: Path) -> None:
+    config = tiny.config(tiny_backbone)
+    network = build(config)
+    before = torch.get_rng_state()
+    evaluate.evaluate(network, tiny.data(), config, "dev", Rank())
+    assert torch.equal(torch.get_rng_state(), before)
