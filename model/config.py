@@ -186,7 +186,7 @@ class TrialConfig(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> TrialConfig:
-        problems = [*self._ratio_problems(), *self._weight_problems(), *self._epsilon_problems()]
+        problems = [*self._ratio_problems(), *self._weight_problems(), *self._epsilon_problems(), *self._sigma_problems()]
         if problems:
             raise ConfigError(problems)
         return self
@@ -209,8 +209,17 @@ class TrialConfig(Section):
         if not self.smart.enabled or self.smart.lambda_ == 0 or self.smart.epsilon >= smallest:
             return []
         return [
-            f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.2g}; "
+            f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
             "raise it, or use engine.precision: fp32"
+        ]
+
+    def _sigma_problems(self) -> list[str]:
+        smart = self.smart
+        if not smart.enabled or smart.lambda_ == 0 or smart.sigma > 0 or smart.dropout_masks == "independent":
+            return []
+        return [
+            "smart.sigma is 0: δ would start at 0, where ℓ_s is least and its gradient is 0, and R_s would stay 0; "
+            "give a positive value, such as 1.0e-5"
         ]
 
     def gang_problems(self, world_size: int) -> list[str]:

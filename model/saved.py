@@ -70,7 +70,9 @@ def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])
+        return parse(config), metrics, data
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError([f"{path} is not the record of a saved model ({reason}); copy the whole folder again"]) from None
-    return parse(config), metrics, data

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.batches import make_batch, micro_batches
+from model.batches import make_batch, micro_batches, row_lengths
 from model.config import TrialConfig
 from model.mixing import Schedule
 from model.network import Batch
@@ -88,6 +88,17 @@ def test_padding_is_masked_and_lengths_count_the_rest(tiny_backbone: Path) -> No
     np.testing.assert_array_equal(batch.lengths, batch.mask.sum(-1).numpy())
     assert (batch.input_ids[batch.mask == 0] == tiny.data().pad_id).all()
     assert batch.lengths.max() == batch.mask.shape[-1] <= config.max_length
+
+
+@pytest.mark.parametrize("encoding", ["cross", "cosine"])
+def test_row_lengths_are_the_widths_without_special_tokens(tiny_backbone: Path, encoding: str) -> None:
+    """A batch is as wide as its longest row, [CLS] and one [SEP] for each text of a sequence added, up to max_length."""
+    config = tiny.config(tiny_backbone, pair_encoding=encoding)
+    for task in ("sst", "sts"):
+        n_special = 3 if encoding == "cross" and task == "sts" else 2
+        lengths = row_lengths(tiny.data(), config, task, "train")
+        widths = [make_batch(tiny.data(), config, task, "train", np.array([i])).mask.shape[-1] for i in range(len(lengths))]
+        assert widths == np.minimum(lengths + n_special, config.max_length).tolist()
 
 
 def test_labels_are_as_the_losses_take_them(tiny_backbone: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model import mixing, seeds
-from model.batches import micro_batches
+from model.batches import micro_batches, row_lengths
 from model.config import OptimConfig, TrialConfig
 from model.deepspeed_config import deepspeed_config
 from model.engine import Engine, TaskAdamW, learning_rate_factor, parameter_groups
@@ -57,7 +57,8 @@ def by_deepspeed(config: TrialConfig) -> tuple[dict[str, Tensor], dict[str, Tens
 def by_plain_pytorch(config: TrialConfig) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """The same without DeepSpeed: a group for each parameter, gradients of unused heads None, the schedule written out."""
     sizes = {task: len(tiny.data().tasks[task]["train"]) for task in config.mixture}
-    schedule = mixing.Schedule(config.mixing, sizes, config.optim.batch_size, config.seed, N_STEPS)
+    lengths = {task: row_lengths(tiny.data(), config, task, "train") for task in config.mixture}
+    schedule = mixing.Schedule(config.mixing, sizes, config.optim.batch_size, config.seed, N_STEPS, lengths)
     loss = MultitaskLoss(build(config), config)
     loss.train()
     groups = []

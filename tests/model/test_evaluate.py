@@ -102,8 +102,8 @@ def test_a_limit_takes_the_first_examples(tiny_backbone: Path) -> None:
     assert found == metrics.compute(TASKS["sts"], predicted, labels)
 
 
-@pytest.mark.parametrize(("broken", "n_lost"), [(torch.nan, 24), (torch.inf, 24)])
-def test_outputs_that_are_not_finite_are_no_predictions(tiny_backbone: Path, broken: float, n_lost: int) -> None:
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_are_no_predictions(tiny_backbone: Path, broken: float) -> None:
     """An argmax turns NaN into class 0, and a clip turns infinity into 5: neither may pass for an answer."""
     config = tiny.config(tiny_backbone, mixture=ALL)
     network = build(config)
@@ -111,7 +111,7 @@ def test_outputs_that_are_not_finite_are_no_predictions(tiny_backbone: Path, bro
         torch.nn.init.constant_(head.bias, broken)
     for task in ALL:
         found = predict_split(network, tiny.data(), config, task, "dev", np.arange(24))
-        assert np.isnan(found).sum() == n_lost
+        assert np.isnan(found).all()
     assert all(np.isnan(value) for value in evaluate.evaluate(network, tiny.data(), config, "dev", Rank()).values())
 
 

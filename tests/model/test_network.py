@@ -112,7 +112,7 @@ def test_segments_reach_the_encoder(tiny_backbone) -> None:
     assert not torch.allclose(logits_of(loss.network, batch), logits_of(loss.network, without))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 4), st.integers(0, 2**31))
 def test_mean_pooling_is_the_mean_over_tokens_alone(lengths, extra, seed) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -167,6 +167,12 @@ def test_build_is_a_function_of_the_seed_and_leaves_the_global_stream_alone(tiny
     assert not any(torch.equal(networks[1][name], networks[2][name]) for name in drawn)
     word = "encoder.embeddings.word_embeddings.weight"
     assert torch.equal(networks[1][word], networks[2][word])
+
+
+def test_heads_are_the_same_whether_the_encoder_is_loaded_or_given(tiny_backbone, tmp_path) -> None:
+    config = tiny.config(without_pooler(tiny_backbone, tmp_path), mixture=EVERY, pooling="cls")
+    loaded = build(config)
+    steps.assert_same(dict(build(config, loaded.encoder).heads.named_parameters()), dict(loaded.heads.named_parameters()))
 
 
 def test_pretrain_freezes_the_encoder_and_keeps_its_features_fixed(tiny_backbone) -> None:

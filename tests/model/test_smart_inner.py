@@ -21,7 +21,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 DIVERGENCES = {"classification": smart.symmetric_kl, "regression": smart.squared_error}
 SHAPES = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 6), st.integers(1, 5))
 SEEDS = st.integers(0, 2**31)
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 
 def draw_mask(shape: tuple[int, int, int, int], generator: torch.Generator) -> Tensor:
@@ -107,7 +107,7 @@ def test_03_the_largest_component_of_each_example_is_one_over_all_its_sides_toke
     gradient = torch.randn(2, 5, 4, 3, generator=torch.Generator().manual_seed(0)) * torch.logspace(-6, 6, 5).view(1, 5, 1, 1)
     normalised = smart.normalise(gradient)
     assert torch.equal(normalised.abs().amax((0, 2, 3)), torch.ones(5))
-    assert (normalised.abs().amax((0, 3)) < 1).any()  # not one for each token
+    assert ((normalised.abs() == 1).sum((0, 2, 3)) == 1).all()  # one for the example, not for each side or token
     assert not smart.normalise(torch.zeros(1, 2, 3, 4)).any()
 
 

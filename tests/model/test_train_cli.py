@@ -1,0 +1,228 @@
+"""`python -m model.train`: train from files, evaluate what was saved, and refuse in sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.torch import load_file, save_file
+
+from model import saved
+from model.data import demo
+from model.data.source import DataSource, inspect
+from model.train import main
+
+Run = Callable[..., tuple[int, list[str], str]]
+MIXTURE = ["sst", "sts"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo corpus as files, the first rows of each."""
+    folder = tmp_path_factory.mktemp("data")
+    assert demo.main(["--out", str(folder)]) == 0
+    for path in folder.iterdir():
+        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:301]), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(tiny_backbone: Path) -> dict[str, object]:
+    return {
+        "backbone": str(tiny_backbone),
+        "mixture": MIXTURE,
+        "max_length": 32,
+        "optim": {"lr": "1e-3", "batch_size": 16},
+        "budget": {"examples": 256, "evaluations": 2},
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(settings: dict[str, object], data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A model trained by the real command, and the lines that it printed."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "trial.yaml").write_text(yaml.safe_dump(settings))
+    command = [sys.executable, "-m", "model.train", "--config", str(folder / "trial.yaml"), "--data", str(data)]
+    done = subprocess.run([*command, "--out", str(folder / "model")], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "model", done.stdout.splitlines()
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the command line; exit status, lines of output, error output."""
+
+    def call(*arguments: str | Path) -> tuple[int, list[str], str]:
+        status = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return status, captured.out.splitlines(), captured.err.strip()
+
+    return call
+
+
+def test_training_prints_an_evaluation_a_line_and_nothing_else(trained: tuple[Path, list[str]]) -> None:
+    model, lines = trained
+    evaluations = [json.loads(line) for line in lines]
+    assert [(each["index"], each["step"], each["examples"]) for each in evaluations] == [(1, 4, 128), (2, 8, 256)]
+    assert saved.read(model).metrics == evaluations[-1]["metrics"]
+
+
+def test_evaluate_only_reproduces_the_record(trained: tuple[Path, list[str]], data: Path, run: Run) -> None:
+    model, _ = trained
+    status, lines, error = run("--evaluate-only", "--model", model, "--data", data)
+    assert (status, error) == (0, "")
+    found = json.loads(lines[0])
+    assert found["split"] == "select"
+    assert found["metrics"] == pytest.approx(saved.read(model).metrics, abs=1e-6)
+
+
+def test_dev_is_another_split(trained: tuple[Path, list[str]], data: Path, run: Run) -> None:
+    model, _ = trained
+    status, lines, _ = run("--evaluate-only", "--model", model, "--data", data, "--split", "dev")
+    assert status == 0
+    found = json.loads(lines[0])
+    assert found["split"] == "dev"
+    assert found["metrics"] != saved.read(model).metrics
+
+
+def test_the_record_holds_for_a_search_that_read_more_tasks(
+    trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run
+) -> None:
+    """A champion of two tasks out of a search over four: its own tasks are the same data, so a difference is found."""
+    model = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    record = yaml.safe_load((model / "config.yaml").read_text())
+    whole = inspect(DataSource.parse(str(data)), ["sst", "quora", "sts", "cfimdb"])
+    assert whole.sha256 != saved.read(model).data.sha256
+    record["data"] = dataclasses.asdict(whole)
+    (model / "config.yaml").write_text(yaml.safe_dump(record))
+    assert run("--evaluate-only", "--model", model, "--data", data)[0::2] == (0, "")
+    tamper(model, "heads.sts.bias")
+    assert run("--evaluate-only", "--model", model, "--data", data)[0] == 1
+
+
+def tamper(model: Path, name: str) -> None:
+    """Turn a head around."""
+    weights = load_file(model / "model.safetensors")
+    head = name.rpartition(".")[0]
+    save_file({key: -value if key.startswith(head) else value for key, value in weights.items()}, model / "model.safetensors")
+
+
+def test_tampered_weights_are_found_out(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
+    model = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    tamper(model, "heads.sts.bias")
+    status, lines, error = run("--evaluate-only", "--model", model, "--data", data)
+    assert status == 1
+    found, recorded = json.loads(lines[0])["metrics"], saved.read(model).metrics
+    sentences = [
+        f"{name} is {found[name]:.6f}, but the record says {recorded[name]:.6f}" for name in ("sts/pearson", "sts/spearman")
+    ]
+    assert error.splitlines() == sentences
+    assert found["sst/accuracy"] == recorded["sst/accuracy"]
+
+
+def test_weights_of_nan_are_found_out(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
+    model = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    weights = load_file(model / "model.safetensors")
+    save_file({**weights, "heads.sst.bias": weights["heads.sst.bias"] * float("nan")}, model / "model.safetensors")
+    status, _, error = run("--evaluate-only", "--model", model, "--data", data)
+    assert status == 1
+    assert "sst/accuracy is nan, but the record says" in error
+
+
+def test_other_data_are_not_compared_and_that_is_said(
+    trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run
+) -> None:
+    other = Path(shutil.copytree(data, tmp_path / "other"))
+    path = other / "sts-train.csv"
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
+    status, _, error = run("--evaluate-only", "--model", trained[0], "--data", other)
+    assert status == 0
+    assert error == f"not compared with the record: sts differs from the data it was made on ({data})"
+
+
+def test_a_diverged_training_fails_with_its_reason_and_leaves_no_model(
+    settings: dict[str, object], data: Path, tmp_path: Path, run: Run
+) -> None:
+    config = tmp_path / "trial.yaml"
+    config.write_text(yaml.safe_dump({**settings, "optim": {"lr": 1e30, "head_lr": 1e30, "batch_size": 16}}))
+    status, _, error = run("--config", config, "--data", data, "--out", tmp_path / "model")
+    assert status == 1
+    assert error.startswith("failed: ")
+    assert "became nan between steps 1 and 4" in error
+    assert not (tmp_path / "model").exists()
+
+
+class TestWrongUsage:
+    """Exit 2, the whole sentence, no traceback, nothing written."""
+
+    def test_no_config(self, run: Run) -> None:
+        sentence = "--config FILE is missing: a YAML file of settings (or --evaluate-only --model DIR)"
+        assert run("--data", "demo") == (2, [], sentence)
+
+    def test_no_model(self, run: Run) -> None:
+        assert run("--evaluate-only") == (2, [], "--evaluate-only needs --model DIR, the folder of a saved model")
+
+    def test_config_is_not_there(self, tmp_path: Path, run: Run) -> None:
+        missing = tmp_path / "none.yaml"
+        assert run("--config", missing) == (2, [], f"cannot read {missing}: No such file or directory")
+
+    @pytest.mark.parametrize(
+        ("text", "sentence"),
+        [
+            ("optim: {lr: 1e-4", "{} is not YAML: "),
+            ("just words", "{} must hold a mapping of settings"),
+            ("", "{} must hold a mapping of settings"),
+            ("optim: {lrr: 1}", "{}: unknown setting optim.lrr (did you mean optim.lr?)"),
+            ("backbone: ./nowhere\nmixture: [sst]", "backbone ./nowhere: there is no such folder"),
+        ],
+    )
+    def test_config_is_wrong(self, tmp_path: Path, run: Run, text: str, sentence: str) -> None:
+        config = tmp_path / "trial.yaml"
+        config.write_text(text)
+        status, lines, error = run("--config", config, "--out", tmp_path / "model")
+        assert (status, lines) == (2, [])
+        assert error.startswith(sentence.format(config))
+        assert len(error.splitlines()) == 1
+        assert not (tmp_path / "model").exists()
+
+    def test_every_wrong_setting_has_its_line(self, tmp_path: Path, run: Run) -> None:
+        config = tmp_path / "trial.yaml"
+        config.write_text("optim: {lr: -1, batch_size: 0}\nsmart: {epsilonn: 1}\n")
+        status, _, error = run("--config", config)
+        assert status == 2
+        assert sorted(line.removeprefix(f"{config}: ") for line in error.splitlines()) == [
+            "optim.batch_size: input should be greater than or equal to 1, given 0",
+            "optim.lr: input should be greater than 0, given -1",
+            "unknown setting smart.epsilonn (did you mean smart.epsilon?)",
+        ]
+
+    def test_data_are_not_there(self, settings: dict[str, object], tmp_path: Path, run: Run) -> None:
+        (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings))
+        status, _, error = run("--config", tmp_path / "trial.yaml", "--data", tmp_path / "none")
+        assert status == 2
+        assert "is no folder" in error
+
+    @pytest.mark.parametrize("kind", ["file", "folder"])
+    def test_out_is_taken(self, tmp_path: Path, run: Run, kind: str) -> None:
+        out = tmp_path / "out"
+        if kind == "file":
+            out.write_text("mine")
+        else:
+            out.mkdir()
+            (out / "mine").write_text("mine")
+        (tmp_path / "trial.yaml").write_text("{}")
+        sentence = f"--out {out} is not an empty folder; name a new one"
+        assert run("--config", tmp_path / "trial.yaml", "--out", out) == (2, [], sentence)
+
+    def test_model_is_none(self, tmp_path: Path, run: Run) -> None:
+        status, _, error = run("--evaluate-only", "--model", tmp_path)
+        assert status == 2
+        assert "is not a saved model" in error

@@ -1,0 +1,173 @@
+"""Two ranks are one rank: real processes over gloo, the same weights and the same metrics, and no wait for ever.
+
+A pair of processes costs its imports, so one pair runs every case, one after the other as a warm gang does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.config import TrialConfig
+from model.engine import Rank
+from model.evaluation import Evaluation, Failure
+from model.training import Training
+from tests import tiny
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE_S = 240
+"""Longest that the pair may take: a collective that a rank does not reach would wait for ever."""
+EVERY_TASK = {f"ZeRO {stage}, {n} micro-batches": (stage, n, "loop_to_max") for stage in (0, 1, 2) for n in (1, 4)}
+ONE_TASK = {f"ZeRO {stage}, one task a step": (stage, 1, "uniform") for stage in (0, 1, 2)}
+CASES = {**EVERY_TASK, **ONE_TASK}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a rank has of a case."""
+
+    reported: list[Evaluation | Failure]
+    weights: dict[str, Tensor]
+
+
+def config_of(backbone: Path, case: str, **settings: Any) -> TrialConfig:
+    """Five SMART steps without dropout, whose masks differ between ranks."""
+    stage, accumulation, strategy = CASES[case]
+    n_tasks = 3 if strategy == "loop_to_max" else 1
+    base: dict[str, Any] = {
+        "engine": {"zero_stage": stage},
+        "mixing": {"strategy": strategy, "loss_weights": "uncertainty" if stage == 2 else "equal"},
+        "optim": {"batch_size": 8, "accumulation": accumulation, "lr": 1e-3, "dropout": 0.0},
+        "budget": {"examples": 5 * 8 * n_tasks, "evaluations": 2},
+    }
+    return tiny.config(backbone, **{**base, **settings})
+
+
+def outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path | None = None) -> Outcome:
+    """Run a trial; with `checkpoint`, stop after its first evaluation and let a fresh trial finish it from there."""
+    with closing(Training(config, tiny.data(), rank)) as training:
+        if checkpoint is None:
+            return finish(training, [])
+        first = training.advance()
+        training.save(checkpoint)
+    with closing(Training(config, tiny.data(), rank)) as training:
+        training.load(checkpoint)
+        return finish(training, [first])
+
+
+def finish(training: Training, reported: list[Evaluation | Failure]) -> Outcome:
+    reported = [*reported, *training]
+    timeless = [replace(each, seconds=0.0) if isinstance(each, Evaluation) else each for each in reported]
+    weights = {name: tensor.clone() for name, tensor in training.loss.state_dict().items()}
+    teacher = training.loss.teacher
+    assert teacher is not None
+    return Outcome(timeless, weights | {f"teacher.{name}": tensor for name, tensor in teacher.network.state_dict().items()})
+
+
+def run_as_rank(number: int, port: int, backbone: Path, folder: Path) -> None:
+    """One process of the pair: every case, then every case with a stop in the middle, then a divergence."""
+    torch.set_num_threads(1)
+    rank = Rank(number, world_size=2, port=port)
+    found = {case: outcome_of(config_of(backbone, case), rank) for case in CASES}
+    for case in CASES:
+        found[f"{case}, resumed"] = outcome_of(config_of(backbone, case), rank, folder / case)
+    wild = {"optim": {"batch_size": 8, "lr": 1e30, "head_lr": 1e30, "dropout": 0.0}}
+    for stage in (0, 2):
+        case = f"ZeRO {stage}, 1 micro-batches"
+        found[f"diverged, ZeRO {stage}"] = outcome_of(config_of(backbone, case, **wild), rank)
+    torch.save(found, folder / f"{number}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(number: int, port: int, backbone: Path, folder: Path) -> subprocess.Popen[bytes]:
+    """A process that runs as one rank; what it says on standard error goes to a file."""
+    code = f"from pathlib import Path; from tests.model.{Path(__file__).stem} import run_as_rank as run; "
+    code += f"run({number}, {port}, Path({str(backbone)!r}), Path({str(folder)!r}))"
+    with (folder / f"{number}.err").open("wb") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=errors
+        )
+
+
+def wait(ranks: list[subprocess.Popen[bytes]], folder: Path) -> None:
+    """Until all have ended well. A rank that fails, or more than `PATIENCE_S`, ends the test and them."""
+    deadline = time.monotonic() + PATIENCE_S
+    try:
+        while any(process.poll() is None for process in ranks):
+            failed = [number for number, process in enumerate(ranks) if process.poll()]
+            assert not failed, (folder / f"{failed[0]}.err").read_text()
+            assert time.monotonic() < deadline, "the ranks wait for each other"
+            time.sleep(0.1)
+        assert [process.returncode for process in ranks] == [0, 0]
+    finally:
+        for process in ranks:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
+    """What each of the two ranks found in each case."""
+    folder = tmp_path_factory.mktemp("pair")
+    port = free_port()
+    wait([start(number, port, tiny_backbone, folder) for number in range(2)], folder)
+    return [torch.load(folder / f"{number}.pt", weights_only=False) for number in range(2)]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_two_ranks_are_one_rank(tiny_backbone: Path, pair: list[dict[str, Outcome]], case: str) -> None:
+    """Weights, teacher, losses and metrics after five SMART steps on half batches are those of whole batches."""
+    alone = outcome_of(config_of(tiny_backbone, case), Rank())
+    for found in (rank[case] for rank in pair):
+        assert found.weights.keys() == alone.weights.keys()
+        difference = {name: float((found.weights[name] - alone.weights[name]).abs().max()) for name in alone.weights}
+        assert max(difference.values()) < 2e-5, max(difference, key=lambda name: difference[name])
+        for ours, theirs in zip(found.reported, alone.reported, strict=True):
+            assert isinstance(ours, Evaluation)
+            assert isinstance(theirs, Evaluation)
+            assert replace(ours, metrics={}, losses={}) == replace(theirs, metrics={}, losses={})
+            assert ours.losses == pytest.approx(theirs.losses, rel=1e-3, abs=1e-12)
+            assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-3)
+
+
+@pytest.mark.parametrize("case", [*CASES, "diverged, ZeRO 0", "diverged, ZeRO 2"])
+def test_both_ranks_report_the_same(pair: list[dict[str, Outcome]], case: str) -> None:
+    """To the last bit: a study hears rank 0 alone, and no rank may go on where another stops."""
+    first, second = (rank[case] for rank in pair)
+    assert first.reported == second.reported
+    if case in CASES:
+        assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_resumed_gang_goes_on_exactly(pair: list[dict[str, Outcome]], case: str) -> None:
+    for rank in pair:
+        undisturbed, resumed = rank[case], rank[f"{case}, resumed"]
+        assert resumed.reported == undisturbed.reported
+        assert [name for name in resumed.weights if not torch.equal(resumed.weights[name], undisturbed.weights[name])] == []
+
+
+@pytest.mark.parametrize("stage", [0, 2])
+def test_a_divergence_ends_both_ranks_with_its_reason(pair: list[dict[str, Outcome]], stage: int) -> None:
+    (failure,) = pair[0][f"diverged, ZeRO {stage}"].reported
+    assert isinstance(failure, Failure)
+    assert "became nan between steps" in failure.reason

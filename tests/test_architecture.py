@@ -1,0 +1,147 @@
+"""The rooms of the house keep to themselves: who imports what, read from the source, and what an import costs."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("model", "tuner", "cluster")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+HEAVY = ("torch", "ray", "optuna", "mlflow", "transformers", "datasets", "deepspeed")
+
+
+def name_of(path: Path) -> str:
+    """`tuner/space/load.py` and so on, however the system writes it."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """Dotted names that a module imports, wherever in it; `from a import b` gives `a` and `a.b`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute here"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def importers(package: str, among: list[Path] = SOURCES) -> set[str]:
+    """The modules that import `package` or a part of it."""
+    return {
+        name_of(path)
+        for path in among
+        for name in imports_of(path.read_text(encoding="utf-8"))
+        if name == package or name.startswith(f"{package}.")
+    }
+
+
+def inside(folder: str) -> list[Path]:
+    return [path for path in SOURCES if name_of(path).startswith(f"{folder}/")]
+
+
+def test_imports_are_found_wherever_they_stand() -> None:
+    source = "import a.b\nfrom c import d\ndef f():\n    import e\n    if True:\n        from g.h import i as j\n"
+    assert set(imports_of(source)) == {"a.b", "c", "c.d", "e", "g.h", "g.h.i"}
+
+
+@pytest.mark.parametrize(
+    ("room", "never"),
+    [
+        ("model", ["ray", "optuna", "mlflow", "tuner", "cluster"]),
+        ("cluster", ["torch", "tuner", "deepspeed", "transformers", "optuna", "mlflow"]),
+        ("tuner", ["deepspeed", "transformers"]),
+    ],
+)
+def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
+    assert inside(room)
+    assert {package: importers(package, inside(room)) for package in never} == {package: set() for package in never}
+
+
+@pytest.mark.parametrize(
+    ("package", "only_in"),
+    [
+        ("ray.tune", ("tuner/ray_tune.py", "tuner/trial.py")),
+        ("optuna", ("tuner/space/", "tuner/study/")),
+        ("mlflow", ("tuner/tracking.py",)),
+        ("deepspeed", ("model/engine.py",)),
+        ("transformers", ("model/backbone.py", "model/saved.py")),
+    ],
+)
+def test_a_library_has_its_place(package: str, only_in: tuple[str, ...]) -> None:
+    found = importers(package)
+    assert found, f"nothing imports {package}: is the rule out of date?"
+    assert {name for name in found if not name.startswith(only_in)} == set()
+
+
+@pytest.mark.parametrize("folder", ["mlflow", "search_spaces"])
+def test_folders_of_data_hold_no_python(folder: str) -> None:
+    """A module in `mlflow/` would hide the library of that name."""
+    assert list((ROOT / folder).rglob("*.py")) == []
+
+
+def test_no_room_hides_a_dependency() -> None:
+    """No installed library but this project has a module of these names, and neither has Python."""
+    installed = importlib.metadata.packages_distributions()
+    assert {name: set(installed.get(name, [])) - own_distributions() for name in PACKAGES} == {name: set() for name in PACKAGES}
+    assert not set(PACKAGES) & set(sys.stdlib_module_names)
+
+
+def own_distributions() -> set[str]:
+    """Names under which this project itself is installed here, if it is."""
+    origins = {
+        distribution.metadata["Name"]: distribution.read_text("direct_url.json") or ""
+        for distribution in importlib.metadata.distributions()
+    }
+    return {name for name, origin in origins.items() if f'"{ROOT.as_uri()}"' in origin}
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [name_of(path) for path in SOURCES if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))]
+    assert silent == []
+
+
+def test_every_package_is_one() -> None:
+    folders = {path.parent for path in SOURCES}
+    assert [name_of(folder) for folder in folders if not (folder / "__init__.py").is_file()] == []
+
+
+def test_what_the_command_line_starts_with_is_cheap() -> None:
+    """`--help` and a wrong option answer without loading a library that takes seconds."""
+    light = "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, model.evaluation"
+    code = f"import sys, {light}; print(*sorted({{name.partition('.')[0] for name in sys.modules}} & set({HEAVY!r})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == []
+
+
+def test_help_of_the_search_as_a_command() -> None:
+    command = [sys.executable, "-m", "tuner.search", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: python -m tuner.search")
+    assert "--space" in done.stdout
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    import model.predict
+    import model.train
+    import tuner.options
+
+    return {"search": tuner.options.parser(), "train": model.train.parser(), "predict": model.predict.parser()}
+
+
+@pytest.mark.parametrize("command", ["search", "train", "predict"])
+def test_every_option_is_explained(command: str) -> None:
+    parser = parsers()[command]
+    assert len(parser._actions) > 3
+    assert [action.dest for action in parser._actions if not (action.help or "").strip()] == []
+    assert parser.description
+    assert parser.format_help()  # a stray % in a help text would raise here
