@@ -128,7 +128,8 @@ class Schedule:
     ) -> None:
         """`sizes` maps the tasks, in the order of the mixture, to their number of training examples n.
 
-        With `lengths`, (n,) for each task, the examples of a batch are of similar length (`group_by_length`). Raises `ConfigError` when a task has no examples.
+        With `lengths`, (n,) for each task, the examples of a batch are of similar length (`group_by_length`).
+        Raises `ConfigError` when a task has no examples.
         """
         empty = [task for task, n in sizes.items() if n < 1]
         if empty:

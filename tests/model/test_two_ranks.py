@@ -44,13 +44,18 @@ class Outcome:
 
 
 def config_of(backbone: Path, case: str, **settings: Any) -> TrialConfig:
-    """Five SMART steps without dropout, whose masks differ between ranks."""
+    """Five SMART steps without dropout, whose masks differ between ranks.
+
+    ε and σ are a hundred times the published 1e-5: there a start now and then changes no bit of an example's logits, its
+    gradient is exactly 0 or not by the rounding of a sum, and two orders of adding up cannot be compared.
+    """
     stage, accumulation, strategy = CASES[case]
     n_tasks = 3 if strategy == "loop_to_max" else 1
     base: dict[str, Any] = {
         "engine": {"zero_stage": stage},
         "mixing": {"strategy": strategy, "loss_weights": "uncertainty" if stage == 2 else "equal"},
         "optim": {"batch_size": 8, "accumulation": accumulation, "lr": 1e-3, "dropout": 0.0},
+        "smart": {"epsilon": 1e-3, "sigma": 1e-3},
         "budget": {"examples": 5 * 8 * n_tasks, "evaluations": 2},
     }
     return tiny.config(backbone, **{**base, **settings})
@@ -140,12 +145,13 @@ def test_two_ranks_are_one_rank(tiny_backbone: Path, pair: list[dict[str, Outcom
     for found in (rank[case] for rank in pair):
         assert found.weights.keys() == alone.weights.keys()
         difference = {name: float((found.weights[name] - alone.weights[name]).abs().max()) for name in alone.weights}
+        print(case, max(difference.values()), max(difference, key=lambda name: difference[name]))
         assert max(difference.values()) < 2e-5, max(difference, key=lambda name: difference[name])
         for ours, theirs in zip(found.reported, alone.reported, strict=True):
             assert isinstance(ours, Evaluation)
             assert isinstance(theirs, Evaluation)
             assert replace(ours, metrics={}, losses={}) == replace(theirs, metrics={}, losses={})
-            assert ours.losses == pytest.approx(theirs.losses, rel=1e-3, abs=1e-12)
+            assert ours.losses == pytest.approx(theirs.losses, rel=1e-3)
             assert ours.metrics == pytest.approx(theirs.metrics, abs=1e-3)
 
 
