@@ -142,7 +142,8 @@ class EngineConfig(Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
     allow_zero3: bool = False
-    """ZeRO-3 is refused without this: it reuses stale gradients of heads that a step leaves out, and leaks between trials."""
+    """ZeRO-3 is refused without this. It trains heads that a step leaves out on stale gradients, so it goes with `loop_to_max`
+    alone, and leaks memory, so its ranks are started anew for each trial."""
 
     @model_validator(mode="after")
     def _zero3_is_explicit(self) -> EngineConfig:
@@ -186,7 +187,13 @@ class TrialConfig(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> TrialConfig:
-        problems = [*self._ratio_problems(), *self._weight_problems(), *self._epsilon_problems(), *self._sigma_problems()]
+        problems = [
+            *self._ratio_problems(),
+            *self._weight_problems(),
+            *self._epsilon_problems(),
+            *self._sigma_problems(),
+            *self._zero3_problems(),
+        ]
         if problems:
             raise ConfigError(problems)
         return self
@@ -220,6 +227,14 @@ class TrialConfig(Section):
         return [
             "smart.sigma is 0: δ would start at 0, where ℓ_s is least and its gradient is 0, and R_s would stay 0; "
             "give a positive value, such as 1.0e-5"
+        ]
+
+    def _zero3_problems(self) -> list[str]:
+        if self.engine.zero_stage < 3 or self.mixing.strategy == "loop_to_max":
+            return []
+        return [
+            f"engine.zero_stage 3 with mixing.strategy {self.mixing.strategy}: the heads that a step leaves out would train on "
+            "stale gradients; use mixing.strategy: loop_to_max, or zero_stage 0, 1 or 2"
         ]
 
     def gang_problems(self, world_size: int) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -157,6 +158,17 @@ class Engine:
                 terms[name] = terms.get(name, 0) + value / len(shares)
             self._engine.step()
         return terms
+
+    @contextmanager
+    def whole_weights(self) -> Iterator[None]:
+        """Within, every rank holds all weights: ZeRO-3 keeps only a part on each. Every rank enters it."""
+        if self.loss.config.engine.zero_stage < 3:
+            yield
+            return
+        import deepspeed
+
+        with deepspeed.zero.GatheredParameters(list(self.loss.network.parameters())):
+            yield
 
     @property
     def n_skipped(self) -> int:

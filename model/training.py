@@ -125,7 +125,8 @@ class Training:
         dropout_seeds = [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank.rank, share)) for share in range(len(shares))]
         terms = self.engine.update(step, on_device, dropout_seeds)
         if self.loss.teacher is not None:
-            self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
+            with self.engine.whole_weights():
+                self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
         return terms
 
     def save(self, folder: Path) -> None:
@@ -150,8 +151,10 @@ class Training:
             self.loss.teacher.network.load_state_dict(load_file(folder / TEACHER_FILE))
 
     def export(self, folder: Path, metrics: dict[str, float]) -> None:
-        """Write the model for use: weights, tokenizer and configuration. Rank 0 alone needs to call it."""
-        saved.write(folder, self.loss.network, self.config, metrics, self.data.summary)
+        """Write the model for use: weights, tokenizer and configuration. Every rank calls it, rank 0 writes."""
+        with self.engine.whole_weights():
+            if self.rank.rank == 0:
+                saved.write(folder, self.loss.network, self.config, metrics, self.data.summary)
 
     def close(self) -> None:
         """Give the memory back; the process and its gang stay."""

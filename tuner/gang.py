@@ -31,7 +31,9 @@ class Gang:
         self._actors: list[Any] = []
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Set up a trial on every rank, which are started if need be."""
+        """Set up a trial on every rank, which are started if need be; anew under ZeRO-3, which leaks from trial to trial."""
+        if config["engine"]["zero_stage"] == 3:
+            self.kill()
         if not self._actors:
             self._start()
         self._all("begin", config, self._data)
@@ -48,7 +50,7 @@ class Gang:
         self._all("load", folder)
 
     def export(self, folder: str, metrics: dict[str, float]) -> None:
-        self._wait([self._actors[0].export.remote(folder, metrics)])
+        self._all("export", folder, metrics)
 
     def kill(self) -> None:
         """End every rank's process."""

@@ -60,7 +60,7 @@ class RankWorker:
         self._current.load(Path(folder))
 
     def export(self, folder: str, metrics: dict[str, float]) -> None:
-        """Write the trained model; for rank 0 alone."""
+        """Write the trained model; rank 0 does, with the help of all."""
         self._current.export(Path(folder), metrics)
 
     def end(self) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ PATIENCE_S = 240
 EVERY_TASK = {f"ZeRO {stage}, {n} micro-batches": (stage, n, "loop_to_max") for stage in (0, 1, 2) for n in (1, 4)}
 ONE_TASK = {f"ZeRO {stage}, one task a step": (stage, 1, "uniform") for stage in (0, 1, 2)}
 CASES = {**EVERY_TASK, **ONE_TASK}
+RESUMED = ("ZeRO 0, 1 micro-batches", "ZeRO 1, 4 micro-batches", "ZeRO 2, 4 micro-batches", "ZeRO 2, one task a step")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def config_of(backbone: Path, case: str, **settings: Any) -> TrialConfig:
     base: dict[str, Any] = {
         "engine": {"zero_stage": stage},
         "mixing": {"strategy": strategy, "loss_weights": "uncertainty" if stage == 2 else "equal"},
-        "optim": {"batch_size": 8, "accumulation": accumulation, "lr": 1e-3, "dropout": 0.0},
+        "optim": {"batch_size": 8, "accumulation": accumulation, "lr": 1e-4, "dropout": 0.0},
         "smart": {"epsilon": 1e-3, "sigma": 1e-3},
         "budget": {"examples": 5 * 8 * n_tasks, "evaluations": 2},
     }
@@ -73,8 +75,9 @@ def outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path | None = None) 
         return finish(training, [first])
 
 
-def finish(training: Training, reported: list[Evaluation | Failure]) -> Outcome:
-    reported = [*reported, *training]
+def finish(training: Training, reported: list[Evaluation | Failure], n_evaluations: int | None = None) -> Outcome:
+    """Train on, to the end or for so many evaluations, and take the weights."""
+    reported = [*reported, *islice(training, n_evaluations)]
     timeless = [replace(each, seconds=0.0) if isinstance(each, Evaluation) else each for each in reported]
     weights = {name: tensor.clone() for name, tensor in training.loss.state_dict().items()}
     teacher = training.loss.teacher
@@ -83,11 +86,11 @@ def finish(training: Training, reported: list[Evaluation | Failure]) -> Outcome:
 
 
 def run_as_rank(number: int, port: int, backbone: Path, folder: Path) -> None:
-    """One process of the pair: every case, then every case with a stop in the middle, then a divergence."""
+    """One process of the pair: every case, some of them with a stop in the middle, a divergence."""
     torch.set_num_threads(1)
     rank = Rank(number, world_size=2, port=port)
     found = {case: outcome_of(config_of(backbone, case), rank) for case in CASES}
-    for case in CASES:
+    for case in RESUMED:
         found[f"{case}, resumed"] = outcome_of(config_of(backbone, case), rank, folder / case)
     wild = {"optim": {"batch_size": 8, "lr": 1e30, "head_lr": 1e30, "dropout": 0.0}}
     for stage in (0, 2):
@@ -95,6 +98,11 @@ def run_as_rank(number: int, port: int, backbone: Path, folder: Path) -> None:
         found[f"diverged, ZeRO {stage}"] = outcome_of(config_of(backbone, case, **wild), rank)
     torch.save(found, folder / f"{number}.pt")
     torch.distributed.destroy_process_group()
+
+
+def flat(weights: dict[str, Tensor]) -> Tensor:
+    """All weights in one vector."""
+    return torch.cat([weights[name].flatten() for name in sorted(weights)])
 
 
 def free_port() -> int:
@@ -141,12 +149,15 @@ def pair(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_are_one_rank(tiny_backbone: Path, pair: list[dict[str, Outcome]], case: str) -> None:
     """Weights, teacher, losses and metrics after five SMART steps on half batches are those of whole batches."""
-    alone = outcome_of(config_of(tiny_backbone, case), Rank())
+    config = config_of(tiny_backbone, case)
+    with closing(Training(config, tiny.data())) as untrained:
+        start = finish(untrained, [], n_evaluations=0).weights
+    alone = outcome_of(config, Rank())
     for found in (rank[case] for rank in pair):
         assert found.weights.keys() == alone.weights.keys()
-        difference = {name: float((found.weights[name] - alone.weights[name]).abs().max()) for name in alone.weights}
-        print(case, max(difference.values()), max(difference, key=lambda name: difference[name]))
-        assert max(difference.values()) < 2e-5, max(difference, key=lambda name: difference[name])
+        ours, theirs, before = (flat(weights) for weights in (found.weights, alone.weights, start))
+        assert float((ours - theirs).norm() / (theirs - before).norm()) < 1e-3
+        assert float((ours - theirs).abs().max()) < 1e-5  # AdamW magnifies the last bit where a gradient is almost zero
         for ours, theirs in zip(found.reported, alone.reported, strict=True):
             assert isinstance(ours, Evaluation)
             assert isinstance(theirs, Evaluation)
@@ -164,7 +175,7 @@ def test_both_ranks_report_the_same(pair: list[dict[str, Outcome]], case: str) -
         assert all(torch.equal(first.weights[name], second.weights[name]) for name in first.weights)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", RESUMED)
 def test_a_resumed_gang_goes_on_exactly(pair: list[dict[str, Outcome]], case: str) -> None:
     for rank in pair:
         undisturbed, resumed = rank[case], rank[f"{case}, resumed"]
