@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import statistics
 
-from model import mixing
-from model.config import TrialConfig
 from model.cost import cost_in_plain_steps
+from tuner import estimate
 from tuner.plan import Plan
+from tuner.summary import duration
 
 
 def describe(plan: Plan) -> str:
     """The plan in lines."""
-    gpus = plan.shape.gpus_per_worker * plan.shape.n_workers
-    work = [examples(sample, plan) * cost_in_plain_steps(sample.smart) for sample in plan.samples]
-    typical, most = statistics.median(work), max(work)
     lines = [
         f"search     {plan.name}: space {plan.space.name}, profile {plan.space.profile or 'none'}",
         f"data       {plan.summary.describe()}, sha256 {plan.summary.sha256[:12]}",
@@ -25,18 +22,29 @@ def describe(plan: Plan) -> str:
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
         f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
-        f"a trial    {typical:,.0f} examples' worth of plain training (median of the space), {most:,.0f} at most",
-        f"the search {typical * plan.n_trials:,.0f} examples' worth if nothing is pruned"
-        + (f", on {gpus:g} GPU(s) a trial" if gpus else ""),
+        *_cost(plan),
         f"folder     {plan.run_dir}",
-        f"studies    Optuna in {plan.storage}, MLflow in {plan.tracking_uri}",
+        f"optuna     {plan.storage}",
+        f"mlflow     {plan.tracking_uri}",
     ]
     return "\n".join([*lines, *(f"note       {note}" for note in plan.notes)])
 
 
-def examples(config: TrialConfig, plan: Plan) -> int:
-    """Training examples that a configuration sees."""
-    sizes = {task: plan.summary.rows[task]["train"] for task in config.mixture}
-    steps = mixing.n_steps(config.budget, config.mixing, sizes, config.optim.batch_size)
-    per_step = len(config.mixture) if config.mixing.strategy == "loop_to_max" else 1
-    return steps * config.optim.batch_size * per_step
+def _cost(plan: Plan) -> list[str]:
+    """The work of a typical trial, in plain examples; and the search's time, where it can be told from arithmetic."""
+    work = [
+        sum(estimate.training_examples(sample, plan.summary).values()) * cost_in_plain_steps(sample.smart)
+        for sample in plan.samples
+    ]
+    typical, most = statistics.median(work), max(work)
+    lines = [f"a trial    as much training as {typical:,.0f} plain examples (median of the space; {most:,.0f} at most)"]
+    n_parameters = estimate.layer_parameters(plan.samples[0].backbone)
+    if n_parameters is None or plan.shape.gpus_per_worker:
+        return [*lines, "time       not known before a step is measured: the backbone is not here, or a GPU will run it"]
+    total = plan.n_trials * statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
+    rate = estimate.matmul_rate()
+    best, worst = (duration(total / (rate * efficiency)) for efficiency in estimate.EFFICIENCY)
+    return [
+        *lines,
+        f"time       {best} to {worst} on this machine ({rate / 1e9:.0f} GFLOP/s measured now), if nothing is pruned",
+    ]
