@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ def _embedded_folder() -> Path:
             [f"backbone `{EMBEDDED}`: model.safetensors has SHA-256 {digest}, not {EMBEDDED_SHA256}; reinstall the package"]
         )
     return folder
+
+
+def architecture(backbone: str) -> dict[str, Any] | None:
+    """The contents of a backbone's config.json, read without transformers; None for one that is not on this machine."""
+    path = Path(locate(backbone)) / "config.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def _require_safetensors(backbone: str) -> None:

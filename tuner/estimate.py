@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 
 from model import backbone, mixing
 from model.config import TrialConfig
@@ -49,10 +47,9 @@ def flops(config: TrialConfig, summary: DataSummary, n_parameters: int) -> float
 
 def layer_parameters(name: str) -> int | None:
     """Parameters of a backbone's layers; None for one that is not on this machine."""
-    path = Path(backbone.locate(name)) / "config.json"
-    if not path.is_file():
+    architecture = backbone.architecture(name)
+    if architecture is None:
         return None
-    architecture = json.loads(path.read_text(encoding="utf-8"))
     hidden = architecture["hidden_size"]
     per_layer = 4 * hidden * hidden + 2 * hidden * architecture["intermediate_size"]
     return int(architecture["num_hidden_layers"] * per_layer)

@@ -114,7 +114,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     space, left_out = whole.restrict(tasks=wanted, required=objective.required_tasks)
     samples = _samples(space)
     problems.attempt(lambda: _check_uniform(samples))
-    problems.attempt(lambda: backbone.locate(samples[0].backbone))
+    problems.attempt(lambda: _check_backbone(samples[0]))
     summary = problems.attempt(lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows))
     problems.raise_any()
     _check_samples(samples, summary, shape)
@@ -263,6 +263,16 @@ def _check_uniform(samples: tuple[TrialConfig, ...]) -> None:
         problems.append("budget.evaluations is searched, but pruning compares trials evaluation by evaluation: fix it")
     if problems:
         raise ConfigError(problems)
+
+
+def _check_backbone(sample: TrialConfig) -> None:
+    """Whether the backbone can be had, as far as can be told without loading it, and takes sequences this long."""
+    known = backbone.architecture(sample.backbone) or {}
+    longest = known.get("max_position_embeddings", sample.max_length)
+    if sample.max_length > longest:
+        raise ConfigError(
+            [f"max_length {sample.max_length} is more than the {longest} positions of {sample.backbone}: use {longest} or less"]
+        )
 
 
 def _check_samples(samples: tuple[TrialConfig, ...], summary: DataSummary, shape: GangShape) -> None:

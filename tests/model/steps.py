@@ -22,9 +22,15 @@ WIDE = {"epsilon": 1e-2, "sigma": 1e-2, "eta": 1e-3, "mu": 0.0}
 
 
 def loss_of(backbone: Path, *, double: bool = False, dropout: float = 0.0, **settings: Any) -> MultitaskLoss:
-    """The loss of a trial in training mode, in float64 on request. `dropout` replaces the one of `optim`."""
+    """The loss of a trial in training mode, in float64 on request. `dropout` replaces the one of `optim`.
+
+    σ = 0, which users are refused, makes δ = 0 here.
+    """
     optim = {"batch_size": 8, "lr": 1e-3, **settings.pop("optim", {}), "dropout": dropout}
-    config = tiny.config(backbone, optim=optim, **settings)
+    smart = dict(settings.pop("smart", {}))
+    sigma = smart.pop("sigma", 1e-5)
+    config = tiny.config(backbone, optim=optim, smart=smart, **settings)
+    config = config.model_copy(update={"smart": config.smart.model_copy(update={"sigma": sigma})})
     loss = MultitaskLoss(build(config), config)
     if double:
         loss.double()

@@ -179,6 +179,8 @@ class TestSentences:
             "use 0, 1 or 2, or set engine.allow_zero3: true"
         ]
         assert parse({"engine": {"zero_stage": 3, "allow_zero3": True}}).engine.zero_stage == 3
+        one_task_a_step = {"engine": {"zero_stage": 3, "allow_zero3": True}, "mixing": {"strategy": "uniform"}}
+        assert len(problems(one_task_a_step)) == 1
 
     def test_every_wrong_field_has_its_sentence(self) -> None:
         given = {"seed": -1, "mode": "x", "optim": {"lr": 0, "bogus": 1}, "smart": {"steps": 1.5}, "budget": {}}
@@ -199,7 +201,8 @@ class TestSentences:
         assert found == [
             "mixing.ratios sums to 0.9; it must sum to 1",
             "mixing.weights needs exactly the tasks of the mixture (sst, sts)",
-            "smart.epsilon 1e-05 rounds away in bf16: the smallest usable is 0.0039; raise it, or use engine.precision: fp32",
+            "smart.epsilon 1e-05 rounds away in bf16: the smallest usable is 0.00390625; "
+            "raise it, or use engine.precision: fp32",
         ]
 
     def test_ratios_of_other_tasks(self) -> None:

@@ -23,6 +23,7 @@ def run(training: Training) -> list[Evaluation]:
     return [evaluation for evaluation in reported if isinstance(evaluation, Evaluation)]
 
 
+@pytest.mark.slow
 def test_trains_saves_and_exports_as_zero_0_does(tiny_backbone: Path, tmp_path: Path) -> None:
     data = tiny.data()
     plain = Training(tiny.config(tiny_backbone), data)
