@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: search test lint clean
 
 search: .venv/installed
-	$(BIN)/python -m tuner.search --space smart_mtl $(ARGS)
+	$(BIN)/python -m tuner.search $(ARGS)
 
 test: .venv/installed-for-tests lint
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)

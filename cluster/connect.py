@@ -22,10 +22,10 @@ def connect(address: str | None) -> str | None:
     return f"http://{url}" if url else None
 
 
-def totals() -> tuple[float, float]:
-    """CPUs and GPUs of the cluster now: they grow when nodes join."""
-    found = ray.cluster_resources()
-    return found.get("CPU", 0.0), found.get("GPU", 0.0)
+def nodes() -> list[tuple[float, float]]:
+    """CPUs and GPUs of each node that is alive now: nodes may join and leave."""
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [(found.get("CPU", 0.0), found.get("GPU", 0.0)) for found in alive]
 
 
 def disconnect() -> None:

@@ -20,7 +20,7 @@ class GangShape:
         return [{}, *({"CPU": float(self.cpus_per_worker), **gpus} for _ in range(self.n_workers))]
 
     def slots(self, cpus: float, gpus: float) -> int:
-        """Trials that fit at once into these totals; placement may leave less where the ranks must share a node."""
+        """Trials that fit at once on a node of this size."""
         fitting = cpus // (self.n_workers * self.cpus_per_worker)
         if self.gpus_per_worker > 0:
             fitting = min(fitting, gpus // (self.n_workers * self.gpus_per_worker))

@@ -312,6 +312,8 @@ def load(path: Path) -> TrialConfig:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from None
+    if isinstance(values, dict) and isinstance(values.get("config"), dict):
+        values = values["config"]  # the config.yaml of a saved model
     if not isinstance(values, dict):
         raise ConfigError([f"{path} must hold a mapping of settings, such as `optim: {{lr: 2.0e-5}}`"])
     try:

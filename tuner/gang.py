@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.shape import GangShape
 from model.config import ConfigError
 from model.evaluation import Evaluation, Failure
-from tuner.worker import RankWorker, thread_environment
+from tuner.worker import RankWorker, process_environment
+
+DEATH_S = 5.0
+"""How long a rank's error may have come before the news that a peer's process died, which caused it."""
 
 
 class RankError(Exception):
@@ -22,7 +25,8 @@ class Gang:
     """Starts the ranks in the current placement group and speaks to all of them at once.
 
     A peer that dies can leave the others waiting in a collective for ever, so the first failure kills them all; the next
-    `begin` starts afresh.
+    `begin` starts afresh. A process that died raises Ray's error, so that Tune tries again; a rank's own exception raises
+    `RankError`.
     """
 
     def __init__(self, shape: GangShape, data: Any) -> None:
@@ -31,11 +35,16 @@ class Gang:
         self._actors: list[Any] = []
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Set up a trial on every rank, which are started if need be; anew under ZeRO-3, which leaks from trial to trial."""
+        """Set up a trial on every rank: on the warm ones, if they live, else on new ones."""
         if config["engine"]["zero_stage"] == 3:
-            self.kill()
-        if not self._actors:
-            self._start()
+            self.kill()  # ZeRO-3 leaks from trial to trial
+        if self._actors:
+            try:
+                self._all("begin", config, self._data)
+                return
+            except RayError:  # one had died since the last trial, which is no fault of this one
+                self.kill()
+        self._start()
         self._all("begin", config, self._data)
 
     def advance(self) -> Evaluation | Failure:
@@ -60,16 +69,16 @@ class Gang:
 
     def _start(self) -> None:
         group = ray.util.get_current_placement_group()
-        n_workers, n_threads = self._shape.n_workers, self._shape.cpus_per_worker
+        n_workers, n_threads, n_gpus = self._shape.n_workers, self._shape.cpus_per_worker, self._shape.gpus_per_worker
         # Tune drops the supervisor's bundle from the group because it is empty; the ranks' are the last ones either way.
         first = group.bundle_count - n_workers
         remote = ray.remote(RankWorker)
         self._actors = [
             remote.options(
                 num_cpus=n_threads,
-                num_gpus=self._shape.gpus_per_worker,
+                num_gpus=n_gpus,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=first + rank),
-                runtime_env={"env_vars": thread_environment(n_threads)},
+                runtime_env={"env_vars": process_environment(n_threads, n_gpus)},
             ).remote(rank, n_workers, n_threads)
             for rank in range(n_workers)
         ]
@@ -86,13 +95,29 @@ class Gang:
             while pending:
                 done, pending = ray.wait(pending, num_returns=1)
                 ray.get(done)
-        except RayActorError:
+        except RayTaskError as error:
+            death = _death_among(pending)
+            self.kill()
+            if death is not None:
+                raise death from error
+            raise RankError(reason_of(error.cause)) from error
+        except RayError:  # a process died, or was ended for want of memory
             self.kill()
             raise
-        except RayTaskError as error:
-            self.kill()
-            raise RankError(reason_of(error.cause)) from error
         return [ray.get(call) for call in calls]
+
+
+def _death_among(calls: list[Any]) -> RayError | None:
+    """The death of a process among the other ranks' calls: it breaks collectives, and may be reported after the breakage."""
+    ready = ray.wait(calls, num_returns=len(calls), timeout=DEATH_S)[0] if calls else []
+    for call in ready:
+        try:
+            ray.get(call)
+        except RayTaskError:
+            continue
+        except RayError as error:
+            return error
+    return None
 
 
 def reason_of(error: BaseException) -> str:

@@ -106,7 +106,7 @@ def parse_arguments(argv: list[str] | None) -> Options:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
     folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
-    return dataclasses.replace(load(folder), **given)
+    return dataclasses.replace(load(folder), runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
 
 
 def save(options: Options, folder: Path) -> None:

@@ -43,6 +43,7 @@ class Plan:
     """Absolute; its last part is the search's name."""
     space: Space
     objective: Objective
+    source: DataSource
     summary: DataSummary
     samples: tuple[TrialConfig, ...]
     """Random configurations of the space: what holds for all of them, and estimates."""
@@ -124,6 +125,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         run_dir=run_dir,
         space=space,
         objective=objective,
+        source=source,
         summary=summary,
         samples=samples,
         n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,

@@ -9,18 +9,20 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ray import tune
+from ray import cloudpickle, tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.shape import GangShape
 from model.config import parse
-from model.evaluation import Failure
+from model.evaluation import Evaluation, Failure
 from tuner.gang import reason_of
+from tuner.interruption import Interruption
+from tuner.models import Models
 from tuner.observer import Observer
 from tuner.study import Study, Verdict
 from tuner.trial import REPORT, GangTrial
@@ -28,6 +30,13 @@ from tuner.trial import REPORT, GangTrial
 TICK_S = 1.0
 MAX_RETRIES = 2
 """How often a trial whose process died is started again from its last checkpoint."""
+ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and results.json are the record
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # each failure's reason is in the study, in one line
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `interruption` hears signals, and the stopper ends the search
+    "TUNE_GLOBAL_CHECKPOINT_S": "60",
+    "RAY_AIR_NEW_OUTPUT": "0",  # its banner is printed however quiet Tune is told to be
+}
 
 
 class Bridge:
@@ -37,14 +46,20 @@ class Bridge:
     the study's storage is the record.
     """
 
-    def __init__(self, study: Study, observers: Sequence[Observer], models: Path, max_concurrent: Callable[[], int]) -> None:
-        self.study = study
-        self.observers = observers
-        self.models = models
-        self.max_concurrent = max_concurrent
-        self.running: dict[str, int] = {}
-        self.interrupted = False
-        """Set to end the search: what runs is stopped, and its trials stay unfinished."""
+    def __init__(
+        self,
+        study: Study,
+        observer: Observer,
+        models: Models,
+        max_concurrent: Callable[[], int],
+        interruption: Interruption,
+    ) -> None:
+        self._study = study
+        self._observer = observer
+        self._models = models
+        self._max_concurrent = max_concurrent
+        self._interruption = interruption
+        self._running: dict[str, int] = {}
         self._last_tick = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
@@ -53,88 +68,83 @@ class Bridge:
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
+    @property
+    def is_interrupted(self) -> bool:
+        return self._interruption.requested
+
     def ask(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None when no slot is free, FINISHED when the search is."""
-        if len(self.running) >= self.max_concurrent():
+        if len(self._running) >= self._max_concurrent():
             return None
-        asked = self.study.ask()
+        asked = self._study.ask()
         if asked is None:
             return str(Searcher.FINISHED)
-        self.running[trial_id] = asked.number
+        self._running[trial_id] = asked.number
         return {"number": asked.number, "config": asked.config.to_dict()}
 
     def started(self, number: int) -> None:
-        config = parse(self.study.record(number).config)
-        for observer in self.observers:
-            observer.trial_started(number, config)
+        self._observer.trial_started(number, parse(self._study.record(number).config))
 
-    def reported(self, number: int, report: Any) -> str:
+    def reported(self, number: int, report: Evaluation | Failure) -> str:
         """Pass an evaluation on and return Tune's word for the study's verdict."""
+        record = self._study.record(number)
+        if record.is_finished:
+            return str(TrialScheduler.STOP)
         if isinstance(report, Failure):
-            self.study.fail(number, report.reason)
-            self._finish(number)
+            self._fail(number, report.reason)
             return str(TrialScheduler.STOP)
-        verdict = self.study.report(number, report)
-        for observer in self.observers:
-            observer.evaluated(number, report, self.study.objective.score(report.metrics))
-        if verdict is not Verdict.CONTINUE:
-            self._finish(number)
-            return str(TrialScheduler.STOP)
+        if report.index > len(record.evaluations):  # else a retried trial repeats what is known
+            verdict = self._study.report(number, report)
+            self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
+            if verdict is not Verdict.CONTINUE:
+                self._finished(number)
+                return str(TrialScheduler.STOP)
         return str(TrialScheduler.STOP if report.is_last else TrialScheduler.CONTINUE)
 
-    def saved(self, number: int, checkpoint: Any) -> None:
-        """Keep the model of a trial that trained to its end, until a better one is kept."""
-        record = self.study.record(number)
-        if record.state != "RUNNING" or len(record.evaluations) < self.study.n_evaluations:
+    def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
+        """Keep the model of a trial that trained to its end; it is told COMPLETE only then."""
+        if not isinstance(report, Evaluation) or not report.is_last or self._study.record(number).is_finished:
             return
-        target = self.models / str(number)
-        partial = self.models / f".{number}"
-        shutil.rmtree(partial, ignore_errors=True)
-        checkpoint.to_directory(str(partial))
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        reason = self._models.keep(number, checkpoint)
+        if reason is not None:
+            self._fail(number, reason)
 
     def ended(self, trial_id: str) -> None:
-        """Tune has let go of a trial: what is not told yet has trained to its end, and its model is kept."""
-        number = self.running.pop(trial_id, None)
-        if number is None or self.study.record(number).is_finished:
+        """Tune has let go of a trial: what is not told yet has trained to its end."""
+        number = self._running.pop(trial_id, None)
+        if number is None or self._study.record(number).is_finished:
             return
-        if self.interrupted:
+        if not self._models.has(number):
+            self._fail(number, "the trained model was not saved")
             return
-        if (self.models / str(number)).is_dir():
-            self.study.complete(number)
-        else:
-            self.study.fail(number, "the trained model could not be saved")
-        self._finish(number)
+        self._study.complete(number)
+        self._finished(number)
 
     def broke(self, trial_id: str, reason: str) -> None:
         """Tune has given a trial up."""
-        number = self.running.pop(trial_id, None)
-        if number is not None and not self.study.record(number).is_finished:
-            self.study.fail(number, reason)
-            self._finish(number)
+        number = self._running.pop(trial_id, None)
+        if number is not None and not self._study.record(number).is_finished:
+            self._fail(number, reason)
 
     def tick(self) -> None:
         if time.monotonic() - self._last_tick >= TICK_S:
             self._last_tick = time.monotonic()
-            for observer in self.observers:
-                observer.tick()
+            self._observer.tick()
 
-    def _finish(self, number: int) -> None:
-        keep_best(self.models, self.study)
-        record = self.study.record(number)
-        for observer in self.observers:
-            observer.trial_finished(record)
+    def _fail(self, number: int, reason: str) -> None:
+        self._study.fail(number, reason)
+        self._finished(number)
+
+    def _finished(self, number: int) -> None:
+        drop_beaten(self._models, self._study)
+        self._observer.trial_finished(self._study.record(number))
 
 
-def keep_best(models: Path, study: Study) -> None:
-    """Drop the models of finished trials other than the best."""
+def drop_beaten(models: Models, study: Study) -> None:
+    """Keep the best trial's model, and those of trials that are not told yet."""
     best = study.best
-    for folder in models.iterdir() if models.is_dir() else ():
-        number = folder.name
-        is_best = best is not None and number == str(best.number)
-        if number.isdigit() and not is_best and study.record(int(number)).is_finished:
-            shutil.rmtree(folder)
+    untold = {record.number for record in study.records() if not record.is_finished}
+    models.drop_others(untold | ({best.number} if best is not None else set()))
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -171,7 +181,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
-    """Tune's stopper: ends everything once the bridge is interrupted."""
+    """Tune's stopper: ends everything once the user asks."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
@@ -180,7 +190,7 @@ class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self._bridge.interrupted
+        return self._bridge.is_interrupted
 
 
 class Events(tune.Callback):  # type: ignore[misc]
@@ -193,33 +203,45 @@ class Events(tune.Callback):  # type: ignore[misc]
         self._bridge.started(trial.config["number"])
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        self._bridge.saved(trial.config["number"], checkpoint)
+        self._bridge.saved(trial.config["number"], trial.last_result[REPORT], checkpoint)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        shutil.rmtree(trial.local_path, ignore_errors=True)
-        shutil.rmtree(trial.path, ignore_errors=True)
+        _delete_files_of(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._bridge.broke(trial.trial_id, reason_of(trial.get_pickled_error() or RuntimeError("its processes died")))
+        self._bridge.broke(trial.trial_id, _reason_of_trial(trial))
+        _delete_files_of(trial)
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._bridge.tick()
 
 
+def _delete_files_of(trial: Any) -> None:
+    """Checkpoints of a trial that has ended: its model is kept elsewhere, if at all."""
+    for folder in (trial.local_path, trial.path):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reason_of_trial(trial: Any) -> str:
+    """Why Tune gave a trial up, in one line: its last error, which lies where the driver keeps its own files."""
+    path = trial.pickled_error_file
+    if path is None or not Path(path).is_file():
+        return "its processes died"
+    error = cloudpickle.loads(Path(path).read_bytes())  # written by this process
+    return reason_of(getattr(error, "cause", None) or error)
+
+
 def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
-    """Run the study's trials until it has no more, or until the process is interrupted.
+    """Run the study's trials until it has no more, or until the user asks to end.
 
     `data` is a reference to the tokenised data in the object store.
     """
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # MLflow and results.json are the record
-    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # each failure's reason is in the study, in one line
+    os.environ.update(ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # its banner is printed however quiet Tune is told to be
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the bridge is told of signals, and ends the search by the stopper
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "60"
     trainable = tune.with_resources(
         tune.with_parameters(GangTrial, shape=shape, data=[data]),
-        tune.PlacementGroupFactory(shape.bundles(), strategy="PACK"),
+        # On one node: checkpoints of its ranks meet in one folder.
+        tune.PlacementGroupFactory(shape.bundles(), strategy="STRICT_PACK"),
     )
     tuner = tune.Tuner(
         trainable,
@@ -243,3 +265,4 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
         ),
     )
     tuner.fit()
+    shutil.rmtree(storage, ignore_errors=True)

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+INTERRUPTED = "interrupted"
+"""Reason of a trial that the end of a session cut short; it does not count, and its parameters are tried again."""
+
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
 

@@ -71,7 +71,7 @@ def build(
             "folder": str(facts.run_dir),
             "space": facts.space,
             "seed": seed,
-            "data": {"source": facts.data_source, "sha256": facts.data_sha256, "rows": rows},
+            "data": {"source": facts.data_source, "generated": facts.is_generated, "sha256": facts.data_sha256, "rows": rows},
             "metric": facts.metric,
             "mode": mode,
             "started": started,

@@ -16,10 +16,9 @@ from rich.text import Text
 from model.tasks import TASKS
 from tuner import commands
 from tuner.observer import GENERATED_SOURCE
+from tuner.record import INTERRUPTED
 from tuner.results import commonest_reason, rank
 
-INTERRUPTED = "interrupted"
-"""Reason of a trial that the end of an earlier session cut short."""
 MAX_ROWS = 30
 """Trials that the table shows; all of them are in results.json."""
 SETTINGS, ENDING = ("mixture", "mixing", "pairs", "smart", "lr"), ("state", "s")
@@ -98,6 +97,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], bold: int | None
 
 def settings(config: Mapping[str, Any]) -> list[str]:
     """Mixture, mixing strategy, pair encoding, SMART (`ε/λ/K` or `off`) and learning rate."""
+    if "smart" not in config:  # refused before it was a configuration
+        return ["-"] * len(SETTINGS)
     smart = config["smart"]
     smart_text = f"{smart['epsilon']:.2g}/{smart['lambda']:.2g}/{smart['steps']}" if smart["enabled"] else "off"
     names = [" ".join(config["mixture"]), config["mixing"]["strategy"], config["pair_encoding"]]

@@ -24,7 +24,7 @@ from model.evaluation import Evaluation
 from tuner import commands
 from tuner.addresses import mask_credentials, resolve_tracking_uri
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord, best_of
+from tuner.record import INTERRUPTED, TrialRecord, best_of
 from tuner.results import FILE_NAME, finite
 from tuner.write_queue import Trouble, WriteQueue, tell_stderr
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 """MLflow's error codes that trying again cannot mend."""
-INTERRUPTED = "interrupted"
 MAX_KEY, MAX_PARAM, MAX_TAG, MAX_BATCH, MAX_NAME = 250, 6000, 8000, 100, 500
 """MLflow's limits: characters of a key, a parameter, a tag; parameters of one call; characters of a name."""
 LAST_RETRIES_S = 20.0
@@ -139,7 +138,13 @@ class MlflowTracking:
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._n_finished = len(plan.finished)
         self._best = best_of(plan.finished)
-        self._tags = {"space": plan.space, "sampler": plan.sampler, "pruner": plan.pruner, "data_sha256": plan.data_sha256}
+        self._tags = {
+            "space": plan.space,
+            "sampler": plan.sampler,
+            "pruner": plan.pruner,
+            "data_sha256": plan.data_sha256,
+            "data_generated": str(plan.is_generated).lower(),
+        }
         self._tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": "tuner.search"}
         if plan.git_commit:
             self._tags |= {"git_commit": plan.git_commit, "mlflow.source.git.commit": plan.git_commit}

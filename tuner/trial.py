@@ -12,6 +12,7 @@ from ray.tune.result import SHOULD_CHECKPOINT
 from cluster.shape import GangShape
 from model.evaluation import Evaluation, Failure
 from tuner.gang import Gang, RankError
+from tuner.models import FAILED
 
 REPORT = "report"
 """Key of a result under which the `Evaluation` or `Failure` travels up."""
@@ -46,11 +47,11 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
         reported = self._failure or self._advance()
-        if isinstance(reported, Evaluation):
-            self._last = reported
+        if isinstance(reported, Failure):
+            return {REPORT: reported}
+        self._last = reported
         due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
-        is_last = isinstance(reported, Evaluation) and reported.is_last
-        return {REPORT: reported, SHOULD_CHECKPOINT: is_last or (due and isinstance(reported, Evaluation))}
+        return {REPORT: reported, SHOULD_CHECKPOINT: reported.is_last or due}
 
     def _advance(self) -> Evaluation | Failure:
         try:
@@ -59,16 +60,23 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
             return Failure(str(error), step=self._last.step if self._last else 0)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The model for use when training is over; before, all that is needed to go on."""
+        """The model for use when training is over; before, all that is needed to go on.
+
+        What cannot be written ends the trial with the reason: trying again would train it again to no avail.
+        """
         assert self._last is not None
-        if self._last.is_last:
-            self._gang.export(checkpoint_dir, self._last.metrics)
-        else:
-            self._gang.save(checkpoint_dir)
+        try:
+            if self._last.is_last:
+                self._gang.export(checkpoint_dir, self._last.metrics)
+            else:
+                self._gang.save(checkpoint_dir)
+        except RankError as error:
+            self._failure = Failure(str(error), self._last.step)
+            Path(checkpoint_dir, FAILED).write_text(str(error), encoding="utf-8")
         self._saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        self._gang.load(str(Path(checkpoint)))
+        self._gang.load(checkpoint)
 
     def cleanup(self) -> None:
         self._gang.kill()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from model.data.source import DataSource
     from model.data.tokenised import TokenizedData
     from model.evaluation import Evaluation, Failure
     from model.training import Training
@@ -82,14 +83,14 @@ class RankWorker:
 
 
 def prepare_data(
-    source: str, tasks: tuple[str, ...], backbone: str, max_length: int, skip_bad_rows: bool
+    source: DataSource, tasks: tuple[str, ...], backbone: str, max_length: int, skip_bad_rows: bool
 ) -> tuple[TokenizedData, bool]:
     """Read and tokenise a search's data, once for all its trials. The second value lets the driver wait without the first."""
     from model import backbone as backbones
-    from model.data import source as sources
+    from model.data.source import read
     from model.data.tokenised import tokenise
 
-    dataset = sources.read(sources.DataSource.parse(source), tasks, skip_bad_rows=skip_bad_rows)
+    dataset = read(source, tasks, skip_bad_rows=skip_bad_rows)
     return tokenise(dataset, backbones.load_tokenizer(backbone), max_length), True
 
 
@@ -107,8 +108,12 @@ def score_on_dev(folder: str, data: TokenizedData, n_threads: int) -> dict[str, 
     return evaluate(model.network.to(rank.device), data, model.config, "dev", rank)
 
 
-def thread_environment(n_threads: int) -> dict[str, str]:
-    """Environment that keeps a process to its cores: oversubscribed threads slow training several times over."""
+def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:
+    """Environment that keeps a process to its cores and GPUs: oversubscribed threads slow training several times over.
+
+    Ray hides no GPU from a process that asked for none.
+    """
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    offline = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
-    return {name: str(n_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} | quiet | offline
+    inherited = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}
+    hidden = {} if n_gpus else {"CUDA_VISIBLE_DEVICES": ""}
+    return {name: str(n_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")} | quiet | inherited | hidden

@@ -18,7 +18,7 @@ from tuner.addresses import mask_credentials, resolve_tracking_uri
 
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric mode started finished trials champion environment mlflow optuna",
-    "data": "source sha256 rows",
+    "data": "source generated sha256 rows",
     "champion": "number score metrics config path",
     "environment": "versions hardware git",
     "mlflow": "tracking_uri experiment_id run_id",

@@ -396,3 +396,11 @@ def test_every_sampler_works_with_every_pruner(open_study: Open, spaces: dict[st
     assert set(states) <= {"COMPLETE", "PRUNED"}
     assert "COMPLETE" in states
     assert ("PRUNED" in states) == (pruner != "none")
+
+
+def test_other_data_are_not_ranked_with_the_first(tmp_path: Path, spaces: dict[str, Space]) -> None:
+    arguments = (f"journal:{tmp_path / 'j'}", "study", spaces["tiny"], Objective("sst/accuracy"), "random", "none", 0, 3, 5)
+    Study.open(*arguments, data_sha256="aa")
+    Study.open(*arguments, data_sha256="aa")
+    with pytest.raises(ConfigError, match="the study study was begun with other data"):
+        Study.open(*arguments, data_sha256="bb")

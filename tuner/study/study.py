@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
-from tuner.record import TrialRecord, best_of
+from tuner.record import INTERRUPTED, TrialRecord, best_of
 from tuner.study.pruners import PRUNERS, make_pruner
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from tuner.objective import Objective
     from tuner.space import Space
 
-INTERRUPTED = "interrupted"
-"""Reason of a trial that the driver's end cut short; it does not count and its parameters are tried again."""
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
 
@@ -64,6 +62,8 @@ class Study:
     """Trials in total, over all resumptions; interrupted ones do not count."""
     n_evaluations: int
     """Evaluations per trial."""
+    data_sha256: str = ""
+    """What the scores were measured on: a study has one."""
 
     @classmethod
     def open(
@@ -77,16 +77,17 @@ class Study:
         seed: int,
         n_trials: int,
         n_evaluations: int,
+        data_sha256: str = "",
     ) -> Study:
         """Create the study, or go on with one of this name.
 
         Raises `ConfigError` when sampler or pruner is unknown, the storage cannot be used, the space has no grid
-        for the sampler `grid`, or the study was begun with another space or metric.
+        for the sampler `grid`, or the study was begun with another space, metric or data.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
         if problems:
             raise ConfigError(problems)
-        study = cls(storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations)
+        study = cls(storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256)
         if sampler == "grid":
             space.grid_points()  # raises when there is none
         _ = study._study  # opened now, so that its problems show here
@@ -195,7 +196,7 @@ class Study:
 
     def _check_same(self, study: optuna.Study) -> None:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
-        searched = {"space": self.space.to_dict(), "metric": self.objective.describe()}
+        searched = {"space": self.space.to_dict(), "metric": self.objective.describe(), "data": self.data_sha256}
         if "searched" not in study.user_attrs:
             for picks in self.space.start[: self.n_trials]:
                 study.enqueue_trial(dict(picks), skip_if_exists=True)
@@ -203,8 +204,8 @@ class Study:
             return
         before = study.user_attrs["searched"]
         problems = [
-            f"the study {self.name} was begun with another {key}; go on with that one, or give the search a new name"
-            for key in searched
+            f"the study {self.name} was begun with {other}; go on with that, or give the search a new name"
+            for key, other in (("space", "another space"), ("metric", "another metric"), ("data", "other data"))
             if _as_json(searched[key]) != _as_json(before[key])
         ]
         if problems:

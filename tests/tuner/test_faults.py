@@ -1,0 +1,126 @@
+"""Processes that die, disks that refuse: each ends in a true state, and nothing finished is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tuner.test_search import command, processes_of, write_space
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+ONE = """
+name: one
+metric: mean
+targets: [sst, quora, sts]
+options: {{trials: 1, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
+fixed:
+  backbone: {backbone}
+  max_length: 32
+  mixture: [sst, quora, sts]
+  pair_encoding: cosine
+  optim.lr: 1.0e-3
+  budget.examples: 2400
+  budget.evaluations: 5
+  budget.early_eval_examples: 32
+search:
+  optim.dropout: {{choice: [0.1]}}
+"""
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def ranks_of(session: int) -> list[int]:
+    """Processes of ranks that train in a session."""
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "RankWorker.advance" in line]
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read a search's output up to a line with `text`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"the search ended without {text!r}: {process.stderr and process.stderr.read()}")
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 180) -> tuple[str, str]:
+    """What a search still says. It must leave no process behind."""
+    out, err = process.communicate(timeout=timeout)
+    deadline = time.monotonic() + 20
+    while processes_of(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert processes_of(process.pid) == []
+    return out, err
+
+
+def test_killed_rank_is_replaced_and_the_trial_comes_out_the_same(tmp_path: Path, tiny_backbone: Path) -> None:
+    space = write_space(tmp_path, tiny_backbone, ONE)
+    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--workers-per-trial", "2"]
+    undisturbed = command(*arguments, "--name", "calm")
+    _, err = finish(undisturbed)
+    assert undisturbed.returncode == 0, err
+
+    process = command(*arguments, "--name", "storm")
+    wait_for(process, "eval 2/5")
+    os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    (calm,), (storm,) = (results_of(tmp_path / name)["trials"] for name in ("calm", "storm"))
+    assert storm["state"] == "COMPLETE"
+    assert [e["metrics"] for e in storm["evaluations"]] == [e["metrics"] for e in calm["evaluations"]]
+
+
+def test_killed_driver_loses_nothing(tmp_path: Path, tiny_backbone: Path) -> None:
+    space = write_space(tmp_path, tiny_backbone)
+    process = command("--space", str(space), "--runs-dir", str(tmp_path), "--name", "shot", "--trials", "4")
+    wait_for(process, "COMPLETE")
+    wait_for(process, "eval 1/5")
+    process.kill()
+    finish(process, timeout=60)
+    assert not (tmp_path / "shot" / "results.json").exists()
+
+    again = command("--resume", "shot", "--runs-dir", str(tmp_path))
+    out, err = finish(again)
+    assert again.returncode == 0, err
+    assert "1 trials were finished earlier" in out or "resumed" in out
+    trials = results_of(tmp_path / "shot")["trials"]
+    assert trials[0]["state"] == "COMPLETE"
+    assert {trial["state"] for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert sum(trial["reason"] != "interrupted" for trial in trials) == 4
+
+    over = command("--resume", "shot", "--runs-dir", str(tmp_path))
+    _, err = finish(over)
+    assert over.returncode == 0, err
+    after = results_of(tmp_path / "shot")
+    assert after["trials"] == trials, "there was nothing left to do"
+
+
+def test_model_that_cannot_be_written_fails_its_trial_once(tmp_path: Path, tiny_backbone: Path) -> None:
+    """The tokenizer vanishes while the trial trains, as a file system may: the export raises."""
+    space = write_space(tmp_path, tiny_backbone, ONE)
+    copy = tmp_path / "vanishing"
+    copy.mkdir()
+    for path in tiny_backbone.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    process = command("--space", str(space), "--backbone", str(copy), "--runs-dir", str(tmp_path), "--name", "gone")
+    wait_for(process, "eval 1/5")
+    for path in copy.iterdir():
+        path.unlink()
+    out, _ = finish(process)
+    assert process.returncode == 1
+    (trial,) = results_of(tmp_path / "gone")["trials"]
+    assert trial["state"] == "FAIL"
+    assert "vanishing" in trial["reason"]
+    assert out.count("eval 5/5") == 1, "it was not trained again"

@@ -1,0 +1,58 @@
+"""The trained models of a run that are worth keeping: the best trial's, and those of trials about to be told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+FAILED = "failed.txt"
+"""In place of a model: why it could not be written."""
+
+
+class Models:
+    """`folder` holds a folder for each kept model, named by its trial's number; each appears there whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, number: int, checkpoint: Any) -> str | None:
+        """Fetch a trial's model from its Tune checkpoint. Returns why it cannot be had, or None."""
+        partial = self._folder / f".{number}"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            checkpoint.to_directory(str(partial))
+            reason = (partial / FAILED).read_text(encoding="utf-8") if (partial / FAILED).is_file() else None
+            if reason is None:
+                shutil.rmtree(self.path(number), ignore_errors=True)
+                partial.rename(self.path(number))
+        except OSError as error:
+            reason = f"the trained model cannot be kept: {error.strerror or error}"
+        shutil.rmtree(partial, ignore_errors=True)
+        return reason
+
+    def path(self, number: int) -> Path:
+        return self._folder / str(number)
+
+    def has(self, number: int) -> bool:
+        return self.path(number).is_dir()
+
+    def drop_others(self, wanted: Collection[int]) -> None:
+        """Delete all models but those of the trials `wanted`."""
+        for folder in self._folder.iterdir() if self._folder.is_dir() else ():
+            if folder.name.isdigit() and int(folder.name) not in wanted:
+                shutil.rmtree(folder)
+
+    def hand_over(self, number: int, target: Path) -> None:
+        """Put a model at `target` as links to its files, in place of what is there."""
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(self.path(number), target, copy_function=_link_or_copy)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, target)

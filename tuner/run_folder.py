@@ -1,0 +1,66 @@
+"""The folder of a run: one driver at a time, and what a later session must know."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from model.config import ConfigError
+from tuner.options import Options, save
+
+STATE_FILE = "state.json"
+LOCK_FILE = ".lock"
+
+
+@dataclass(frozen=True)
+class State:
+    """What sessions of the same search hand on."""
+
+    started: str
+    """When the first one began, ISO 8601."""
+    mlflow_run_id: str | None = None
+    """Parent run to go on with."""
+
+
+def read_state(folder: Path) -> State | None:
+    path = folder / STATE_FILE
+    return State(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
+
+def write_state(folder: Path, state: State) -> None:
+    (folder / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def opened(folder: Path, options: Options) -> Iterator[None]:
+    """Hold the run's folder, with its options in it. A new one goes again when the search cannot even begin.
+
+    Raises `ConfigError` when the folder cannot be written or another process runs this search.
+    """
+    is_new = not folder.exists()
+    made = [parent for parent in folder.parents if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK_FILE).open("ab")
+    except OSError as error:
+        raise ConfigError([f"cannot write to {folder}: {error.strerror}; give another --runs-dir"]) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError([f"another process runs the search {folder.name}; wait for it, or stop it"]) from None
+        try:
+            save(options, folder)
+            yield
+        except ConfigError:
+            if is_new:
+                shutil.rmtree(folder)
+                with suppress(OSError):  # a sibling run may have come
+                    for parent in made:
+                        parent.rmdir()
+            raise
