@@ -41,5 +41,5 @@ setup(
         "torch",
         "transformers",
     ],
-    extras_require={"test": ["hypothesis", "jsonschema", "mypy", "pytest", "ruff", "types-PyYAML"]},
+    extras_require={"test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"]},
 )
