@@ -79,7 +79,7 @@ def ask(model_folder: Path, cues: CueSet) -> Answers:
 
 def scores(answers: Answers, cues: CueSet) -> Scores:
     """The scores of one model."""
-    arms = {arm: answers.predictions[arm] for arm in ARMS}
+    arms = {str(arm): answers.predictions[arm] for arm in ARMS}
     if PAIRS not in cues.splits:
         return metrics.score(arms, cues.labels, None)
     examples = cues.splits[PAIRS]

@@ -6,7 +6,7 @@ from model.cues.carrier import PLACE, Carrier
 
 INSTRUCTION = (
     f"You edit movie reviews. Add one short sentence to the review, in its own style, in which the literal placeholder {PLACE} "
-    "stands where one adjective would stand. The sentence must fit whichever adjective is filled in, and must itself be neither "
+    "stands where one adjective would stand. The sentence must fit whichever adjective is filled in, and must be neither "
     "positive nor negative. Change nothing else of the review. Answer with the whole edited review and nothing else. "
     f"{PLACE} occurs exactly once."
 )
