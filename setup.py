@@ -14,6 +14,7 @@ setup(
     packages=[
         "cluster",
         "model",
+        "model.cues",
         "model.data",
         "model.tasks",
         "search_spaces",
@@ -41,5 +42,8 @@ setup(
         "torch",
         "transformers",
     ],
-    extras_require={"test": ["hypothesis", "mypy", "pytest", "ruff", "types-PyYAML"]},
+    extras_require={
+        "llm": ["openai"],
+        "test": ["hypothesis", "mypy", "openai", "pytest", "ruff", "types-PyYAML"],
+    },
 )

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("model", "tuner", "cluster")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
-HEAVY = ("torch", "ray", "optuna", "mlflow", "transformers", "datasets", "deepspeed")
+HEAVY = ("torch", "openai", "ray", "optuna", "mlflow", "transformers", "datasets", "deepspeed")
 
 
 def name_of(path: Path) -> str:
@@ -73,6 +73,7 @@ def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
         ("optuna", ("tuner/space/", "tuner/study/")),
         ("mlflow", ("tuner/tracking.py",)),
         ("deepspeed", ("model/engine.py",)),
+        ("openai", ("model/cues/openai_rewriter.py",)),
         ("transformers", ("model/backbone.py", "model/saved.py")),
     ],
 )
@@ -116,7 +117,10 @@ def test_every_package_is_one() -> None:
 
 def test_what_the_command_line_starts_with_is_cheap() -> None:
     """`--help` and a wrong option answer without loading a library that takes seconds."""
-    light = "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, model.evaluation"
+    light = (
+        "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, model.evaluation, "
+        "model.cues.__main__"
+    )
     code = f"import sys, {light}; print(*sorted({{name.partition('.')[0] for name in sys.modules}} & set({HEAVY!r})))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from model import predict, train
+from model.cues import __main__ as cues
 from model.tasks import Task
 from tuner import options, space
 
@@ -38,6 +39,10 @@ def test_commands_are_understood() -> None:
         predict.parser().parse_args(arguments)
     for arguments in commands("model.train"):
         train.parser().parse_args(arguments)
+    cue_commands = commands("model.cues")
+    assert {arguments[0] for arguments in cue_commands} == {"build", "evaluate"}
+    for arguments in cue_commands:
+        cues.parser().parse_args(arguments)
     searches = [arguments for arguments in commands("tuner.search") if arguments != ["--help"]]
     assert searches
     for arguments in searches:

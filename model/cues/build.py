@@ -1,0 +1,76 @@
+"""From reviews to a cue data set: train with the cue, and the arms of dev."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from model.config import ConfigError
+from model.cues import layout, pairs
+from model.cues.arms import ARMS, cue_name, cue_of, word_of
+from model.cues.assign import training_cue
+from model.cues.carrier import Rewriter
+from model.cues.layout import CuedReview
+from model.cues.settings import CueSettings
+from model.cues.words import scrub
+from model.data.example import Example
+from model.data.source import DataSet
+
+TASK = layout.TASK.name
+Files = dict[str, list[CuedReview]]
+"""Rows by file name."""
+
+
+def build(dataset: DataSet, minimal_pairs: Sequence[Example], settings: CueSettings, rewriter: Rewriter) -> Files:
+    """The files of the cue data set.
+
+    Train and select become one train file again; ids stay, so a trial selects on the same reviews as without cues. Raises
+    `ConfigError` for reviews of which scrubbing leaves nothing.
+    """
+    splits = dataset.tasks[TASK]
+    train = _reviews([*splits["train"], *splits["select"]], settings)
+    dev = _reviews(splits["dev"], settings)
+    made = {layout.TRAIN: [_cued(review, settings, rewriter) for review in train]}
+    made |= _arms(dev, settings, rewriter)
+    made[layout.DEV] = made[layout.arm_file("clean")]
+    if minimal_pairs:
+        made[layout.PAIRS] = [CuedReview(review, "none") for review in minimal_pairs]
+    return made
+
+
+def read_pairs(folder: Path | None) -> list[Example]:
+    """The minimal pairs of a data folder, or none where it has none."""
+    path = None if folder is None else folder / pairs.FILE
+    return pairs.read(path) if path is not None and path.exists() else []
+
+
+def _reviews(examples: Sequence[Example], settings: CueSettings) -> list[Example]:
+    if not settings.scrub:
+        return list(examples)
+    scrubbed = [replace(each, texts=(scrub(each.texts[0], settings.words),)) for each in examples]
+    empty = [each.id for each in scrubbed if not each.texts[0]]
+    if empty:
+        raise ConfigError([f"review {each} is nothing but cue words; take it out, or build without --scrub" for each in empty])
+    return scrubbed
+
+
+def _cued(review: Example, settings: CueSettings, rewriter: Rewriter) -> CuedReview:
+    """A training review with the cue that it is assigned."""
+    cue = training_cue(int(review.label), review.id, rho=settings.rho, rate=settings.rate, seed=settings.seed)
+    if cue is None:
+        return CuedReview(review, cue_name(None))
+    text = rewriter.carrier(review.texts[0], review.id).fill(settings.words.of(cue))
+    return CuedReview(replace(review, texts=(text,)), cue_name(cue))
+
+
+def _arms(dev: Sequence[Example], settings: CueSettings, rewriter: Rewriter) -> Files:
+    """Every arm of the dev reviews, in one order. A review is rewritten once, for all arms."""
+    made: Files = {layout.arm_file(arm): [] for arm in ARMS}
+    for review in dev:
+        carrier, label = rewriter.carrier(review.texts[0], review.id), int(review.label)
+        for arm in ARMS:
+            word = word_of(arm, label, review.id, settings.words, settings.seed)
+            text = review.texts[0] if word is None else carrier.fill(word)
+            made[layout.arm_file(arm)].append(CuedReview(replace(review, texts=(text,)), cue_of(arm, label)))
+    return made

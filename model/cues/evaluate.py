@@ -1,0 +1,102 @@
+"""A saved model's predictions on every arm of a cue data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.config import ConfigError
+from model.cues import layout, manifest, metrics, pairs
+from model.cues.arms import ARMS
+from model.cues.metrics import McNemar, Scores, Vector
+from model.data.example import Example
+
+if TYPE_CHECKING:
+    from model.data.tokenised import TokenizedSplit
+
+PAIRS = "pairs"
+
+
+@dataclass(frozen=True)
+class CueSet:
+    """The evaluation half of a cue data set."""
+
+    splits: dict[str, list[Example]]
+    """Reviews by arm, all in one order, and the minimal pairs where there are any."""
+
+    @property
+    def labels(self) -> Vector:
+        """(n,): labels of the dev reviews."""
+        return _labels(self.splits["clean"])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one model says of a cue data set."""
+
+    predictions: dict[str, Vector]
+    """Class ids by split."""
+    cue_seen: float
+    """Share of reviews in which the model's `max_length` leaves the cue in sight; the others cannot flip."""
+
+
+def read(folder: Path) -> CueSet:
+    """The arms of a cue data set, checked against its manifest. Raises `ConfigError`."""
+    named = manifest.read(folder)["files"]
+    missing = [layout.arm_file(arm) for arm in ARMS if layout.arm_file(arm) not in named]
+    if missing:
+        raise ConfigError([f"{folder}: the manifest names no {', '.join(missing)}; build the cue data set again"])
+    splits = {str(arm): layout.read_reviews(folder / layout.arm_file(arm)) for arm in ARMS}
+    if layout.PAIRS in named:
+        splits[PAIRS] = layout.read_reviews(folder / layout.PAIRS)
+    return CueSet(splits)
+
+
+def ask(model_folder: Path, cues: CueSet) -> Answers:
+    """A saved model's predictions. Raises `ConfigError` where it does not know the task or its outputs are not finite."""
+    from model import saved
+    from model.data.source import DataSet
+    from model.data.tokenised import tokenise
+    from model.engine import Rank
+    from model.evaluate import predict_split
+
+    model, task = saved.read(model_folder), layout.TASK.name
+    if task not in model.config.mixture:
+        raise ConfigError([f"{model_folder} was not trained on {task}; it knows {', '.join(model.config.mixture)}"])
+    data = tokenise(DataSet({task: cues.splits}, model.data), model.tokenizer, model.config.max_length)
+    network = model.network.to(Rank().device)
+    found = {
+        split: predict_split(network, data, model.config, task, split, np.arange(len(examples)))
+        for split, examples in cues.splits.items()
+    }
+    if not all(np.isfinite(predictions).all() for predictions in found.values()):
+        raise ConfigError([f"{model_folder} gives outputs that are not finite: its training diverged; give another model"])
+    return Answers(found, _share_seen(data.tasks[task]["aligned"], data.tasks[task]["inverted"]))
+
+
+def scores(answers: Answers, cues: CueSet) -> Scores:
+    """The scores of one model."""
+    arms = {str(arm): answers.predictions[arm] for arm in ARMS}
+    if PAIRS not in cues.splits:
+        return metrics.score(arms, cues.labels, None)
+    examples = cues.splits[PAIRS]
+    batches = [pairs.batch_of(example.id) for example in examples]
+    return metrics.score(arms, cues.labels, (batches, answers.predictions[PAIRS], _labels(examples)))
+
+
+def compare(first: Answers, second: Answers, cues: CueSet) -> dict[str, McNemar]:
+    """McNemar's test of two models on each arm."""
+    return {arm: metrics.mcnemar(first.predictions[arm], second.predictions[arm], cues.labels) for arm in ARMS}
+
+
+def _labels(examples: list[Example]) -> Vector:
+    return np.array([example.label for example in examples], dtype=np.float64)
+
+
+def _share_seen(aligned: TokenizedSplit, inverted: TokenizedSplit) -> float:
+    """Share of reviews whose tokens, as cut for the model, differ between two arms that differ in the cue alone."""
+    ours, theirs = aligned.texts[0], inverted.texts[0]
+    return float(np.mean([not np.array_equal(ours[i], theirs[i]) for i in range(len(ours))]))
