@@ -15,6 +15,7 @@ setup(
         "cluster",
         "model",
         "model.data",
+        "model.smart_variants",
         "model.tasks",
         "search_spaces",
         "tuner",
