@@ -151,6 +151,7 @@ class TrialConfig(Section):
             *self._ratio_problems(),
             *self._weight_problems(),
             *self.smart.problems(self.engine.precision),
+            *self._task_setting_problems(),
             *self._zero3_problems(),
         ]
         if problems:
@@ -169,6 +170,16 @@ class TrialConfig(Section):
         if self.mixing.loss_weights != "explicit" or set(self.mixing.weights) == set(self.mixture):
             return []
         return [f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
+
+    def _task_setting_problems(self) -> list[str]:
+        settings = {"task_lambda": self.smart.task_lambda.given(), "task_epsilon": self.smart.task_epsilon.given()}
+        return [
+            f"smart.{name}.{task} is set, but the mixture ({', '.join(self.mixture)}) lacks {task}; leave it out, "
+            "or in a space give it a `when` on the mixture"
+            for name, numbers in settings.items()
+            for task in numbers
+            if task not in self.mixture
+        ]
 
     def _zero3_problems(self) -> list[str]:
         if self.engine.zero_stage < 3 or self.mixing.strategy == "loop_to_max":

@@ -11,7 +11,7 @@ def cost_in_plain_steps(config: SmartConfig) -> float:
     K is the variant's: `r3f` and `rdrop` take no inner step.
 
     A plain step is three forward passes' worth (one forward, two backward); each inner step adds two, the adversarial pass
-    three, the teacher one.
+    three, the teacher one. Tasks whose own λ is 0 are counted like the others.
     """
     if not config.enabled:
         return 1.0

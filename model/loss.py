@@ -59,16 +59,19 @@ class MultitaskLoss(nn.Module):
             self.network.encoder.eval()
         return self
 
-    def forward(self, batches: Sequence[Batch], seed: int) -> Tensor:
-        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream."""
+    def forward(self, batches: Sequence[Batch], seed: int, lambda_factor: float = 1.0) -> Tensor:
+        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream.
+
+        `lambda_factor` is λ of this step as a share of the configured one.
+        """
         torch.manual_seed(seed)
         device_type = batches[0].input_ids.device.type
         self.terms = {}
         with torch.autocast(device_type, torch.bfloat16, enabled=self.config.engine.precision == "bf16"):
-            losses = [self._task_loss(batch) for batch in batches]
+            losses = [self._task_loss(batch, lambda_factor) for batch in batches]
         return torch.stack(losses).sum()
 
-    def _task_loss(self, batch: Batch) -> Tensor:
+    def _task_loss(self, batch: Batch, lambda_factor: float) -> Tensor:
         settings = self.config.smart
         embeddings = self.network.embed(batch.input_ids)
         before = _dropout_state(embeddings.device)
@@ -76,9 +79,10 @@ class MultitaskLoss(nn.Module):
         supervised = supervised_loss(batch, logits).mean()
         total = self._weighted(batch.task, supervised)
         self.terms[f"{batch.task}/loss"] = supervised.detach()
-        if settings.is_smoothing:
+        weight = settings.lambda_of(batch.task) * lambda_factor
+        if settings.enabled and weight > 0:
             smoothness = self._smoothness(batch, embeddings, logits, before).mean()
-            total = total + settings.lambda_ * smoothness
+            total = total + weight * smoothness
             self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
         if self.teacher is not None:
             bregman = self._bregman(batch, logits).mean()
@@ -118,7 +122,7 @@ class MultitaskLoss(nn.Module):
             start=lambda: start_of(batch, settings, embeddings.shape[-1]),
             forward=forward,
             is_regression=TASKS[batch.task].kind == "regression",
-            epsilon=settings.epsilon,
+            epsilon=settings.epsilon_of(batch.task),
             eta=settings.eta,
             steps=settings.inner_steps,
         )

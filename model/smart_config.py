@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from model.section import NonNegativeFloat, PositiveFloat, Probability, Section
+from model.tasks import TASKS
 
 SmartVariant = Literal["paper", "r3f", "rdrop", "mtdnn"]
 
 SMALLEST_EPSILON = {"fp32": 2.0**-24, "bf16": 2.0**-8}
 """The smallest ε that a precision can add to an embedding: its spacing near 0.5. A smaller one would round away."""
+
+
+class PerTask(Section):
+    """One optional number for each task, by its name: `smart.task_lambda.sst` is a setting like any other."""
+
+    def given(self) -> dict[str, float]:
+        """The numbers that are set, by task."""
+        return {task: value for task, value in self if value is not None}
+
+
+if TYPE_CHECKING:
+    TaskLambda = PerTask
+    TaskEpsilon = PerTask
+else:
+    # Named in this module, so that a configuration can be pickled.
+    _LAMBDA, _EPSILON = (dict.fromkeys(TASKS, (number | None, None)) for number in (NonNegativeFloat, PositiveFloat))
+    TaskLambda = create_model("TaskLambda", __base__=PerTask, __module__=__name__, **_LAMBDA)
+    TaskEpsilon = create_model("TaskEpsilon", __base__=PerTask, __module__=__name__, **_EPSILON)
 
 
 class SmartConfig(Section):
@@ -30,6 +49,14 @@ class SmartConfig(Section):
     """K: inner ascent steps; 0 leaves δ random (R3F). `r3f` and `rdrop` take none, whatever it says."""
     lambda_: NonNegativeFloat = Field(default=1.0, alias="lambda")
     """λ: weight of R_s."""
+    lambda_schedule: Literal["constant", "warmup", "cosine"] = "constant"
+    """`warmup` lets λ rise linearly to its value, `cosine` lets it fall to 0 along half a cosine after the rise."""
+    lambda_warmup: Probability = 0.1
+    """Share of the updates over which λ rises; `constant` does not look at it."""
+    task_lambda: TaskLambda = TaskLambda()
+    """λ of single tasks, instead of `lambda`."""
+    task_epsilon: TaskEpsilon = TaskEpsilon()
+    """ε of single tasks, instead of `epsilon`."""
     mu: NonNegativeFloat = 1.0
     """μ: weight of the Bregman divergence to the momentum teacher; 0 keeps no teacher."""
     beta: Probability = 0.99
@@ -43,8 +70,16 @@ class SmartConfig(Section):
 
     @property
     def is_smoothing(self) -> bool:
-        """Whether R_s is computed at all."""
-        return self.enabled and self.lambda_ > 0
+        """Whether R_s is computed at all, for some task."""
+        return self.enabled and max(self.lambda_, *self.task_lambda.given().values(), 0.0) > 0
+
+    def lambda_of(self, task: str) -> float:
+        """λ of a task."""
+        return self.task_lambda.given().get(task, self.lambda_)
+
+    def epsilon_of(self, task: str) -> float:
+        """ε of a task."""
+        return self.task_epsilon.given().get(task, self.epsilon)
 
     @property
     def inner_steps(self) -> int:
@@ -62,11 +97,15 @@ class SmartConfig(Section):
 
     def _epsilon_problems(self, precision: str) -> list[str]:
         smallest = SMALLEST_EPSILON[precision]
-        if not self.is_bounded or self.epsilon >= smallest:
+        if not self.is_bounded:
             return []
+        given = {"smart.epsilon": self.epsilon}
+        given |= {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
         return [
-            f"smart.epsilon {self.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
+            f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
             "raise it, or use engine.precision: fp32"
+            for name, epsilon in given.items()
+            if epsilon < smallest
         ]
 
     def _sigma_problems(self) -> list[str]:
