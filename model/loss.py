@@ -74,7 +74,7 @@ class MultitaskLoss(nn.Module):
     def _task_loss(self, batch: Batch, lambda_factor: float) -> Tensor:
         settings = self.config.smart
         embeddings = self.network.embed(batch.input_ids)
-        before = _dropout_state(embeddings.device)
+        before = dropout_state(embeddings.device)
         logits: Tensor = self.network(batch, embeddings)
         supervised = supervised_loss(batch, logits).mean()
         total = self._weighted(batch.task, supervised)
@@ -108,7 +108,7 @@ class MultitaskLoss(nn.Module):
     def view(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> View:
         """A batch as the variants see it. `replay` is the dropout generator's state at the clean pass, for shared masks."""
         settings = self.config.smart
-        shared = replay if settings.dropout_masks == "shared" and VARIANTS[settings.variant].may_share_masks else None
+        shared = replay if settings.dropout_masks == "shared" and VARIANTS[settings.variant].moves_input else None
 
         def forward(perturbed: Tensor) -> Tensor:
             if shared is not None:
@@ -153,7 +153,7 @@ def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
     return noise.to(batch.mask.device, non_blocking=True)
 
 
-def _dropout_state(device: torch.device) -> Tensor:
+def dropout_state(device: torch.device) -> Tensor:
     """State of the generator that dropout draws from."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 

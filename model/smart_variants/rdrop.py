@@ -23,4 +23,4 @@ def smoothness(view: View, delta: Tensor) -> Tensor:
     return value if view.is_regression else 0.5 * value
 
 
-RDROP = Variant(delta, smoothness, may_share_masks=False)
+RDROP = Variant(delta, smoothness, moves_input=False)

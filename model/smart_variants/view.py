@@ -51,8 +51,8 @@ class Variant:
     """δ (S, B, L, D), detached; it touches no parameter's `.grad`."""
     smoothness: Callable[[View, Tensor], Tensor]
     """R_s of each example, (B,), at δ, with the gradient of the weights."""
-    may_share_masks: bool = True
-    """Whether its second pass may use the dropout masks of the clean one."""
+    moves_input: bool = True
+    """Whether δ is more than 0. Where it is not, the passes differ by their dropout masks, which are then never shared."""
 
 
 def divergence(*, is_regression: bool) -> smart.Divergence:
