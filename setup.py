@@ -16,6 +16,7 @@ setup(
         "model",
         "model.cues",
         "model.data",
+        "model.smart_variants",
         "model.tasks",
         "search_spaces",
         "tuner",

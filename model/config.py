@@ -12,47 +12,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
+from model.smart_config import SMALLEST_EPSILON, SmartConfig
 from model.tasks import TASKS
 
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+__all__ = [
+    "SMALLEST_EPSILON",
+    "BudgetConfig",
+    "ConfigError",
+    "EngineConfig",
+    "MixingConfig",
+    "MixingStrategy",
+    "OptimConfig",
+    "PairEncoding",
+    "SmartConfig",
+    "TrialConfig",
+    "describe",
+    "field_names",
+    "load",
+    "nearest",
+    "parse",
+]
 
 MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
 LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
 PairEncoding = Literal["concat_pooled", "cosine", "cross"]
-
-SMALLEST_EPSILON = {"fp32": 2.0**-24, "bf16": 2.0**-8}
-"""The smallest ε that a precision can add to an embedding: its spacing near 0.5. A smaller one would round away."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot run. `problems` holds one sentence for each thing that is wrong with it."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-class Section(BaseModel):
-    """Frozen and closed to unknown keys.
-
-    A number may be written as text, because YAML 1.1 reads `1e-5` (without a point) as text. A switch is no number: YAML reads
-    `lr: on` as true, which would otherwise become 1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_by_name=True, serialize_by_alias=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        field = cls.model_fields[str(info.field_name)]
-        if isinstance(value, bool) and field.annotation is not bool:
-            name = field.alias or info.field_name
-            raise ValueError(f"{name} is no switch, given {value} (YAML reads yes, no, on and off so: use quotes)")
-        return value
 
 
 class MixingConfig(Section):
@@ -68,32 +54,6 @@ class MixingConfig(Section):
     loss_weights: LossWeights = "equal"
     weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     """Loss weights of `explicit`, one entry for each task of the mixture."""
-
-
-class SmartConfig(Section):
-    """SMART (Jiang et al. 2020). `lambda` weighs the smoothness term R_s, `mu` the Bregman term; defaults as published."""
-
-    enabled: bool = True
-    epsilon: PositiveFloat = 1e-5
-    """ε: bound of the perturbation, ‖δ‖∞ ≤ ε, in units of the word embeddings."""
-    sigma: NonNegativeFloat = 1e-5
-    """σ: standard deviation of the random start of δ."""
-    eta: PositiveFloat = 1e-3
-    """η: step size of the inner ascent."""
-    steps: Annotated[int, Field(ge=0, le=10)] = 1
-    """K: inner ascent steps; 0 leaves δ random (R3F)."""
-    lambda_: NonNegativeFloat = Field(default=1.0, alias="lambda")
-    """λ: weight of R_s."""
-    mu: NonNegativeFloat = 1.0
-    """μ: weight of the Bregman divergence to the momentum teacher; 0 keeps no teacher."""
-    beta: Probability = 0.99
-    """β of the teacher for the first `beta_switch` of the updates."""
-    beta_late: Probability = 0.999
-    """β afterwards."""
-    beta_switch: Probability = 0.1
-    """Share of the updates after which β changes."""
-    dropout_masks: Literal["shared", "independent"] = "shared"
-    """Whether the clean and the adversarial pass use the same dropout masks."""
 
 
 class OptimConfig(Section):
@@ -190,8 +150,8 @@ class TrialConfig(Section):
         problems = [
             *self._ratio_problems(),
             *self._weight_problems(),
-            *self._epsilon_problems(),
-            *self._sigma_problems(),
+            *self.smart.problems(self.engine.precision),
+            *self._task_setting_problems(),
             *self._zero3_problems(),
         ]
         if problems:
@@ -211,22 +171,14 @@ class TrialConfig(Section):
             return []
         return [f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
 
-    def _epsilon_problems(self) -> list[str]:
-        precision, smallest = self.engine.precision, SMALLEST_EPSILON[self.engine.precision]
-        if not self.smart.enabled or self.smart.lambda_ == 0 or self.smart.epsilon >= smallest:
-            return []
+    def _task_setting_problems(self) -> list[str]:
+        settings = {"task_lambda": self.smart.task_lambda.given(), "task_epsilon": self.smart.task_epsilon.given()}
         return [
-            f"smart.epsilon {self.smart.epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
-            "raise it, or use engine.precision: fp32"
-        ]
-
-    def _sigma_problems(self) -> list[str]:
-        smart = self.smart
-        if not smart.enabled or smart.lambda_ == 0 or smart.sigma > 0 or smart.dropout_masks == "independent":
-            return []
-        return [
-            "smart.sigma is 0: δ would start at 0, where ℓ_s is least and its gradient is 0, and R_s would stay 0; "
-            "give a positive value, such as 1.0e-5"
+            f"smart.{name}.{task} is set, but the mixture ({', '.join(self.mixture)}) lacks {task}; leave it out, "
+            "or in a space give it a `when` on the mixture"
+            for name, numbers in settings.items()
+            for task in numbers
+            if task not in self.mixture
         ]
 
     def _zero3_problems(self) -> list[str]:

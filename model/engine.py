@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from model.config import OptimConfig
 from model.deepspeed_config import deepspeed_config
 from model.loss import MultitaskLoss
 from model.network import Batch
+from model.schedules import lambda_factor, learning_rate_factor
 
 CHECKPOINT_TAG = "state"
 
@@ -77,18 +75,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def learning_rate_factor(optim: OptimConfig, update: int, n_updates: int) -> float:
-    """The learning rate of update `update` (from 0) as a share of its peak: linear warm-up, then the decay to 0."""
-    # As the decimal that was written: in floats 0.07 · 100 is 7.000000000000001, which rounds up to 8.
-    warmup = math.ceil(Fraction(str(optim.warmup)) * n_updates)
-    if update < warmup:
-        return (update + 1) / warmup
-    progress = (update - warmup) / max(1, n_updates - warmup)
-    if optim.decay == "linear":
-        return 1.0 - progress
-    return 0.5 * (1.0 + math.cos(math.pi * progress)) if optim.decay == "cosine" else 1.0
 
 
 class TaskAdamW(torch.optim.AdamW):
@@ -151,9 +137,10 @@ class Engine:
         for group in self._optimizer.param_groups:
             group["lr"] = factor * group["peak_lr"]
             group["active"] = group["task"] is None or group["task"] in tasks
+        weight = lambda_factor(self.loss.config.smart, update, self.n_updates)
         terms: dict[str, Tensor] = {}
         for batches, seed in zip(shares, seeds, strict=True):
-            self._engine.backward(self._engine(batches, seed))
+            self._engine.backward(self._engine(batches, seed, weight))
             for name, value in self.loss.terms.items():
                 terms[name] = terms.get(name, 0) + value / len(shares)
             self._engine.step()

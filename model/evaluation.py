@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -25,6 +25,9 @@ class Evaluation:
     """`task/loss` and `task/smoothness`, means over the updates since the last evaluation."""
     seconds: float
     """Seconds of training and evaluation since the trial began, without set-up."""
+    health: dict[str, float] = field(default_factory=dict, compare=False)
+    """How well the regulariser works on one batch of each task (`model.health.measure`); empty without one, and under
+    ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
 
     @property
     def is_last(self) -> bool:

@@ -16,6 +16,8 @@ from model import smart
 from model.config import SmartConfig, TrialConfig
 from model.mixing import loss_weights
 from model.network import Batch, MultitaskNetwork
+from model.smart_variants import VARIANTS
+from model.smart_variants.view import View, divergence
 from model.tasks import TASKS
 
 
@@ -57,27 +59,30 @@ class MultitaskLoss(nn.Module):
             self.network.encoder.eval()
         return self
 
-    def forward(self, batches: Sequence[Batch], seed: int) -> Tensor:
-        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream."""
+    def forward(self, batches: Sequence[Batch], seed: int, lambda_factor: float = 1.0) -> Tensor:
+        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream.
+
+        `lambda_factor` is λ of this step as a share of the configured one.
+        """
         torch.manual_seed(seed)
         device_type = batches[0].input_ids.device.type
         self.terms = {}
         with torch.autocast(device_type, torch.bfloat16, enabled=self.config.engine.precision == "bf16"):
-            losses = [self._task_loss(batch) for batch in batches]
+            losses = [self._task_loss(batch, lambda_factor) for batch in batches]
         return torch.stack(losses).sum()
 
-    def _task_loss(self, batch: Batch) -> Tensor:
+    def _task_loss(self, batch: Batch, lambda_factor: float) -> Tensor:
         settings = self.config.smart
         embeddings = self.network.embed(batch.input_ids)
-        before = _dropout_state(embeddings.device)
+        before = dropout_state(embeddings.device)
         logits: Tensor = self.network(batch, embeddings)
         supervised = supervised_loss(batch, logits).mean()
         total = self._weighted(batch.task, supervised)
         self.terms[f"{batch.task}/loss"] = supervised.detach()
-        if settings.enabled and settings.lambda_ > 0:
-            replay = before if settings.dropout_masks == "shared" else None
-            smoothness = self._smoothness(batch, embeddings, logits, replay).mean()
-            total = total + settings.lambda_ * smoothness
+        weight = settings.lambda_of(batch.task) * lambda_factor
+        if settings.enabled and weight > 0:
+            smoothness = self._smoothness(batch, embeddings, logits, before).mean()
+            total = total + weight * smoothness
             self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
         if self.teacher is not None:
             bregman = self._bregman(batch, logits).mean()
@@ -95,26 +100,32 @@ class MultitaskLoss(nn.Module):
         return weighted
 
     def _smoothness(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> Tensor:
-        """ℓ_s(f(x + δ), f(x)) of each example, (B,), with the gradient through both arguments."""
+        """R_s of each example, (B,), as the variant has it."""
+        view = self.view(batch, embeddings, logits, replay)
+        variant = VARIANTS[self.config.smart.variant]
+        return variant.smoothness(view, variant.delta(view))
+
+    def view(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> View:
+        """A batch as the variants see it. `replay` is the dropout generator's state at the clean pass, for shared masks."""
         settings = self.config.smart
+        shared = replay if settings.dropout_masks == "shared" and VARIANTS[settings.variant].moves_input else None
 
-        def logits_at(delta: Tensor, base: Tensor) -> Tensor:
-            if replay is not None:
-                _set_dropout_state(base.device, replay)
-            return self.network(batch, base + delta)  # type: ignore[no-any-return]
+        def forward(perturbed: Tensor) -> Tensor:
+            if shared is not None:
+                _set_dropout_state(perturbed.device, shared)
+            return self.network(batch, perturbed)  # type: ignore[no-any-return]
 
-        fixed = embeddings.detach()
-        delta = smart.perturb(
-            lambda delta: logits_at(delta, fixed),
-            logits,
-            start_of(batch, settings, embeddings.shape[-1]),
-            batch.mask,
-            divergence_of(batch.task),
-            epsilon=settings.epsilon,
+        return View(
+            embeddings=embeddings,
+            clean=logits,
+            mask=batch.mask,
+            start=lambda: start_of(batch, settings, embeddings.shape[-1]),
+            forward=forward,
+            is_regression=TASKS[batch.task].kind == "regression",
+            epsilon=settings.epsilon_of(batch.task),
             eta=settings.eta,
-            steps=settings.steps,
+            steps=settings.inner_steps,
         )
-        return divergence_of(batch.task)(logits_at(delta, embeddings), logits)
 
     def _bregman(self, batch: Batch, logits: Tensor) -> Tensor:
         assert self.teacher is not None
@@ -133,7 +144,7 @@ def supervised_loss(batch: Batch, logits: Tensor) -> Tensor:
 
 def divergence_of(task: str) -> smart.Divergence:
     """ℓ_s of a task: the symmetric KL divergence, or the squared error of a regression."""
-    return smart.squared_error if TASKS[task].kind == "regression" else smart.symmetric_kl
+    return divergence(is_regression=TASKS[task].kind == "regression")
 
 
 def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
@@ -142,7 +153,7 @@ def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
     return noise.to(batch.mask.device, non_blocking=True)
 
 
-def _dropout_state(device: torch.device) -> Tensor:
+def dropout_state(device: torch.device) -> Tensor:
     """State of the generator that dropout draws from."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 

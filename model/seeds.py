@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-NOISE, DROPOUT = 0, 1
+NOISE, DROPOUT, HEALTH = 0, 1, 2
 """Second part of every seed: what it is for. No two uses of a trial's seed share random numbers."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)

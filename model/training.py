@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model import backbone, mixing, saved, seeds
-from model.batches import micro_batches, row_lengths
+from model import backbone, health, mixing, saved, seeds
+from model.batches import make_batch, micro_batches, row_lengths
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Engine, Rank, join
@@ -21,6 +21,7 @@ from model.evaluate import evaluate
 from model.evaluation import Evaluation, Failure
 from model.loss import MultitaskLoss
 from model.network import batch_to, build
+from model.schedules import lambda_factor
 from model.smart import teacher_beta
 
 TEACHER_FILE = "teacher.safetensors"
@@ -87,6 +88,7 @@ class Training:
         for name, value in found.items():
             if not math.isfinite(value):
                 return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)
+        measured = self._health()
         self.n_evaluations = index
         self.seconds += time.perf_counter() - began
         return Evaluation(
@@ -98,6 +100,7 @@ class Training:
             metrics=found,
             losses=losses,
             seconds=self.seconds,
+            health=measured,
         )
 
     def _train_to(self, target: int) -> dict[str, float]:
@@ -117,6 +120,19 @@ class Training:
             torch.distributed.all_reduce(means)
             means /= self.rank.world_size
         return dict(zip(names, means.tolist(), strict=True))
+
+    def _health(self) -> dict[str, float]:
+        """The regulariser's health on a micro-batch of each task that has one; every rank measures the same."""
+        config = self.config
+        tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
+        if not tasks or config.engine.zero_stage == 3:  # whose gradients exist only within the engine
+            return {}
+        size = config.optim.batch_size // (self.rank.world_size * config.optim.accumulation)
+        chosen = {task: health.spread(len(self.data.tasks[task]["train"]), size) for task in tasks}
+        batches = [make_batch(self.data, config, task, "train", indices) for task, indices in chosen.items()]
+        on_device = [batch_to(batch, self.rank.device) for batch in batches]
+        seed = int(seeds.mix(config.seed, seeds.HEALTH, self.step))
+        return health.measure(self.loss, on_device, seed, lambda_factor(config.smart, self.step - 1, self.n_steps))
 
     def _update(self, step: int) -> dict[str, Tensor]:
         rank, config = self.rank, self.config

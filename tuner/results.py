@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from model.alarms import alarms_of
 from model.config import ConfigError
 from tuner.addresses import mask_credentials
 from tuner.observer import SearchFacts
@@ -92,7 +93,11 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "state": record.state,
         "score": record.score,
         "metrics": record.metrics,
-        "evaluations": [{key: evaluation[key] for key in evaluation_keys} for evaluation in record.evaluations],
+        "evaluations": [
+            {key: evaluation[key] for key in evaluation_keys} | {"health": evaluation.get("health", {})}
+            for evaluation in record.evaluations
+        ],
+        "alarms": alarms_of(record.evaluations),
         "config": record.config,
         "seconds": record.seconds,
         "reason": record.reason,

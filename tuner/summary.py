@@ -13,6 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from model.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner import commands
 from tuner.observer import GENERATED_SOURCE
@@ -118,6 +119,7 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     if counts["FAIL"]:
         reason = commonest_reason([trial["reason"] for trial in trials if trial["state"] == "FAIL"])
         lines.append(f"commonest failure: {one_line(reason or '')}")
+    lines += _alarms(trials)
     if results["data"]["source"] == GENERATED_SOURCE:
         lines.append(GENERATED_NOTE)
     if champion:
@@ -128,6 +130,18 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
             lines.append(f"on dev, which nothing was chosen on:  {on_dev}")
     else:
         lines.append("no champion: no trial was completed")
+    return lines
+
+
+def _alarms(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each alarm that trials raised: `smart-no-op in 2 trials, such as 3 (sst, sts): R_s is 0 …`."""
+    lines = []
+    for alarm, meaning in MEANINGS.items():
+        raised = [(trial["number"], trial["alarms"][alarm]) for trial in trials if alarm in trial.get("alarms", {})]
+        if raised:
+            number, tasks = min(raised)
+            where = f"trial {number}" if len(raised) == 1 else f"{len(raised)} trials, such as {number}"
+            lines.append(f"{alarm} in {where} ({', '.join(tasks)}): {meaning}")
     return lines
 
 

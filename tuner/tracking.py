@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from model.alarms import alarms
 from model.config import TrialConfig, parse
 from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
@@ -167,8 +168,11 @@ class MlflowTracking:
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
-        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds}
+        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
         self._on_child(number, partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=_now_ms()))
+        raised = alarms(evaluation.health, evaluation.losses)
+        if raised:
+            self._on_child(number, partial(_set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
@@ -303,7 +307,11 @@ def _log_text(client: MlflowClient, run_id: str, name: str, text: str) -> None:
     client.log_text(run_id, text, name)
 
 
-def _end(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, str], at_ms: int) -> None:
+def _set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
     for name, value in _cut(tags).items():
         client.set_tag(run_id, name, value)
+
+
+def _end(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, str], at_ms: int) -> None:
+    _set_tags(client, run_id, tags)
     client.set_terminated(run_id, status=status, end_time=at_ms)

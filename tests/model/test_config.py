@@ -244,7 +244,8 @@ def test_field_names_are_those_of_the_written_config() -> None:
             names |= {prefix + name} if leaf else dotted(value, f"{prefix}{name}.")
         return names
 
-    assert set(field_names()) - dotted(parse({}).to_dict()) == {"budget.examples", "budget.early_eval_examples"}
+    per_task = {f"smart.{name}.{task}" for name in ("task_lambda", "task_epsilon") for task in TASKS}
+    assert set(field_names()) - dotted(parse({}).to_dict()) == {"budget.examples", "budget.early_eval_examples", *per_task}
     assert "smart.lambda" in field_names()
 
 

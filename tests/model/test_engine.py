@@ -17,9 +17,10 @@ from model import mixing, seeds
 from model.batches import micro_batches, row_lengths
 from model.config import OptimConfig, TrialConfig
 from model.deepspeed_config import deepspeed_config
-from model.engine import Engine, TaskAdamW, learning_rate_factor, parameter_groups
+from model.engine import Engine, TaskAdamW, parameter_groups
 from model.loss import MultitaskLoss
 from model.network import build
+from model.schedules import lambda_factor, learning_rate_factor
 from model.smart import teacher_beta
 from model.training import Training
 from tests import tiny
@@ -77,7 +78,7 @@ def by_plain_pytorch(config: TrialConfig) -> tuple[dict[str, Tensor], dict[str, 
         shares = micro_batches(tiny.data(), config, schedule, step, rank=0, world_size=1)
         for number, batches in enumerate(shares):
             seed = int(seeds.mix(config.seed, seeds.DROPOUT, step, 0, number))
-            (loss(batches, seed) / len(shares)).backward()
+            (loss(batches, seed, lambda_factor(config.smart, step, N_STEPS)) / len(shares)).backward()
         if config.optim.clip_norm:
             torch.nn.utils.clip_grad_norm_(list(loss.parameters()), config.optim.clip_norm)
         optimizer.step()
@@ -100,6 +101,10 @@ EXACT = {
     "one task a step": {"optim": adamw(), "mixing": {"strategy": "uniform"}},
     "uncertainty weights": {"optim": adamw(), "mixing": {"loss_weights": "uncertainty"}},
     "accumulation": {"optim": adamw(accumulation=4)},
+    "λ of each task, falling": {
+        "optim": adamw(),
+        "smart": {"lambda_schedule": "cosine", "lambda_warmup": 0.4, "task_lambda": {"sst": 0.0, "sts": 3.0}},
+    },
     "heads alone": {"optim": adamw(), "mode": "pretrain", "mixing": {"strategy": "uniform"}},
 }
 CLIPPED = {

@@ -65,6 +65,10 @@ RESUMED = {
     "ZeRO 2, uncertainty": {"engine": {"zero_stage": 2}, "mixing": {"loss_weights": "uncertainty"}},
     "bf16, two inner steps": {"engine": {"precision": "bf16"}, "smart": {"epsilon": 0.01, "steps": 2}},
     "heads alone": {"mode": "pretrain"},
+    "λ of each task, falling": {
+        "smart": {"lambda_schedule": "cosine", "task_lambda": {"sst": 2.0}, "task_epsilon": {"sts": 0.01}}
+    },
+    "R-Drop, λ rising": {"smart": {"variant": "rdrop", "lambda_schedule": "warmup", "lambda_warmup": 0.5}},
     "accumulation": {"optim": {"batch_size": 8, "accumulation": 2, "lr": 1e-3}},
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def evaluation(index: int, accuracy: float, pearson: float = 0.5) -> Evaluation:
         losses={"sst/loss": 1.0 / index},
         seconds=4.0 * index,
     )
+
+
+def unhealthy(index: int, accuracy: float) -> Evaluation:
+    """An evaluation whose regulariser does nothing to sst."""
+    plain = evaluation(index, accuracy)
+    return replace(plain, losses=plain.losses | {"sst/smoothness": 0.0}, health={"sst/saturated": 0.25, "sst/lambda": 1.0})
 
 
 def record(number: int, state: str = "COMPLETE", score: float | None = None, **changes: Any) -> TrialRecord:

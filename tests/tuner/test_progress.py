@@ -211,6 +211,19 @@ def test_summary_ranks_and_names_the_commands(tmp_path: Path, monkeypatch: pytes
     assert "--resume" not in shown
 
 
+def test_summary_tells_the_alarms(tmp_path: Path) -> None:
+    looks = [samples.unhealthy(1, 0.3), samples.evaluation(2, 0.4)]
+    ill = {"evaluations": [look.to_dict() | {"score": 0.4} for look in looks]}
+    line = "(sst): R_s is 0: the regulariser does nothing"
+    for n_ill, expected in ((0, None), (1, "smart-no-op in trial 0 "), (2, "smart-no-op in 2 trials, such as 0 ")):
+        records = [samples.record(number, score=0.4, **(ill if number < n_ill else {})) for number in range(3)]
+        found = samples.results(samples.facts(tmp_path), records, records[2])
+        assert [trial["alarms"] for trial in found["trials"]] == [{"smart-no-op": ["sst"]}] * n_ill + [{}] * (3 - n_ill)
+        shown = printed(lambda console, found=found: print_summary(console, found), width=100).splitlines()
+        told = [text for text in shown if text.startswith("smart-")]
+        assert told == ([expected + line] if expected else [])
+
+
 def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
     found = samples.results(samples.facts(tmp_path / "my night"), [], None, finished=None)
     shown = printed(lambda console: print_summary(console, found))

@@ -115,6 +115,20 @@ def test_a_search_from_start_to_end(run_dir: Path, capfd: pytest.CaptureFixture[
     assert Path(first.info.artifact_uri).is_relative_to(run_dir / "mlartifacts")
 
 
+def test_the_health_of_a_trial_is_logged_and_an_alarm_is_a_tag(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    for number, evaluation in enumerate((samples.evaluation(1, 0.5), samples.unhealthy(1, 0.5))):
+        tracking.trial_started(number, samples.CONFIG)
+        tracking.evaluated(number, evaluation, 0.5)
+    tracking.search_finished(samples.results(samples.facts(run_dir), [], None))
+    reader = Reader(tracking)
+    healthy, ill = (reader.children()[f"trial {number}"] for number in (0, 1))
+    assert "smart-no-op" not in healthy.data.tags
+    assert ill.data.tags["smart-no-op"] == "sst"
+    assert reader.history(ill, "sst/saturated") == [(10, 0.25)]
+
+
 @pytest.mark.parametrize(("finished", "status"), [(None, "KILLED"), ("2026-01-01T00:10:00+00:00", "FAILED")])
 def test_a_search_without_champion(run_dir: Path, finished: str | None, status: str) -> None:
     facts = samples.facts(run_dir)

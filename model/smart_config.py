@@ -1,0 +1,117 @@
+"""The settings of the smoothness regulariser: SMART as published, and what is set beside it (docs/variants.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, create_model
+
+from model.section import NonNegativeFloat, PositiveFloat, Probability, Section
+from model.tasks import TASKS
+
+SmartVariant = Literal["paper", "r3f", "rdrop", "mtdnn"]
+
+SMALLEST_EPSILON = {"fp32": 2.0**-24, "bf16": 2.0**-8}
+"""The smallest ε that a precision can add to an embedding: its spacing near 0.5. A smaller one would round away."""
+
+
+class PerTask(Section):
+    """One optional number for each task, by its name: `smart.task_lambda.sst` is a setting like any other."""
+
+    def given(self) -> dict[str, float]:
+        """The numbers that are set, by task."""
+        return {task: value for task, value in self if value is not None}
+
+
+if TYPE_CHECKING:
+    TaskLambda = PerTask
+    TaskEpsilon = PerTask
+else:
+    # Named in this module, so that a configuration can be pickled.
+    _LAMBDA, _EPSILON = (dict.fromkeys(TASKS, (number | None, None)) for number in (NonNegativeFloat, PositiveFloat))
+    TaskLambda = create_model("TaskLambda", __base__=PerTask, __module__=__name__, **_LAMBDA)
+    TaskEpsilon = create_model("TaskEpsilon", __base__=PerTask, __module__=__name__, **_EPSILON)
+
+
+class SmartConfig(Section):
+    """SMART (Jiang et al. 2020). `lambda` weighs the smoothness term R_s, `mu` the Bregman term; defaults as published."""
+
+    enabled: bool = True
+    variant: SmartVariant = "paper"
+    """Which regulariser R_s is; `model/smart_variants` has a file for each."""
+    epsilon: PositiveFloat = 1e-5
+    """ε: bound of the perturbation, ‖δ‖∞ ≤ ε, in units of the word embeddings."""
+    sigma: NonNegativeFloat = 1e-5
+    """σ: standard deviation of the random start of δ."""
+    eta: PositiveFloat = 1e-3
+    """η: step size of the inner ascent."""
+    steps: Annotated[int, Field(ge=0, le=10)] = 1
+    """K: inner ascent steps; 0 leaves δ random (R3F). `r3f` and `rdrop` take none, whatever it says."""
+    lambda_: NonNegativeFloat = Field(default=1.0, alias="lambda")
+    """λ: weight of R_s."""
+    lambda_schedule: Literal["constant", "warmup", "cosine"] = "constant"
+    """`warmup` lets λ rise linearly to its value, `cosine` lets it fall to 0 along half a cosine after the rise."""
+    lambda_warmup: Probability = 0.1
+    """Share of the updates over which λ rises; `constant` does not look at it."""
+    task_lambda: TaskLambda = TaskLambda()
+    """λ of single tasks, instead of `lambda`."""
+    task_epsilon: TaskEpsilon = TaskEpsilon()
+    """ε of single tasks, instead of `epsilon`."""
+    mu: NonNegativeFloat = 1.0
+    """μ: weight of the Bregman divergence to the momentum teacher; 0 keeps no teacher."""
+    beta: Probability = 0.99
+    """β of the teacher for the first `beta_switch` of the updates."""
+    beta_late: Probability = 0.999
+    """β afterwards."""
+    beta_switch: Probability = 0.1
+    """Share of the updates after which β changes."""
+    dropout_masks: Literal["shared", "independent"] = "shared"
+    """Whether the clean and the adversarial pass use the same dropout masks; those of `rdrop` are always independent."""
+
+    @property
+    def is_smoothing(self) -> bool:
+        """Whether R_s is computed at all, for some task."""
+        return self.enabled and max(self.lambda_, *self.task_lambda.given().values(), 0.0) > 0
+
+    def lambda_of(self, task: str) -> float:
+        """λ of a task."""
+        return self.task_lambda.given().get(task, self.lambda_)
+
+    def epsilon_of(self, task: str) -> float:
+        """ε of a task."""
+        return self.task_epsilon.given().get(task, self.epsilon)
+
+    @property
+    def inner_steps(self) -> int:
+        """Gradient steps that the variant takes to find δ."""
+        return self.steps if self.variant in ("paper", "mtdnn") else 0
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the variant projects δ to ‖δ‖∞ ≤ ε."""
+        return self.variant in ("paper", "r3f")
+
+    def problems(self, precision: str) -> list[str]:
+        """Why R_s could not work with these settings: a sentence for each reason."""
+        return [*self._epsilon_problems(precision), *self._sigma_problems()] if self.is_smoothing else []
+
+    def _epsilon_problems(self, precision: str) -> list[str]:
+        smallest = SMALLEST_EPSILON[precision]
+        if not self.is_bounded:
+            return []
+        given = {"smart.epsilon": self.epsilon}
+        given |= {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
+        return [
+            f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
+            "raise it, or use engine.precision: fp32"
+            for name, epsilon in given.items()
+            if epsilon < smallest
+        ]
+
+    def _sigma_problems(self) -> list[str]:
+        if self.variant == "rdrop" or self.sigma > 0 or self.dropout_masks == "independent":
+            return []
+        return [
+            "smart.sigma is 0: δ would start at 0, where ℓ_s is least and its gradient is 0, and R_s would stay 0; "
+            "give a positive value, such as 1.0e-5"
+        ]
