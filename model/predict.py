@@ -78,9 +78,9 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError([f"this model was not trained on {spec.name}; it knows {', '.join(model.config.mixture)}"])
         for chunk in iter(lambda: list(islice(given, LINES_AT_ONCE)), []):
             for prediction in predict(model, spec.name, chunk):
-                print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)  # noqa: T201
+                print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
     except ConfigError as error:
-        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201
+        print("\n".join(error.problems), file=sys.stderr)
         return 2
     return 0
 

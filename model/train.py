@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             return evaluate_saved(options)
         return train(options)
     except ConfigError as error:
-        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201
+        print("\n".join(error.problems), file=sys.stderr)
         return 2
 
 
@@ -59,9 +59,9 @@ def train(options: argparse.Namespace) -> int:
         metrics: dict[str, float] = {}
         for reported in training:
             if isinstance(reported, Failure):
-                print(f"failed: {reported.reason}", file=sys.stderr)  # noqa: T201
+                print(f"failed: {reported.reason}", file=sys.stderr)
                 return 1
-            print(json.dumps(reported.to_dict()), flush=True)  # noqa: T201
+            print(json.dumps(reported.to_dict()), flush=True)
             metrics = reported.metrics
         if options.out is not None:
             training.export(options.out, metrics)
@@ -83,18 +83,18 @@ def evaluate_saved(options: argparse.Namespace) -> int:
     data = prepare(model.config, options, tokenizer=model.tokenizer)
     rank = Rank()
     found = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
-    print(json.dumps({"split": options.split, "metrics": found, "data": data.summary.source}))  # noqa: T201
+    print(json.dumps({"split": options.split, "metrics": found, "data": data.summary.source}))
     if options.split != "select":
         return 0
     others = [task for task in model.config.mixture if data.summary.task_sha256[task] != model.data.task_sha256.get(task)]
     if others:
         where = f"not compared with the record: {', '.join(others)} differs from the data it was made on"
-        print(f"{where} ({model.data.source})", file=sys.stderr)  # noqa: T201
+        print(f"{where} ({model.data.source})", file=sys.stderr)
         return 0
     differing = [name for name, value in model.metrics.items() if not abs(found.get(name, math.nan) - value) <= SAME]
     for name in differing:
         given = f"{found.get(name, math.nan):.6f}, but the record says {model.metrics[name]:.6f}"
-        print(f"{name} is {given}", file=sys.stderr)  # noqa: T201
+        print(f"{name} is {given}", file=sys.stderr)
     return 1 if differing else 0
 
 

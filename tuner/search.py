@@ -36,14 +36,14 @@ def main(argv: list[str] | None = None) -> int:
         if options.dry_run:
             from tuner.dry_run import describe
 
-            print(describe(planned))  # noqa: T201
+            print(describe(planned))
             return CHAMPION
         return run(planned)
     except ConfigError as error:
         if "--debug" in argv:
             raise
         for problem in error.problems:
-            print(problem, file=sys.stderr)  # noqa: T201
+            print(problem, file=sys.stderr)
         return WRONG_USAGE
 
 
@@ -58,7 +58,7 @@ def run(plan: Plan) -> int:
             dashboard = _connect(plan)
             return _search(plan, dashboard, interruption)
         except KeyboardInterrupt:
-            print(f"interrupted; go on with: {commands.resume(plan.run_dir)}", file=sys.stderr)  # noqa: T201
+            print(f"interrupted; go on with: {commands.resume(plan.run_dir)}", file=sys.stderr)
             return INTERRUPTED
         finally:
             connect.disconnect()

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return build(options) if options.command == "build" else evaluate(options)
     except ConfigError as error:
-        print("\n".join(error.problems), file=sys.stderr)  # noqa: T201
+        print("\n".join(error.problems), file=sys.stderr)
         return 2
 
 
@@ -73,7 +73,7 @@ def build(options: argparse.Namespace) -> int:
     text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
     _write(options.out, {**contents, layout.MANIFEST: text.encode()})
     _warn(rewriter.describe())
-    print(f"{options.out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in made.items())}")  # noqa: T201
+    print(f"{options.out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in made.items())}")
     return 0
 
 
@@ -90,10 +90,10 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json:
         models = [{"model": str(folder), **report.as_json(scores, seen)} for folder, scores, seen in scored]
         found = {"models": models, "mcnemar": {arm: vars(test) for arm, test in tests.items()}}
-        print(json.dumps(found))  # noqa: T201
+        print(json.dumps(found))
         return 0
     text = [line for folder, scores, seen in scored for line in report.lines(str(folder), scores, seen)]
-    print("\n".join([*text, *(report.comparison(tests) if tests else [])]))  # noqa: T201
+    print("\n".join([*text, *(report.comparison(tests) if tests else [])]))
     return 0
 
 
@@ -127,7 +127,7 @@ def _write(out: Path, contents: dict[str, bytes]) -> None:
 def _warn(rewriter: dict[str, object]) -> None:
     """Say on the error output how many reviews got the template although a model was asked."""
     if rewriter.get("fallback"):
-        print(f"{rewriter['fallback']} reviews got the template instead: {rewriter['fallback_reasons']}", file=sys.stderr)  # noqa: T201
+        print(f"{rewriter['fallback']} reviews got the template instead: {rewriter['fallback_reasons']}", file=sys.stderr)
 
 
 if __name__ == "__main__":
