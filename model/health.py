@@ -1,6 +1,7 @@
-"""How well the regulariser works: measured on one training batch of each task, between two steps.
+"""How well the regulariser works: measured on a few training examples of each task, between two steps.
 
-It costs about 1.6 SMART steps of one micro-batch, and leaves gradients, modes and the random stream as they were.
+It costs about 1.6 SMART steps of at most `MOST_EXAMPLES` of each task, and leaves gradients, modes and the random stream as they
+were.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from model.network import Batch
 from model.smart_variants import VARIANTS
 from model.smart_variants.view import View
 
+MOST_EXAMPLES = 8
+"""Of a task at one evaluation: a whole batch at each of ten evaluations would be half of a short trial's work."""
 AT_BOUND = 1.0 - 1e-6
 """|δ|/ε from which a coordinate is saturated."""
 

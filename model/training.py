@@ -122,12 +122,12 @@ class Training:
         return dict(zip(names, means.tolist(), strict=True))
 
     def _health(self) -> dict[str, float]:
-        """The regulariser's health on a micro-batch of each task that has one; every rank measures the same."""
+        """The regulariser's health on a few examples of each task that has one; every rank measures the same."""
         config = self.config
         tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
         if not tasks or config.engine.zero_stage == 3:  # whose gradients exist only within the engine
             return {}
-        size = config.optim.batch_size // (self.rank.world_size * config.optim.accumulation)
+        size = min(health.MOST_EXAMPLES, config.optim.batch_size // (self.rank.world_size * config.optim.accumulation))
         chosen = {task: health.spread(len(self.data.tasks[task]["train"]), size) for task in tasks}
         batches = [make_batch(self.data, config, task, "train", indices) for task, indices in chosen.items()]
         on_device = [batch_to(batch, self.rank.device) for batch in batches]
