@@ -1,7 +1,7 @@
 """How well the regulariser works: measured on a few training examples of each task, between two steps.
 
-It costs about 1.6 SMART steps of at most `MOST_EXAMPLES` of each task, and leaves gradients, modes and the random stream as they
-were.
+It costs about 1.6 SMART steps of at most `MOST_EXAMPLES` of each task, and leaves gradients, modes and the random stream as
+they were.
 """
 
 from __future__ import annotations
