@@ -29,6 +29,7 @@ __all__ = [
     "PairEncoding",
     "SmartConfig",
     "TrialConfig",
+    "Watched",
     "describe",
     "field_names",
     "load",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
+Watched = Literal["train", "dev", "clean", "placebo", "aligned", "inverted", "both", "dev-clean", "dev-placebo", "dev-aligned",
+                  "dev-inverted", "dev-both"]  # fmt: skip
 LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
 PairEncoding = Literal["concat_pooled", "cosine", "cross"]
 
@@ -129,6 +132,9 @@ class TrialConfig(Section):
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
     """Tokens of one sequence, special tokens included; longer ones are cut."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    watch: tuple[Watched, ...] = ()
+    """Splits that every evaluation measures, whole, beside `select`: `dev` gives `dev/sst/accuracy` and so on. Besides train
+    and dev there are the arms of a cue data set (`python -m model.cues build`): of select's reviews or, after `dev-`, dev's."""
     mixing: MixingConfig = MixingConfig()
     smart: SmartConfig = SmartConfig()
     optim: OptimConfig = OptimConfig()

@@ -63,11 +63,25 @@ def evaluate(
     `limit` takes the first examples of each task: the select split is in hash order, so they are a fixed random part.
     """
     found: dict[str, float] = {}
-    for task in tasks or config.mixture:
+    for task in config.mixture if tasks is None else tasks:
         labels = data.tasks[task][split].labels[:limit]
         mine = np.arange(rank.rank, len(labels), rank.world_size)
         gathered = _gather(predict_split(network, data, config, task, split, mine), len(labels), rank)
         found.update(metrics.compute(TASKS[task], gathered, labels))
+    return found
+
+
+def evaluate_watched(network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, rank: Rank) -> dict[str, float]:
+    """`split/task/metric` on every split of `config.watch`, for the tasks that have it. With both arms there,
+    `cue_gap/cfimdb/accuracy` is clean − inverted: what a model loses where the cue says the opposite."""
+    found: dict[str, float] = {}
+    for split in config.watch:
+        tasks = [task for task in config.mixture if split in data.tasks[task]]
+        found |= metrics.on_split(split, evaluate(network, data, config, split, rank, tasks=tasks))
+    for dev in ("", "dev-"):
+        clean, inverted = (found.get(f"{dev}{arm}/cfimdb/accuracy") for arm in ("clean", "inverted"))
+        if clean is not None and inverted is not None:
+            found[f"{dev}cue_gap/cfimdb/accuracy"] = clean - inverted
     return found
 
 

@@ -16,6 +16,16 @@ Floats = npt.NDArray[np.float64]
 logger = logging.getLogger(__name__)
 
 
+def on_split(split: str, found: dict[str, float]) -> dict[str, float]:
+    """Metrics under the names that they have on a split other than `select`: `dev/sst/accuracy`."""
+    return {f"{split}/{name}": value for name, value in found.items()}
+
+
+def split_of(name: str) -> str:
+    """The split that a metric's name tells: `dev` of `dev/sst/accuracy`, `select` of `sst/accuracy`."""
+    return name.partition("/")[0] if name.count("/") > 1 else "select"
+
+
 def metric_names(task: Task) -> tuple[str, ...]:
     """The keys of `compute`, the task's main metric first."""
     kinds = ("pearson", "spearman") if task.kind == "regression" else ("accuracy", "f1")

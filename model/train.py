@@ -17,6 +17,7 @@ from model.config import ConfigError, TrialConfig, load
 from model.data import source
 from model.data.tokenised import TokenizedData, tokenise
 from model.evaluation import Failure
+from model.metrics import split_of
 
 SAME = 1e-6
 """Metrics this near are the same: less than one example of a million."""
@@ -91,7 +92,8 @@ def evaluate_saved(options: argparse.Namespace) -> int:
         where = f"not compared with the record: {', '.join(others)} differs from the data it was made on"
         print(f"{where} ({model.data.source})", file=sys.stderr)
         return 0
-    differing = [name for name, value in model.metrics.items() if not abs(found.get(name, math.nan) - value) <= SAME]
+    recorded = {name: value for name, value in model.metrics.items() if split_of(name) == "select"}
+    differing = [name for name, value in recorded.items() if not abs(found.get(name, math.nan) - value) <= SAME]
     for name in differing:
         given = f"{found.get(name, math.nan):.6f}, but the record says {model.metrics[name]:.6f}"
         print(f"{name} is {given}", file=sys.stderr)

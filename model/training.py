@@ -17,7 +17,7 @@ from model.batches import make_batch, micro_batches, row_lengths
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Engine, Rank, join
-from model.evaluate import evaluate
+from model.evaluate import evaluate, evaluate_watched
 from model.evaluation import Evaluation, Failure
 from model.loss import MultitaskLoss
 from model.network import batch_to, build
@@ -85,6 +85,7 @@ class Training:
         is_last = index == len(self.evaluation_steps)
         limit = None if is_last else self.config.budget.early_eval_examples
         found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit)
+        found |= evaluate_watched(self.loss.network, self.data, self.config, self.rank)
         for name, value in found.items():
             if not math.isfinite(value):
                 return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)

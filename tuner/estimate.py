@@ -27,11 +27,15 @@ def training_examples(config: TrialConfig, summary: DataSummary) -> dict[str, fl
 
 
 def evaluated_examples(config: TrialConfig, summary: DataSummary) -> dict[str, float]:
-    """Examples of the select split that all evaluations of a trial look at, by task."""
+    """Examples of the select split, and of those that it watches, that all evaluations of a trial look at, by task."""
     budget = config.budget
     early = budget.early_eval_examples
     sizes = {task: summary.rows[task]["select"] for task in config.mixture}
-    return {task: (budget.evaluations - 1) * min(early or n, n) + float(n) for task, n in sizes.items()}
+    watched = {task: sum(summary.rows[task].get(split, 0) for split in config.watch) for task in config.mixture}
+    return {
+        task: (budget.evaluations - 1) * min(early or n, n) + float(n) + budget.evaluations * watched[task]
+        for task, n in sizes.items()
+    }
 
 
 def flops(config: TrialConfig, summary: DataSummary, n_parameters: int) -> float:

@@ -9,6 +9,7 @@ from model.config import ConfigError, nearest
 from model.tasks import TASKS
 
 MEAN = "mean"
+OWN_MEAN = "own_mean"
 METRICS_OF_KIND = {"classification": ("accuracy", "f1"), "regression": ("pearson", "spearman")}
 """f1 is that of class 1 for two classes and the macro mean for more."""
 
@@ -20,7 +21,8 @@ def metric_names() -> list[str]:
 
 @dataclass(frozen=True)
 class Objective:
-    """`mean`, taken over the main metric of each task in `targets`, or the name of one metric, such as `quora/f1`.
+    """`mean`, taken over the main metric of each task in `targets`; `own_mean`, over those of a trial's own tasks, whichever
+    they are; or the name of one metric, such as `quora/f1`.
 
     Higher is better for all of them. Raises `ConfigError` for an unknown metric and, for `mean`, for unknown,
     repeated or absent targets.
@@ -36,7 +38,9 @@ class Objective:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the score is the mean of."""
+        """The metrics that the score is the mean of, as far as they are the same for all trials."""
+        if self.name == OWN_MEAN:
+            return ()
         return tuple(TASKS[task].metric for task in self.targets) if self.name == MEAN else (self.name,)
 
     @property
@@ -46,15 +50,18 @@ class Objective:
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """The score of an evaluation whose `metrics` hold at least those of `required_tasks`; may be NaN."""
-        return sum(metrics[name] for name in self.metrics) / len(self.metrics)
+        names = self.metrics or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
+        return sum(metrics[name] for name in names) / len(names)
 
     def describe(self) -> str:
         """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`."""
+        if self.name == OWN_MEAN:
+            return "mean over the trial's own tasks"
         return f"mean({', '.join(self.metrics)})" if self.name == MEAN else self.name
 
 
 def _metric_problems(name: str) -> list[str]:
-    valid = [MEAN, *metric_names()]
+    valid = [MEAN, OWN_MEAN, *metric_names()]
     return [] if name in valid else [f"unknown metric {name}{nearest(name, valid)}; the metrics are {', '.join(valid)}"]
 
 

@@ -22,7 +22,7 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
-from tuner.objective import MEAN, Objective
+from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options
 from tuner.space import Space
 from tuner.space import load as load_space
@@ -119,6 +119,9 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     summary = problems.attempt(lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows))
     problems.raise_any()
     _check_samples(samples, summary, shape)
+    mixtures = {sample.mixture for sample in samples}
+    if objective.name == OWN_MEAN and len(mixtures) > 1:
+        left_out.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
     skipped = [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
     return Plan(
         options=options,

@@ -8,7 +8,7 @@ from typing import Any
 
 from model.config import field_names, nearest
 from tuner.space.document import Node, Problems
-from tuner.space.parameters import MIXTURE, Choice, Int, Parameter, Scalar, Simplex, label, same
+from tuner.space.parameters import MIXTURE, Choice, Follow, Int, Parameter, Scalar, Simplex, as_text, label, same
 
 
 def resolve(
@@ -16,16 +16,19 @@ def resolve(
     nodes: Mapping[str, Node],
     declared: Iterable[str],
     settled: Mapping[str, Any],
+    fixed: Iterable[str],
     problems: Problems,
 ) -> tuple[Parameter, ...]:
     """Check every `when` and put parents before children; empty after finding a circle.
 
     `nodes` are the entries of `search`, `parameters` those that could be read, `declared` all names that are searched
     by the file or the profile, and `settled` the values of those that the profile does not search. A condition on
-    one of these is decided here and now: it falls away, or its parameter does.
+    one of these is decided here and now: it falls away, or its parameter does. `fixed` are the names of settings with a value.
     """
     for parameter in parameters.values():
         _check_conditions(parameter, nodes[parameter.name], parameters, sorted(declared), problems)
+        if isinstance(parameter, Follow):
+            _check_leader(parameter, nodes[parameter.name].line, parameters, {*parameters, *settled, *fixed}, problems)
     kept = decide(parameters, settled)
     ordered = _ordered(kept, nodes, problems)
     for parameter in ordered:
@@ -48,6 +51,24 @@ def _check_conditions(
             )
         elif parent in parameters:
             problems.add(line, *_impossible(parameter.name, parameters[parent], allowed))
+
+
+def _check_leader(
+    parameter: Follow, line: int, parameters: Mapping[str, Parameter], known: Iterable[str], problems: Problems
+) -> None:
+    """A leader always has a value, and there is one here for each of its labels."""
+    leader = parameters.get(parameter.leader)
+    if parameter.leader not in known:
+        mend = nearest(parameter.leader, sorted(known))
+        problems.add(line, f"{parameter.name}: follows {parameter.leader}, which is neither searched nor fixed{mend}")
+    elif leader is not None and (leader.when or not isinstance(leader, Choice)):
+        problems.add(
+            line, f"{parameter.name}: follows {leader.name}; it can follow a choice without `when`, or a fixed setting"
+        )
+    elif isinstance(leader, Choice):
+        missing = [as_text(shown) for shown in leader.labels if as_text(shown) not in parameter.values]
+        if missing:
+            problems.add(line, f"{parameter.name}: has no value for {leader.name} {' and '.join(missing)}; add one for each")
 
 
 def _impossible(name: str, parent: Parameter, allowed: Sequence[Scalar]) -> list[str]:
@@ -107,6 +128,8 @@ def _ordered(parameters: Mapping[str, Parameter], nodes: Mapping[str, Node], pro
 
 def parents_of(parameter: Parameter) -> set[str]:
     """What must be decided before `parameter` can be."""
+    if isinstance(parameter, Follow):
+        return {*parameter.when, parameter.leader}
     return set(parameter.when) | ({MIXTURE} if isinstance(parameter, Simplex) else set())
 
 

@@ -204,7 +204,7 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     declared = {*base.search, *search}
     settled = {name: values.get(name, field_names()[name].default) for name in declared - set(search)}
     good = {name: parameter for name, parameter in read.items() if parameter is not None}
-    parameters = resolve(good, search, declared, settled, problems)
+    parameters = resolve(good, search, declared, settled, values, problems)
     start = over.start or base.start
     points = _starts(start, parameters, declared & set(search), values, problems) if len(good) == len(read) else ()
     metric, targets = _metric(root, values, problems)

@@ -16,7 +16,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
 
-from model.config import TrialConfig
+from model.config import ConfigError, TrialConfig
 
 MIXTURE = "mixture"
 """The setting that names the tasks of a trial."""
@@ -162,6 +162,38 @@ class Simplex(Parameter):
 
     def to_dict(self) -> dict[str, Any]:
         return {"simplex": [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class Follow(Parameter):
+    """A value for each label of another setting, `leader`, searched or fixed: nothing is drawn."""
+
+    leader: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """By the leader's label as text: `finetune`, `sst+sts`, `true`."""
+
+    def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
+        return {}
+
+    def value(self, picks: Picks, tasks: Sequence[str]) -> Any:
+        """Raises `ConfigError` where the leader has a label without a value."""
+        led = as_text(picks[self.leader])
+        if led not in self.values:
+            raise ConfigError(
+                [f"{self.name} follows {self.leader}, which is {led}: it has values for {', '.join(self.values)}; set it too"]
+            )
+        return self.values[led]
+
+    def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
+        return None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"follow": self.leader, "values": dict(self.values)}
+
+
+def as_text(shown: Scalar) -> str:
+    """A label as YAML writes it: `true` for the switch."""
+    return str(shown).lower() if isinstance(shown, bool) else str(shown)
 
 
 def mixture_of(values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ class Space:
             if parameter.is_active(labels):
                 tasks = mixture_of(values)
                 drawn = {name: pick(name, distribution) for name, distribution in parameter.distributions(tasks).items()}
-                values[parameter.name] = parameter.value(drawn, tasks)
+                values[parameter.name] = parameter.value({**_labels_of(values), **drawn}, tasks)
                 labels[parameter.name] = label(values[parameter.name])
         return nest(values)
 
@@ -155,7 +155,7 @@ class Space:
             return
         tasks = mixture_of({**self.fixed, **values})
         for drawn in _combinations(list(parameter.distributions(tasks).items())):
-            value = parameter.value(drawn, tasks)
+            value = parameter.value({**_labels_of({**self.fixed, **values}), **drawn}, tasks)
             yield from self._branches(
                 index + 1, {**values, parameter.name: value}, {**labels, parameter.name: label(value)}, {**picks, **drawn}
             )
@@ -173,6 +173,11 @@ class Space:
         }
         search = {p.name: p.to_dict() | conditions.get(p.name, {}) for p in self.parameters}
         return {"name": self.name, "fixed": dict(self.fixed), "search": search}
+
+
+def _labels_of(values: Mapping[str, Any]) -> dict[str, Scalar]:
+    """What a parameter that follows another looks at."""
+    return {name: label(value) for name, value in values.items()}
 
 
 def _owner(pick: str) -> str:

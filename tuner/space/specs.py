@@ -9,10 +9,16 @@ from typing import Any
 
 from model.config import field_names, nearest
 from tuner.space.document import Node, Problems
-from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, label, same
+from tuner.space.parameters import Choice, Float, Follow, Int, Parameter, Scalar, Simplex, label, same
 from tuner.space.values import number_hint, value_problems
 
-KEYS = {"choice": ("when",), "int": ("log", "step", "when"), "float": ("log", "step", "when"), "simplex": ("when",)}
+KEYS = {
+    "choice": ("when",),
+    "int": ("log", "step", "when"),
+    "float": ("log", "step", "when"),
+    "simplex": ("when",),
+    "follow": ("values", "when"),
+}
 """The kinds, and what may stand beside each."""
 
 When = Mapping[str, tuple[Scalar, ...]]
@@ -28,6 +34,8 @@ def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | Non
     when = _read_when(name, node, problems)
     if kind == "choice":
         parameter: Parameter | None = _choice(name, node.items["choice"], when, problems)
+    elif kind == "follow":
+        parameter = _follow(name, node, when, problems)
     else:
         parameter = _range(name, kind, node, when, problems)
     return parameter if len(problems.found) == before else None
@@ -89,6 +97,20 @@ def _choice(name: str, node: Node, when: When, problems: Problems) -> Parameter 
         seen.append(shown)
         problems.add(element.line, *value_problems(name, element.value))
     return Choice(name, when, tuple(node.value))
+
+
+def _follow(name: str, node: Node, when: When, problems: Problems) -> Parameter | None:
+    leader, values = node.items["follow"], node.items.get("values")
+    if not isinstance(leader.value, str) or leader.value == name:
+        problems.add(leader.line, f"{name}: follow is {leader.value!r}; it must name another setting, such as mode")
+        return None
+    if values is None or not values.items:
+        mend = f"{{follow: {leader.value}, values: {{LABEL: VALUE, ...}}}}"
+        problems.add(node.line, f"{name}: follows {leader.value} without `values`; write {mend}")
+        return None
+    for item in values.items.values():
+        problems.add(item.line, *value_problems(name, item.value))
+    return Follow(name, when, leader.value, dict(values.value))
 
 
 def _range(name: str, kind: str, node: Node, when: When, problems: Problems) -> Parameter | None:
