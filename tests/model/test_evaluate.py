@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,10 @@ from model.batches import make_batch
 from model.config import TrialConfig
 from model.engine import Rank
 from model.evaluate import predict_split
+from model.evaluation import Evaluation
 from model.network import MultitaskNetwork, build
 from model.tasks import TASKS
+from model.training import Training
 from tests import tiny
 
 ALL = ("sst", "quora", "sts", "cfimdb")
@@ -121,3 +124,46 @@ def test_evaluation_draws_no_random_numbers(tiny_backbone: Path) -> None:
     before = torch.get_rng_state()
     evaluate.evaluate(network, tiny.data(), config, "dev", Rank())
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class TestWatchedSplits:
+    """Measured beside `select`, under names of their own."""
+
+    def test_are_what_evaluating_them_gives(self, tiny_backbone: Path) -> None:
+        config = tiny.config(tiny_backbone, mixture=("sst", "sts"), watch=("dev", "train"))
+        network, rank = build(config), Rank()
+        found = evaluate.evaluate_watched(network, tiny.data(), config, rank)
+        expected = {
+            f"{split}/{name}": value
+            for split in ("dev", "train")
+            for name, value in evaluate.evaluate(network, tiny.data(), config, split, rank).items()
+        }
+        assert found == expected
+        assert {metrics.split_of(name) for name in found} == {"dev", "train"}
+
+    def test_are_looked_at_for_the_tasks_that_have_them(self, tiny_backbone: Path) -> None:
+        arms = {"clean": "dev", "inverted": "train"}
+        data = tiny.data()
+        review_arms = data.tasks["cfimdb"] | {arm: data.tasks["cfimdb"][split] for arm, split in arms.items()}
+        cued = replace(data, tasks={**data.tasks, "cfimdb": review_arms})
+        config = tiny.config(tiny_backbone, mixture=("sst", "cfimdb"), watch=("clean", "inverted"))
+        network, rank = build(config), Rank()
+        found = evaluate.evaluate_watched(network, cued, config, rank)
+        assert all("sst" not in name for name in found)
+        gap = found["clean/cfimdb/accuracy"] - found["inverted/cfimdb/accuracy"]
+        assert found["cue_gap/cfimdb/accuracy"] == gap
+
+    def test_are_in_every_evaluation_of_a_trial(self, tiny_backbone: Path) -> None:
+        plain = list(Training(tiny.config(tiny_backbone), tiny.data()))
+        watching = list(Training(tiny.config(tiny_backbone, watch=("dev",)), tiny.data()))
+        for before, after in zip(plain, watching, strict=True):
+            assert isinstance(before, Evaluation) and isinstance(after, Evaluation)
+            added = {name: value for name, value in after.metrics.items() if name not in before.metrics}
+            assert {metrics.split_of(name) for name in added} == {"dev"}
+            assert before.metrics == {name: after.metrics[name] for name in before.metrics}, "watching changes nothing"
+
+
+def test_a_metric_tells_its_split() -> None:
+    assert metrics.split_of("sst/accuracy") == "select"
+    assert metrics.split_of("dev-inverted/cfimdb/accuracy") == "dev-inverted"
+    assert metrics.on_split("dev", {"sst/accuracy": 0.5}) == {"dev/sst/accuracy": 0.5}

@@ -26,6 +26,14 @@ def test_one_metric_needs_its_task_only(name: str) -> None:
     assert objective.describe() == name
 
 
+def test_own_mean_is_taken_over_the_tasks_that_a_trial_has() -> None:
+    objective = Objective("own_mean")
+    assert objective.score(METRICS) == pytest.approx((0.5 + 0.8 + 0.2) / 3)
+    assert objective.score({"sts/pearson": 0.2, "sts/spearman": 0.3, "dev/sst/accuracy": 0.9}) == 0.2
+    assert objective.required_tasks == ()
+    assert objective.describe() == "mean over the trial's own tasks"
+
+
 def test_every_task_brings_its_main_metric() -> None:
     assert {task.metric for task in TASKS.values()} <= set(metric_names())
 
