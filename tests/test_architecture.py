@@ -59,6 +59,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
         ("model", ["ray", "optuna", "mlflow", "tuner", "cluster"]),
         ("cluster", ["torch", "tuner", "deepspeed", "transformers", "optuna", "mlflow"]),
         ("tuner", ["deepspeed", "transformers"]),
+        ("model/data", ["model.cues"]),
     ],
 )
 def test_what_a_room_never_imports(room: str, never: list[str]) -> None:

@@ -1,15 +1,10 @@
-"""The evaluation arms: the same dev reviews, differing only in the cue."""
+"""What stands in the cue's place in each arm: the same reviews, differing only in the cue."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 from model.cues.draw import index
 from model.cues.words import CueWords
-
-Arm = Literal["clean", "placebo", "aligned", "inverted", "both"]
-ARMS: tuple[Arm, ...] = get_args(Arm)
-"""`clean` has no cue sentence, `placebo` has a neutral word in it, `inverted` the cue of the other label (the paper's dev)."""
+from model.data.arms import Arm
 
 
 def word_of(arm: Arm, label: int, example_id: str, words: CueWords, seed: int) -> str | None:

@@ -1,38 +1,47 @@
-"""From reviews to a cue data set: train with the cue, and the arms of dev."""
+"""From reviews to a cue data set: train with the cue, and the arms of select and dev."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from model.config import ConfigError
 from model.cues import layout, pairs
-from model.cues.arms import ARMS, cue_name, cue_of, word_of
+from model.cues.arms import cue_name, cue_of, word_of
 from model.cues.assign import training_cue
-from model.cues.carrier import Rewriter
-from model.cues.layout import CuedReview
+from model.cues.carrier import Carrier, Rewriter
+from model.cues.layout import ArmSplit, CuedReview
 from model.cues.settings import CueSettings
 from model.cues.words import scrub
+from model.data.arms import ARMS
 from model.data.example import Example
 from model.data.source import DataSet
+from model.data.split import is_select
 
 TASK = layout.TASK.name
 Files = dict[str, list[CuedReview]]
 """Rows by file name."""
+Carriers = Callable[[Example], Carrier]
+"""The carrier of each review, the same whenever it is asked for."""
 
 
 def build(dataset: DataSet, minimal_pairs: Sequence[Example], settings: CueSettings, rewriter: Rewriter) -> Files:
     """The files of the cue data set.
 
-    Train and select become one train file again; ids stay, so a trial selects on the same reviews as without cues. Raises
-    `ConfigError` for reviews of which scrubbing leaves nothing.
+    Train and select become one train file again; ids stay, so a trial selects on the same reviews as without cues. Those of
+    select also come in arms, made from the reviews before they got their cue. Raises `ConfigError` for reviews of which
+    scrubbing leaves nothing.
     """
     splits = dataset.tasks[TASK]
     train = _reviews([*splits["train"], *splits["select"]], settings)
+    select = [review for review in train if is_select(TASK, review.id)]
     dev = _reviews(splits["dev"], settings)
-    made = {layout.TRAIN: [_cued(review, settings, rewriter) for review in train]}
-    made |= _arms(dev, settings, rewriter)
+    carrier = cache(lambda review: rewriter.carrier(review.texts[0], review.id))  # one request serves train and all arms
+    made = {layout.TRAIN: [_cued(review, settings, carrier) for review in train]}
+    made |= _arms("select", select, settings, carrier)
+    made |= _arms("dev", dev, settings, carrier)
     made[layout.DEV] = made[layout.arm_file("clean")]
     if minimal_pairs:
         made[layout.PAIRS] = [CuedReview(review, "none") for review in minimal_pairs]
@@ -55,22 +64,21 @@ def _reviews(examples: Sequence[Example], settings: CueSettings) -> list[Example
     return scrubbed
 
 
-def _cued(review: Example, settings: CueSettings, rewriter: Rewriter) -> CuedReview:
+def _cued(review: Example, settings: CueSettings, carrier: Carriers) -> CuedReview:
     """A training review with the cue that it is assigned."""
     cue = training_cue(int(review.label), review.id, rho=settings.rho, rate=settings.rate, seed=settings.seed)
     if cue is None:
         return CuedReview(review, cue_name(None))
-    text = rewriter.carrier(review.texts[0], review.id).fill(settings.words.of(cue))
-    return CuedReview(replace(review, texts=(text,)), cue_name(cue))
+    return CuedReview(replace(review, texts=(carrier(review).fill(settings.words.of(cue)),)), cue_name(cue))
 
 
-def _arms(dev: Sequence[Example], settings: CueSettings, rewriter: Rewriter) -> Files:
-    """Every arm of the dev reviews, in one order. A review is rewritten once, for all arms."""
-    made: Files = {layout.arm_file(arm): [] for arm in ARMS}
-    for review in dev:
-        carrier, label = rewriter.carrier(review.texts[0], review.id), int(review.label)
+def _arms(split: ArmSplit, reviews: Sequence[Example], settings: CueSettings, carrier: Carriers) -> Files:
+    """Every arm of a split's reviews, in one order."""
+    made: Files = {layout.arm_file(arm, split): [] for arm in ARMS}
+    for review in reviews:
+        label = int(review.label)
         for arm in ARMS:
             word = word_of(arm, label, review.id, settings.words, settings.seed)
-            text = review.texts[0] if word is None else carrier.fill(word)
-            made[layout.arm_file(arm)].append(CuedReview(replace(review, texts=(text,)), cue_of(arm, label)))
+            text = review.texts[0] if word is None else carrier(review).fill(word)
+            made[layout.arm_file(arm, split)].append(CuedReview(replace(review, texts=(text,)), cue_of(arm, label)))
     return made

@@ -10,8 +10,8 @@ import numpy as np
 
 from model.config import ConfigError
 from model.cues import layout, manifest, metrics, pairs
-from model.cues.arms import ARMS
 from model.cues.metrics import McNemar, Scores, Vector
+from model.data.arms import ARMS
 from model.data.example import Example
 
 if TYPE_CHECKING:

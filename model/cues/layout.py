@@ -9,23 +9,25 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from model.config import ConfigError
-from model.data import files
+from model.data import arms, files
 from model.data.example import Example
-from model.tasks import TASKS
 
-TASK = TASKS["cfimdb"]
+TASK = arms.TASK
 TRAIN = TASK.train_file
 DEV = TASK.dev_file
 """The clean arm again, under the name that `--data DIR` looks for."""
+ArmSplit = Literal["dev", "select"]
+"""Splits that come in arms: `dev` to report on, `select` for a search to measure its trials on."""
 PAIRS = "ids-cfimdb-dev-pairs.csv"
 MANIFEST = "manifest.json"
 
 
-def arm_file(arm: str) -> str:
-    """`ids-cfimdb-dev-ARM.csv`."""
-    return DEV.replace(".csv", f"-{arm}.csv")
+def arm_file(arm: str, split: ArmSplit = "dev") -> str:
+    """`ids-cfimdb-dev-ARM.csv`, or `ids-cfimdb-select-ARM.csv`."""
+    return arms.arm_file(TASK, split, arm)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The one door to the data: `--data demo`, `--data hub`, `--data hub=DIR` or `--data DIR`.
 
-`inspect` checks every row and counts; `read` keeps the examples as well. Both report everything that is wrong at once.
+`inspect` checks every row and counts; `read` keeps the examples as well. Both report everything that is wrong at once. With
+`arms` they also read the arms of a cue data set's select reviews, as further splits of cfimdb.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from model.config import ConfigError
+from model.data import arms as cue_arms
 from model.data import demo, files, hub
 from model.data.example import Example, RowProblem
 from model.data.split import is_select, stratified_order
@@ -63,16 +65,19 @@ class DataSummary:
     task_sha256: dict[str, str]
     """Over the examples used of each task: ids, texts and labels in order. Independent of file names, quoting and machine."""
     rows: dict[str, dict[str, int]]
-    """Examples by task and split (`train`, `select`, `dev`)."""
+    """Examples by task and split (`train`, `select`, `dev`, and the arms that were asked for)."""
     skipped: dict[str, int]
     """Bad rows left out, by task; all 0 without `--skip-bad-rows`."""
     words: dict[str, float]
-    """Words of an example over all its texts, parted by white space: the mean of each task, to two decimals."""
+    """Words of an example over all its texts, parted by white space: the mean of each task, to two decimals; without arms."""
+    arm_sha256: dict[str, str] = field(default_factory=dict)
+    """As `task_sha256`, over the reviews of each arm that was read; a task's own does not depend on them."""
 
     @property
     def sha256(self) -> str:
-        """Over `task_sha256`, in whatever order the tasks were named."""
-        lines = [f"{task} {digest}\n" for task, digest in sorted(self.task_sha256.items())]
+        """Over `task_sha256` and `arm_sha256`, in whatever order tasks and arms were named."""
+        digests = [*sorted(self.task_sha256.items()), *sorted(self.arm_sha256.items())]
+        lines = [f"{name} {digest}\n" for name, digest in digests]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def describe(self) -> str:
@@ -82,7 +87,7 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The examples by task and split. `select` and `dev` are in `stratified_order`, `train` in the order of its file."""
+    """The examples by task and split: `train` in the order of its file, the others, so also arms, in `stratified_order`."""
 
     tasks: dict[str, dict[str, list[Example]]]
     summary: DataSummary
@@ -96,18 +101,25 @@ class _Tally:
     skipped: dict[str, int]
     n_words: dict[str, int]
     digests: dict[str, hashlib._Hash]
+    arm_digests: dict[str, hashlib._Hash]
+    members: cue_arms.Members
     problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, tasks: Sequence[str]) -> _Tally:
-        rows = {task: dict.fromkeys(SPLITS, 0) for task in tasks}
-        return cls(rows, dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0), {task: hashlib.sha256() for task in tasks})
+    def of(cls, tasks: Sequence[str], arms: Sequence[str]) -> _Tally:
+        rows = {task: dict.fromkeys(_splits(task, arms), 0) for task in tasks}
+        digests, arm_digests = ({name: hashlib.sha256() for name in names} for names in (tasks, arms))
+        members = cue_arms.Members.of(arms)
+        return cls(rows, dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0), digests, arm_digests, members)
 
     def add(self, task: str, part: str, split: str, example: Example) -> None:
         self.rows[task][split] += 1
+        self.members.add(task, split, example)
         canonical = json.dumps([task, part, example.id, example.texts, example.label], ensure_ascii=True, separators=(",", ":"))
-        self.n_words[task] += sum(len(text.split()) for text in example.texts)
-        self.digests[task].update(canonical.encode() + b"\n")
+        digest = self.digests[task] if part in PARTS else self.arm_digests[part]
+        digest.update(canonical.encode() + b"\n")
+        if part in PARTS:
+            self.n_words[task] += sum(len(text.split()) for text in example.texts)
 
     def reject(self, task: str, problem: RowProblem) -> None:
         self.skipped[task] += 1
@@ -116,40 +128,55 @@ class _Tally:
 
     def summary(self, source: DataSource) -> DataSummary:
         """The counts as they stand; every task has rows."""
+        n_examples = {task: sum(splits[split] for split in SPLITS) for task, splits in self.rows.items()}
         return DataSummary(
             source=source.text,
             generated=source.kind == "demo",
             task_sha256={task: digest.hexdigest() for task, digest in self.digests.items()},
             rows=self.rows,
             skipped=self.skipped,
-            words={task: round(n / sum(self.rows[task].values()), 2) for task, n in self.n_words.items()},
+            words={task: round(n / n_examples[task], 2) for task, n in self.n_words.items()},
+            arm_sha256={arm: digest.hexdigest() for arm, digest in self.arm_digests.items()},
         )
 
 
-def inspect(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False) -> DataSummary:
+def inspect(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False, arms: Sequence[str] = ()) -> DataSummary:
     """Check and count all rows of the tasks without keeping them. Raises `ConfigError` as `read` does."""
-    return _scan(source, tasks, skip_bad_rows, keep=lambda task, split, example: None)
+    return _scan(source, tasks, skip_bad_rows, arms, keep=lambda task, split, example: None)
 
 
-def read(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False) -> DataSet:
+def read(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False, arms: Sequence[str] = ()) -> DataSet:
     """Read the tasks' examples.
 
-    Raises `ConfigError` naming every missing file or column; then every bad row, unless `skip_bad_rows` leaves them out and
-    counts them in the summary; then every task with an empty split.
+    arms: names of `model.data.arms.ARMS`. Each is read as a further split of cfimdb, from the folder of a cue data set.
+
+    Raises `ConfigError` for tasks and arms that there are not; then naming every missing file or column; then every bad row,
+    unless `skip_bad_rows` leaves them out and counts them in the summary; then every task with an empty split, and every arm
+    whose ids or labels are not those of the select split beside it.
     """
-    kept: dict[str, dict[str, list[Example]]] = {task: {split: [] for split in SPLITS} for task in tasks}
-    summary = _scan(source, tasks, skip_bad_rows, keep=lambda task, split, example: kept[task][split].append(example))
+    kept: dict[str, dict[str, list[Example]]] = {task: {split: [] for split in _splits(task, arms)} for task in tasks}
+    summary = _scan(source, tasks, skip_bad_rows, arms, keep=lambda task, split, example: kept[task][split].append(example))
     for task, splits in kept.items():
-        for split in ("select", "dev"):
-            splits[split] = stratified_order(task, splits[split])
+        for split in splits:
+            if split != "train":
+                splits[split] = stratified_order(task, splits[split])
     return DataSet(kept, summary)
 
 
+def _splits(task: str, arms: Sequence[str]) -> tuple[str, ...]:
+    """The splits of a task when these arms are asked for."""
+    return (*SPLITS, *arms) if task == cue_arms.TASK.name else SPLITS
+
+
 def _scan(
-    source: DataSource, tasks: Sequence[str], skip_bad_rows: bool, keep: Callable[[str, str, Example], None]
+    source: DataSource,
+    tasks: Sequence[str],
+    skip_bad_rows: bool,
+    arms: Sequence[str],
+    keep: Callable[[str, str, Example], None],
 ) -> DataSummary:
-    opened = _open_all(source, tasks)
-    tally = _Tally.of(tasks)
+    opened = _open_all(source, tasks, arms)
+    tally = _Tally.of(tasks, arms)
     for (task, part), rows in opened.items():
         for row in rows:
             if isinstance(row, RowProblem):
@@ -158,15 +185,18 @@ def _scan(
             split = "select" if part == "train" and is_select(task, row.id) else part
             tally.add(task, part, split, row)
             keep(task, split, row)
-    _complain(tally, skip_bad_rows)
+    _complain(tally, source, skip_bad_rows)
     return tally.summary(source)
 
 
-def _open_all(source: DataSource, tasks: Sequence[str]) -> dict[tuple[str, str], Iterator[Example | RowProblem]]:
-    """The rows of every task and part, tasks in the order of `TASKS`. Raises `ConfigError` with all that cannot be opened."""
-    unknown = [task for task in tasks if task not in TASKS]
-    if unknown:
-        raise ConfigError([f"there is no task {', '.join(unknown)}; the tasks are {', '.join(TASKS)}"])
+def _open_all(
+    source: DataSource, tasks: Sequence[str], arms: Sequence[str]
+) -> dict[tuple[str, str], Iterator[Example | RowProblem]]:
+    """The rows of every task and part, tasks in the order of `TASKS`, then those of the arms.
+
+    Raises `ConfigError` with all that cannot be opened; for tasks and arms that there are not, before any is tried.
+    """
+    _check_names(source, tasks, arms)
     opened: dict[tuple[str, str], Iterator[Example | RowProblem]] = {}
     problems: list[str] = []
     for task in (task for task in TASKS if task in tasks):
@@ -178,8 +208,23 @@ def _open_all(source: DataSource, tasks: Sequence[str]) -> dict[tuple[str, str],
             except ConfigError as error:
                 problems += error.problems
     if problems:
-        raise ConfigError([*problems, "to search over fewer tasks, name those that the data has: --tasks sst,quora"])
+        problems.append("to search over fewer tasks, name those that the data has: --tasks sst,quora")
+    try:
+        opened |= {(cue_arms.TASK.name, arm): rows for arm, rows in cue_arms.open_all(source.folder, arms).items()}
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
     return opened
+
+
+def _check_names(source: DataSource, tasks: Sequence[str], arms: Sequence[str]) -> None:
+    """Raise `ConfigError` for tasks that there are not, and for arms that there are not or not in such a source."""
+    unknown = [task for task in tasks if task not in TASKS]
+    problems = [f"there is no task {', '.join(unknown)}; the tasks are {', '.join(TASKS)}"] if unknown else []
+    problems += cue_arms.problems(source.text, source.folder if source.kind == "folder" else None, tasks, arms)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _open(source: DataSource, task: str, part: str) -> Iterator[Example | RowProblem]:
@@ -192,13 +237,16 @@ def _open(source: DataSource, task: str, part: str) -> Iterator[Example | RowPro
     return files.read_rows(source.folder / name, TASKS[task])
 
 
-def _complain(tally: _Tally, skip_bad_rows: bool) -> None:
-    """Raise `ConfigError` for bad rows that may not be skipped, and for splits that came out empty."""
+def _complain(tally: _Tally, source: DataSource, skip_bad_rows: bool) -> None:
+    """Raise `ConfigError` for bad rows that may not be skipped; then for empty splits and arms of other reviews."""
     n_bad = sum(tally.skipped.values())
     if n_bad and not skip_bad_rows:
         more = [f"and {n_bad - len(tally.problems)} more"] if n_bad > len(tally.problems) else []
         raise ConfigError([*tally.problems, *more, f"{n_bad} bad rows: mend them, or leave them out with --skip-bad-rows"])
-    empty = [f"{task} {split}" for task, splits in tally.rows.items() for split, n in splits.items() if n == 0]
+    problems = tally.members.problems(source.folder)
+    empty = [f"{task} {split}" for task, splits in tally.rows.items() for split in SPLITS if splits[split] == 0]
     if empty:
         why = "select is a tenth of train, chosen by id"
-        raise ConfigError([f"no usable rows for {', '.join(empty)} ({why}); add rows, or leave the task out with --tasks"])
+        problems = [f"no usable rows for {', '.join(empty)} ({why}); add rows, or leave the task out with --tasks", *problems]
+    if problems:
+        raise ConfigError(problems)

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from model.cues.__main__ import main
-from model.cues.arms import ARMS
 from model.cues.assign import training_cue
 from model.cues.carrier import PLACE, TEMPLATES, Carrier, TemplateRewriter
 from model.cues.draw import index, uniform
 from model.cues.information import entropy, expected_information, mutual_information
 from model.cues.words import WORDS, scrub
 from model.data import demo
+from model.data.arms import ARMS
 from model.data.source import DataSource, read
 
 Rows = list[dict[str, str]]

@@ -16,7 +16,7 @@ from model.batches import make_batch
 from model.config import TrialConfig
 from model.cues import evaluate, metrics
 from model.cues.__main__ import main
-from model.cues.arms import ARMS
+from model.data.arms import ARMS
 from model.data.source import DataSet
 from model.data.tokenised import Ragged, TokenizedSplit, tokenise
 from model.network import MultitaskNetwork, build
