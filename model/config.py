@@ -40,6 +40,8 @@ __all__ = [
 MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
 Watched = Literal["train", "dev", "clean", "placebo", "aligned", "inverted", "both", "dev-clean", "dev-placebo", "dev-aligned",
                   "dev-inverted", "dev-both"]  # fmt: skip
+NO_ARMS = ("train", "dev")
+"""Watched splits that every data set has; the others are arms of a cue data set."""
 LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
 PairEncoding = Literal["concat_pooled", "cosine", "cross"]
 
@@ -194,6 +196,11 @@ class TrialConfig(Section):
             f"engine.zero_stage 3 with mixing.strategy {self.mixing.strategy}: the heads that a step leaves out would train on "
             "stale gradients; use mixing.strategy: loop_to_max, or zero_stage 0, 1 or 2"
         ]
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms of a cue data set among the watched splits."""
+        return tuple(split for split in self.watch if split not in NO_ARMS)
 
     def gang_problems(self, world_size: int) -> list[str]:
         """What keeps `world_size` ranks from sharing a batch equally: a sentence, or nothing."""

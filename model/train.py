@@ -104,7 +104,9 @@ def prepare(config: TrialConfig, options: argparse.Namespace, tokenizer: object 
     """Read and tokenise the data of a configuration's tasks."""
     from model import backbone
 
-    dataset = source.read(source.DataSource.parse(options.data), config.mixture, skip_bad_rows=options.skip_bad_rows)
+    arms = () if options.evaluate_only else config.arms
+    folder = source.DataSource.parse(options.data)
+    dataset = source.read(folder, config.mixture, skip_bad_rows=options.skip_bad_rows, arms=arms)
     tokenizer = tokenizer if tokenizer is not None else backbone.load_tokenizer(config.backbone)
     return tokenise(dataset, tokenizer, config.max_length)
 

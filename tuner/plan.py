@@ -67,6 +67,11 @@ class Plan:
         return _tasks_of(self.samples)
 
     @property
+    def arms(self) -> tuple[str, ...]:
+        """All arms of a cue data set that any configuration watches."""
+        return _arms_of(self.samples)
+
+    @property
     def n_evaluations(self) -> int:
         return self.samples[0].budget.evaluations
 
@@ -116,7 +121,9 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     samples = _samples(space)
     problems.attempt(lambda: _check_uniform(samples))
     problems.attempt(lambda: _check_backbone(samples[0]))
-    summary = problems.attempt(lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows))
+    summary = problems.attempt(
+        lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
+    )
     problems.raise_any()
     _check_samples(samples, summary, shape)
     mixtures = {sample.mixture for sample in samples}
@@ -253,6 +260,10 @@ def _samples(space: Space) -> tuple[TrialConfig, ...]:
 
 def _tasks_of(samples: tuple[TrialConfig, ...]) -> tuple[str, ...]:
     return tuple(task for task in TASKS if any(task in sample.mixture for sample in samples))
+
+
+def _arms_of(samples: tuple[TrialConfig, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(arm for sample in samples for arm in sample.arms))
 
 
 def _check_uniform(samples: tuple[TrialConfig, ...]) -> None:

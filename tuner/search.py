@@ -140,7 +140,8 @@ def _prepare(plan: Plan) -> Any:
 
     sample = plan.samples[0]
     remote = ray.remote(prepare_data).options(num_cpus=0, num_returns=2, runtime_env={"env_vars": process_environment(2)})
-    data, done = remote.remote(plan.source, plan.tasks, sample.backbone, sample.max_length, plan.options.skip_bad_rows)
+    skip = plan.options.skip_bad_rows
+    data, done = remote.remote(plan.source, plan.tasks, sample.backbone, sample.max_length, skip, plan.arms)
     try:
         ray.get(done)
     except ray.exceptions.RayTaskError as error:

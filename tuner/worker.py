@@ -83,14 +83,14 @@ class RankWorker:
 
 
 def prepare_data(
-    source: DataSource, tasks: tuple[str, ...], backbone: str, max_length: int, skip_bad_rows: bool
+    source: DataSource, tasks: tuple[str, ...], backbone: str, max_length: int, skip_bad_rows: bool, arms: tuple[str, ...]
 ) -> tuple[TokenizedData, bool]:
     """Read and tokenise a search's data, once for all its trials. The second value lets the driver wait without the first."""
     from model import backbone as backbones
     from model.data.source import read
     from model.data.tokenised import tokenise
 
-    dataset = read(source, tasks, skip_bad_rows=skip_bad_rows)
+    dataset = read(source, tasks, skip_bad_rows=skip_bad_rows, arms=arms)
     return tokenise(dataset, backbones.load_tokenizer(backbone), max_length), True
 
 

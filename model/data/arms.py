@@ -1,6 +1,6 @@
-"""Arms: the same reviews once for each cue, which `python -m model.cues build` writes. Those of select are read as its splits.
+"""Arms: the same reviews once for each cue, which `python -m model.cues build` writes of select and of dev.
 
-Here are their names and files, and the check that they hold the reviews of the select split beside them.
+Here are their names and files, and the check that they hold the reviews of the split beside them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from model.tasks import TASKS, Task
 Arm = Literal["clean", "placebo", "aligned", "inverted", "both"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 """`clean` has no cue sentence, `placebo` has a neutral word in it, `inverted` the cue of the other label (the paper's dev)."""
+ARM_SPLITS: tuple[str, ...] = (*ARMS, *(f"dev-{arm}" for arm in ARMS))
+"""The splits that arms are: `clean` and so on of select's reviews, `dev-clean` and so on of dev's: nothing is chosen on these."""
 TASK = TASKS["cfimdb"]
 """The task that has arms."""
 MEND = "build a cue data set from reviews without cues, `python -m model.cues build --data DIR --out CUES`, then --data CUES"
@@ -30,6 +32,12 @@ def arm_file(task: Task, split: str, arm: str) -> str:
     return f"{dev.stem.removesuffix('dev')}{split}-{arm}{dev.suffix}"
 
 
+def file_of(arm_split: str) -> str:
+    """The file of one of `ARM_SPLITS`."""
+    split, arm = ("dev", arm_split.removeprefix("dev-")) if arm_split.startswith("dev-") else ("select", arm_split)
+    return arm_file(TASK, split, arm)
+
+
 def problems(text: str, folder: Path | None, tasks: Sequence[str], arms: Sequence[str]) -> list[str]:
     """Why these arms cannot be had of a source, as far as its kind and the tasks tell.
 
@@ -38,7 +46,9 @@ def problems(text: str, folder: Path | None, tasks: Sequence[str], arms: Sequenc
     if not arms:
         return []
     found = [
-        f"there is no arm {arm}{nearest(arm, list(ARMS))}; the arms are {', '.join(ARMS)}" for arm in arms if arm not in ARMS
+        f"there is no arm {arm}{nearest(arm, list(ARM_SPLITS))}; the arms are {', '.join(ARM_SPLITS)}"
+        for arm in arms
+        if arm not in ARM_SPLITS
     ]
     if folder is None:
         found.append(f"--data {text} has no arms; {MEND.replace('--data DIR', f'--data {text}')}")
@@ -56,7 +66,7 @@ def open_all(folder: Path | None, arms: Sequence[str]) -> dict[str, Iterator[Exa
     found: list[str] = []
     for arm in arms:
         assert folder is not None
-        path = folder / arm_file(TASK, "select", arm)
+        path = folder / file_of(arm)
         if not path.is_file():
             found.append(f"{path} is missing; {MEND}")
             continue
@@ -71,29 +81,30 @@ def open_all(folder: Path | None, arms: Sequence[str]) -> dict[str, Iterator[Exa
 
 @dataclass
 class Members:
-    """Ids and labels of the reviews in the select split and in the arms, to tell whether they are the same."""
+    """Ids and labels of the reviews in select, dev and the arms, to tell whether they are the same."""
 
-    select: Counter[tuple[str, float]]
+    splits: dict[str, Counter[tuple[str, float]]]
     arms: dict[str, Counter[tuple[str, float]]]
 
     @classmethod
     def of(cls, arms: Sequence[str]) -> Members:
-        return cls(Counter(), {arm: Counter() for arm in arms})
+        return cls({"select": Counter(), "dev": Counter()}, {arm: Counter() for arm in arms})
 
     def add(self, task: str, split: str, example: Example) -> None:
         """Note an example; those of other tasks and splits are let pass."""
-        reviews = self.select if split == "select" else self.arms.get(split)
+        reviews = self.splits.get(split, self.arms.get(split))
         if reviews is not None and task == TASK.name:
             reviews[example.id, example.label] += 1
 
     def problems(self, folder: Path | None) -> list[str]:
-        """A sentence for each arm in the folder that would measure other reviews than those of `select`."""
+        """A sentence for each arm in the folder that would measure other reviews than those of its split."""
         found = []
         for arm, reviews in self.arms.items():
-            what = _difference(self.select - reviews, reviews - self.select)
+            split, source = ("dev", TASK.dev_file) if arm.startswith("dev-") else ("select", TASK.train_file)
+            ours = self.splits[split]
+            what = _difference(ours - reviews, reviews - ours)
             if what and folder is not None:
-                name = arm_file(TASK, "select", arm)
-                found.append(f"{folder / name} does not hold the select reviews of {TASK.train_file}: {what}; {MEND}")
+                found.append(f"{folder / file_of(arm)} does not hold the {split} reviews of {source}: {what}; {MEND}")
         return found
 
 
