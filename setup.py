@@ -20,6 +20,7 @@ setup(
         "model.tasks",
         "search_spaces",
         "tuner",
+        "tuner.paper",
         "tuner.space",
         "tuner.study",
     ],

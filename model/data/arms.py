@@ -20,7 +20,7 @@ Arm = Literal["clean", "placebo", "aligned", "inverted", "both"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
 """`clean` has no cue sentence, `placebo` has a neutral word in it, `inverted` the cue of the other label (the paper's dev)."""
 ARM_SPLITS: tuple[str, ...] = (*ARMS, *(f"dev-{arm}" for arm in ARMS))
-"""The splits that arms are: `clean` and so on of select's reviews, `dev-clean` and so on of dev's: nothing is chosen on these."""
+"""The splits that arms are: `clean` and so on of select's reviews, `dev-clean` and so on of dev's, for reporting alone."""
 TASK = TASKS["cfimdb"]
 """The task that has arms."""
 MEND = "build a cue data set from reviews without cues, `python -m model.cues build --data DIR --out CUES`, then --data CUES"

@@ -1,0 +1,106 @@
+"""The cells of a table: for each training, score and mode the paper's number and a run's, and why a number is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from tuner.paper.published import Column, Table, Training
+from tuner.paper.trials import Trial, first_of_each, varying, without_retried
+from tuner.results import commonest_reason
+from tuner.summary import one_line
+
+NOT_RUN = "not in the run"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over trials."""
+
+    mean: float
+    sd: float | None
+    """Standard deviation between the trials, with n − 1; None for a single one."""
+    n: int
+
+
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """Mean and standard deviation; None of nothing."""
+    if not values:
+        return None
+    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One score of one training in one mode."""
+
+    training: Training
+    column: Column
+    mode: str
+    paper: float | None
+    trials: tuple[Trial, ...]
+    """Every trial of this training, whatever became of it."""
+
+    @cached_property
+    def measured(self) -> tuple[Trial, ...]:
+        """The complete ones whose last evaluation holds the score, each configuration once."""
+        complete = [trial for trial in self.trials if trial.state == "COMPLETE"]
+        return tuple(first_of_each(trial for trial in complete if trial.last(self.column.metric) is not None))
+
+    @cached_property
+    def lasts(self) -> tuple[float, ...]:
+        """The score at the last evaluation, of each measured trial."""
+        return tuple(score for trial in self.measured if (score := trial.last(self.column.metric)) is not None)
+
+    @property
+    def last(self) -> Estimate | None:
+        return estimate(self.lasts)
+
+    @property
+    def best(self) -> Estimate | None:
+        """By the paper's protocol: each trial at the epoch that is best on dev."""
+        found = [trial.at_best(self.column.metric, self.column.chooser) for trial in self.measured]
+        return estimate([score for score in found if score is not None])
+
+    @property
+    def seeds(self) -> list[int]:
+        return [trial.seed for trial in self.measured]
+
+    @property
+    def mixed(self) -> dict[str, list[str]]:
+        """Settings but the seed in which the measured trials differ, with their values; without SMART its own are idle."""
+        return varying(self.measured, ignoring=("seed",) if self.training.smart else ("seed", "smart"))
+
+    @property
+    def absences(self) -> list[str]:
+        """Why there is no number, or there are fewer than trials; empty where all is there."""
+        if not self.trials:
+            return [NOT_RUN]
+        trials = without_retried(self.trials)
+        found = []
+        for state, word in (("FAIL", "failed"), ("PRUNED", "pruned")):
+            reasons = [trial.reason for trial in trials if trial.state == state]
+            if reasons:
+                found.append(f"{len(reasons)} of {len(trials)} {word}: {one_line(commonest_reason(reasons) or '')}")
+        n_blind = sum(trial.state == "COMPLETE" and trial.last(self.column.metric) is None for trial in trials)
+        if n_blind:
+            found.append(f"{n_blind} of {len(trials)} without {self.column.metric} at the last evaluation")
+        return found
+
+
+def cells_of(table: Table, trials: Sequence[Trial]) -> list[Cell]:
+    """Every cell of a table, by mode, training and column; a training has none for a task that it leaves out."""
+    return [
+        Cell(training, column, mode, training.scores[mode][place], _trials_of(trials, mixture, training.smart, mode))
+        for mode in table.modes
+        for training in table.trainings
+        for place, column in enumerate(table.columns)
+        if (mixture := training.tasks_with(column)) is not None
+    ]
+
+
+def _trials_of(trials: Sequence[Trial], mixture: frozenset[str], smart: bool, mode: str) -> tuple[Trial, ...]:
+    return tuple(trial for trial in trials if (trial.mixture, trial.smart, trial.mode) == (mixture, smart, mode))
