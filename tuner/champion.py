@@ -43,6 +43,7 @@ def hand_over(
         optuna={"storage": plan.storage, "study_name": plan.name},
         champion=champion,
         champion_path=path if champion is not None else None,
+        front=study.front,
     )
     results.write(plan.run_dir / results.FILE_NAME, found)
     return found

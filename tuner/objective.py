@@ -1,15 +1,22 @@
-"""What a search maximises: one metric, or the mean over several tasks."""
+"""What a search is after: one metric, the mean over several tasks, or several goals at once."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 from model.config import ConfigError, nearest
+from model.data.arms import ARMS
+from model.metrics import split_of
 from model.tasks import TASKS
 
+Direction = Literal["maximize", "minimize"]
 MEAN = "mean"
 OWN_MEAN = "own_mean"
+CUE_GAP = "cue_gap/cfimdb/accuracy"
+"""clean − inverted: what a model loses where the cue says the opposite of the label. The one goal that is minimised."""
 METRICS_OF_KIND = {"classification": ("accuracy", "f1"), "regression": ("pearson", "spearman")}
 """f1 is that of class 1 for two classes and the macro mean for more."""
 
@@ -19,50 +26,108 @@ def metric_names() -> list[str]:
     return [f"{task.name}/{metric}" for task in TASKS.values() for metric in METRICS_OF_KIND[task.kind]]
 
 
+def goal_names() -> list[str]:
+    """Everything that a search can be after. What is measured on dev or train is not there: nothing is chosen on these."""
+    of_arms = [f"{arm}/cfimdb/{metric}" for arm in ARMS for metric in METRICS_OF_KIND["classification"]]
+    return [MEAN, OWN_MEAN, *metric_names(), *of_arms, CUE_GAP]
+
+
+def is_minimised(goal: str) -> bool:
+    """Whether less is better."""
+    return goal == CUE_GAP
+
+
 @dataclass(frozen=True)
 class Objective:
-    """`mean`, taken over the main metric of each task in `targets`; `own_mean`, over those of a trial's own tasks, whichever
-    they are; or the name of one metric, such as `quora/f1`.
+    """One goal, or several parted by commas, as in `--metric`.
 
-    Higher is better for all of them. Raises `ConfigError` for an unknown metric and, for `mean`, for unknown,
-    repeated or absent targets.
+    A goal is `mean`, taken over the main metric of each task in `targets`; `own_mean`, over those of a trial's own tasks,
+    whichever they are; or the name of one metric, such as `quora/f1`, or on an arm of a cue data set, `clean/cfimdb/accuracy`.
+
+    Higher is better for all of them but the cue gap. Raises `ConfigError` for an unknown metric; for one that is named twice;
+    for the cue gap as the first or only goal; and for `mean` with unknown, repeated or absent targets.
     """
 
     name: str
     targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        problems = _target_problems(self.targets) if self.name == MEAN else _metric_problems(self.name)
+        problems = [problem for goal in self.goals for problem in _goal_problems(goal)]
+        if len(set(self.goals)) < len(self.goals):
+            problems.append(f"the metric {self.name} names a goal twice: take one of them out")
+        if is_minimised(self.goals[0]):
+            problems.append(
+                f"the metric {CUE_GAP} is least for a model that knows nothing: name what it must be good at first, such as "
+                f"clean/cfimdb/accuracy,{CUE_GAP}"
+            )
+        if MEAN in self.goals:
+            problems += _target_problems(self.targets)
         if problems:
             raise ConfigError(problems)
 
+    @cached_property
+    def goals(self) -> tuple[str, ...]:
+        """Names of the goals. The first one gives a trial's score."""
+        return tuple(name.strip() for name in self.name.split(","))
+
+    @property
+    def directions(self) -> list[Direction]:
+        """In the order of the goals."""
+        return ["minimize" if is_minimised(goal) else "maximize" for goal in self.goals]
+
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the score is the mean of, as far as they are the same for all trials."""
-        if self.name == OWN_MEAN:
-            return ()
-        return tuple(TASKS[task].metric for task in self.targets) if self.name == MEAN else (self.name,)
+        """The metrics that the goals are made from, as far as they are the same for all trials."""
+        return tuple(dict.fromkeys(metric for goal in self.goals for metric in self._metrics_of(goal)))
 
     @property
     def required_tasks(self) -> tuple[str, ...]:
         """The tasks without which there is no score."""
-        return tuple(metric.partition("/")[0] for metric in self.metrics)
+        return tuple(dict.fromkeys(metric.split("/")[-2] for metric in self.metrics))
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The splits that a trial must watch to have its scores."""
+        splits = [split_of(metric) for metric in self.metrics]
+        needed = [arm for split in splits for arm in (("clean", "inverted") if split == split_of(CUE_GAP) else (split,))]
+        return tuple(dict.fromkeys(arm for arm in needed if arm != "select"))
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """The score of an evaluation whose `metrics` hold at least those of `required_tasks`; may be NaN."""
-        names = self.metrics or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
-        return sum(metrics[name] for name in names) / len(names)
+        """The first goal in an evaluation whose `metrics` hold at least those of `required_tasks`; may be NaN."""
+        return self._value(self.goals[0], metrics)
+
+    def scores(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Every goal by name."""
+        return {goal: self._value(goal, metrics) for goal in self.goals}
 
     def describe(self) -> str:
-        """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`."""
-        if self.name == OWN_MEAN:
+        """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`; several goals are parted by semicolons."""
+        return "; ".join(map(self._words, self.goals))
+
+    def _metrics_of(self, goal: str) -> tuple[str, ...]:
+        if goal == OWN_MEAN:
+            return ()
+        return tuple(TASKS[task].metric for task in self.targets) if goal == MEAN else (goal,)
+
+    def _value(self, goal: str, metrics: Mapping[str, float]) -> float:
+        names = self._metrics_of(goal) or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
+        return sum(metrics[name] for name in names) / len(names)
+
+    def _words(self, goal: str) -> str:
+        if goal == OWN_MEAN:
             return "mean over the trial's own tasks"
-        return f"mean({', '.join(self.metrics)})" if self.name == MEAN else self.name
+        if goal == MEAN:
+            return f"mean({', '.join(self._metrics_of(goal))})"
+        return f"{goal} (less is better)" if is_minimised(goal) else goal
 
 
-def _metric_problems(name: str) -> list[str]:
-    valid = [MEAN, OWN_MEAN, *metric_names()]
-    return [] if name in valid else [f"unknown metric {name}{nearest(name, valid)}; the metrics are {', '.join(valid)}"]
+def _goal_problems(name: str) -> list[str]:
+    if name in goal_names():
+        return []
+    if split_of(name) in ("dev", "train") or split_of(name).startswith("dev-"):
+        return [f"the metric {name} is on {split_of(name)}: nothing is chosen on what is reported; leave the split out"]
+    valid = goal_names()
+    return [f"unknown metric {name}{nearest(name, valid)}; the metrics are {', '.join(valid)}"]
 
 
 def _target_problems(targets: tuple[str, ...]) -> list[str]:

@@ -26,7 +26,7 @@ from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options
 from tuner.space import Space
 from tuner.space import load as load_space
-from tuner.study import PRUNERS, SAMPLERS
+from tuner.study import PRUNERS, SAMPLERS, SINGLE_GOAL
 
 SAMPLED_CONFIGS = 200
 """Random configurations on which the rules between settings, data and gang are tried."""
@@ -114,12 +114,14 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     shape = _shape(options, whole, has_gpu)
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
     problems.attempt(lambda: _check_shape(shape))
+    problems.attempt(lambda: _check_goals(objective, sampler, pruner))
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
     space, left_out = whole.restrict(tasks=wanted, required=objective.required_tasks)
     samples = _samples(space)
     problems.attempt(lambda: _check_uniform(samples))
+    problems.attempt(lambda: _check_watched(objective, samples))
     problems.attempt(lambda: _check_backbone(samples[0]))
     summary = problems.attempt(
         lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
@@ -250,7 +252,31 @@ def _objective(options: Options, space: Space, wanted: tuple[str, ...]) -> Objec
     """The metric; `mean` is taken over those of the space's targets that `--tasks` leaves."""
     name = options.metric or space.metric
     targets = tuple(task for task in space.targets if task in wanted)
-    return Objective(name, targets if name == MEAN else ())
+    return Objective(name, targets if MEAN in name.split(",") else ())
+
+
+def _check_goals(objective: Objective | None, sampler: str, pruner: str) -> None:
+    """Whether sampler and pruner can follow as many goals; `objective` is None where it has problems of its own."""
+    if objective is None or len(objective.goals) == 1:
+        return
+    problems = []
+    if sampler in SINGLE_GOAL:
+        able = ", ".join(name for name in SAMPLERS if name not in SINGLE_GOAL)
+        problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
+    if pruner != "none":
+        problems.append(f"--pruner {pruner} judges by one goal, and --metric {objective.name} names several: use --pruner none")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check_watched(objective: Objective, samples: tuple[TrialConfig, ...]) -> None:
+    """Whether every trial measures what the goals are made from."""
+    missing = [split for split in objective.watched if any(split not in sample.watch for sample in samples)]
+    if missing:
+        given = "[" + ", ".join(dict.fromkeys((*samples[0].watch, *objective.watched))) + "]"
+        raise ConfigError(
+            [f'the metric {objective.name} needs trials that watch {" and ".join(missing)}: --set "watch={given}"']
+        )
 
 
 def _samples(space: Space) -> tuple[TrialConfig, ...]:

@@ -141,10 +141,11 @@ class Bridge:
 
 
 def drop_beaten(models: Models, study: Study) -> None:
-    """Keep the best trial's model, and those of trials that are not told yet."""
+    """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
     best = study.best
+    kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
     untold = {record.number for record in study.records() if not record.is_finished}
-    models.drop_others(untold | ({best.number} if best is not None else set()))
+    models.drop_others(untold | kept)
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 INTERRUPTED = "interrupted"
@@ -19,7 +19,7 @@ class TrialRecord:
     number: int
     state: TrialState
     score: float | None
-    """Objective at the last evaluation made; absent before the first one and for a failed trial."""
+    """The first goal at the last evaluation made; absent before the first one and for a failed trial."""
     metrics: Mapping[str, float]
     """`task/metric` at the last evaluation made."""
     evaluations: Sequence[Mapping[str, Any]]
@@ -30,6 +30,8 @@ class TrialRecord:
     """Seconds of training and evaluation up to the last evaluation, without waiting and set-up."""
     reason: str | None
     """Why the trial was pruned or failed, in one line."""
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Every goal at the last evaluation made, by name; empty where `score` is absent."""
 
     @property
     def is_finished(self) -> bool:
@@ -37,9 +39,3 @@ class TrialRecord:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-
-def best_of(records: Iterable[TrialRecord]) -> TrialRecord | None:
-    """The COMPLETE trial with the highest score; of equals the earliest. None when no trial is complete."""
-    complete = [record for record in records if record.state == "COMPLETE" and record.score is not None]
-    return max(complete, key=lambda record: (record.score, -record.number), default=None)

@@ -56,13 +56,14 @@ def build(
     optuna: Mapping[str, Any],
     champion: TrialRecord | None = None,
     champion_path: Path | None = None,
+    front: Sequence[TrialRecord] = (),
     mode: str = "max",
 ) -> dict[str, Any]:
     """The contents of results.json.
 
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
-    are masked. `champion_path` is written as it is given.
+    are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
     Trials that still run are left out: the search can be resumed, and they are not results.
     """
     return finite(  # type: ignore[no-any-return]
@@ -79,6 +80,7 @@ def build(
             "finished": finished,
             "trials": [_trial(record) for record in records if record.state != "RUNNING"],
             "champion": champion and _champion(champion, champion_path),
+            "front": [record.number for record in front],
             "environment": environment,
             "mlflow": _pick(mlflow, "tracking_uri", "experiment_id", "run_id"),
             "optuna": _pick(optuna, "storage", "study_name"),
@@ -92,6 +94,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "number": record.number,
         "state": record.state,
         "score": record.score,
+        "scores": record.scores,
         "metrics": record.metrics,
         "evaluations": [
             {key: evaluation[key] for key in evaluation_keys} | {"health": evaluation.get("health", {})}

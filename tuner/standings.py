@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from model.evaluation import Evaluation
+from tuner.front import best_of
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord, best_of
+from tuner.record import TrialRecord
 
 
 @dataclass

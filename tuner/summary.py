@@ -122,6 +122,7 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     lines += _alarms(trials)
     if results["data"]["source"] == GENERATED_SOURCE:
         lines.append(GENERATED_NOTE)
+    lines += _front(results)
     if champion:
         metrics = "  ".join(f"{name} {number_text(value)}" for name, value in champion["metrics"].items())
         lines.append(f"champion: trial {champion['number']}  score {number_text(champion['score'])}  {metrics}")
@@ -131,6 +132,16 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("no champion: no trial was completed")
     return lines
+
+
+def _front(results: Mapping[str, Any]) -> list[str]:
+    """Under several goals a line for each trial that none dominates."""
+    by_number = {trial["number"]: trial for trial in results["trials"]}
+    lines = []
+    for number in results.get("front", []):
+        scores = "  ".join(f"{goal} {number_text(value)}" for goal, value in by_number[number]["scores"].items())
+        lines.append(f"  trial {number}  {scores}")
+    return ["front, the trials that no other beats in one goal without losing in another:", *lines] if lines else []
 
 
 def _alarms(trials: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -24,8 +24,9 @@ from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
 from tuner import commands
 from tuner.addresses import mask_credentials, resolve_tracking_uri
+from tuner.front import best_of
 from tuner.observer import SearchFacts
-from tuner.record import INTERRUPTED, TrialRecord, best_of
+from tuner.record import INTERRUPTED, TrialRecord
 from tuner.results import FILE_NAME, finite
 from tuner.write_queue import Trouble, WriteQueue, tell_stderr
 
@@ -194,6 +195,8 @@ class MlflowTracking:
         for number in sorted(self._running):
             self._on_child(number, partial(_end, status="KILLED", tags={"reason": INTERRUPTED}, at_ms=_now_ms()))
         self._running.clear()
+        for number in results["front"]:
+            self._on_child(number, partial(_set_tags, tags={"front": "yes"}))
         self._on_parent(partial(_log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False)))
         status = "KILLED" if results["finished"] is None else "FINISHED" if results["champion"] else "FAILED"
         self._on_parent(partial(_end, status=status, tags={}, at_ms=_now_ms()))

@@ -118,10 +118,12 @@ def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open)
     assert record.config == asked.config.to_dict()
     assert asked.config.seed == 7
     assert [item["index"] for item in record.evaluations] == [1, 2, 3, 4, 5]
-    assert record.evaluations[1] == {**evaluation(2, 0.9).to_dict(), "score": 0.9}
+    assert record.evaluations[1] == {**evaluation(2, 0.9).to_dict(), "score": 0.9, "scores": {study.objective.name: 0.9}}
     assert record.seconds == 7.5
     assert study.best == record
-    assert set(record.to_dict()) == {"number", "state", "score", "metrics", "evaluations", "config", "seconds", "reason"}
+    assert record.scores == {study.objective.name: 0.4}
+    names = "number state score scores metrics evaluations config seconds reason"
+    assert set(record.to_dict()) == set(names.split())
 
 
 def test_the_best_is_complete_and_the_earliest_of_equals(open_study: Open) -> None:
@@ -306,7 +308,7 @@ def test_unknown_sampler_and_pruner_are_told_together(open_study: Open) -> None:
     with pytest.raises(ConfigError) as caught:
         open_study(sampler="tpee", pruner="hyperbnd")
     assert caught.value.problems == [
-        "unknown sampler tpee (did you mean tpe?); the samplers are tpe, random, gp, cmaes, qmc, grid",
+        "unknown sampler tpee (did you mean tpe?); the samplers are tpe, random, gp, cmaes, qmc, nsga2, grid",
         "unknown pruner hyperbnd (did you mean hyperband?); "
         "the pruners are median, percentile, asha, hyperband, wilcoxon, none",
     ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Sampler = Literal["tpe", "random", "gp", "cmaes", "qmc", "grid"]
+Sampler = Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid"]
 Pruner = Literal["median", "percentile", "asha", "hyperband", "wilcoxon", "none"]
 
 

@@ -6,7 +6,7 @@ All calls come from the driver's one thread.
 
 from tuner.record import INTERRUPTED
 from tuner.study.pruners import PRUNERS
-from tuner.study.samplers import SAMPLERS
+from tuner.study.samplers import SAMPLERS, SINGLE_GOAL
 from tuner.study.study import Asked, Study, Verdict
 
-__all__ = ["INTERRUPTED", "PRUNERS", "SAMPLERS", "Asked", "Study", "Verdict"]
+__all__ = ["INTERRUPTED", "PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict"]

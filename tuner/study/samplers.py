@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,20 @@ def _qmc(draws: Draws) -> BaseSampler:
     return QMCSampler(seed=draws.seed, scramble=True, independent_sampler=independent, warn_independent_sampling=False)
 
 
+def _nsga2(draws: Draws) -> BaseSampler:
+    """Deb et al. 2002. A generation is as long as the random start of the others, so that a short search has some."""
+    return NSGAIISampler(seed=draws.fresh_seed, population_size=max(draws.n_startup, 4))
+
+
+SINGLE_GOAL = ("cmaes",)
+"""Samplers that cannot follow several goals."""
 SAMPLERS: dict[str, Callable[[Draws], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,
     "gp": _gp,
     "cmaes": _cmaes,
     "qmc": _qmc,
+    "nsga2": _nsga2,
     "grid": _random,  # the study enqueues the points; only what a start configuration leaves open is drawn
 }
 

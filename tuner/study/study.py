@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
-from tuner.record import INTERRUPTED, TrialRecord, best_of
+from tuner.front import best_of, front_of
+from tuner.record import INTERRUPTED, TrialRecord
 from tuner.study.pruners import PRUNERS, make_pruner
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
@@ -120,16 +121,21 @@ class Study:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return Verdict.PRUNE if frozen.state is TrialState.PRUNED else Verdict.STOP
-        if evaluation.index in frozen.intermediate_values:
+        if f"{EVALUATION}{evaluation.index}" in frozen.user_attrs:
             return Verdict.CONTINUE
+        scores = self.objective.scores(evaluation.metrics)
         score = self.objective.score(evaluation.metrics)
         where = f"evaluation {evaluation.index} of {evaluation.n_evaluations}"
-        if not math.isfinite(score):
+        if not all(map(math.isfinite, scores.values())):
             metrics = ", ".join(f"{name} {evaluation.metrics[name]:g}" for name in self.objective.metrics)
-            self.fail(number, f"the score became {score} at {where}, step {evaluation.step}: {metrics}")
+            strange = next(value for value in scores.values() if not math.isfinite(value))
+            self.fail(number, f"the score became {strange} at {where}, step {evaluation.step}: {metrics}")
             return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", {**evaluation.to_dict(), "score": score})
+        told = {**evaluation.to_dict(), "score": score, "scores": scores}
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
+        if len(scores) > 1:
+            return Verdict.CONTINUE  # Optuna prunes by one value only
         trial.report(score, evaluation.index)
         if evaluation.is_last or not trial.should_prune():
             return Verdict.CONTINUE
@@ -145,7 +151,7 @@ class Study:
         evaluations = _evaluations(frozen)
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
-        self._study.tell(number, evaluations[-1]["score"])
+        self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
 
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
@@ -176,6 +182,11 @@ class Study:
         return _record(self._frozen(number))
 
     @property
+    def front(self) -> list[TrialRecord]:
+        """Under several goals the trials that none dominates; under one nothing."""
+        return front_of(self.records()) if len(self.objective.goals) > 1 else []
+
+    @property
     def best(self) -> TrialRecord | None:
         return best_of(self.records())
 
@@ -185,7 +196,7 @@ class Study:
         study = optuna.create_study(
             storage=open_storage(self.storage),
             study_name=self.name,
-            direction="maximize",
+            directions=self.objective.directions,
             pruner=make_pruner(self.pruner, self.n_trials, self.n_evaluations),
             load_if_exists=True,
         )
@@ -261,7 +272,7 @@ def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
 
 def _record(frozen: FrozenTrial) -> TrialRecord:
     evaluations = _evaluations(frozen)
-    last = evaluations[-1] if evaluations else {"score": None, "metrics": {}, "seconds": 0.0}
+    last = evaluations[-1] if evaluations else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
     return TrialRecord(
         number=frozen.number,
         state=frozen.state.name,  # type: ignore[arg-type]  # Optuna's names are ours; WAITING has no record
@@ -271,4 +282,5 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         config=frozen.user_attrs.get("config", {}),
         seconds=last["seconds"],
         reason=frozen.user_attrs.get("reason"),
+        scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
     )
