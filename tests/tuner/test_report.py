@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import statistics
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from tests.tuner.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
 from tuner import report, results
 from tuner.paper.document import Document, documents
+from tuner.paper.effect import compare, welch
+from tuner.paper.formats import print_text
 from tuner.paper.published import CUES, TRAININGS
 
 COLUMNS = {"SST": "dev/sst/accuracy", "Quora": "dev/quora/accuracy", "STS": "dev/sts/pearson"}
@@ -81,6 +85,19 @@ def test_other_seeds_on_each_side_make_it_welchs(tmp_path: Path) -> None:
     assert effect.comparison.p == pytest.approx(expected.pvalue)
 
 
+@pytest.mark.parametrize("n_rows", [245, 1101, 2000])
+def test_seeds_that_all_differ_alike_have_no_error_of_rounding(n_rows: int) -> None:
+    """Accuracies are k/n: equal differences of them differ in float64's last digit, which is no spread."""
+    for gain in range(1, 12):
+        right = [9 * n_rows // 10 + more for more in (0, 2, 5)]
+        plain, smart = ({seed: (k + extra) / n_rows for seed, k in enumerate(right)} for extra in (0, gain))
+        found = compare(plain, smart)
+        assert found.difference == pytest.approx(gain / n_rows)
+        assert (found.how, found.se, found.n_se, found.p) == ("paired", 0.0, None, None)
+        alike = welch([smart[0]] * 3, [plain[0]] * 3)
+        assert (alike.how, alike.se, alike.n_se, alike.p) == ("Welch", 0.0, None, None)
+
+
 def test_gaps_have_their_reasons(tmp_path: Path) -> None:
     failed = replace(trial(1, config(["sst"], False, 1), []), state="FAIL", score=None, reason="the loss became nan at step 7")
     document = only(documents(run(tmp_path, [trial(0, config(["sst"], False), [0.4]), failed])))
@@ -96,6 +113,29 @@ def test_a_cell_that_mixes_configurations_says_so(tmp_path: Path) -> None:
     records = [trial(seed, config(["sst"], False, seed, optim={"lr": lr}), [0.4]) for seed, lr in enumerate((1e-5, 2e-5))]
     text = "\n".join(only(documents(run(tmp_path, records))).notes)
     assert "optim.lr" in text
+
+
+def test_one_way_of_mixing_is_said_once(tmp_path: Path) -> None:
+    tasks = ["sst", "quora", "sts"]
+    plain = [trial(seed, config(tasks, False, seed, optim={"lr": lr}), [0.4]) for seed, lr in enumerate((1e-5, 2e-5))]
+    smart = [trial(2 + seed, config(tasks, True, seed), [0.5]) for seed in range(2)]
+    document = only(documents(run(tmp_path, plain + smart)))
+    (note,) = (line for line in document.notes if line.startswith("†"))
+    assert note == "† one mean mixes configurations in finetune SST+Quora+STS: optim.lr 1e-05 or 2e-05"
+    (warning,) = (line for line in document.verdict if "more than SMART" in line)
+    assert warning == "finetune SST+Quora+STS: the two sides differ in more than SMART: optim.lr 1e-05 or 2e-05"
+
+
+def test_effects_fit_a_narrow_terminal(tmp_path: Path) -> None:
+    """At 80 columns no cell of the effects is broken: each effect is one line, whether paired or Welch's."""
+    whole = full_run(tmp_path)
+    del whole["trials"][0]
+    found = documents(whole)
+    console = Console(width=80, file=io.StringIO())
+    print_text(console, found)
+    below = console.file.getvalue().partition("effect of SMART")[2]  # type: ignore[attr-defined]
+    rows = [line for line in below.splitlines() if re.search(r"(paired 3|Welch 2, 3) +\.\d{3}$", line.rstrip())]
+    assert len(rows) == len(only(found).effects) == 10
 
 
 def test_what_agrees_with_the_paper_is_no_difference(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def document(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) 
             *([] if is_finished else [notes.unfinished(results["name"])]),
             *notes.legend(cells),
             *([notes.CUES_NOTE] if table is CUES else []),
-            *notes.mixed(cells),
+            *notes.mixed(table, cells),
             *notes.missing(table, cells),
             *notes.outside(trials, cells),
             *notes.refused(refused),
@@ -134,14 +134,16 @@ def _texts(cell: Cell) -> tuple[str, str, str]:
 
 def effect_grids(found: Document) -> list[Grid]:
     """The effect of SMART, one grid for each mode that has any."""
-    headers = ("mixture", "score", "SMART − without", "s.e.", "in s.e.", "p", "by", "dev s.e.")
+    headers = ("mixture", "score", "difference", "s.e.", "in s.e.", "p", "seeds", "dev s.e.")
     rows = {mode: tuple(_effect_row(e) for e in found.effects if e.smart.mode == mode) for mode in found.table.modes}
-    return [Grid(f"effect of SMART, {mode}, at the last evaluation", headers, each) for mode, each in rows.items() if each]
+    return [
+        Grid(f"effect of SMART (with − without), {mode}, last evaluation", headers, each) for mode, each in rows.items() if each
+    ]
 
 
 def _effect_row(effect: Effect) -> tuple[str, ...]:
     found, sides = effect.comparison, [len(effect.without.measured), len(effect.smart.measured)]
-    by = found.how if found.how == "one seed" else f"{found.how}, n = {' and '.join(map(str, dict.fromkeys(sides)))}"
+    by = found.how if found.how == "one seed" else f"{found.how} {', '.join(map(str, dict.fromkeys(sides)))}"
     in_se = ABSENT if found.n_se is None else f"{found.n_se:+.1f}"
     difference = f"{'-' if found.difference < 0 else '+'}{number_text(abs(found.difference))}"
     numbers = (difference, number_text(found.se), in_se, p_text(found.p), by, number_text(effect.dev_se))

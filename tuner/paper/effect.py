@@ -13,6 +13,9 @@ from model.tasks import TASKS
 from tuner.paper.cells import Cell
 from tuner.paper.trials import varying
 
+ROUNDING = 1e-12
+"""Scores are in −1..1: a standard error below this is float64's rounding of seeds that all differ alike, and is 0."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -20,7 +23,7 @@ class Comparison:
 
     difference: float
     se: float | None
-    """Its standard error over seeds; None where a side has one seed."""
+    """Its standard error over seeds, 0 where they all differ alike; None where a side has one seed."""
     p: float | None
     """Two-sided, of Student's t; None without a positive standard error."""
     how: str
@@ -66,7 +69,7 @@ def _paired(differences: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Compar
     n, mean = len(differences), float(differences.mean())
     if n < 2:
         return Comparison(mean, None, None, "one seed")
-    se = float(differences.std(ddof=1)) / math.sqrt(n)
+    se = _exact(float(differences.std(ddof=1)) / math.sqrt(n))
     return Comparison(mean, se, _p(mean, se, n - 1), "paired")
 
 
@@ -76,9 +79,13 @@ def welch(without: Sequence[float], smart: Sequence[float]) -> Comparison:
     if min(len(without), len(smart)) < 2:
         return Comparison(difference, None, None, "one seed")
     parts = [float(np.var(side, ddof=1)) / len(side) for side in (without, smart)]
-    se = math.sqrt(sum(parts))
+    se = _exact(math.sqrt(sum(parts)))
     spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (without, smart), strict=True))
     return Comparison(difference, se, _p(difference, se, se**4 / spread if spread else math.inf), "Welch")
+
+
+def _exact(se: float) -> float:
+    return se if se > ROUNDING else 0.0
 
 
 def _p(difference: float, se: float, degrees: float) -> float | None:

@@ -58,14 +58,14 @@ def _row(training: Training, cells: Sequence[Cell], concerned: Callable[[Cell], 
     return training.label if len(found) == len(row) else f"{training.label} ({', '.join(found)})"
 
 
-def mixed(cells: Sequence[Cell]) -> list[str]:
-    """A sentence for each cell whose trials differ in more than the seed."""
-    return [
-        f"{MIXED} {cell.mode} {cell.training.label} ({cell.column.name}) mixes configurations, "
-        f"{len(cell.measured)} trials in one mean: {_settings(cell.mixed)}"
-        for cell in cells
-        if cell.mixed
-    ]
+def mixed(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """A sentence on the cells whose trials differ in more than the seed, for each way in which they do."""
+    ways = dict.fromkeys(_settings(cell.mixed) for cell in cells if cell.mixed)
+    return [f"{MIXED} one mean mixes configurations in {_places(table, cells, _differs(way))}: {way}" for way in ways]
+
+
+def _differs(way: str) -> Callable[[Cell], bool]:
+    return lambda cell: _settings(cell.mixed) == way
 
 
 def outside(trials: Sequence[Trial], cells: Sequence[Cell]) -> list[str]:
@@ -115,12 +115,13 @@ def verdict(effects: Sequence[Effect]) -> list[str]:
 
 
 def _confounded(effects: Sequence[Effect]) -> list[str]:
-    return [
-        f"{effect.smart.mode} {effect.smart.training.mixture_name} ({effect.smart.column.name}): the two sides differ in "
-        f"more than SMART: {_settings(effect.confounders)}"
+    """A sentence for each mixture and way in which SMART is not all that differs."""
+    told = (
+        (f"{effect.smart.mode} {effect.smart.training.mixture_name}", _settings(effect.confounders))
         for effect in effects
         if effect.confounders
-    ]
+    )
+    return [f"{place}: the two sides differ in more than SMART: {way}" for place, way in dict.fromkeys(told)]
 
 
 def _settings(varying: dict[str, list[str]]) -> str:
