@@ -20,6 +20,7 @@ setup(
         "model.tasks",
         "search_spaces",
         "tuner",
+        "tuner.simulate",
         "tuner.space",
         "tuner.study",
     ],
