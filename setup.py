@@ -21,6 +21,7 @@ setup(
         "search_spaces",
         "tuner",
         "tuner.paper",
+        "tuner.simulate",
         "tuner.space",
         "tuner.study",
     ],

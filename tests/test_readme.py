@@ -12,6 +12,7 @@ from model import predict, train
 from model.cues import __main__ as cues
 from model.tasks import Task
 from tuner import options, space
+from tuner.simulate import options as simulate
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,6 +44,10 @@ def test_commands_are_understood() -> None:
     assert {arguments[0] for arguments in cue_commands} == {"build", "evaluate"}
     for arguments in cue_commands:
         cues.parser().parse_args(arguments)
+    simulations = commands("tuner.simulate")
+    assert len(simulations) == 3
+    for arguments in simulations:
+        simulate.parser().parse_args(arguments)
     searches = [arguments for arguments in commands("tuner.search") if arguments != ["--help"]]
     assert searches
     for arguments in searches:

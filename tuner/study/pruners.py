@@ -10,14 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import (
-    BasePruner,
-    HyperbandPruner,
-    NopPruner,
-    PercentilePruner,
-    SuccessiveHalvingPruner,
-    WilcoxonPruner,
-)
+from optuna.pruners import BasePruner, NopPruner
+
+from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
 
 
 @dataclass(frozen=True)
@@ -45,25 +40,25 @@ class Races:
 
 
 def _median(races: Races) -> BasePruner:
-    return PercentilePruner(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return RunningPercentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _percentile(races: Races) -> BasePruner:
     """Goes on with the best quarter."""
-    return PercentilePruner(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return RunningPercentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _asha(races: Races) -> BasePruner:
-    return SuccessiveHalvingPruner(min_resource=races.first_rung, reduction_factor=2)
+    return RunningHalving(min_resource=races.first_rung, reduction_factor=2)
 
 
 def _hyperband(races: Races) -> BasePruner:
-    return HyperbandPruner(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
+    return RunningHyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
 
 
 def _wilcoxon(races: Races) -> BasePruner:
     """Compares the evaluations, pair by pair, with the best trial's."""
-    return WilcoxonPruner(n_startup_steps=races.n_unjudged + 1)
+    return RunningWilcoxon(n_startup_steps=races.n_unjudged + 1)
 
 
 def _none(races: Races) -> BasePruner:

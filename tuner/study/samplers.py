@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler
+
+from tuner.study.bounded_tpe import BoundedTPESampler
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Draws:
 
 def _tpe(draws: Draws) -> BaseSampler:
     # Parameters under the same conditions form a group, and each group is modelled jointly.
-    return TPESampler(
+    return BoundedTPESampler(
         seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
     )
 

@@ -1,4 +1,4 @@
-"""Where a study lives: a journal file by default, or a database."""
+"""Where a study lives: a journal file by default, a database, or memory for simulations."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ import os
 from pathlib import Path
 from typing import IO
 
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from model.config import ConfigError
 
 JOURNAL = "journal:"
+MEMORY = "memory:"
+"""Gone with the process, and new each time it is opened: for simulations."""
 
 
 def open_storage(given: str) -> BaseStorage:
-    """`journal:PATH`, or the URL of a database such as `sqlite:///study.db` or `postgresql://host/name`.
+    """`journal:PATH`, the URL of a database such as `sqlite:///study.db` or `postgresql://host/name`, or `memory:`.
 
     Raises `ConfigError` when it cannot be used.
     """
     if given.startswith(JOURNAL):
         return _open_journal(Path(given.removeprefix(JOURNAL)))
+    if given == MEMORY:
+        return InMemoryStorage()
     if "://" not in given:
         raise ConfigError(
             [f"the storage {given} is neither {JOURNAL}PATH nor the URL of a database, such as sqlite:///study.db"]

@@ -19,6 +19,7 @@ from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import INTERRUPTED, TrialRecord
 from tuner.study.pruners import PRUNERS, make_pruner
+from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
+
+
+OPENED = ("_study", "_grid", "_counted", "_finished")
+"""What a process reads or makes when it first needs it."""
 
 
 class Verdict(Enum):
@@ -96,10 +101,11 @@ class Study:
 
     def ask(self) -> Asked | None:
         """The next trial to run, or None when all are asked for, or the grid is used up."""
-        while self._n_asked() < self.n_trials:
+        while len(self._counted) < self.n_trials:
             if self.sampler == "grid" and not self._enqueue_grid_point():
                 return None
             trial = self._study.ask()
+            self._counted.add(trial.number)
             values = self.space.suggest(trial)
             values.setdefault("seed", self.seed)
             try:
@@ -152,6 +158,8 @@ class Study:
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
         self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
+        if self._running_pruner is not None:
+            self._running_pruner.completed(self._frozen(number))
 
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
@@ -160,6 +168,8 @@ class Study:
             return
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
         self._study.tell(number, state=TrialState.FAIL)
+        if reason == INTERRUPTED:
+            self._counted.discard(number)
 
     def settle(self) -> list[int]:
         """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
@@ -176,10 +186,10 @@ class Study:
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
         trials = self._study.get_trials(deepcopy=False)
-        return [_record(frozen) for frozen in trials if frozen.state is not TrialState.WAITING]
+        return [self._record_of(frozen) for frozen in trials if frozen.state is not TrialState.WAITING]
 
     def record(self, number: int) -> TrialRecord:
-        return _record(self._frozen(number))
+        return self._record_of(self._frozen(number))
 
     @property
     def front(self) -> list[TrialRecord]:
@@ -200,10 +210,19 @@ class Study:
             pruner=make_pruner(self.pruner, self.n_trials, self.n_evaluations),
             load_if_exists=True,
         )
-        n_before = sum(frozen.state is not TrialState.WAITING for frozen in study.get_trials(deepcopy=False))
+        trials = study.get_trials(deepcopy=False)
+        if isinstance(study.pruner, Running) and len(study.directions) == 1:
+            study.pruner.restart(study, trials)
+        n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
         study.sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before)
         self._check_same(study)
         return study
+
+    @property
+    def _running_pruner(self) -> Running | None:
+        """The pruner, where it keeps statistics; under several goals nothing is put to it."""
+        pruner = self._study.pruner
+        return pruner if isinstance(pruner, Running) and len(self.objective.goals) == 1 else None
 
     def _check_same(self, study: optuna.Study) -> None:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
@@ -222,13 +241,28 @@ class Study:
         if problems:
             raise ConfigError(problems)
 
-    def _n_asked(self) -> int:
-        """Trials that count towards the total."""
+    @cached_property
+    def _counted(self) -> set[int]:
+        """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(frozen.state is not TrialState.WAITING and not _is_interrupted(frozen) for frozen in trials)
+        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and not _is_interrupted(frozen)}
+
+    @cached_property
+    def _finished(self) -> dict[int, TrialRecord]:
+        """Records of finished trials, which do not change any more."""
+        return {}
+
+    def _record_of(self, frozen: FrozenTrial) -> TrialRecord:
+        if not frozen.state.is_finished():
+            return _record(frozen)
+        if frozen.number not in self._finished:
+            self._finished[frozen.number] = _record(frozen)
+        return self._finished[frozen.number]
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+        """A trial as it is now; the cost does not depend on how many there are."""
+        storage = self._study._storage
+        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number))
 
     @cached_property
     def _grid(self) -> list[dict[str, Any]]:
@@ -249,7 +283,7 @@ class Study:
         return point is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_study", "_grid")}
+        return {key: value for key, value in self.__dict__.items() if key not in OPENED}
 
 
 def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Measurements that are repeated by hand; docs/log.md has their results."""

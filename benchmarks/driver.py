@@ -1,0 +1,118 @@
+"""What the driver's work costs as a study grows: `python -m benchmarks.driver --trials 10000 --slots 1000`.
+
+Drives the study through the simulator's clock, on generated curves, and prints the processor time of asks and reports by the
+number of trials that the study had. `--plain` puts Optuna's own pruners and sampler in place of the project's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.policies import KINDS
+from model.evaluation import Evaluation
+from tuner.objective import Objective
+from tuner.simulate.clock import Charges, play
+from tuner.simulate.synthetic import Synthetic
+from tuner.space import load
+from tuner.study import Asked, Study, Verdict
+from tuner.study.pruners import PRUNERS
+from tuner.study.samplers import SAMPLERS
+
+
+class Timed:
+    """A study with a stop-watch."""
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self.n_asked = 0
+        self.asks: list[tuple[int, float]] = []
+        """(trials so far, seconds)."""
+        self.reports: list[tuple[int, float]] = []
+
+    def ask(self) -> Asked | None:
+        began = time.process_time()
+        asked = self._study.ask()
+        self.asks.append((self.n_asked, time.process_time() - began))
+        self.n_asked += asked is not None
+        return asked
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        began = time.process_time()
+        verdict = self._study.report(number, evaluation)
+        self.reports.append((self.n_asked, time.process_time() - began))
+        return verdict
+
+    def complete(self, number: int) -> None:
+        self._study.complete(number)
+
+
+def use_plain_optuna() -> None:
+    warnings.simplefilter("ignore", ExperimentalWarning)
+    SAMPLERS["tpe"] = lambda draws: TPESampler(
+        seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
+    )
+    PRUNERS["median"] = lambda races: PercentilePruner(50.0, races.n_startup, races.n_unjudged + 1)
+    PRUNERS["asha"] = lambda races: SuccessiveHalvingPruner(races.first_rung, 2)
+    PRUNERS["hyperband"] = lambda races: HyperbandPruner(races.first_rung, races.n_evaluations, 2)
+
+
+def measure(sampler: str, pruner: str, n_trials: int, n_slots: int, storage: str) -> tuple[Timed, float]:
+    """The stop-watch, and the processor seconds of the whole search."""
+    kind = KINDS["cluster"]
+    whole = load("smart_mtl", kind.profile)
+    objective = Objective("mean", whole.targets)
+    space, _ = whole.restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks)
+    timed = Timed(Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10))
+    began = time.process_time()
+    play(timed, Synthetic(space, objective, 0, kind.flops_per_s), n_slots, Charges())
+    return timed, time.process_time() - began
+
+
+def table(timed: Timed, n_trials: int, n_rows: int = 8) -> Table:
+    """Median and worst milliseconds by the size of the study."""
+    shown = Table(box=None, pad_edge=False)
+    for name in ("trials", "asks", "median", "worst ms", "reports", "median", "worst ms"):
+        shown.add_column(name, justify="right")
+    width = max(1, n_trials // n_rows)
+    for low in range(0, n_trials, width):
+        cells = [f"{low}–{min(low + width, n_trials)}"]
+        for measured in (timed.asks, timed.reports):
+            found = sorted(1e3 * seconds for n, seconds in measured if low <= n - (measured is timed.reports) < low + width)
+            cells += [str(len(found)), *([f"{found[len(found) // 2]:.2f}", f"{found[-1]:.1f}"] if found else ["-", "-"])]
+        shown.add_row(*cells)
+    return shown
+
+
+def main(argv: list[str] | None = None) -> int:
+    text = argparse.ArgumentParser(prog="python -m benchmarks.driver", description=__doc__)
+    text.add_argument("--trials", type=int, default=10_000)
+    text.add_argument("--slots", type=int, default=1000)
+    text.add_argument("--sampler", default="tpe")
+    text.add_argument("--pruner", default="median")
+    text.add_argument("--storage", choices=("memory", "journal"), default="memory")
+    text.add_argument("--plain", action="store_true", help="Optuna's own sampler and pruners")
+    options = text.parse_args(argv)
+    if options.plain:
+        use_plain_optuna()
+    with tempfile.TemporaryDirectory() as folder:
+        storage = "memory:" if options.storage == "memory" else f"journal:{Path(folder) / 'study.journal'}"
+        timed, seconds = measure(options.sampler, options.pruner, options.trials, options.slots, storage)
+    kind = "plain Optuna" if options.plain else "the project's"
+    print(f"{options.sampler}+{options.pruner}, {kind}, {options.slots} slots, storage in {options.storage}: {seconds:.0f} s")
+    Console().print(table(timed, options.trials))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,399 @@
+"""The simulator: worlds, the clock, the decisions it takes, and what it says of policies."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.config import ConfigError, TrialConfig, parse
+from model.evaluation import Evaluation
+from tests.tuner.samples import record as sample_record
+from tuner.objective import Objective
+from tuner.simulate import compare, costs
+from tuner.simulate.__main__ import main
+from tuner.simulate.clock import Charges, Ended, Log, play
+from tuner.simulate.options import make, parser
+from tuner.simulate.position import position
+from tuner.simulate.replay import Replay, distance
+from tuner.simulate.synthetic import Synthetic
+from tuner.simulate.world import Course
+from tuner.space import Space, load
+from tuner.study import Asked, Study, Verdict
+
+OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
+FREE = Charges(cold_s=0, warm_s=0, prune_s=0, report_s=0, ask_s=0)
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return load("smart_mtl", "laptop").restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=OBJECTIVE.required_tasks)[0]
+
+
+def configs(space: Space, n: int, seed: int = 0) -> list[TrialConfig]:
+    rng = random.Random(seed)
+    return [parse(space.sample(rng)) for _ in range(n)]
+
+
+def scores(course: Course) -> list[float]:
+    return [OBJECTIVE.score(evaluation.metrics) for evaluation in course.evaluations]
+
+
+def open_study(space: Space, seed: int, sampler: str = "tpe", pruner: str = "median", n_trials: int = 12) -> Study:
+    return Study.open("memory:", "simulated", space, OBJECTIVE, sampler, pruner, seed, n_trials, 10)
+
+
+# Worlds
+
+
+def test_positions_are_in_units_of_the_ranges(space: Space) -> None:
+    config = next(config for config in configs(space, 100) if config.smart.enabled and config.mixing.strategy == "ratios")
+    here = position(space, config)
+    assert here["optim.lr"] == pytest.approx(math.log(config.optim.lr / 2e-5) / math.log(3e-4 / 2e-5))
+    assert here["optim.dropout"] == pytest.approx(config.optim.dropout / 0.3)
+    assert here["mixture"] == "+".join(config.mixture)
+    shares = [here[f"mixing.ratios[{task}]"] for task in config.mixture]
+    assert np.mean(shares) == pytest.approx(0.5)
+    assert "mixing.temperature" not in here
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_configuration_beats_the_best_of_its_world_and_the_best_can_be_had(space: Space, seed: int) -> None:
+    world = Synthetic(space, OBJECTIVE, seed, 1e10)
+    found = [world.true_score(config) for config in configs(space, 300)]
+    assert 0.2 < min(found) < max(found) < world.best
+    land = world._landscape
+    at_best = {**land.optima, **{name: min(drops, key=drops.__getitem__) for name, drops in land.drops.items()}}
+    assert land.end(at_best) == pytest.approx(world.best)
+
+
+def test_a_course_is_a_pure_function_of_world_and_configuration(space: Space) -> None:
+    (config,) = configs(space, 1)
+    first, again = (Synthetic(space, OBJECTIVE, 3, 1e10).course(config) for _ in range(2))
+    assert first == again
+    assert Synthetic(space, OBJECTIVE, 4, 1e10).course(config) != first
+
+
+def test_curves_rise_to_their_ends_and_cross(space: Space) -> None:
+    world = Synthetic(space, OBJECTIVE, 0, 1e10)
+    curves = np.array([world._landscape.curve(position(space, config), 10) for config in configs(space, 60)])
+    ends = np.array([world.true_score(config) for config in configs(space, 60)])
+    assert curves[:, -1] == pytest.approx(ends)
+    assert (np.diff(curves, axis=1) > 0).all()
+    early, late = curves[:, 1][:, None] - curves[:, 1], curves[:, -1][:, None] - curves[:, -1]
+    assert 0.02 < (early * late < 0).mean() < 0.4, "pairs that change places between the second and the last evaluation"
+
+
+def test_some_trials_fail_and_failures_are_nan_to_the_end(space: Space) -> None:
+    world = Synthetic(space, OBJECTIVE, 1, 1e10)
+    courses = [np.isnan(scores(world.course(config))) for config in configs(space, 400)]
+    assert 2 <= sum(bad.any() for bad in courses) <= 120
+    assert all((np.diff(bad.astype(int)) >= 0).all() for bad in courses)
+
+
+def test_inner_steps_and_the_teacher_cost_what_they_cost(space: Space) -> None:
+    plain = parse({"backbone": "embedded", "smart": {"enabled": False}, "budget": {"examples": 3000}})
+    full = plain.model_copy(update={"smart": TrialConfig().smart.model_copy(update={"steps": 1, "mu": 1.0})})
+    data = costs.summary()
+    evaluating = 10 * costs._evaluation_flops(plain, data, 10_616_832, early=False)
+    short, long = (costs.seconds(config, data, 1.0)[-1] - evaluating for config in (plain, full))
+    assert long / short == pytest.approx(3.0)  # (6 + 2 + 1) / 3
+    assert list(costs.seconds(plain, data, 1.0)) == sorted(costs.seconds(plain, data, 1.0))
+
+
+# Records
+
+
+def recorded(space: Space, ends: list[tuple[str, int, float]]) -> list[dict[str, Any]]:
+    """Trials with a state, a number of evaluations and a last score; curves are straight."""
+    trials = []
+    for number, (state, n, last) in enumerate(ends):
+        evaluations = [{"score": last * i / n, "seconds": 2.0 * i, "step": i, "metrics": {}} for i in range(1, n + 1)]
+        config = configs(space, len(ends))[number].to_dict()
+        trials.append(sample_record(number, state, None, evaluations=evaluations, config=config).to_dict())
+    return trials
+
+
+def test_a_recorded_configuration_takes_its_recorded_course(space: Space) -> None:
+    trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
+    world = Replay.of([{"trials": trials}], space, OBJECTIVE)
+    for trial in trials[:2]:
+        course = world.course(parse(trial["config"]))
+        assert scores(course) == pytest.approx([e["score"] for e in trial["evaluations"]])
+        assert [e.seconds for e in course.evaluations] == pytest.approx([e["seconds"] for e in trial["evaluations"]])
+    assert world.best == pytest.approx(0.7)
+    # A pruned trial goes on as the complete ones did on average: from .6 · 3/10 to .6.
+    pruned = world.course(parse(trials[2]["config"]))
+    assert scores(pruned)[2] == pytest.approx(0.2)
+    assert scores(pruned)[-1] == pytest.approx(0.2 + 0.6 * 0.7)
+    assert pruned.evaluations[-1].seconds == pytest.approx(20.0)
+
+
+def test_an_unrecorded_configuration_lies_between_its_neighbours(space: Space) -> None:
+    ends = [("COMPLETE", 10, 0.1 * number) for number in range(1, 8)]
+    world = Replay.of([{"trials": recorded(space, ends)}], space, OBJECTIVE)
+    for config in configs(space, 20, seed=9):
+        assert 0.1 < scores(world.course(config))[-1] < 0.7
+    error, blind = world.leave_one_out()
+    assert 0 < error < 1
+    assert blind == pytest.approx(np.mean([abs(s - (2.8 - s) / 6) for s in np.arange(1, 8) / 10]))
+
+
+def test_a_recorded_failure_spreads_to_its_neighbourhood(space: Space) -> None:
+    trials = recorded(space, [("COMPLETE", 10, 0.5), ("FAIL", 4, 0.3)])
+    world = Replay.of([{"trials": trials}], space, OBJECTIVE)
+    failing = scores(world.course(parse(trials[1]["config"])))
+    assert failing[:4] == pytest.approx([0.075, 0.15, 0.225, 0.3])
+    assert all(math.isnan(score) for score in failing[4:])
+
+
+def test_a_record_without_a_whole_curve_is_refused(space: Space) -> None:
+    with pytest.raises(ConfigError, match="no COMPLETE trial"):
+        Replay.of([{"trials": recorded(space, [("PRUNED", 3, 0.2)])}], space, OBJECTIVE)
+
+
+def test_distances() -> None:
+    assert distance({"a": 0.2, "b": "x"}, {"a": 0.2, "b": "x"}) == 0
+    assert distance({"a": 0.0, "b": "x"}, {"a": 1.0, "b": "y"}) == 1
+    assert distance({"a": 0.5}, {"a": 0.5, "b": "x"}) == pytest.approx(math.sqrt(0.5))
+
+
+# The clock
+
+
+@dataclass
+class Straight:
+    """A world in which trial number n scores n at each of its two evaluations, 10 s apart, or what `odd` says."""
+
+    odd: dict[int, float]
+    objective = Objective("sst/accuracy")
+    best = 9.0
+
+    def course(self, config: TrialConfig) -> Course:
+        value = self.odd.get(config.seed, float(config.seed))
+        made = tuple(Evaluation(i, 2, i, 2, i, {"sst/accuracy": value}, {}, 10.0 * i) for i in (1, 2))
+        return Course(made, value)
+
+
+class Script:
+    """Asks for trials 0, 1, … and prunes those named; writes down what it hears."""
+
+    def __init__(self, n_trials: int, pruned: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+        self.left, self.pruned = list(range(n_trials)), pruned
+        self.heard: list[tuple[int, int]] = []
+
+    def ask(self) -> Asked | None:
+        return Asked(number := self.left.pop(0), TrialConfig(seed=number)) if self.left else None
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        self.heard.append((number, evaluation.index))
+        if math.isnan(evaluation.metrics["sst/accuracy"]):
+            return Verdict.STOP
+        return Verdict.PRUNE if number in self.pruned else Verdict.CONTINUE
+
+    def complete(self, number: int) -> None:
+        self.heard.append((number, 0))
+
+
+def test_two_slots_share_the_trials_and_reports_come_in_order_of_time() -> None:
+    script = Script(3)
+    log = play(script, Straight({}), 2, FREE)
+    assert script.heard == [(0, 1), (1, 1), (0, 2), (0, 0), (1, 2), (1, 0), (2, 1), (2, 2), (2, 0)]
+    assert [(trial.at_s, trial.score) for trial in log.ended] == [(20, 0), (20, 1), (40, 2)]
+    assert (log.busy_s, log.end_s) == (60, 40)
+
+
+def test_every_charge_is_on_the_bill() -> None:
+    charges = Charges(cold_s=100, warm_s=5, prune_s=3, report_s=1, ask_s=2, ask_growth_s=0.5)
+    log = play(Script(3, pruned={0}), Straight({1: math.nan}), 1, charges)
+    first = 2 + 100 + 10 + 1 + 3  # asked, cold, trained, reported, pruned
+    second = 2.5 + 5 + 10 + 1 + 3  # asked of a larger study, warm; then failed, and its processes are gone
+    third = 3 + 100 + 10 + 1 + 10 + 1
+    assert log.end_s == log.busy_s == first + second + third
+    assert (len(log.ended), log.n_pruned, log.n_failed, log.n_cut) == (1, 1, 1, 0)
+
+
+def test_the_driver_serves_one_after_another() -> None:
+    log = play(Script(3), Straight({}), 3, replace(FREE, ask_s=4))
+    assert [trial.at_s for trial in log.ended] == [24, 28, 32]
+
+
+def test_when_time_is_up_running_trials_are_charged_and_thrown_away() -> None:
+    log = play(Script(9), Straight({}), 2, FREE, until_s=50)
+    assert (len(log.ended), log.n_cut, log.busy_s, log.end_s) == (4, 2, 100, 50)
+
+
+# The same decisions as a search
+
+
+class ThroughBridge:
+    """The bridge of a real search as `Decisions`; what Tune does between its calls is done here."""
+
+    def __init__(self, study: Study, folder: Path, n_slots: int) -> None:
+        from tuner.interruption import Interruption
+        from tuner.models import Models
+        from tuner.observer import SilentObserver
+        from tuner.ray_tune import Bridge
+
+        self.study = study
+        self.bridge = Bridge(study, SilentObserver(), Models(folder), lambda: n_slots, Interruption())
+
+    def ask(self) -> Asked | None:
+        config = self.bridge.ask(f"t{len(self.study.records())}")
+        assert config is not None, "a slot asks only when it is free"
+        if isinstance(config, str):
+            return None
+        self.bridge.started(config["number"])
+        return Asked(config["number"], parse(config["config"]))
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        stops = self.bridge.reported(number, evaluation) == "STOP"
+        self.bridge.saved(number, evaluation, Trained())
+        state = self.study.record(number).state
+        if not stops or state == "RUNNING":
+            return Verdict.CONTINUE
+        self.bridge.ended(f"t{number}")
+        return Verdict.PRUNE if state == "PRUNED" else Verdict.STOP
+
+    def complete(self, number: int) -> None:
+        self.bridge.ended(f"t{number}")
+
+
+class Trained:
+    """A checkpoint of Tune's, as far as `Models.keep` looks at it."""
+
+    def to_directory(self, folder: str) -> None:
+        Path(folder).mkdir(parents=True)
+
+
+@pytest.mark.parametrize("n_slots", [1, 4])
+@pytest.mark.parametrize("pruner", ["median", "asha"])
+def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: Path, pruner: str, n_slots: int) -> None:
+    world = Synthetic(space, OBJECTIVE, 0, 1e10)
+    plain, real = (open_study(space, 5, pruner=pruner, n_trials=24) for _ in range(2))
+    log = play(plain, world, n_slots, Charges())
+    bridged = play(ThroughBridge(real, tmp_path / "models", n_slots), world, n_slots, Charges())
+    assert [record.to_dict() for record in plain.records()] == [record.to_dict() for record in real.records()]
+    assert log == bridged
+    assert log.n_pruned > 3
+
+
+def test_states_in_the_log_are_those_in_the_study(space: Space) -> None:
+    study = open_study(space, 1, n_trials=30)
+    log = play(study, Synthetic(space, OBJECTIVE, 7, 1e10), 4, Charges())
+    states = [record.state for record in study.records()]
+    assert [states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL")] == [len(log.ended), log.n_pruned, log.n_failed]
+    assert study.best is not None
+    assert max(trial.score for trial in log.ended) == study.best.score
+
+
+# What is said of policies
+
+LOG = Log(ended=[Ended(10, 0.5, 0.4), Ended(20, 0.4, 0.9), Ended(30, 0.8, 0.7), Ended(50, 0.9, 0.6)])
+
+
+def test_regret_is_that_of_the_trial_with_the_best_reported_score() -> None:
+    assert [compare.regret_at(LOG, 1.0, time) for time in (0, 10, 29, 30, 99)] == pytest.approx([0.6, 0.6, 0.6, 0.3, 0.4])
+    assert compare.anytime_regret(LOG, 1.0, 100) == pytest.approx((0.6 * 30 + 0.3 * 20 + 0.4 * 50) / 100)
+    assert compare.anytime_regret(LOG, 1.0, 40) == pytest.approx((0.6 * 30 + 0.3 * 10) / 40)
+    assert compare.time_to(LOG, 0.7) == 30
+    assert compare.time_to(LOG, 0.9) == math.inf
+    assert math.isnan(compare.regret_at(Log(), 1.0, 5))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=30), st.integers(0, 9))
+def test_an_interval_holds_its_mean_and_is_repeatable(values: list[float], seed: int) -> None:
+    found = compare.interval(values, seed)
+    assert min(values) - 1e-12 <= found.low <= found.mean + 1e-12
+    assert found.mean <= found.high + 1e-12 <= max(values) + 1e-9
+    assert found == compare.interval(values, seed)
+
+
+def test_the_interval_of_the_mean_is_that_of_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    values = np.random.default_rng(0).normal(size=40)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=20_000, rng=1).confidence_interval
+    ours = compare.interval(values.tolist(), 0)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
+
+
+# The command
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(list(arguments))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    command = (
+        "--synthetic",
+        "--trials",
+        "6",
+        "--repetitions",
+        "2",
+        "--policy",
+        "random+median",
+        "--policy",
+        "tpe+none",
+        "--json",
+    )
+    first, again = run(capsys, *command), run(capsys, *command)
+    assert first == again
+    found = json.loads(first[1])
+    assert [policy["name"] for policy in found["policies"]] == ["random+median", "tpe+none"]
+    assert found["policies"][1]["n_complete"] + found["policies"][1]["n_failed"] == 6
+    assert run(capsys, *command, "--seed", "1")[1] != first[1]
+
+
+def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], space: Space, tmp_path: Path) -> None:
+    from tuner import options as search_options
+    from tuner import results
+
+    trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
+    search_options.save(search_options.Options(profile="laptop"), tmp_path)
+    results.write(tmp_path / results.FILE_NAME, {"schema_version": 1, "trials": trials})
+    status, out, _ = run(capsys, "--record", str(tmp_path), "--trials", "5", "--repetitions", "1", "--pruner", "none")
+    assert status == 0
+    assert "3 recorded trials" in out
+    assert "tpe+none" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize(("arguments", "told"), [
+    ((), "give either --record RUN"),
+    (("--synthetic", "--slots", "0"), "--slots 0: give 1 or more"),
+    (("--synthetic", "--hours", "0"), "--hours 0: give a number above 0"),
+    (("--synthetic", "--policy", "tpe"), "--policy tpe is not SAMPLER\\+PRUNER"),
+    (("--synthetic", "--policy", "tpee+asha"), r"unknown sampler tpee \(did you mean tpe\?\)"),
+    (("--synthetic", "--policy", "tpe+asha", "--pruner", "none"), "leave out --sampler and --pruner"),
+    (("--record", "/no/such/run"), "does not exist"),
+    (("--synthetic", "--metric", "sst/f2"), "unknown metric sst/f2"),
+])  # fmt: skip
+def test_what_is_wrong_is_said(arguments: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make(parser().parse_args(list(arguments)))
+
+
+def test_wrong_usage_ends_with_2_and_all_sentences() -> None:
+    command = [sys.executable, "-m", "tuner.simulate", "--slots", "0", "--repetitions", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 3
+
+
+def test_every_option_is_explained() -> None:
+    assert [action.dest for action in parser()._actions if not (action.help or "").strip()] == []

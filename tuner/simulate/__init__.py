@@ -1,0 +1,1 @@
+"""Searches under a simulated clock: the real study against learning curves that were recorded or generated."""

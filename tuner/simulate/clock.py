@@ -1,0 +1,167 @@
+"""A search under a simulated clock: slots that train, and one driver that asks and judges, one thing after another.
+
+The decisions are those of `ray_tune.Bridge`: a free slot asks; each evaluation is reported in order of simulated time; a trial
+that is pruned or fails gives its slot back; one that ends is told COMPLETE. While the driver is busy everybody else waits, as
+under Tune: a trial trains on once its evaluation is dealt with.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from model.evaluation import Evaluation
+from tuner.simulate.world import Course, World
+from tuner.study import Asked, Verdict
+
+
+class Decisions(Protocol):
+    """What a search decides: the part of `Study` that a simulation drives."""
+
+    def ask(self) -> Asked | None: ...
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
+
+    def complete(self, number: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Charges:
+    """What the clock charges besides training, in seconds; defaults as measured with Ray on two cores."""
+
+    cold_s: float = 12.0
+    """From asking to the first step where the slot has no processes yet, or a failed trial has taken them along."""
+    warm_s: float = 0.8
+    """The same with the processes of the trial before."""
+    prune_s: float = 1.0
+    """From the verdict on a trial to its slot being free."""
+    report_s: float = 0.01
+    """The driver's work on one evaluation."""
+    ask_s: float = 0.02
+    """The driver's work on one configuration, sampler included."""
+    ask_growth_s: float = 0.0
+    """What one more trial in the study adds to that."""
+
+    def asking_s(self, n_asked: int) -> float:
+        return self.ask_s + self.ask_growth_s * n_asked
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial that ran to its end."""
+
+    at_s: float
+    score: float
+    """As reported: what the search ranks by."""
+    true_score: float
+
+
+@dataclass
+class Log:
+    """What happened."""
+
+    ended: list[Ended] = field(default_factory=list)
+    """COMPLETE trials in order of time."""
+    n_pruned: int = 0
+    n_failed: int = 0
+    n_cut: int = 0
+    """Trials that were running when time was up."""
+    busy_s: float = 0.0
+    """Seconds of slots, over all trials, from asking to being free again."""
+    end_s: float = 0.0
+    """When the last slot was free for good."""
+
+
+@dataclass
+class _Running:
+    number: int
+    course: Course
+    since_s: float
+    n_reported: int = 0
+
+
+@dataclass
+class _Search:
+    """The state of one simulated search."""
+
+    decisions: Decisions
+    world: World
+    charges: Charges
+    log: Log = field(default_factory=Log)
+    events: list[tuple[float, int, int, _Running | None]] = field(default_factory=list)
+    """When, a running number, the slot, and the trial whose evaluation is due; None for a free slot."""
+    cold: set[int] = field(default_factory=set)
+    """Slots without processes."""
+    driver_free_s: float = 0.0
+    n_asked: int = 0
+    n_events: int = 0
+
+    def at(self, time_s: float, slot: int, running: _Running | None) -> None:
+        self.n_events += 1
+        heapq.heappush(self.events, (time_s, self.n_events, slot, running))
+
+    def ask(self, now_s: float, slot: int) -> None:
+        """Start the next trial on a free slot, if there is one."""
+        asked = self.decisions.ask()
+        if asked is None:
+            return
+        self.driver_free_s = now_s + self.charges.asking_s(self.n_asked)
+        self.n_asked += 1
+        running = _Running(asked.number, self.world.course(asked.config), now_s)
+        setup_s = self.charges.cold_s if slot in self.cold else self.charges.warm_s
+        self.cold.discard(slot)
+        self.at(self.driver_free_s + setup_s + running.course.evaluations[0].seconds, slot, running)
+
+    def report(self, now_s: float, slot: int, running: _Running) -> None:
+        """Put an evaluation to the study and do what it says."""
+        evaluation = running.course.evaluations[running.n_reported]
+        running.n_reported += 1
+        verdict = self.decisions.report(running.number, evaluation)
+        self.driver_free_s = now_s + self.charges.report_s
+        if verdict is Verdict.CONTINUE and not evaluation.is_last:
+            following = running.course.evaluations[running.n_reported]
+            self.at(self.driver_free_s + following.seconds - evaluation.seconds, slot, running)
+            return
+        if verdict is Verdict.CONTINUE:
+            self._complete(running, evaluation)
+        elif verdict is Verdict.PRUNE:
+            self.log.n_pruned += 1
+        else:
+            self.log.n_failed += 1
+            self.cold.add(slot)
+        free_s = self.driver_free_s + (0.0 if verdict is Verdict.CONTINUE else self.charges.prune_s)
+        self.log.busy_s += free_s - running.since_s
+        self.log.end_s = max(self.log.end_s, free_s)
+        self.at(free_s, slot, None)
+
+    def cut(self, now_s: float) -> None:
+        """Time is up: what runs is charged for and thrown away."""
+        running = [trial for _, _, _, trial in self.events if trial is not None]
+        self.log.n_cut = len(running)
+        self.log.busy_s += sum(now_s - trial.since_s for trial in running)
+        self.log.end_s = now_s
+
+    def _complete(self, running: _Running, last: Evaluation) -> None:
+        self.decisions.complete(running.number)
+        self.log.ended.append(Ended(self.driver_free_s, self.world.objective.score(last.metrics), running.course.true_score))
+
+
+def play(decisions: Decisions, world: World, n_slots: int, charges: Charges, until_s: float = math.inf) -> Log:
+    """Run a search on `n_slots` slots until it asks for no more trials, or until time is up."""
+    search = _Search(decisions, world, charges, cold=set(range(n_slots)))
+    for slot in range(n_slots):
+        search.at(0.0, slot, None)
+    while search.events:
+        time_s, _, slot, running = search.events[0]
+        now_s = max(time_s, search.driver_free_s)
+        if now_s >= until_s:
+            search.cut(until_s)
+            break
+        heapq.heappop(search.events)
+        if running is None:
+            search.ask(now_s, slot)
+        else:
+            search.report(now_s, slot, running)
+    return search.log

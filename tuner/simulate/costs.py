@@ -1,0 +1,57 @@
+"""Seconds that trials take, counted from their configurations as `--dry-run` does: K, μ and the tasks cost what they cost."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from model import mixing
+from model.config import TrialConfig
+from model.data.source import DataSummary
+from tuner import estimate
+
+SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 600, 850), "cfimdb": (1400, 150, 250)}
+"""Examples of train, select and dev, about those of the SMART Multitask MinBERT paper."""
+WORDS = {"sst": 17.0, "quora": 22.0, "sts": 20.0, "cfimdb": 180.0}
+"""Words of an example, about."""
+BERT_BASE = 84_934_656
+"""Parameters of the layers of bert-base, for a backbone that is not on this machine."""
+
+
+def summary() -> DataSummary:
+    """The data that generated trials are charged for."""
+    rows = {task: dict(zip(("train", "select", "dev"), sizes, strict=True)) for task, sizes in SIZES.items()}
+    return DataSummary("generated curves", True, dict.fromkeys(SIZES, ""), rows, dict.fromkeys(SIZES, 0), dict(WORDS))
+
+
+def n_steps(config: TrialConfig, data: DataSummary) -> int:
+    """Optimiser updates of a trial, at least one for each evaluation."""
+    sizes = {task: data.rows[task]["train"] for task in config.mixture}
+    steps = mixing.n_steps(config.budget, config.mixing, sizes, config.optim.batch_size)
+    return max(steps, config.budget.evaluations)
+
+
+def seconds(config: TrialConfig, data: DataSummary, flops_per_s: float) -> tuple[float, ...]:
+    """Seconds of training and evaluation up to each evaluation; the last one is on all of select."""
+    backbone = _layer_parameters(config.backbone)
+    total = estimate.flops(config, data, backbone)
+    early, last = (_evaluation_flops(config, data, backbone, early=kind) for kind in (True, False))
+    n = config.budget.evaluations
+    training = total - (n - 1) * early - last
+    done = [training * index / n + early * index for index in range(1, n)]
+    return tuple(flops / flops_per_s for flops in (*done, total))
+
+
+@cache
+def _layer_parameters(backbone: str) -> int:
+    return estimate.layer_parameters(backbone) or BERT_BASE
+
+
+def _evaluation_flops(config: TrialConfig, data: DataSummary, n_parameters: int, *, early: bool) -> float:
+    """Operations of one evaluation, 2 per parameter and token, counted as in `estimate.flops`."""
+    limit = config.budget.early_eval_examples if early else None
+    tokens = 0.0
+    for task in config.mixture:
+        n_select = data.rows[task]["select"]
+        n_watched = sum(data.rows[task].get(split, 0) for split in config.watch)
+        tokens += (min(limit or n_select, n_select) + n_watched) * (2 + estimate.TOKENS_PER_WORD * data.words[task])
+    return 2 * n_parameters * tokens

@@ -1,0 +1,31 @@
+"""Policies of the project: a sampler and a pruner over the real study, kept in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from model.config import ConfigError
+from tuner.objective import Objective
+from tuner.simulate.clock import Charges, Decisions
+from tuner.simulate.compare import Policy
+from tuner.simulate.world import World
+from tuner.space import Space
+from tuner.study import Study
+
+ASK_S = {"random": (0.01, 0.0), "qmc": (0.01, 0.0), "grid": (0.01, 0.0), "tpe": (0.02, 0.0), "gp": (0.3, 0.002)}
+"""The driver's seconds per ask, and what each trial in the study adds, on two cores; `tpe`'s for what is not named."""
+
+
+def study_policy(
+    text: str, space: Space, objective: Objective, n_trials: int, n_evaluations: int, charges: Charges, storage: str = "memory:"
+) -> Policy:
+    """The policy called `SAMPLER+PRUNER`. Raises `ConfigError` when it has another form; `Study.open` checks the names."""
+    sampler, plus, pruner = text.partition("+")
+    if not (sampler and plus and pruner):
+        raise ConfigError([f"--policy {text} is not SAMPLER+PRUNER, such as tpe+median"])
+
+    def opened(world: World, seed: int) -> Decisions:
+        return Study.open(storage, "simulated", space, objective, sampler, pruner, seed, n_trials, n_evaluations)
+
+    ask_s, growth_s = ASK_S.get(sampler, ASK_S["tpe"])
+    return Policy(text, opened, replace(charges, ask_s=ask_s, ask_growth_s=growth_s))
