@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
-from tuner.record import INTERRUPTED, TrialRecord, best_of
+from tuner.record import TrialRecord, best_of
 from tuner.study.pruners import PRUNERS, make_pruner
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
@@ -59,7 +59,7 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; interrupted ones do not count."""
+    """Trials in total, over all resumptions."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
@@ -98,18 +98,45 @@ class Study:
         while self._n_asked() < self.n_trials:
             if self.sampler == "grid" and not self._enqueue_grid_point():
                 return None
-            trial = self._study.ask()
-            values = self.space.suggest(trial)
-            values.setdefault("seed", self.seed)
-            try:
-                config = parse(values)
-            except ConfigError as error:
-                trial.set_user_attr("config", values)
-                self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
-                continue
-            trial.set_user_attr("config", config.to_dict())
-            return Asked(trial.number, config)
+            asked = self._configure(self._study.ask())
+            if asked is not None:
+                return asked
         return None
+
+    def take_up(self) -> list[Asked]:
+        """The trials that an earlier session began and did not end, by number; they go on as what they are.
+
+        For the start of a resumed search, before anything is asked.
+        """
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if "config" in frozen.user_attrs:
+                self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        asked = [self._take_up(frozen) for frozen in running]
+        return [one for one in asked if one is not None]
+
+    def _take_up(self, frozen: FrozenTrial) -> Asked | None:
+        if "config" in frozen.user_attrs:
+            return Asked(frozen.number, parse(frozen.user_attrs["config"]))
+        return self._configure(Trial(self._study, frozen._trial_id))  # killed while it was drawn: what was drawn stays
+
+    def park(self) -> None:
+        """At the end of a session: what is unfinished waits for `take_up`, and no trial is RUNNING."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
+
+    def _configure(self, trial: Trial) -> Asked | None:
+        """Draw a trial's configuration; None when it is refused, which fails the trial."""
+        values = self.space.suggest(trial)
+        values.setdefault("seed", self.seed)
+        try:
+            config = parse(values)
+        except ConfigError as error:
+            trial.set_user_attr("config", values)
+            self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            return None
+        trial.set_user_attr("config", config.to_dict())
+        return Asked(trial.number, config)
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
@@ -120,7 +147,7 @@ class Study:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return Verdict.PRUNE if frozen.state is TrialState.PRUNED else Verdict.STOP
-        if evaluation.index in frozen.intermediate_values:
+        if f"{EVALUATION}{evaluation.index}" in frozen.user_attrs:
             return Verdict.CONTINUE
         score = self.objective.score(evaluation.metrics)
         where = f"evaluation {evaluation.index} of {evaluation.n_evaluations}"
@@ -129,8 +156,9 @@ class Study:
             self.fail(number, f"the score became {score} at {where}, step {evaluation.step}: {metrics}")
             return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
+        if evaluation.index not in frozen.intermediate_values:  # else a kill came between the two
+            trial.report(score, evaluation.index)
         trial.set_user_attr(f"{EVALUATION}{evaluation.index}", {**evaluation.to_dict(), "score": score})
-        trial.report(score, evaluation.index)
         if evaluation.is_last or not trial.should_prune():
             return Verdict.CONTINUE
         trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
@@ -154,18 +182,6 @@ class Study:
             return
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
         self._study.tell(number, state=TrialState.FAIL)
-
-    def settle(self) -> list[int]:
-        """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
-
-        For the start of a resumed search, before anything is asked.
-        """
-        running = self._study.get_trials(states=(TrialState.RUNNING,))
-        for frozen in running:
-            # First the new one: killed in between, the parameters are tried twice rather than not at all.
-            self._study.enqueue_trial({**frozen.system_attrs.get("fixed_params", {}), **frozen.params})
-            self.fail(frozen.number, INTERRUPTED)
-        return [frozen.number for frozen in running]
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -214,7 +230,7 @@ class Study:
     def _n_asked(self) -> int:
         """Trials that count towards the total."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(frozen.state is not TrialState.WAITING and not _is_interrupted(frozen) for frozen in trials)
+        return sum(frozen.state is not TrialState.WAITING for frozen in trials)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -248,10 +264,6 @@ def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
 
 def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _is_interrupted(frozen: FrozenTrial) -> bool:
-    return frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
