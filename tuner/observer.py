@@ -42,8 +42,12 @@ class SearchFacts:
     """Address of the Ray dashboard while the search runs."""
     tracking_uri: str
     git_commit: str | None
+    started: str = ""
+    """When its first session began, ISO 8601."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
+    unfinished: tuple[TrialRecord, ...] = ()
+    """Trials that they began, which go on."""
 
     @property
     def is_generated(self) -> bool:
@@ -56,7 +60,7 @@ class Observer(Protocol):
     def search_started(self, plan: SearchFacts) -> None: ...
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        """Also called when an interrupted trial goes on from its checkpoint."""
+        """Also called when an unfinished trial goes on from its checkpoint."""
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None: ...
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 INTERRUPTED = "interrupted"
-"""Reason of a trial that the end of a session cut short; it does not count, and its parameters are tried again."""
+"""What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
 
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 

@@ -4,9 +4,8 @@ Everything about a trial is in the study's storage, so its records are the same 
 All calls come from the driver's one thread.
 """
 
-from tuner.record import INTERRUPTED
 from tuner.study.pruners import PRUNERS
 from tuner.study.samplers import SAMPLERS, SINGLE_GOAL
 from tuner.study.study import Asked, Study, Verdict
 
-__all__ = ["INTERRUPTED", "PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict"]
+__all__ = ["PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict"]

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
-from tuner.record import INTERRUPTED, TrialRecord
+from tuner.record import TrialRecord
 from tuner.study.pruners import PRUNERS, make_pruner
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
-
-
+ENDING = "ending"
+"""User attribute: the state that a trial was about to be told."""
 OPENED = ("_study", "_grid", "_counted", "_finished")
 """What a process reads or makes when it first needs it."""
 
@@ -65,7 +65,7 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; interrupted ones do not count."""
+    """Trials in total, over all resumptions."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
@@ -106,17 +106,49 @@ class Study:
                 return None
             trial = self._study.ask()
             self._counted.add(trial.number)
-            values = self.space.suggest(trial)
-            values.setdefault("seed", self.seed)
-            try:
-                config = parse(values)
-            except ConfigError as error:
-                trial.set_user_attr("config", values)
-                self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
-                continue
-            trial.set_user_attr("config", config.to_dict())
-            return Asked(trial.number, config)
+            asked = self._configure(trial)
+            if asked is not None:
+                return asked
         return None
+
+    def take_up(self) -> list[Asked]:
+        """The trials that an earlier session began and did not end, by number; they go on as what they are.
+
+        For the start of a resumed search, before anything is asked.
+        """
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if "config" in frozen.user_attrs:
+                self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
+        self.__dict__.pop("_counted", None)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        asked = [self._take_up(frozen) for frozen in running]
+        return [one for one in asked if one is not None]
+
+    def _take_up(self, frozen: FrozenTrial) -> Asked | None:
+        if ENDING in frozen.user_attrs:  # its end was decided, and only that was not told
+            self._study.tell(frozen.number, state=TrialState[frozen.user_attrs[ENDING]])
+            return None
+        if "config" in frozen.user_attrs:
+            return Asked(frozen.number, parse(frozen.user_attrs["config"]))
+        return self._configure(Trial(self._study, frozen._trial_id))  # killed while it was drawn: what was drawn stays
+
+    def park(self) -> None:
+        """At the end of a session: what is unfinished waits for `take_up`, and no trial is RUNNING."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
+
+    def _configure(self, trial: Trial) -> Asked | None:
+        """Draw a trial's configuration; None when it is refused, which fails the trial."""
+        values = self.space.suggest(trial)
+        values.setdefault("seed", self.seed)
+        try:
+            config = parse(values)
+        except ConfigError as error:
+            trial.set_user_attr("config", values)
+            self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            return None
+        trial.set_user_attr("config", config.to_dict())
+        return Asked(trial.number, config)
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
@@ -138,14 +170,14 @@ class Study:
             self.fail(number, f"the score became {strange} at {where}, step {evaluation.step}: {metrics}")
             return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
-        told = {**evaluation.to_dict(), "score": score, "scores": scores}
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
-        if len(scores) > 1:
-            return Verdict.CONTINUE  # Optuna prunes by one value only
-        trial.report(score, evaluation.index)
-        if evaluation.is_last or not trial.should_prune():
+        if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
+            trial.report(score, evaluation.index)
+        prunes = not evaluation.is_last and len(scores) == 1 and trial.should_prune()  # Optuna prunes by one value only
+        if prunes:
+            self._intend(trial, TrialState.PRUNED, f"pruned by {self.pruner} at {where}, score {score:.4f}")
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", {**evaluation.to_dict(), "score": score, "scores": scores})
+        if not prunes:
             return Verdict.CONTINUE
-        trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
         self._study.tell(number, state=TrialState.PRUNED)
         return Verdict.PRUNE
 
@@ -166,22 +198,13 @@ class Study:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
-        Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
+        self._intend(Trial(self._study, frozen._trial_id), TrialState.FAIL, reason)
         self._study.tell(number, state=TrialState.FAIL)
-        if reason == INTERRUPTED:
-            self._counted.discard(number)
 
-    def settle(self) -> list[int]:
-        """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
-
-        For the start of a resumed search, before anything is asked.
-        """
-        running = self._study.get_trials(states=(TrialState.RUNNING,))
-        for frozen in running:
-            # First the new one: killed in between, the parameters are tried twice rather than not at all.
-            self._study.enqueue_trial({**frozen.system_attrs.get("fixed_params", {}), **frozen.params})
-            self.fail(frozen.number, INTERRUPTED)
-        return [frozen.number for frozen in running]
+    def _intend(self, trial: Trial, state: TrialState, reason: str) -> None:
+        """Write down how a trial is about to end, so that a kill before it is told changes nothing."""
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr(ENDING, state.name)
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -245,7 +268,7 @@ class Study:
     def _counted(self) -> set[int]:
         """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
         trials = self._study.get_trials(deepcopy=False)
-        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and not _is_interrupted(frozen)}
+        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING}
 
     @cached_property
     def _finished(self) -> dict[int, TrialRecord]:
@@ -293,10 +316,6 @@ def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
 
 def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _is_interrupted(frozen: FrozenTrial) -> bool:
-    return frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
