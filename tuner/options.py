@@ -126,3 +126,8 @@ def load(folder: Path) -> Options:
     once = {"dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once}
     return Options(**{**kept, "settings": tuple(kept["settings"]), "name": folder.name})
+
+
+def storage_of(options: Options, run_dir: Path) -> str:
+    """Optuna's storage: the one that was asked for, else a journal in the run's folder."""
+    return options.storage or f"journal:{run_dir / 'study.journal'}"

@@ -23,7 +23,7 @@ from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
 from tuner.objective import MEAN, OWN_MEAN, Objective
-from tuner.options import FILE_NAME, Options
+from tuner.options import FILE_NAME, Options, storage_of
 from tuner.space import Space
 from tuner.space import load as load_space
 from tuner.study import PRUNERS, SAMPLERS
@@ -134,7 +134,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
         sampler=sampler,
         pruner=pruner,
-        storage=options.storage or f"journal:{run_dir / 'study.journal'}",
+        storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
         notes=(*left_out, *skipped),

@@ -77,6 +77,8 @@ class Bridge:
         if len(self._running) >= self._max_concurrent():
             return None
         asked = self._study.ask()
+        while self._study.refused:
+            self._finished(self._study.refused.pop(0))
         if asked is None:
             return str(Searcher.FINISHED)
         self._running[trial_id] = asked.number
@@ -231,10 +233,11 @@ def _reason_of_trial(trial: Any) -> str:
     return reason_of(getattr(error, "cause", None) or error)
 
 
-def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
+def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> dict[int, str]:
     """Run the study's trials until it has no more, or until the user asks to end.
 
-    `data` is a reference to the tokenised data in the object store.
+    `data` is a reference to the tokenised data in the object store. Returns Tune's own last word on each trial, by number:
+    nothing of it is kept on disk.
     """
     os.environ.update(ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -264,5 +267,6 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
             verbose=0,
         ),
     )
-    tuner.fit()
+    trials = tuner.fit()._experiment_analysis.trials
     shutil.rmtree(storage, ignore_errors=True)
+    return {trial.config["number"]: trial.status for trial in trials}

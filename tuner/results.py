@@ -63,7 +63,8 @@ def build(
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
     are masked. `champion_path` is written as it is given.
-    Trials that still run are left out: the search can be resumed, and they are not results.
+    Trials that still run are left out: the search can be resumed, and they are not results. `consistency` is None until
+    `tuner.check` has compared the stores, then the list of what they disagree on.
     """
     return finite(  # type: ignore[no-any-return]
         {
@@ -82,6 +83,7 @@ def build(
             "environment": environment,
             "mlflow": _pick(mlflow, "tracking_uri", "experiment_id", "run_id"),
             "optuna": _pick(optuna, "storage", "study_name"),
+            "consistency": None,
         }
     )
 

@@ -36,6 +36,19 @@ def write_state(folder: Path, state: State) -> None:
     (folder / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process runs the search of this folder."""
+    path = folder / LOCK_FILE
+    if not path.is_file():
+        return False
+    with path.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 @contextmanager
 def opened(folder: Path, options: Options) -> Iterator[None]:
     """Hold the run's folder, with its options in it. A new one goes again when the search cannot even begin.

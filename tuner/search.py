@@ -85,7 +85,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     observer.search_started(facts)
     _keep_run_id(plan, state, tracking)
     bridge = ray_tune.Bridge(study, observer, models, slots, interruption)
-    ray_tune.run(bridge, plan.shape, data, plan.run_dir / "tune")
+    tune_states = ray_tune.run(bridge, plan.shape, data, plan.run_dir / "tune")
     study.settle()
     ray_tune.drop_beaten(models, study)
     _keep_run_id(plan, state, tracking)
@@ -94,9 +94,21 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     if found["champion"] and not interrupted:
         champion.add_dev_metrics(plan, found, data, interruption)
     observer.search_finished(found)
+    _check(plan, found, tune_states)
     if interrupted:
         return INTERRUPTED
     return CHAMPION if found["champion"] else FAILED
+
+
+def _check(plan: Plan, found: dict[str, Any], tune_states: dict[int, str]) -> None:
+    """Compare what the stores say of the trials, tell of what they disagree on, and note it in results.json."""
+    from tuner import check, results
+
+    findings = check.check(plan.run_dir, found, plan.storage, plan.tracking_uri, tune_states)
+    for sentence in (*findings.notes, *findings.disagreements):
+        print(sentence, file=sys.stderr)
+    found["consistency"] = findings.disagreements
+    results.write(plan.run_dir / results.FILE_NAME, found)
 
 
 def _connect(plan: Plan) -> str | None:

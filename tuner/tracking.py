@@ -12,6 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from model.alarms import alarms
-from model.config import TrialConfig, parse
+from model.config import ConfigError, TrialConfig, parse
 from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
 from tuner import commands
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+CUT_OFF = {"state": "FAIL", "reason": INTERRUPTED}
+"""Tags of a run whose trial the end of a session cut short; its status is KILLED."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 """MLflow's error codes that trying again cannot mend."""
@@ -46,6 +49,61 @@ HTTP_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """A run as MLflow's store has it. What it does not say is None."""
+
+    number: int | None
+    """The trial's; None for the parent."""
+    status: str
+    state: str | None
+    score: float | None
+    """The last one logged."""
+    reason: str | None
+
+
+def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
+    """The parent run of a search, first, and its children.
+
+    Raises ConnectionError, with the reason in one line, when the store is away or has no such run; creates nothing.
+    """
+    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    if tracking_uri.startswith("sqlite:///") and not database.is_file():
+        raise ConnectionError(f"{database} does not exist")
+    found: list[Run] = []
+
+    def read(client: MlflowClient) -> None:
+        parent = client.get_run(run_id)
+        children = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        found[:] = [parent, *_search_runs(client, parent.info.experiment_id, children)]
+
+    trouble = MlflowStore(tracking_uri).attempt(read)
+    if trouble is not None:
+        raise ConnectionError(" ".join(trouble.message.split())[:400])
+    return [_run_found(run) for run in found]
+
+
+def _run_found(run: Run) -> RunFound:
+    tags = run.data.tags
+    number = int(tags["trial"]) if "mlflow.parentRunId" in tags and tags.get("trial", "").isdigit() else None
+    return RunFound(number, run.info.status, tags.get("state"), run.data.metrics.get("score"), tags.get("reason"))
+
+
+def _search_runs(client: MlflowClient, experiment_id: str | None, condition: str) -> list[Run]:
+    """All runs of an experiment that meet `condition`, over all pages."""
+    page = client.search_runs([experiment_id], filter_string=condition)
+    runs = list(page)
+    while page.token:
+        page = client.search_runs([experiment_id], filter_string=condition, page_token=page.token)
+        runs += page
+    return runs
+
+
+def as_tag(text: str) -> str:
+    """A text as the value of a tag: without passwords, cut to MLflow's limit."""
+    return mask_credentials(text)[:MAX_TAG]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -154,10 +212,7 @@ class MlflowTracking:
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
         values = config.to_dict()
-        tags = {"trial": str(number), "mixture": ",".join(config.mixture), "smart": "on" if config.smart.enabled else "off"}
-        self._running.add(number)
-        self._queue.put(partial(self._open_child, number, self._tags | tags, _now_ms()))
-        self._on_child(number, partial(_log_params, params=flatten(values)))
+        self._open(number, values)
         engine = json.dumps(deepspeed_config(config, self._n_workers), indent=2)
         self.log_artifacts(number, {"config.yaml": yaml.safe_dump(values, sort_keys=False), "deepspeed.json": engine})
 
@@ -167,8 +222,7 @@ class MlflowTracking:
             self._on_child(number, partial(_log_text, name=name, text=text))
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
-        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
+        metrics = _metrics_of(evaluation.to_dict() | {"score": score})
         self._on_child(number, partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=_now_ms()))
         raised = alarms(evaluation.health, evaluation.losses)
         if raised:
@@ -176,7 +230,7 @@ class MlflowTracking:
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
-            self.trial_started(record.number, parse(record.config))
+            self._start_late(record)
         self._running.discard(record.number)
         self._n_finished += 1
         status, tags = _ending(record)
@@ -192,7 +246,7 @@ class MlflowTracking:
     def search_finished(self, results: dict[str, Any]) -> None:
         """End the parent run: KILLED when interrupted, FAILED without a champion. Waits a while for a server that is away."""
         for number in sorted(self._running):
-            self._on_child(number, partial(_end, status="KILLED", tags={"reason": INTERRUPTED}, at_ms=_now_ms()))
+            self._on_child(number, partial(_end, status="KILLED", tags=CUT_OFF, at_ms=_now_ms()))
         self._running.clear()
         self._on_parent(partial(_log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False)))
         status = "KILLED" if results["finished"] is None else "FINISHED" if results["champion"] else "FAILED"
@@ -201,6 +255,18 @@ class MlflowTracking:
 
     def tick(self) -> None:
         self._queue.flush()
+
+    def _open(self, number: int, values: Mapping[str, Any]) -> None:
+        """A trial's run with its parameters, from its configuration as plain values."""
+        self._running.add(number)
+        self._queue.put(partial(self._open_child, number, self._tags | _tags_of(number, values), _now_ms()))
+        self._on_child(number, partial(_log_params, params=flatten(values)))
+
+    def _start_late(self, record: TrialRecord) -> None:
+        try:
+            self.trial_started(record.number, parse(record.config))
+        except ConfigError:  # refused when it was asked for: its settings break a rule
+            self._open(record.number, record.config)
 
     def _on_child(self, number: int, write: Callable[[MlflowClient, str], None]) -> None:
         def on_run(client: MlflowClient) -> None:
@@ -227,7 +293,7 @@ class MlflowTracking:
         if self._resumed_id and self._search(client, f"attributes.run_id = '{self._resumed_id}'"):
             client.update_run(self._resumed_id, status="RUNNING")
             self.run_id = self._resumed_id
-            self._settle_children(plan, client)
+            self._settle_children(plan, at_ms, client)
             return
         # A creation whose answer was lost is not done twice.
         found = [run for run in self._search(client, f"attributes.start_time = {at_ms}") if run.info.run_name == plan.name]
@@ -235,14 +301,34 @@ class MlflowTracking:
         names = ("name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "n_evaluations", "max_concurrent")
         params = {name: getattr(plan, name) for name in (*names, "data_source", "data_summary")}
         _log_params(client, self.run_id, params=flatten(params))
+        self._settle_children(plan, at_ms, client)
 
-    def _settle_children(self, plan: SearchFacts, client: MlflowClient) -> None:
-        """End the children that a killed driver left running: as their trial ended, or as interrupted."""
-        records = {str(record.number): record for record in plan.finished}
-        for run in self._search(client, self._child_filter("attributes.status = 'RUNNING'")):
-            record = records.get(run.data.tags.get("trial", ""))
-            status, tags = _ending(record) if record else ("KILLED", {"reason": INTERRUPTED})
-            _end(client, run.info.run_id, status=status, tags=tags, at_ms=_now_ms())
+    def _settle_children(self, plan: SearchFacts, at_ms: int, client: MlflowClient) -> None:
+        """Have the store say of earlier sessions' trials what the study says: with them went the writes that still waited.
+
+        Children that a killed driver left running end as their trial ended, or as interrupted; missing ones are made.
+        """
+        runs = {run.data.tags.get("trial"): run for run in self._search(client, self._child_filter(""))}
+        ended = {str(record.number) for record in plan.finished}
+        for trial, run in runs.items():
+            if run.info.status == "RUNNING" and trial not in ended:
+                _end(client, run.info.run_id, status="KILLED", tags=CUT_OFF, at_ms=at_ms)
+        for record in plan.finished:
+            found = runs.get(str(record.number))
+            if found is None or found.info.status == "RUNNING":
+                self._write_whole(record, at_ms, client)
+
+    def _write_whole(self, record: TrialRecord, at_ms: int, client: MlflowClient) -> None:
+        """Write a finished trial from its record, as far as the store has not got it."""
+        self._open_child(record.number, self._tags | _tags_of(record.number, record.config), at_ms, client)
+        run_id = self._children[record.number]
+        _log_params(client, run_id, params=flatten(record.config))
+        there = {point.step for point in client.get_metric_history(run_id, "score")}
+        for evaluation in record.evaluations:
+            if evaluation["step"] not in there:
+                _log_metrics(client, run_id, metrics=_metrics_of(evaluation), step=evaluation["step"], at_ms=at_ms)
+        status, tags = _ending(record)
+        _end(client, run_id, status=status, tags=tags, at_ms=at_ms)
 
     def _open_child(self, number: int, tags: dict[str, str], at_ms: int, client: MlflowClient) -> None:
         """Create the trial's run; one that exists goes on (resumed from its checkpoint, or created and the answer lost)."""
@@ -263,16 +349,11 @@ class MlflowTracking:
         return str(run.info.run_id)
 
     def _child_filter(self, condition: str) -> str:
-        return f"tags.`mlflow.parentRunId` = '{self.run_id}' and {condition}"
+        parent = f"tags.`mlflow.parentRunId` = '{self.run_id}'"
+        return f"{parent} and {condition}" if condition else parent
 
     def _search(self, client: MlflowClient, condition: str) -> list[Run]:
-        """All runs of the experiment that meet `condition`, over all pages."""
-        page = client.search_runs([self.experiment_id], filter_string=condition)
-        runs = list(page)
-        while page.token:
-            page = client.search_runs([self.experiment_id], filter_string=condition, page_token=page.token)
-            runs += page
-        return runs
+        return _search_runs(client, self.experiment_id, condition)
 
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
@@ -280,12 +361,25 @@ def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     return STATUS[record.state], {"state": record.state} | ({"reason": record.reason} if record.reason else {})
 
 
+def _tags_of(number: int, config: Mapping[str, Any]) -> dict[str, str]:
+    """What tells a trial's run apart in MLflow's table."""
+    smart = "on" if config.get("smart", {}).get("enabled") else "off"
+    return {"trial": str(number), "mixture": ",".join(config.get("mixture", ())), "smart": smart}
+
+
+def _metrics_of(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of an evaluation with its score, as the study keeps it."""
+    counts = {"evaluation": float(evaluation["index"]), "examples": float(evaluation["examples"])}
+    own = {"score": evaluation["score"], "seconds": evaluation["seconds"]} | counts
+    return {**evaluation["metrics"], **evaluation["losses"], **own, **evaluation.get("health", {})}
+
+
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name: mask_credentials(value)[:MAX_TAG] for name, value in tags.items()}
+    return {name: as_tag(value) for name, value in tags.items()}
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:

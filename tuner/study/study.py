@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,8 @@ class Study:
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    refused: list[int] = field(default_factory=list)
+    """Trials that `ask` ended because their configuration breaks a rule, and that nobody has been told of yet."""
 
     @classmethod
     def open(
@@ -106,6 +108,7 @@ class Study:
             except ConfigError as error:
                 trial.set_user_attr("config", values)
                 self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+                self.refused.append(trial.number)
                 continue
             trial.set_user_attr("config", config.to_dict())
             return Asked(trial.number, config)
