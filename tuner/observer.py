@@ -44,6 +44,8 @@ class SearchFacts:
     git_commit: str | None
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
+    budget: str = "none"
+    """What ends the search besides `n_trials`, in words."""
 
     @property
     def is_generated(self) -> bool:

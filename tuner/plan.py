@@ -22,6 +22,7 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
+from tuner.budget import CUT, Budget, seconds_of
 from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options, storage_of
 from tuner.space import Space
@@ -54,6 +55,8 @@ class Plan:
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str
     shape: GangShape
+    budget: Budget
+    """What ends the search besides its number of trials."""
     notes: tuple[str, ...]
     """What the user should know: mixtures and rows left out."""
 
@@ -102,6 +105,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     whole = problems.attempt(lambda: _load_space(options, has_gpu))
     run_dir = problems.attempt(lambda: _run_dir(options))
     wanted = problems.attempt(lambda: _wanted_tasks(options))
+    budget = problems.attempt(lambda: _budget(options))
     problems.attempt(lambda: _check_choices(options))
     problems.raise_any()
 
@@ -109,6 +113,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     shape = _shape(options, whole, has_gpu)
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
     problems.attempt(lambda: _check_shape(shape))
+    problems.sentences += budget.problems(shape)
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
@@ -137,6 +142,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
+        budget=budget,
         notes=(*left_out, *skipped),
     )
 
@@ -212,6 +218,16 @@ def _choices(options: Options, space: Space) -> tuple[str, str, int]:
     sampler = options.sampler or space.options.get("sampler") or "tpe"
     pruner = options.pruner or space.options.get("pruner") or "median"
     return sampler, pruner, options.trials or space.options.get("trials") or DEFAULT_TRIALS
+
+
+def _budget(options: Options) -> Budget:
+    return Budget(
+        time_s=None if options.time_budget is None else seconds_of(options.time_budget),
+        gpu_hours=options.gpu_hours,
+        cpu_hours=options.cpu_hours,
+        target=options.target,
+        on_end=CUT if options.on_budget is None else options.on_budget,
+    )
 
 
 def _shape(options: Options, space: Space, has_gpu: bool) -> GangShape:

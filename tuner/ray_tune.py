@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from cluster.shape import GangShape
 from model.config import parse
 from model.evaluation import Evaluation, Failure
+from tuner.budget import CUT, Spending
 from tuner.gang import reason_of
 from tuner.interruption import Interruption
 from tuner.models import Models
@@ -53,12 +54,17 @@ class Bridge:
         models: Models,
         max_concurrent: Callable[[], int],
         interruption: Interruption,
+        spending: Spending | None = None,
     ) -> None:
         self._study = study
         self._observer = observer
         self._models = models
         self._max_concurrent = max_concurrent
         self._interruption = interruption
+        self._spending = spending or Spending()
+        self._best_score = study.best.score if study.best is not None else None
+        self.stopped_by: str | None = None
+        """Which budget ended the search, once one has."""
         self._running: dict[str, int] = {}
         self._last_tick = 0.0
 
@@ -74,6 +80,8 @@ class Bridge:
 
     def ask(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next trial's configuration; None when no slot is free, FINISHED when the search is."""
+        if self._is_over():
+            return str(Searcher.FINISHED)
         if len(self._running) >= self._max_concurrent():
             return None
         asked = self._study.ask()
@@ -85,6 +93,7 @@ class Bridge:
         return {"number": asked.number, "config": asked.config.to_dict()}
 
     def started(self, number: int) -> None:
+        self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
     def reported(self, number: int, report: Evaluation | Failure) -> str:
@@ -101,7 +110,22 @@ class Bridge:
             if verdict is not Verdict.CONTINUE:
                 self._finished(number)
                 return str(TrialScheduler.STOP)
+        if self._is_cut(number, report):
+            return str(TrialScheduler.STOP)
         return str(TrialScheduler.STOP if report.is_last else TrialScheduler.CONTINUE)
+
+    def _is_over(self) -> bool:
+        """Whether a budget has ended the search: nothing starts any more."""
+        self.stopped_by = self.stopped_by or self._spending.reached(self._best_score)
+        return self.stopped_by is not None
+
+    def _is_cut(self, number: int, report: Evaluation) -> bool:
+        """End a trial at this evaluation where the budget's end is to cut it. What is trained to its end is kept."""
+        if report.is_last or self._spending.budget.on_end != CUT or not self._is_over():
+            return False
+        self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
+        self._finished(number)
+        return True
 
     def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
         """Keep the model of a trial that trained to its end; it is told COMPLETE only then."""
@@ -113,20 +137,29 @@ class Bridge:
 
     def ended(self, trial_id: str) -> None:
         """Tune has let go of a trial: what is not told yet has trained to its end."""
-        number = self._running.pop(trial_id, None)
+        number = self._let_go(trial_id)
         if number is None or self._study.record(number).is_finished:
             return
         if not self._models.has(number):
             self._fail(number, "the trained model was not saved")
             return
         self._study.complete(number)
+        score = self._study.record(number).score
+        if score is not None and (self._best_score is None or score > self._best_score):
+            self._best_score = score
         self._finished(number)
 
     def broke(self, trial_id: str, reason: str) -> None:
         """Tune has given a trial up."""
-        number = self._running.pop(trial_id, None)
+        number = self._let_go(trial_id)
         if number is not None and not self._study.record(number).is_finished:
             self._fail(number, reason)
+
+    def _let_go(self, trial_id: str) -> int | None:
+        number = self._running.pop(trial_id, None)
+        if number is not None:
+            self._spending.meter.release(number)
+        return number
 
     def tick(self) -> None:
         if time.monotonic() - self._last_tick >= TICK_S:

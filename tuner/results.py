@@ -57,12 +57,14 @@ def build(
     champion: TrialRecord | None = None,
     champion_path: Path | None = None,
     mode: str = "max",
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json.
 
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
     are masked. `champion_path` is written as it is given.
+    `stopped_by` says which budget ended the search, None when its trials did.
     Trials that still run are left out: the search can be resumed, and they are not results. `consistency` is None until
     `tuner.check` has compared the stores, then the list of what they disagree on.
     """
@@ -78,6 +80,7 @@ def build(
             "mode": mode,
             "started": started,
             "finished": finished,
+            "stopped_by": stopped_by,
             "trials": [_trial(record) for record in records if record.state != "RUNNING"],
             "champion": champion and _champion(champion, champion_path),
             "environment": environment,

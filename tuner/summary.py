@@ -113,6 +113,8 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
         "smart is ε/λ/K; the score is " + results["metric"],
         f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
     ]
+    if results.get("stopped_by"):
+        lines.append(f"stopped: {results['stopped_by']}")
     n_interrupted = len(results["trials"]) - len(trials)
     if n_interrupted:
         lines.append(f"{n_interrupted} interrupted: their configurations are tried again")

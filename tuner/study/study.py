@@ -136,8 +136,7 @@ class Study:
         trial.report(score, evaluation.index)
         if evaluation.is_last or not trial.should_prune():
             return Verdict.CONTINUE
-        trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
-        self._study.tell(number, state=TrialState.PRUNED)
+        self.prune(number, f"pruned by {self.pruner} at {where}, score {score:.4f}")
         return Verdict.PRUNE
 
     def complete(self, number: int) -> None:
@@ -150,13 +149,20 @@ class Study:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
         self._study.tell(number, evaluations[-1]["score"])
 
+    def prune(self, number: int, reason: str) -> None:
+        """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
+        self._end(number, TrialState.PRUNED, reason)
+
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
+        self._end(number, TrialState.FAIL, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str) -> None:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
-        self._study.tell(number, state=TrialState.FAIL)
+        self._study.tell(number, state=state)
 
     def settle(self) -> list[int]:
         """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
