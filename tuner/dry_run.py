@@ -21,6 +21,7 @@ def describe(plan: Plan) -> str:
         ),
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
         f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner}",
+        f"budget     {plan.budget.describe()}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
         *_cost(plan),
         f"folder     {plan.run_dir}",

@@ -48,6 +48,8 @@ class SearchFacts:
     """Trials that earlier sessions of the same search finished (`--resume`)."""
     unfinished: tuple[TrialRecord, ...] = ()
     """Trials that they began, which go on."""
+    budget: str = "none"
+    """What ends the search besides `n_trials`, in words."""
 
     @property
     def is_generated(self) -> bool:

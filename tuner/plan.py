@@ -22,8 +22,9 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
+from tuner.budget import CUT, Budget, seconds_of
 from tuner.objective import MEAN, OWN_MEAN, Objective
-from tuner.options import FILE_NAME, Options
+from tuner.options import FILE_NAME, Options, storage_of
 from tuner.space import Space
 from tuner.space import load as load_space
 from tuner.study import PRUNERS, SAMPLERS, SINGLE_GOAL
@@ -54,6 +55,8 @@ class Plan:
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str
     shape: GangShape
+    budget: Budget
+    """What ends the search besides its number of trials."""
     notes: tuple[str, ...]
     """What the user should know: mixtures and rows left out."""
 
@@ -107,6 +110,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     whole = problems.attempt(lambda: _load_space(options, has_gpu))
     run_dir = problems.attempt(lambda: _run_dir(options))
     wanted = problems.attempt(lambda: _wanted_tasks(options))
+    budget = problems.attempt(lambda: _budget(options))
     problems.attempt(lambda: _check_choices(options))
     problems.raise_any()
 
@@ -115,6 +119,8 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
     problems.attempt(lambda: _check_shape(shape))
     problems.attempt(lambda: _check_goals(objective, sampler, pruner))
+    problems.sentences += budget.problems(shape)
+    problems.attempt(lambda: _check_target(budget, objective))
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
@@ -143,9 +149,10 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
         sampler=sampler,
         pruner=pruner,
-        storage=options.storage or f"journal:{run_dir / 'study.journal'}",
+        storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
+        budget=budget,
         notes=(*left_out, *skipped),
     )
 
@@ -225,6 +232,16 @@ def _choices(options: Options, space: Space) -> tuple[str, str, int]:
     return sampler, pruner, options.trials or space.options.get("trials") or DEFAULT_TRIALS
 
 
+def _budget(options: Options) -> Budget:
+    return Budget(
+        time_s=None if options.time_budget is None else seconds_of(options.time_budget),
+        gpu_hours=options.gpu_hours,
+        cpu_hours=options.cpu_hours,
+        target=options.target,
+        on_end=CUT if options.on_budget is None else options.on_budget,
+    )
+
+
 def _shape(options: Options, space: Space, has_gpu: bool) -> GangShape:
     def chosen(name: str, default: float) -> float:
         given = getattr(options, name)
@@ -269,6 +286,13 @@ def _check_goals(objective: Objective | None, sampler: str, pruner: str) -> None
         problems.append(f"--pruner {pruner} judges by one goal, and --metric {objective.name} names several: use --pruner none")
     if problems:
         raise ConfigError(problems)
+
+
+def _check_target(budget: Budget, objective: Objective | None) -> None:
+    if budget.target is not None and objective is not None and len(objective.goals) > 1:
+        raise ConfigError(
+            [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
+        )
 
 
 def _check_watched(objective: Objective, samples: tuple[TrialConfig, ...]) -> None:

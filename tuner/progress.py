@@ -37,8 +37,10 @@ def header(plan: SearchFacts) -> list[str]:
         f"data {plan.data_source}: {plan.data_summary}",
         f"results {plan.run_dir}",
     ]
+    if plan.budget != "none":
+        lines.insert(1, f"budget {plan.budget}")
     if plan.is_generated:
-        lines.insert(3, GENERATED_NOTE)
+        lines.insert(-1, GENERATED_NOTE)
     if plan.dashboard_url:
         lines.append(f"Ray dashboard {plan.dashboard_url}")
     if plan.finished:

@@ -112,6 +112,8 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
         "smart is ε/λ/K; the score is " + results["metric"],
         f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
     ]
+    if results.get("stopped_by"):
+        lines.append(f"stopped: {results['stopped_by']}")
     if results["unfinished"]:
         lines.append(f"{len(results['unfinished'])} unfinished: a resumed search goes on with them")
     if counts["FAIL"]:

@@ -119,6 +119,11 @@ def test_optuna_agrees(run: dict[str, Any]) -> None:
         assert trial.intermediate_values == reported
 
 
+def test_all_stores_agree(run: dict[str, Any]) -> None:
+    assert run["results"]["consistency"] == []
+    assert "not compared" not in run["err"]
+
+
 def test_mlflow_agrees(run: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
-ENDING = "ending"
-"""User attribute: the state that a trial was about to be told."""
+PRUNED = "pruned"
+"""Key of the reason in the evaluation at which a trial is pruned."""
 OPENED = ("_study", "_grid", "_counted", "_finished")
 """What a process reads or makes when it first needs it."""
 
@@ -70,6 +70,8 @@ class Study:
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    refused: list[int] = field(default_factory=list)
+    """Trials that `ask` ended because their configuration breaks a rule, and that nobody has been told of yet."""
 
     @classmethod
     def open(
@@ -125,8 +127,9 @@ class Study:
         return [one for one in asked if one is not None]
 
     def _take_up(self, frozen: FrozenTrial) -> Asked | None:
-        if ENDING in frozen.user_attrs:  # its end was decided, and only that was not told
-            self._study.tell(frozen.number, state=TrialState[frozen.user_attrs[ENDING]])
+        verdicts = [evaluation[PRUNED] for evaluation in _stored(frozen) if PRUNED in evaluation]
+        if verdicts:  # it was decided, and only that was not told
+            self.prune(frozen.number, verdicts[-1])
             return None
         if "config" in frozen.user_attrs:
             return Asked(frozen.number, parse(frozen.user_attrs["config"]))
@@ -146,6 +149,7 @@ class Study:
         except ConfigError as error:
             trial.set_user_attr("config", values)
             self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            self.refused.append(trial.number)
             return None
         trial.set_user_attr("config", config.to_dict())
         return Asked(trial.number, config)
@@ -173,12 +177,14 @@ class Study:
         if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
             trial.report(score, evaluation.index)
         prunes = not evaluation.is_last and len(scores) == 1 and trial.should_prune()  # Optuna prunes by one value only
-        if prunes:
-            self._intend(trial, TrialState.PRUNED, f"pruned by {self.pruner} at {where}, score {score:.4f}")
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", {**evaluation.to_dict(), "score": score, "scores": scores})
+        told = {**evaluation.to_dict(), "score": score, "scores": scores}
         if not prunes:
+            trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
             return Verdict.CONTINUE
-        self._study.tell(number, state=TrialState.PRUNED)
+        # In one write: a kill after it loses no verdict.
+        reason = f"pruned by {self.pruner} at {where}, score {score:.4f}"
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | {PRUNED: reason})
+        self.prune(number, reason)
         return Verdict.PRUNE
 
     def complete(self, number: int) -> None:
@@ -193,18 +199,20 @@ class Study:
         if self._running_pruner is not None:
             self._running_pruner.completed(self._frozen(number))
 
+    def prune(self, number: int, reason: str) -> None:
+        """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
+        self._end(number, TrialState.PRUNED, reason)
+
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
+        self._end(number, TrialState.FAIL, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str) -> None:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
-        self._intend(Trial(self._study, frozen._trial_id), TrialState.FAIL, reason)
-        self._study.tell(number, state=TrialState.FAIL)
-
-    def _intend(self, trial: Trial, state: TrialState, reason: str) -> None:
-        """Write down how a trial is about to end, so that a kill before it is told changes nothing."""
-        trial.set_user_attr("reason", reason)
-        trial.set_user_attr(ENDING, state.name)
+        Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
+        self._study.tell(number, state=state)
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -319,6 +327,10 @@ def _as_json(value: Any) -> Any:
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
+    return [{key: value for key, value in stored.items() if key != PRUNED} for stored in _stored(frozen)]
+
+
+def _stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
     found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
     return sorted(found, key=lambda evaluation: int(evaluation["index"]))
 
