@@ -24,7 +24,7 @@ from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
 from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options
-from tuner.space import Space
+from tuner.space import Space, void_notes
 from tuner.space import load as load_space
 from tuner.study import PRUNERS, SAMPLERS
 
@@ -55,7 +55,7 @@ class Plan:
     tracking_uri: str
     shape: GangShape
     notes: tuple[str, ...]
-    """What the user should know: mixtures and rows left out."""
+    """What the user should know: mixtures and rows left out, searched settings that change nothing."""
 
     @property
     def name(self) -> str:
@@ -137,7 +137,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         storage=options.storage or f"journal:{run_dir / 'study.journal'}",
         tracking_uri=tracking_uri,
         shape=shape,
-        notes=(*left_out, *skipped),
+        notes=(*left_out, *skipped, *void_notes(space)),
     )
 
 

@@ -77,6 +77,8 @@ class Bridge:
         if len(self._running) >= self._max_concurrent():
             return None
         asked = self._study.ask()
+        for repeat in self._study.repeats_told():  # Tune never hears of them
+            self._observer.trial_finished(repeat)
         if asked is None:
             return str(Searcher.FINISHED)
         self._running[trial_id] = asked.number

@@ -101,6 +101,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "config": record.config,
         "seconds": record.seconds,
         "reason": record.reason,
+        "same_as": record.same_as,
     }
 
 

@@ -94,6 +94,8 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     if found["champion"] and not interrupted:
         champion.add_dev_metrics(plan, found, data, interruption)
     observer.search_finished(found)
+    if study.exhausted:
+        print(study.exhausted, file=sys.stderr)
     if interrupted:
         return INTERRUPTED
     return CHAMPION if found["champion"] else FAILED

@@ -177,6 +177,8 @@ class MlflowTracking:
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
             self.trial_started(record.number, parse(record.config))
+            for known in record.evaluations if record.same_as is not None else ():
+                self.evaluated(record.number, Evaluation.from_dict(known), known["score"])
         self._running.discard(record.number)
         self._n_finished += 1
         status, tags = _ending(record)
@@ -277,7 +279,8 @@ class MlflowTracking:
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    return STATUS[record.state], {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    tags = {"reason": record.reason, "same_as": None if record.same_as is None else str(record.same_as)}
+    return STATUS[record.state], {"state": record.state} | {name: value for name, value in tags.items() if value}
 
 
 def _now_ms() -> int:

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.record import INTERRUPTED, TrialRecord, best_of
 from tuner.study.pruners import PRUNERS, make_pruner
+from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
 
@@ -59,11 +61,14 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; interrupted ones do not count."""
+    """Trials in total, over all resumptions; interrupted ones and repeats do not count."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    exhausted: str | None = field(default=None, init=False)
+    """Why the search ends before its total, in a sentence; None while there are configurations left to try."""
+    _told: list[int] = field(default_factory=list, init=False, repr=False)
 
     @classmethod
     def open(
@@ -94,22 +99,33 @@ class Study:
         return study
 
     def ask(self) -> Asked | None:
-        """The next trial to run, or None when all are asked for, or the grid is used up."""
+        """The next trial to run, in canonical form, or None when all are asked for, or no configuration is left.
+
+        A configuration that a trial has already is told from its record, and the next one is asked.
+        """
+        n_repeats = 0
         while self._n_asked() < self.n_trials:
-            if self.sampler == "grid" and not self._enqueue_grid_point():
+            if not self._enqueue(n_repeats):
                 return None
             trial = self._study.ask()
             values = self.space.suggest(trial)
-            values.setdefault("seed", self.seed)
             try:
-                config = parse(values)
+                config = self._canonical(values)
             except ConfigError as error:
                 trial.set_user_attr("config", values)
                 self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
                 continue
             trial.set_user_attr("config", config.to_dict())
-            return Asked(trial.number, config)
+            if not self._known.tell(trial, config):
+                return Asked(trial.number, config)
+            self._told.append(trial.number)
+            n_repeats += 1
         return None
+
+    def repeats_told(self) -> list[TrialRecord]:
+        """The repeats that `ask` told from the record since this was last called."""
+        told, self._told = self._told, []
+        return [self.record(number) for number in told]
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
@@ -214,7 +230,32 @@ class Study:
     def _n_asked(self) -> int:
         """Trials that count towards the total."""
         trials = self._study.get_trials(deepcopy=False)
-        return sum(frozen.state is not TrialState.WAITING and not _is_interrupted(frozen) for frozen in trials)
+        return sum(frozen.state is not TrialState.WAITING and _counts(frozen) for frozen in trials)
+
+    def _canonical(self, values: dict[str, Any]) -> TrialConfig:
+        """The configuration of nested values of the space, which may leave the seed to the search."""
+        values.setdefault("seed", self.seed)
+        return canonical(parse(values))
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known(self._study, EVALUATION)
+
+    def _enqueue(self, n_repeats: int) -> bool:
+        """See to it that what is asked next can be new after `n_repeats` repeats in a row; False where nothing is left."""
+        if self.sampler == "grid":
+            return self._enqueue_grid_point()
+        if n_repeats < MOST_REPEATS:
+            return True
+        point = self._known.new_point(self.space, self._canonical, self.seed)
+        if point is not None:
+            self._study.enqueue_trial(point)
+            return True
+        self.exhausted = (
+            f"the search ends after {self._n_asked()} of {self.n_trials} trials: the last {n_repeats} configurations asked for "
+            f"were known, and of {MOST_DRAWS} random ones none is new"
+        )
+        return False
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._study.get_trials(deepcopy=False)[number]
@@ -238,7 +279,7 @@ class Study:
         return point is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_study", "_grid")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_study", "_grid", "_known")}
 
 
 def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
@@ -250,8 +291,10 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _is_interrupted(frozen: FrozenTrial) -> bool:
-    return frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
+def _counts(frozen: FrozenTrial) -> bool:
+    """Whether a trial counts towards the total: it was neither interrupted nor told from another's record."""
+    is_interrupted = frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
+    return not is_interrupted and SAME_AS not in frozen.user_attrs
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
@@ -262,6 +305,7 @@ def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
 def _record(frozen: FrozenTrial) -> TrialRecord:
     evaluations = _evaluations(frozen)
     last = evaluations[-1] if evaluations else {"score": None, "metrics": {}, "seconds": 0.0}
+    same_as = frozen.user_attrs.get(SAME_AS)
     return TrialRecord(
         number=frozen.number,
         state=frozen.state.name,  # type: ignore[arg-type]  # Optuna's names are ours; WAITING has no record
@@ -269,6 +313,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         metrics=last["metrics"],
         evaluations=evaluations,
         config=frozen.user_attrs.get("config", {}),
-        seconds=last["seconds"],
+        seconds=last["seconds"] if same_as is None else 0.0,
         reason=frozen.user_attrs.get("reason"),
+        same_as=same_as,
     )
