@@ -12,7 +12,7 @@ class Evaluation:
     """One look at a trial. Values go up to the study, MLflow and results.json in this form."""
 
     index: int
-    """1 for the first evaluation of the trial, `n_evaluations` for the last: what pruners compare trials at."""
+    """1 for the first evaluation of the trial, `n_evaluations` for the last: what `steps` compares trials at."""
     n_evaluations: int
     step: int
     """Optimiser updates done."""
@@ -29,6 +29,9 @@ class Evaluation:
     health: dict[str, float] = field(default_factory=dict, compare=False)
     """How well the regulariser works on one batch of each task (`model.health.measure`); empty without one, and under
     ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
+    compute: float = 0.0
+    """Training so far in tokens of plain steps: examples × mean tokens of their tasks × the cost of a step in plain ones
+    (`model.cost`). 0 in records from before it was counted."""
 
     @property
     def is_last(self) -> bool:

@@ -42,6 +42,8 @@ class SearchFacts:
     """Address of the Ray dashboard while the search runs."""
     tracking_uri: str
     git_commit: str | None
+    rung_resource: str = "compute"
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
 

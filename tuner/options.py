@@ -34,6 +34,7 @@ class Options:
     trials: int | None = None
     sampler: str | None = None
     pruner: str | None = None
+    rung_resource: str | None = None
     seed: int = 0
     workers_per_trial: int | None = None
     cpus_per_worker: int | None = None
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--trials", type=int, help="trials in total")
     how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc or grid (tpe)")
     how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
+    how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")

@@ -167,6 +167,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_trials,
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
+        rung_resource=plan.rung_resource,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:
@@ -200,6 +201,7 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int) -> Sea
         max_concurrent=n_slots,
         sampler=plan.sampler,
         pruner=plan.pruner,
+        rung_resource=plan.rung_resource,
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
         git_commit=found["commit"] if found else None,

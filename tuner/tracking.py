@@ -168,7 +168,8 @@ class MlflowTracking:
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
-        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
+        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds, "compute": evaluation.compute}
+        metrics |= evaluation.health
         self._on_child(number, partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=_now_ms()))
         raised = alarms(evaluation.health, evaluation.losses)
         if raised:
@@ -234,7 +235,18 @@ class MlflowTracking:
         # A creation whose answer was lost is not done twice.
         found = [run for run in self._search(client, f"attributes.start_time = {at_ms}") if run.info.run_name == plan.name]
         self.run_id = found[0].info.run_id if found else self._create(client, plan.name, self._tags, at_ms)
-        names = ("name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "n_evaluations", "max_concurrent")
+        names = (
+            "name",
+            "space",
+            "profile",
+            "metric",
+            "sampler",
+            "pruner",
+            "rung_resource",
+            "n_trials",
+            "n_evaluations",
+            "max_concurrent",
+        )
         params = {name: getattr(plan, name) for name in (*names, "data_source", "data_summary")}
         _log_params(client, self.run_id, params=flatten(params))
 

@@ -39,7 +39,7 @@ def test_keys_are_those_that_were_promised(tmp_path: Path) -> None:
         assert set(found[section] if section else found) == set(names.split())
     for trial in found["trials"]:
         assert set(trial) == set(TRIAL_KEYS.split())
-        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health"}
+        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health", "compute"}
     assert parse(found["champion"]["config"]) == samples.CONFIG
 
 

@@ -1,6 +1,7 @@
 """The pruners of `--pruner`, set for about ten evaluations per trial. A new one is one function and one line.
 
-Optuna's step is the index of the evaluation, from 1. The last evaluation is never put to a pruner.
+Optuna's step is the index of the evaluation, from 1; rungs.py decides what the other trials are at it. The last evaluation is
+never put to a pruner.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -20,6 +20,7 @@ from model.evaluation import Evaluation
 from tuner.record import INTERRUPTED, TrialRecord, best_of
 from tuner.study.pruners import PRUNERS, make_pruner
 from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
+from tuner.study.rungs import RESOURCES, should_prune
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
 
@@ -66,6 +67,8 @@ class Study:
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    rung_resource: str = "compute"
+    """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
     exhausted: str | None = field(default=None, init=False)
     """Why the search ends before its total, in a sentence; None while there are configurations left to try."""
     _told: list[int] = field(default_factory=list, init=False, repr=False)
@@ -83,16 +86,20 @@ class Study:
         n_trials: int,
         n_evaluations: int,
         data_sha256: str = "",
+        rung_resource: str = "compute",
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler or pruner is unknown, the storage cannot be used, the space has no grid
+        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the storage cannot be used, the space has no grid
         for the sampler `grid`, or the study was begun with another space, metric or data.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
+        problems += _unknown("rung resource", rung_resource, RESOURCES)
         if problems:
             raise ConfigError(problems)
-        study = cls(storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256)
+        study = cls(
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource
+        )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
         _ = study._study  # opened now, so that its problems show here
@@ -147,11 +154,16 @@ class Study:
         trial = Trial(self._study, frozen._trial_id)
         trial.set_user_attr(f"{EVALUATION}{evaluation.index}", {**evaluation.to_dict(), "score": score})
         trial.report(score, evaluation.index)
-        if evaluation.is_last or not trial.should_prune():
+        if evaluation.is_last or not self._should_prune(trial):
             return Verdict.CONTINUE
         trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
         self._study.tell(number, state=TrialState.PRUNED)
         return Verdict.PRUNE
+
+    def _should_prune(self, trial: Trial) -> bool:
+        if self.rung_resource == "steps":
+            return trial.should_prune()
+        return should_prune(self._study, self._frozen(trial.number), _curve)
 
     def complete(self, number: int) -> None:
         """Give the trial its score, that of the last evaluation, which must have been reported. A final state stays."""
@@ -282,7 +294,7 @@ class Study:
         return {key: value for key, value in self.__dict__.items() if key not in ("_study", "_grid", "_known")}
 
 
-def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
+def _unknown(what: str, name: str, table: Iterable[str]) -> list[str]:
     valid = list(table)
     return [] if name in table else [f"unknown {what} {name}{nearest(name, valid)}; the {what}s are {', '.join(valid)}"]
 
@@ -300,6 +312,11 @@ def _counts(frozen: FrozenTrial) -> bool:
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
     found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
     return sorted(found, key=lambda evaluation: int(evaluation["index"]))
+
+
+def _curve(frozen: FrozenTrial) -> list[tuple[float, float]]:
+    """Compute and score of a trial's evaluations; their index stands for a compute that was not counted."""
+    return [(found.get("compute") or float(found["index"]), found["score"]) for found in _evaluations(frozen)]
 
 
 def _record(frozen: FrozenTrial) -> TrialRecord:
