@@ -88,8 +88,8 @@ class Bridge:
         if self._interruption.requested or len(self._running) >= self._max_concurrent():
             return None
         asked = self._next()
-        while self._study.refused:
-            self._finished(self._study.refused.pop(0))
+        while self._study.ended:  # Tune never hears of them
+            self._finished(self._study.ended.pop(0))
         if asked is None:
             return FINISHED
         self._running[trial_id] = asked.number

@@ -44,6 +44,8 @@ class SearchFacts:
     git_commit: str | None
     started: str = ""
     """When its first session began, ISO 8601."""
+    rung_resource: str = "compute"
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
     unfinished: tuple[TrialRecord, ...] = ()

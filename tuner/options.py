@@ -42,6 +42,7 @@ class Options:
     on_budget: str | None = None
     sampler: str | None = None
     pruner: str | None = None
+    rung_resource: str | None = None
     seed: int = 0
     workers_per_trial: int | None = None
     cpus_per_worker: int | None = None
@@ -88,6 +89,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--on-budget", metavar="WHAT", help="finish what runs then, or cut it at its next evaluation (cut)")
     how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
     how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
+    how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")

@@ -25,9 +25,9 @@ from tuner.addresses import resolve_tracking_uri
 from tuner.budget import CUT, Budget, seconds_of
 from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options, storage_of
-from tuner.space import Space
+from tuner.space import Space, void_notes
 from tuner.space import load as load_space
-from tuner.study import PRUNERS, SAMPLERS, SINGLE_GOAL
+from tuner.study import PRUNERS, RESOURCES, SAMPLERS, SINGLE_GOAL
 
 SAMPLED_CONFIGS = 200
 """Random configurations on which the rules between settings, data and gang are tried."""
@@ -51,6 +51,8 @@ class Plan:
     n_trials: int
     sampler: str
     pruner: str
+    rung_resource: str
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     storage: str
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str
@@ -58,7 +60,7 @@ class Plan:
     budget: Budget
     """What ends the search besides its number of trials."""
     notes: tuple[str, ...]
-    """What the user should know: mixtures and rows left out."""
+    """What the user should know: mixtures and rows left out, searched settings that change nothing."""
 
     @property
     def name(self) -> str:
@@ -115,6 +117,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     problems.raise_any()
 
     sampler, pruner, n_trials = _choices(options, whole)
+    rung_resource = options.rung_resource or whole.options.get("rung_resource") or "compute"
     shape = _shape(options, whole, has_gpu)
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
     problems.attempt(lambda: _check_shape(shape))
@@ -149,11 +152,12 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
         sampler=sampler,
         pruner=pruner,
+        rung_resource=rung_resource,
         storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
         budget=budget,
-        notes=(*left_out, *skipped),
+        notes=(*left_out, *skipped, *void_notes(space)),
     )
 
 
@@ -208,9 +212,14 @@ def _wanted_tasks(options: Options) -> tuple[str, ...]:
 def _check_choices(options: Options) -> None:
     """The names and numbers of the command line."""
     problems = []
-    for name, value, valid in (("sampler", options.sampler, SAMPLERS), ("pruner", options.pruner, PRUNERS)):
+    choices = {
+        "sampler": (options.sampler, list(SAMPLERS)),
+        "pruner": (options.pruner, list(PRUNERS)),
+        "rung-resource": (options.rung_resource, list(RESOURCES)),
+    }
+    for name, (value, valid) in choices.items():
         if value is not None and value not in valid:
-            problems.append(f"--{name} {value}{nearest(value, list(valid))}: choose one of {', '.join(valid)}")
+            problems.append(f"--{name} {value}{nearest(value, valid)}: choose one of {', '.join(valid)}")
     for name in ("trials", "workers_per_trial", "cpus_per_worker", "max_concurrent"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -96,6 +96,7 @@ def build(
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
     evaluation_keys = ("step", "score", "metrics", "seconds")
+    later = {"health": {}, "compute": 0.0}  # what evaluations from before it was measured lack
     return {
         "number": record.number,
         "state": record.state,
@@ -103,13 +104,14 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "scores": record.scores,
         "metrics": record.metrics,
         "evaluations": [
-            {key: evaluation[key] for key in evaluation_keys} | {"health": evaluation.get("health", {})}
+            {key: evaluation[key] for key in evaluation_keys} | {key: evaluation.get(key, none) for key, none in later.items()}
             for evaluation in record.evaluations
         ],
         "alarms": alarms_of(record.evaluations),
         "config": record.config,
         "seconds": record.seconds,
         "reason": record.reason,
+        "same_as": record.same_as,
     }
 
 

@@ -109,6 +109,8 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     if found["champion"] and not interrupted:
         champion.add_dev_metrics(plan, found, data, interruption)
     observer.search_finished(found)
+    if study.exhausted:
+        print(study.exhausted, file=sys.stderr)
     study.park()
     _check(plan, found, tune_states)
     return INTERRUPTED if interrupted else _status(found)
@@ -202,6 +204,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_trials,
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
+        rung_resource=plan.rung_resource,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:
@@ -234,6 +237,7 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, starte
         max_concurrent=n_slots,
         sampler=plan.sampler,
         pruner=plan.pruner,
+        rung_resource=plan.rung_resource,
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
         git_commit=found["commit"] if found else None,

@@ -242,6 +242,9 @@ class MlflowTracking:
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
             self._open(record.number, record.config)
+            for known in record.evaluations if record.same_as is not None else ():
+                for write in _measurements(known, _now_ms()):
+                    self._on_child(record.number, write)
         self._running.discard(record.number)
         self._n_finished += 1
         status, tags = _ending(record)
@@ -310,7 +313,18 @@ class MlflowTracking:
             if run.info.run_name == plan.name and "mlflow.parentRunId" not in run.data.tags
         ]
         self.run_id = found[0].info.run_id if found else self._create(client, plan.name, self._tags, at_ms)
-        names = ("name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "n_evaluations", "max_concurrent")
+        names = (
+            "name",
+            "space",
+            "profile",
+            "metric",
+            "sampler",
+            "pruner",
+            "rung_resource",
+            "n_trials",
+            "n_evaluations",
+            "max_concurrent",
+        )
         params = {name: getattr(plan, name) for name in (*names, "data_source", "data_summary")}
         _log_params(client, self.run_id, params=flatten(params))
 
@@ -387,7 +401,8 @@ def _measurements(evaluation: Mapping[str, Any], at_ms: int) -> list[Callable[[M
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    return STATUS[record.state], {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    tags = {"reason": record.reason, "same_as": None if record.same_as is None else str(record.same_as)}
+    return STATUS[record.state], {"state": record.state} | {name: value for name, value in tags.items() if value}
 
 
 def _tags_of(number: int, config: Mapping[str, Any]) -> dict[str, str]:

@@ -25,7 +25,7 @@ KEYS: dict[str, Any] = {
     "mlflow": "tracking_uri experiment_id run_id",
     "optuna": "storage study_name",
 }
-TRIAL_KEYS = "number state score scores metrics evaluations alarms config seconds reason"
+TRIAL_KEYS = "number state score scores metrics evaluations alarms config seconds reason same_as"
 
 
 def built(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_keys_are_those_that_were_promised(tmp_path: Path) -> None:
         assert set(found[section] if section else found) == set(names.split())
     for trial in found["trials"]:
         assert set(trial) == set(TRIAL_KEYS.split())
-        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health"}
+        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health", "compute"}
     assert parse(found["champion"]["config"]) == samples.CONFIG
 
 

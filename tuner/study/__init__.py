@@ -6,7 +6,8 @@ All calls come from the driver's one thread.
 
 from tuner.study.pruners import PRUNERS
 from tuner.study.reading import read_records
+from tuner.study.rungs import RESOURCES
 from tuner.study.samplers import SAMPLERS, SINGLE_GOAL
 from tuner.study.study import Asked, Study, Verdict
 
-__all__ = ["PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict", "read_records"]
+__all__ = ["PRUNERS", "RESOURCES", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict", "read_records"]
