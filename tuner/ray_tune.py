@@ -26,7 +26,7 @@ from tuner.interruption import Interruption
 from tuner.models import Models
 from tuner.observer import Observer
 from tuner.study import Study, Verdict
-from tuner.trial import REPORT, GangTrial
+from tuner.trial import NOTE, REPORT, GangTrial
 
 TICK_S = 1.0
 MAX_RETRIES = 2
@@ -96,11 +96,14 @@ class Bridge:
         self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
-    def reported(self, number: int, report: Evaluation | Failure) -> str:
+    def reported(self, number: int, report: Evaluation | Failure, note: str | None = None) -> str:
         """Pass an evaluation on and return Tune's word for the study's verdict."""
         record = self._study.record(number)
         if record.is_finished:
             return str(TrialScheduler.STOP)
+        if note is not None and note != record.note:
+            self._study.note(number, note)
+            self._observer.trial_noted(number, note)
         if isinstance(report, Failure):
             self._fail(number, report.reason)
             return str(TrialScheduler.STOP)
@@ -212,7 +215,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return self._bridge.reported(trial.config["number"], result[REPORT])
+        return self._bridge.reported(trial.config["number"], result[REPORT], result[NOTE])
 
 
 class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]

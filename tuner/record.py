@@ -30,6 +30,8 @@ class TrialRecord:
     """Seconds of training and evaluation up to the last evaluation, without waiting and set-up."""
     reason: str | None
     """Why the trial was pruned or failed, in one line."""
+    note: str | None = None
+    """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
 
     @property
     def is_finished(self) -> bool:

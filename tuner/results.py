@@ -106,6 +106,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "config": record.config,
         "seconds": record.seconds,
         "reason": record.reason,
+        "note": record.note,
     }
 
 

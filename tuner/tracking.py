@@ -41,10 +41,10 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE
 """MLflow's error codes that trying again cannot mend."""
 MAX_KEY, MAX_PARAM, MAX_TAG, MAX_BATCH, MAX_NAME = 250, 6000, 8000, 100, 500
 """MLflow's limits: characters of a key, a parameter, a tag; parameters of one call; characters of a name."""
-LAST_RETRIES_S = 20.0
+LAST_RETRIES_S = 90.0
 """How long a server that is away is tried at the end of the search."""
 HTTP_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7 with waits, would hold the search up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the queue tries again; the default, 7 with waits, would hold the search up
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -154,7 +154,7 @@ def _connect(tracking_uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     for library in ("mlflow", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what goes wrong is told by the queue, in a sentence
     return MlflowClient(tracking_uri=tracking_uri)
 
 
@@ -227,6 +227,9 @@ class MlflowTracking:
         raised = alarms(evaluation.health, evaluation.losses)
         if raised:
             self._on_child(number, partial(_set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
+
+    def trial_noted(self, number: int, note: str) -> None:
+        self._on_child(number, partial(_set_tags, tags={"note": note}))
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
@@ -358,7 +361,8 @@ class MlflowTracking:
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    return STATUS[record.state], {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    said = {"reason": record.reason, "note": record.note}
+    return STATUS[record.state], {"state": record.state} | {name: text for name, text in said.items() if text}
 
 
 def _tags_of(number: int, config: Mapping[str, Any]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from tests.tuner import samples
 from tests.tuner.test_budget import Clock
 from tuner.budget import Budget, Meter, Spending
 from tuner.interruption import Interruption
-from tuner.models import Models
+from tuner.models import LAST_WRITTEN, Models
 from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.ray_tune import Bridge
@@ -42,6 +42,7 @@ class Checkpoint:
 
     def to_directory(self, path: str) -> str:
         Path(path).mkdir(parents=True)
+        (Path(path) / LAST_WRITTEN).touch()
         return path
 
 

@@ -25,7 +25,7 @@ KEYS: dict[str, Any] = {
     "mlflow": "tracking_uri experiment_id run_id",
     "optuna": "storage study_name",
 }
-TRIAL_KEYS = "number state score metrics evaluations alarms config seconds reason"
+TRIAL_KEYS = "number state score metrics evaluations alarms config seconds reason note"
 
 
 def built(tmp_path: Path, **changes: Any) -> dict[str, Any]:

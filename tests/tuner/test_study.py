@@ -121,7 +121,17 @@ def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open)
     assert record.evaluations[1] == {**evaluation(2, 0.9).to_dict(), "score": 0.9}
     assert record.seconds == 7.5
     assert study.best == record
-    assert set(record.to_dict()) == {"number", "state", "score", "metrics", "evaluations", "config", "seconds", "reason"}
+    assert set(record.to_dict()) == {
+        "number",
+        "state",
+        "score",
+        "metrics",
+        "evaluations",
+        "config",
+        "seconds",
+        "reason",
+        "note",
+    }
 
 
 def test_the_best_is_complete_and_the_earliest_of_equals(open_study: Open) -> None:

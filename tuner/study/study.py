@@ -164,6 +164,12 @@ class Study:
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
         self._study.tell(number, state=state)
 
+    def note(self, number: int, note: str) -> None:
+        """Keep a line on how a running trial runs. That of a trial that has ended stays."""
+        frozen = self._frozen(number)
+        if not frozen.state.is_finished():
+            Trial(self._study, frozen._trial_id).set_user_attr("note", note)
+
     def settle(self) -> list[int]:
         """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
 
@@ -280,4 +286,5 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         config=frozen.user_attrs.get("config", {}),
         seconds=last["seconds"],
         reason=frozen.user_attrs.get("reason"),
+        note=frozen.user_attrs.get("note"),
     )
