@@ -114,11 +114,14 @@ class Bridge:
         self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
-    def reported(self, number: int, report: Evaluation | Failure) -> bool:
+    def reported(self, number: int, report: Evaluation | Failure, note: str | None = None) -> bool:
         """Pass an evaluation on. Returns whether the trial ends in Tune."""
         record = self._study.record(number)
         if record.is_finished:
             return True
+        if note is not None and note != record.note:
+            self._study.note(number, note)
+            self._observer.trial_noted(number, note)
         if isinstance(report, Failure):
             self._fail(number, report.reason)
             return True

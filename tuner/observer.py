@@ -68,6 +68,9 @@ class Observer(Protocol):
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None: ...
 
+    def trial_noted(self, number: int, note: str) -> None:
+        """The trial runs differently from what its configuration says: with smaller micro-batches, for want of memory."""
+
     def trial_finished(self, record: TrialRecord) -> None: ...
 
     def search_finished(self, results: dict[str, Any]) -> None:
@@ -87,6 +90,9 @@ class SilentObserver:
         return
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
+        return
+
+    def trial_noted(self, number: int, note: str) -> None:
         return
 
     def trial_finished(self, record: TrialRecord) -> None:
@@ -116,6 +122,10 @@ class Broadcast:
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         for observer in self._observers:
             observer.evaluated(number, evaluation, score)
+
+    def trial_noted(self, number: int, note: str) -> None:
+        for observer in self._observers:
+            observer.trial_noted(number, note)
 
     def trial_finished(self, record: TrialRecord) -> None:
         for observer in self._observers:

@@ -87,6 +87,9 @@ class PlainProgress(NullProgress):
         place = f"eval {evaluation.index}/{evaluation.n_evaluations}  step {evaluation.step}"
         self._say(f"trial {number}  {place}  score {number_text(score)}  {best_text(self._standings)}")
 
+    def trial_noted(self, number: int, note: str) -> None:
+        self._say(f"trial {number}  note  {note}")
+
     def trial_finished(self, record: TrialRecord) -> None:
         self._standings.trial_finished(record)
         reason = f"  {one_line(record.reason)}" if record.reason else ""
@@ -122,8 +125,11 @@ class JsonProgress(SilentObserver):
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         self._emit("evaluated", number=number, score=score, **evaluation.to_dict())
 
+    def trial_noted(self, number: int, note: str) -> None:
+        self._emit("trial_noted", number=number, note=note)
+
     def trial_finished(self, record: TrialRecord) -> None:
-        names = ("number", "state", "score", "metrics", "seconds", "reason")
+        names = ("number", "state", "score", "metrics", "seconds", "reason", "note")
         self._emit("trial_finished", **{name: getattr(record, name) for name in names})
 
     def search_finished(self, results: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from ray.tune.search import Searcher
 from cluster.shape import GangShape
 from tuner.bridge import Bridge
 from tuner.gang import reason_of
-from tuner.trial import REPORT, GangTrial
+from tuner.trial import NOTE, REPORT, GangTrial
 
 MAX_RETRIES = 2
 """How often a trial whose process died is started again from its last checkpoint."""
@@ -63,7 +63,7 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        ends = self._bridge.reported(trial.config["number"], result[REPORT])
+        ends = self._bridge.reported(trial.config["number"], result[REPORT], result[NOTE])
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
 

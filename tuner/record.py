@@ -34,6 +34,8 @@ class TrialRecord:
     """Every goal at the last evaluation made, by name; empty where `score` is absent."""
     same_as: int | None = None
     """For a repeat, which is not trained: the trial with its configuration, whose evaluations these are."""
+    note: str | None = None
+    """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
 
     @property
     def is_finished(self) -> bool:

@@ -112,6 +112,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "seconds": record.seconds,
         "reason": record.reason,
         "same_as": record.same_as,
+        "note": record.note,
     }
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from model.config import ConfigError
 from tuner.interruption import Interruption
 from tuner.options import parse_arguments
+from tuner.patience import away_in
 
 if TYPE_CHECKING:
     from tuner.observer import SearchFacts
@@ -56,6 +57,12 @@ def run(plan: Plan) -> int:
         try:
             dashboard = _connect(plan)
             return _search(plan, dashboard, interruption)
+        except Exception as error:
+            away = away_in(error)
+            if away is None:
+                raise
+            print(f"{away}; go on with: {commands.resume(plan.run_dir)}", file=sys.stderr)
+            return FAILED
         except KeyboardInterrupt:
             print(f"interrupted; go on with: {commands.resume(plan.run_dir)}", file=sys.stderr)
             return INTERRUPTED
@@ -128,13 +135,13 @@ def _status(found: dict[str, Any]) -> int:
 
 def _check(plan: Plan, found: dict[str, Any], tune_states: dict[int, str]) -> None:
     """Compare what the stores say of the trials, tell of what they disagree on, and note it in results.json."""
-    from tuner import check, results
+    from tuner import champion, check
 
     findings = check.check(plan.run_dir, found, plan.storage, plan.tracking_uri, tune_states)
     for sentence in (*findings.notes, *findings.disagreements):
         print(sentence, file=sys.stderr)
     found["consistency"] = findings.disagreements
-    results.write(plan.run_dir / results.FILE_NAME, found)
+    champion.keep(plan, found)
 
 
 def _connect(plan: Plan) -> str | None:
@@ -250,10 +257,11 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, starte
 
 def _keep_run_id(plan: Plan, tracking: MlflowTracking) -> None:
     """Note MLflow's parent run for a later session, once the store has answered."""
-    from tuner import run_folder
+    from tuner import champion, run_folder
 
-    if tracking.run_id is not None:
-        run_folder.update_state(plan.run_dir, mlflow_run_id=tracking.run_id)
+    run_id = tracking.run_id
+    if run_id is not None:
+        champion.on_disk(lambda: run_folder.update_state(plan.run_dir, mlflow_run_id=run_id))
 
 
 if __name__ == "__main__":

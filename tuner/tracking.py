@@ -43,10 +43,10 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE
 """MLflow's error codes that trying again cannot mend."""
 MAX_KEY, MAX_PARAM, MAX_TAG, MAX_BATCH, MAX_NAME = 250, 6000, 8000, 100, 500
 """MLflow's limits: characters of a key, a parameter, a tag; parameters of one call; characters of a name."""
-LAST_RETRIES_S = 20.0
+LAST_RETRIES_S = 90.0
 """How long a server that is away is tried at the end of the search."""
 HTTP_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default, 7 with waits, would hold the search up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the queue tries again; the default, 7 with waits, would hold the search up
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -156,7 +156,7 @@ def _connect(tracking_uri: str) -> MlflowClient:
     from mlflow import MlflowClient
 
     for library in ("mlflow", "alembic"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).setLevel(logging.CRITICAL)  # what goes wrong is told by the queue, in a sentence
     return MlflowClient(tracking_uri=tracking_uri)
 
 
@@ -238,6 +238,9 @@ class MlflowTracking:
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         for write in _measurements(evaluation.to_dict() | {"score": score}, _now_ms()):
             self._on_child(number, write)
+
+    def trial_noted(self, number: int, note: str) -> None:
+        self._on_child(number, partial(_set_tags, tags={"note": note}))
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
@@ -401,8 +404,9 @@ def _measurements(evaluation: Mapping[str, Any], at_ms: int) -> list[Callable[[M
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    tags = {"reason": record.reason, "same_as": None if record.same_as is None else str(record.same_as)}
-    return STATUS[record.state], {"state": record.state} | {name: value for name, value in tags.items() if value}
+    said = {"reason": record.reason, "note": record.note}
+    said["same_as"] = None if record.same_as is None else str(record.same_as)
+    return STATUS[record.state], {"state": record.state} | {name: text for name, text in said.items() if text}
 
 
 def _tags_of(number: int, config: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from tuner import bridge as bridges
 from tuner.bridge import FINISHED, Bridge
 from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
-from tuner.models import Models
+from tuner.models import LAST_WRITTEN, Models
 from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
@@ -84,6 +84,7 @@ class Session:
 class _Saved(Folder):
     def to_directory(self, path: str) -> None:
         shutil.copytree(self.path, path)
+        (Path(path) / LAST_WRITTEN).touch()
 
 
 def test_a_trial_goes_on_from_its_checkpoint_and_repeats_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tuner.bridge import FINISHED, Bridge
 from tuner.budget import Budget, Meter, Spending
 from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
-from tuner.models import Models
+from tuner.models import LAST_WRITTEN, Models
 from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
@@ -42,6 +42,7 @@ class Checkpoint:
 
     def to_directory(self, path: str) -> str:
         Path(path).mkdir(parents=True)
+        (Path(path) / LAST_WRITTEN).touch()
         return path
 
 

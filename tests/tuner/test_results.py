@@ -25,7 +25,7 @@ KEYS: dict[str, Any] = {
     "mlflow": "tracking_uri experiment_id run_id",
     "optuna": "storage study_name",
 }
-TRIAL_KEYS = "number state score scores metrics evaluations alarms config seconds reason same_as"
+TRIAL_KEYS = "number state score scores metrics evaluations alarms config seconds reason same_as note"
 
 
 def built(tmp_path: Path, **changes: Any) -> dict[str, Any]:

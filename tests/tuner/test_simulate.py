@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from model.config import ConfigError, TrialConfig, parse
 from model.evaluation import Evaluation
 from tests.tuner.samples import record as sample_record
+from tuner.models import LAST_WRITTEN
 from tuner.objective import Objective
 from tuner.simulate import compare, costs
 from tuner.simulate.__main__ import main
@@ -277,6 +278,7 @@ class Trained:
 
     def to_directory(self, folder: str) -> None:
         Path(folder).mkdir(parents=True)
+        (Path(folder) / LAST_WRITTEN).touch()
 
 
 @pytest.mark.parametrize("n_slots", [1, 4])

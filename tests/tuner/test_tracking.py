@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -373,3 +375,70 @@ def test_a_server_that_is_away_gets_everything_in_the_end(
     assert "lambda: 1.0" in reader.text(children["trial 0"], "config.yaml", tmp_path)
     assert reader.parent().info.status == "FINISHED"
     assert tracking.ui_command() == f"{address}/#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_gets_everything_when_it_goes_on(
+    tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, it takes connections and does not answer; what it got meanwhile it does later, and no run is made twice."""
+    address, start = server
+    shutil.copy(empty_store, tmp_path / "server.db")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    start()
+    told: list[str] = []
+    tracking = MlflowTracking(address, tmp_path / "night", "night", warn=told.append)
+    facts = samples.facts(tmp_path / "night")
+    tracking.search_started(facts)
+    play(tracking, samples.record(0, score=0.6), score=0.6)
+    group = _group_listening_on(address)
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        play(tracking, samples.record(1, "PRUNED", 0.3, reason="below the median"), score=0.3)
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    tracking.trial_started(2, samples.CONFIG)
+    tracking.trial_finished(samples.record(2, "FAIL", reason="out of luck"))
+    tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
+    assert len(told) == 1
+    assert told[0].startswith("MLflow is away; the search goes on")
+    reader = Reader(tracking)
+    children = reader.children()
+    statuses = {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "FAILED"}
+    assert {name: run.info.status for name, run in children.items()} == statuses
+    assert reader.history(children["trial 1"], "score") == [(10, pytest.approx(0.2)), (20, 0.3)]
+
+
+def _group_listening_on(address: str) -> int:
+    """Process group of the server, which the fixture starts as a session of its own."""
+    port = address.rpartition(":")[2]
+    listed = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(int(line.split()[0]) for line in listed if "mlflow server" in line and f"--port {port}" in line)
+
+
+@pytest.mark.slow
+def test_a_locked_database_gets_everything_in_the_end(run_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
+    facts = samples.facts(run_dir)
+    tracking.search_started(facts)
+    locker = sqlite3.connect(run_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
+    locker.execute("begin exclusive")
+    play(tracking, samples.record(0, score=0.6), score=0.6)
+    locker.rollback()
+    locker.close()
+    tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
+    assert len(told) == 1
+    assert "locked" in told[0]
+    reader = Reader(tracking)
+    child = reader.children()["trial 0"]
+    assert (child.info.status, reader.history(child, "score")) == ("FINISHED", [(10, 0.5), (20, 0.6)])
+    assert capfd.readouterr() == ("", ""), "MLflow's own words about it are not the user's business"
+
+
+def test_a_note_is_a_tag(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    tracking.trial_started(0, samples.CONFIG)
+    tracking.trial_noted(0, "accumulation 4 after out of memory")
+    assert Reader(tracking).children()["trial 0"].data.tags["note"] == "accumulation 4 after out of memory"

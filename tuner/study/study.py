@@ -250,6 +250,12 @@ class Study:
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
         self._study.tell(number, state=state)
 
+    def note(self, number: int, note: str) -> None:
+        """Keep a line on how a running trial runs. That of a trial that has ended stays."""
+        frozen = self._frozen(number)
+        if not frozen.state.is_finished():
+            Trial(self._study, frozen._trial_id).set_user_attr("note", note)
+
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
         trials = self._study.get_trials(deepcopy=False)
@@ -420,4 +426,5 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         reason=frozen.user_attrs.get("reason"),
         scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
         same_as=same_as,
+        note=frozen.user_attrs.get("note"),
     )
