@@ -25,7 +25,7 @@ from tuner.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
-from tuner.study import Asked, Study, Verdict
+from tuner.study import RESOURCES, Asked, Study, Verdict
 from tuner.study.pruners import PRUNERS
 from tuner.study.samplers import SAMPLERS
 
@@ -67,13 +67,15 @@ def use_plain_optuna() -> None:
     PRUNERS["hyperband"] = lambda races: HyperbandPruner(races.first_rung, races.n_evaluations, 2)
 
 
-def measure(sampler: str, pruner: str, n_trials: int, n_slots: int, storage: str) -> tuple[Timed, float]:
+def measure(sampler: str, pruner: str, n_trials: int, n_slots: int, storage: str, rung_resource: str) -> tuple[Timed, float]:
     """The stop-watch, and the processor seconds of the whole search."""
     kind = KINDS["cluster"]
     whole = load("smart_mtl", kind.profile)
     objective = Objective("mean", whole.targets)
     space, _ = whole.restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks)
-    timed = Timed(Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10))
+    timed = Timed(
+        Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10, rung_resource=rung_resource)
+    )
     began = time.process_time()
     play(timed, Synthetic(space, objective, 0, kind.flops_per_s), n_slots, Charges())
     return timed, time.process_time() - began
@@ -101,15 +103,19 @@ def main(argv: list[str] | None = None) -> int:
     text.add_argument("--sampler", default="tpe")
     text.add_argument("--pruner", default="median")
     text.add_argument("--storage", choices=("memory", "journal"), default="memory")
+    text.add_argument("--rung-resource", choices=RESOURCES, default="steps", help="at which pruners compare trials")
     text.add_argument("--plain", action="store_true", help="Optuna's own sampler and pruners")
     options = text.parse_args(argv)
     if options.plain:
         use_plain_optuna()
     with tempfile.TemporaryDirectory() as folder:
         storage = "memory:" if options.storage == "memory" else f"journal:{Path(folder) / 'study.journal'}"
-        timed, seconds = measure(options.sampler, options.pruner, options.trials, options.slots, storage)
+        timed, seconds = measure(options.sampler, options.pruner, options.trials, options.slots, storage, options.rung_resource)
     kind = "plain Optuna" if options.plain else "the project's"
-    print(f"{options.sampler}+{options.pruner}, {kind}, {options.slots} slots, storage in {options.storage}: {seconds:.0f} s")
+    print(
+        f"{options.sampler}+{options.pruner}, {kind}, {options.slots} slots, "
+        f"equal {options.rung_resource}, storage in {options.storage}: {seconds:.0f} s"
+    )
     Console().print(table(timed, options.trials))
     return 0
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tuner import environment, results
 from tuner.interruption import Interruption
+from tuner.patience import Patience, full_disk
 
 if TYPE_CHECKING:
     from tuner.models import Models
@@ -17,16 +18,25 @@ if TYPE_CHECKING:
 
 FOLDER = "champion"
 POLL_S = 0.5
+on_disk = Patience("the disk of the run's folder", full_disk)
 
 
 def hand_over(
-    plan: Plan, study: Study, models: Models, facts: SearchFacts, tracking: MlflowTracking, *, started: str, interrupted: bool
+    plan: Plan,
+    study: Study,
+    models: Models,
+    facts: SearchFacts,
+    tracking: MlflowTracking,
+    *,
+    started: str,
+    interrupted: bool,
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """Put the best trial's model at `champion/` and write results.json. Returns its contents."""
     champion = study.best
     path = plan.run_dir / FOLDER
     if champion is not None:
-        models.hand_over(champion.number, path)
+        on_disk(lambda: models.hand_over(champion.number, path))
     found = results.build(
         facts,
         study.records(),
@@ -44,8 +54,9 @@ def hand_over(
         champion=champion,
         champion_path=path if champion is not None else None,
         front=study.front,
+        stopped_by=stopped_by,
     )
-    results.write(plan.run_dir / results.FILE_NAME, found)
+    keep(plan, found)
     return found
 
 
@@ -70,7 +81,12 @@ def add_dev_metrics(plan: Plan, found: dict[str, Any], data: Any, interruption: 
             ray.cancel(scoring, force=True)
             raise KeyboardInterrupt
     found["champion"]["dev"] = ray.get(scoring)
-    results.write(plan.run_dir / results.FILE_NAME, found)
+    keep(plan, found)
+
+
+def keep(plan: Plan, found: dict[str, Any]) -> None:
+    """Write results.json, and wait where the disk is full: all the rest is done."""
+    on_disk(lambda: results.write(plan.run_dir / results.FILE_NAME, found))
 
 
 def now() -> str:

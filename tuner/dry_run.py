@@ -20,7 +20,8 @@ def describe(plan: Plan) -> str:
             for task, splits in plan.summary.rows.items()
         ),
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
-        f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner}",
+        f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner} at equal {plan.rung_resource}",
+        f"budget     {plan.budget.describe()}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
         *_cost(plan),
         f"folder     {plan.run_dir}",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import OutOfMemoryError, RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.shape import GangShape
 from model.config import ConfigError
 from model.evaluation import Evaluation, Failure
+from model.out_of_memory import OutOfMemory
+from tuner.patience import full_disk
 from tuner.worker import RankWorker, process_environment
 
 DEATH_S = 5.0
@@ -19,6 +21,10 @@ DEATH_S = 5.0
 
 class RankError(Exception):
     """A rank's code raised: trying again would raise again. Holds one line for the record."""
+
+
+class RankOutOfMemoryError(RankError):
+    """A rank had no memory for its share of an update: a smaller share may fit."""
 
 
 class Gang:
@@ -100,8 +106,13 @@ class Gang:
             self.kill()
             if death is not None:
                 raise death from error
+            if isinstance(error.cause, OutOfMemory):
+                raise RankOutOfMemoryError(str(error.cause)) from error
             raise RankError(reason_of(error.cause)) from error
-        except RayError:  # a process died, or was ended for want of memory
+        except OutOfMemoryError as error:  # Ray ended a process because its node had no memory left
+            self.kill()
+            raise RankOutOfMemoryError("its node ran out of memory") from error
+        except RayError:  # a process died
             self.kill()
             raise
         return [ray.get(call) for call in calls]
@@ -125,4 +136,6 @@ def reason_of(error: BaseException) -> str:
     if isinstance(error, ConfigError):
         return "; ".join(error.problems)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if full_disk(error):
+        return f"the disk is full: {lines[0]}"
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from tuner.files import link_or_copy
+from tuner.patience import full_disk
+
 FAILED = "failed.txt"
 """In place of a model: why it could not be written."""
+LAST_WRITTEN = "config.yaml"
+"""A model's folder that has this is whole."""
 
 
 class Models:
@@ -24,12 +28,13 @@ class Models:
         shutil.rmtree(partial, ignore_errors=True)
         try:
             checkpoint.to_directory(str(partial))
-            reason = (partial / FAILED).read_text(encoding="utf-8") if (partial / FAILED).is_file() else None
+            reason = _flaw(partial)
             if reason is None:
                 shutil.rmtree(self.path(number), ignore_errors=True)
                 partial.rename(self.path(number))
         except OSError as error:
-            reason = f"the trained model cannot be kept: {error.strerror or error}"
+            why = "the disk is full" if full_disk(error) else error.strerror or error
+            reason = f"the trained model cannot be kept: {why}"
         shutil.rmtree(partial, ignore_errors=True)
         return reason
 
@@ -48,11 +53,11 @@ class Models:
     def hand_over(self, number: int, target: Path) -> None:
         """Put a model at `target` as links to its files, in place of what is there."""
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(self.path(number), target, copy_function=_link_or_copy)
+        shutil.copytree(self.path(number), target, copy_function=link_or_copy)
 
 
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copy2(source, target)
+def _flaw(folder: Path) -> str | None:
+    """Why a folder is no whole model, or None where it is one."""
+    if (folder / FAILED).is_file():
+        return (folder / FAILED).read_text(encoding="utf-8")
+    return None if (folder / LAST_WRITTEN).is_file() else "the trained model was not written whole: is the disk full?"

@@ -42,8 +42,16 @@ class SearchFacts:
     """Address of the Ray dashboard while the search runs."""
     tracking_uri: str
     git_commit: str | None
+    started: str = ""
+    """When its first session began, ISO 8601."""
+    rung_resource: str = "compute"
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
+    unfinished: tuple[TrialRecord, ...] = ()
+    """Trials that they began, which go on."""
+    budget: str = "none"
+    """What ends the search besides `n_trials`, in words."""
 
     @property
     def is_generated(self) -> bool:
@@ -56,9 +64,12 @@ class Observer(Protocol):
     def search_started(self, plan: SearchFacts) -> None: ...
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        """Also called when an interrupted trial goes on from its checkpoint."""
+        """Also called when an unfinished trial goes on from its checkpoint."""
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None: ...
+
+    def trial_noted(self, number: int, note: str) -> None:
+        """The trial runs differently from what its configuration says: with smaller micro-batches, for want of memory."""
 
     def trial_finished(self, record: TrialRecord) -> None: ...
 
@@ -79,6 +90,9 @@ class SilentObserver:
         return
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
+        return
+
+    def trial_noted(self, number: int, note: str) -> None:
         return
 
     def trial_finished(self, record: TrialRecord) -> None:
@@ -108,6 +122,10 @@ class Broadcast:
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         for observer in self._observers:
             observer.evaluated(number, evaluation, score)
+
+    def trial_noted(self, number: int, note: str) -> None:
+        for observer in self._observers:
+            observer.trial_noted(number, note)
 
     def trial_finished(self, record: TrialRecord) -> None:
         for observer in self._observers:

@@ -37,12 +37,16 @@ def header(plan: SearchFacts) -> list[str]:
         f"data {plan.data_source}: {plan.data_summary}",
         f"results {plan.run_dir}",
     ]
+    if plan.budget != "none":
+        lines.insert(1, f"budget {plan.budget}")
     if plan.is_generated:
-        lines.insert(3, GENERATED_NOTE)
+        lines.insert(-1, GENERATED_NOTE)
     if plan.dashboard_url:
         lines.append(f"Ray dashboard {plan.dashboard_url}")
     if plan.finished:
         lines.append(f"resumed: {len(plan.finished)} trials were finished earlier")
+    if plan.unfinished:
+        lines.append(f"resumed: {len(plan.unfinished)} trials were begun earlier and go on")
     return lines
 
 
@@ -83,6 +87,9 @@ class PlainProgress(NullProgress):
         place = f"eval {evaluation.index}/{evaluation.n_evaluations}  step {evaluation.step}"
         self._say(f"trial {number}  {place}  score {number_text(score)}  {best_text(self._standings)}")
 
+    def trial_noted(self, number: int, note: str) -> None:
+        self._say(f"trial {number}  note  {note}")
+
     def trial_finished(self, record: TrialRecord) -> None:
         self._standings.trial_finished(record)
         reason = f"  {one_line(record.reason)}" if record.reason else ""
@@ -107,7 +114,8 @@ class JsonProgress(SilentObserver):
         self._stream = stream
 
     def search_started(self, plan: SearchFacts) -> None:
-        facts = {field.name: getattr(plan, field.name) for field in fields(plan) if field.name != "finished"}
+        names = [field.name for field in fields(plan) if field.name not in ("finished", "unfinished")]
+        facts = {name: getattr(plan, name) for name in names} | {"n_unfinished": len(plan.unfinished)}
         facts["tracking_uri"] = mask_credentials(plan.tracking_uri)
         self._emit("search_started", **facts | {"run_dir": str(plan.run_dir), "n_finished": len(plan.finished)})
 
@@ -117,8 +125,11 @@ class JsonProgress(SilentObserver):
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         self._emit("evaluated", number=number, score=score, **evaluation.to_dict())
 
+    def trial_noted(self, number: int, note: str) -> None:
+        self._emit("trial_noted", number=number, note=note)
+
     def trial_finished(self, record: TrialRecord) -> None:
-        names = ("number", "state", "score", "metrics", "seconds", "reason")
+        names = ("number", "state", "score", "metrics", "seconds", "reason", "note")
         self._emit("trial_finished", **{name: getattr(record, name) for name in names})
 
     def search_finished(self, results: dict[str, Any]) -> None:
@@ -213,6 +224,7 @@ def totals(standings: Standings, now_s: float) -> tuple[str, str]:
     n = standings.counts()
     finished = n["COMPLETE"] + n["PRUNED"] + n["FAIL"]
     trials = f"{finished}/{standings.n_trials} done  {n['RUNNING']} running  {n['PRUNED']} pruned  {n['FAIL']} failed"
+    trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"
     return trials, f"{best_text(standings)}  {times}"
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 INTERRUPTED = "interrupted"
-"""Reason of a trial that the end of a session cut short; it does not count, and its parameters are tried again."""
+"""What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
 
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 
@@ -27,11 +27,15 @@ class TrialRecord:
     config: Mapping[str, Any]
     """What `model.config.parse` reads back."""
     seconds: float
-    """Seconds of training and evaluation up to the last evaluation, without waiting and set-up."""
+    """Seconds of training and evaluation up to the last evaluation, without waiting and set-up; 0 for a repeat."""
     reason: str | None
-    """Why the trial was pruned or failed, in one line."""
+    """Why the trial was pruned, failed or not trained, in one line."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Every goal at the last evaluation made, by name; empty where `score` is absent."""
+    same_as: int | None = None
+    """For a repeat, which is not trained: the trial with its configuration, whose evaluations these are."""
+    note: str | None = None
+    """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
 
     @property
     def is_finished(self) -> bool:

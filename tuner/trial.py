@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +11,28 @@ from ray import tune
 from ray.tune.result import SHOULD_CHECKPOINT
 
 from cluster.shape import GangShape
+from model.config import parse
 from model.evaluation import Evaluation, Failure
-from tuner.gang import Gang, RankError
+from model.out_of_memory import with_smaller_micro_batch
+from tuner.gang import Gang, RankError, RankOutOfMemoryError
 from tuner.models import FAILED
 
-REPORT = "report"
-"""Key of a result under which the `Evaluation` or `Failure` travels up."""
-CHECKPOINT_EVERY_S = 60.0
-"""Seconds of work that a retry may lose: checkpoints of a short trial would cost more than the trial."""
+REPORT, NOTE = "report", "note"
+"""Keys of a result under which the `Evaluation` or `Failure` travels up, and a line on how the trial runs, or None."""
 
 
 class GangTrial(tune.Trainable):  # type: ignore[misc]
-    """Tune's view of a trial. `config` holds `number` and the trial's `config`; `shape` and `data` are the search's own.
+    """Tune's view of a trial. `config` holds `number`, the trial's `config`, and the folder of the `checkpoint` to go on from
+    or None; the rest is the search's own.
 
-    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to.
+    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to. An
+    evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a short trial would cost more than it.
     """
 
-    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any]) -> None:
+    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any], checkpoint_every_s: float) -> None:
         self._gang = Gang(shape, data[0])
+        self._checkpoint_every_s = checkpoint_every_s
+        self._n_workers = shape.n_workers
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -38,26 +43,54 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def _begin(self, config: dict[str, Any]) -> None:
         self._last: Evaluation | None = None
         self._failure: Failure | None = None
+        self._note: str | None = None
+        self._config = parse(config["config"])
         self._saved_at = time.monotonic()
         try:
             self._gang.begin(config["config"])
+            self._go_on(config)
         except RankError as error:
             self._failure = Failure(str(error), step=0)
+
+    def _go_on(self, config: dict[str, Any]) -> None:
+        """Load the checkpoint, if there is one. One that cannot be read costs time only: the beginning leads to the same."""
+        checkpoint = config["checkpoint"]
+        if checkpoint is None or not Path(checkpoint).is_dir():
+            return
+        try:
+            self._gang.load(checkpoint)
+        except RankError:
+            self._gang.begin(config["config"])
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
         reported = self._failure or self._advance()
         if isinstance(reported, Failure):
-            return {REPORT: reported}
+            return {REPORT: reported, NOTE: self._note}
         self._last = reported
-        due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
-        return {REPORT: reported, SHOULD_CHECKPOINT: reported.is_last or due}
+        due = time.monotonic() - self._saved_at > self._checkpoint_every_s
+        return {REPORT: reported, NOTE: self._note, SHOULD_CHECKPOINT: reported.is_last or due}
 
     def _advance(self) -> Evaluation | Failure:
-        try:
-            return self._gang.advance()
-        except RankError as error:
-            return Failure(str(error), step=self._last.step if self._last else 0)
+        """The gang's next report. Out of memory, it begins anew with smaller micro-batches, as long as there are any."""
+        while True:
+            try:
+                return self._gang.advance()
+            except RankOutOfMemoryError as error:
+                smaller = with_smaller_micro_batch(self._config, self._n_workers)
+                if smaller is None:
+                    return self._failed(f"out of memory with a micro-batch of 1: {error}")
+            except RankError as error:
+                return self._failed(str(error))
+            self._config = smaller
+            self._note = f"accumulation {smaller.optim.accumulation} after out of memory"
+            try:
+                self._gang.begin(smaller.to_dict())
+            except RankError as error:
+                return self._failed(str(error))
+
+    def _failed(self, reason: str) -> Failure:
+        return Failure(reason, step=self._last.step if self._last else 0)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The model for use when training is over; before, all that is needed to go on.
@@ -72,7 +105,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
                 self._gang.save(checkpoint_dir)
         except RankError as error:
             self._failure = Failure(str(error), self._last.step)
-            Path(checkpoint_dir, FAILED).write_text(str(error), encoding="utf-8")
+            with suppress(OSError):  # on a full disk not even this: a model that is not whole is known by what it lacks
+                Path(checkpoint_dir, FAILED).write_text(str(error), encoding="utf-8")
         self._saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: str) -> None:

@@ -51,8 +51,16 @@ class RankWorker:
         self._training = Training(parse(config), data, self._place())
 
     def advance(self) -> Evaluation | Failure:
-        """Train to the next evaluation."""
-        return self._current.advance()
+        """Train to the next evaluation. Raises `OutOfMemory` where there is no memory for it."""
+        from model.out_of_memory import OutOfMemory, is_out_of_memory
+
+        try:
+            return self._current.advance()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            lines = str(error).splitlines()
+            raise OutOfMemory(lines[0] if lines else "no memory is left") from None
 
     def save(self, folder: str) -> None:
         self._current.save(Path(folder))

@@ -68,7 +68,10 @@ class WriteQueue(Generic[Client]):
             time.sleep(0.5)
             self._work()
         if self._writes:
-            self._warn(f"MLflow did not come back within {limit_s:g} s; {len(self._writes)} writes to it are lost")
+            self._warn(
+                f"MLflow did not come back within {limit_s:g} s; {len(self._writes)} writes to it are lost, "
+                "but for those of trials that have ended, which --resume sends"
+            )
 
     def _work(self) -> None:
         while self._writes:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from model.config import ConfigError, TrialConfig, parse
 from model.evaluation import Evaluation
 from tests.tuner.samples import record as sample_record
+from tuner.models import LAST_WRITTEN
 from tuner.objective import Objective
 from tuner.simulate import compare, costs
 from tuner.simulate.__main__ import main
@@ -240,13 +241,15 @@ class ThroughBridge:
     """The bridge of a real search as `Decisions`; what Tune does between its calls is done here."""
 
     def __init__(self, study: Study, folder: Path, n_slots: int) -> None:
+        from tuner.bridge import Bridge
+        from tuner.checkpoints import Checkpoints
         from tuner.interruption import Interruption
         from tuner.models import Models
         from tuner.observer import SilentObserver
-        from tuner.ray_tune import Bridge
 
         self.study = study
-        self.bridge = Bridge(study, SilentObserver(), Models(folder), lambda: n_slots, Interruption())
+        kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
+        self.bridge = Bridge(study, SilentObserver(), *kept, lambda: n_slots, Interruption())
 
     def ask(self) -> Asked | None:
         config = self.bridge.ask(f"t{len(self.study.records())}")
@@ -257,8 +260,9 @@ class ThroughBridge:
         return Asked(config["number"], parse(config["config"]))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
-        stops = self.bridge.reported(number, evaluation) == "STOP"
-        self.bridge.saved(number, evaluation, Trained())
+        stops = self.bridge.reported(number, evaluation)
+        if evaluation.is_last:
+            self.bridge.saved(number, evaluation, Trained())
         state = self.study.record(number).state
         if not stops or state == "RUNNING":
             return Verdict.CONTINUE
@@ -274,6 +278,7 @@ class Trained:
 
     def to_directory(self, folder: str) -> None:
         Path(folder).mkdir(parents=True)
+        (Path(folder) / LAST_WRITTEN).touch()
 
 
 @pytest.mark.parametrize("n_slots", [1, 4])
@@ -282,7 +287,7 @@ def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: 
     world = Synthetic(space, OBJECTIVE, 0, 1e10)
     plain, real = (open_study(space, 5, pruner=pruner, n_trials=24) for _ in range(2))
     log = play(plain, world, n_slots, Charges())
-    bridged = play(ThroughBridge(real, tmp_path / "models", n_slots), world, n_slots, Charges())
+    bridged = play(ThroughBridge(real, tmp_path, n_slots), world, n_slots, Charges())
     assert [record.to_dict() for record in plain.records()] == [record.to_dict() for record in real.records()]
     assert log == bridged
     assert log.n_pruned > 3

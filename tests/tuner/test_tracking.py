@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -151,6 +153,27 @@ def test_a_trial_that_broke_before_it_started_is_told(run_dir: Path) -> None:
     assert child.data.params == flatten(samples.CONFIG.to_dict())
 
 
+def test_a_repeat_has_a_run_with_its_evaluations(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    first = samples.record(0, score=0.6)
+    repeat = samples.record(1, score=0.6, same_as=0, reason="the same configuration as trial 0")
+    play(tracking, first, score=0.6)
+    tracking.trial_finished(repeat)
+    tracking.search_finished(samples.results(samples.facts(run_dir), [first, repeat], first))
+    reader = Reader(tracking)
+    told = reader.children()["trial 1"]
+    assert told.info.status == "FINISHED"
+    assert {
+        "same_as": "0",
+        "reason": "the same configuration as trial 0",
+        "state": "COMPLETE",
+    }.items() <= told.data.tags.items()
+    assert told.data.params == reader.children()["trial 0"].data.params
+    assert reader.history(told, "sst/accuracy") == [(10, 0.5), (20, 0.6)]
+    assert reader.parent().data.metrics["best_trial"] == 0.0
+
+
 def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     killed = MlflowTracking(None, run_dir, "night")
     killed.search_started(samples.facts(run_dir))
@@ -184,6 +207,35 @@ def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     parent = reader.parent()
     assert parent.info.status == "FINISHED"
     assert reader.history(parent, "best_score") == [(1, 0.6)]  # trial 3 was no better than what the first session found
+
+
+def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
+    """Trial 0 lacks its last evaluation, 1 its run, 2 an evaluation before it goes on, and the run's id was not noted."""
+    started = "2026-01-01T00:00:00+00:00"
+    killed = MlflowTracking(None, run_dir, "night")
+    killed.search_started(samples.facts(run_dir, started=started))
+    for number in (0, 2):
+        killed.trial_started(number, samples.CONFIG)
+        killed.evaluated(number, samples.evaluation(1, 0.5), 0.5)
+    del killed
+
+    done, lost = samples.record(0, score=0.6), samples.record(1, "PRUNED", 0.6, reason="below the median")
+    unfinished = samples.record(2, "RUNNING", 0.6)
+    resumed = MlflowTracking(None, run_dir, "night")
+    resumed.search_started(samples.facts(run_dir, started=started, finished=(done, lost), unfinished=(unfinished,)))
+    assert resumed.run_id == _only_parent(run_dir)
+    reader = Reader(resumed)
+    children = reader.children()
+    statuses = {name: run.info.status for name, run in children.items()}
+    assert statuses == {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "KILLED"}
+    assert [children[f"trial {number}"].data.tags["state"] for number in (0, 1)] == ["COMPLETE", "PRUNED"]
+    for run in children.values():
+        assert reader.history(run, "score") == [(10, 0.5), (20, 0.6)]
+        assert reader.history(run, "evaluation") == [(10, 1.0), (20, 2.0)]
+        assert run.data.params == flatten(samples.CONFIG.to_dict())
+    resumed.trial_started(2, samples.CONFIG)
+    going = reader.children()["trial 2"]
+    assert (going.info.status, going.data.tags.get("reason")) == ("RUNNING", None)
 
 
 def test_resume_with_a_store_that_lost_the_run_opens_a_new_one(run_dir: Path) -> None:
@@ -323,3 +375,70 @@ def test_a_server_that_is_away_gets_everything_in_the_end(
     assert "lambda: 1.0" in reader.text(children["trial 0"], "config.yaml", tmp_path)
     assert reader.parent().info.status == "FINISHED"
     assert tracking.ui_command() == f"{address}/#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_gets_everything_when_it_goes_on(
+    tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped, it takes connections and does not answer; what it got meanwhile it does later, and no run is made twice."""
+    address, start = server
+    shutil.copy(empty_store, tmp_path / "server.db")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    start()
+    told: list[str] = []
+    tracking = MlflowTracking(address, tmp_path / "night", "night", warn=told.append)
+    facts = samples.facts(tmp_path / "night")
+    tracking.search_started(facts)
+    play(tracking, samples.record(0, score=0.6), score=0.6)
+    group = _group_listening_on(address)
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        play(tracking, samples.record(1, "PRUNED", 0.3, reason="below the median"), score=0.3)
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    tracking.trial_started(2, samples.CONFIG)
+    tracking.trial_finished(samples.record(2, "FAIL", reason="out of luck"))
+    tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
+    assert len(told) == 1
+    assert told[0].startswith("MLflow is away; the search goes on")
+    reader = Reader(tracking)
+    children = reader.children()
+    statuses = {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "FAILED"}
+    assert {name: run.info.status for name, run in children.items()} == statuses
+    assert reader.history(children["trial 1"], "score") == [(10, pytest.approx(0.2)), (20, 0.3)]
+
+
+def _group_listening_on(address: str) -> int:
+    """Process group of the server, which the fixture starts as a session of its own."""
+    port = address.rpartition(":")[2]
+    listed = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    return next(int(line.split()[0]) for line in listed if "mlflow server" in line and f"--port {port}" in line)
+
+
+@pytest.mark.slow
+def test_a_locked_database_gets_everything_in_the_end(run_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[str] = []
+    tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
+    facts = samples.facts(run_dir)
+    tracking.search_started(facts)
+    locker = sqlite3.connect(run_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
+    locker.execute("begin exclusive")
+    play(tracking, samples.record(0, score=0.6), score=0.6)
+    locker.rollback()
+    locker.close()
+    tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
+    assert len(told) == 1
+    assert "locked" in told[0]
+    reader = Reader(tracking)
+    child = reader.children()["trial 0"]
+    assert (child.info.status, reader.history(child, "score")) == ("FINISHED", [(10, 0.5), (20, 0.6)])
+    assert capfd.readouterr() == ("", ""), "MLflow's own words about it are not the user's business"
+
+
+def test_a_note_is_a_tag(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    tracking.trial_started(0, samples.CONFIG)
+    tracking.trial_noted(0, "accumulation 4 after out of memory")
+    assert Reader(tracking).children()["trial 0"].data.tags["note"] == "accumulation 4 after out of memory"

@@ -4,9 +4,10 @@ Everything about a trial is in the study's storage, so its records are the same 
 All calls come from the driver's one thread.
 """
 
-from tuner.record import INTERRUPTED
 from tuner.study.pruners import PRUNERS
+from tuner.study.reading import read_records
+from tuner.study.rungs import RESOURCES
 from tuner.study.samplers import SAMPLERS, SINGLE_GOAL
 from tuner.study.study import Asked, Study, Verdict
 
-__all__ = ["INTERRUPTED", "PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict"]
+__all__ = ["PRUNERS", "RESOURCES", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict", "read_records"]

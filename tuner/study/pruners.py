@@ -1,6 +1,7 @@
 """The pruners of `--pruner`, set for about ten evaluations per trial. A new one is one function and one line.
 
-Optuna's step is the index of the evaluation, from 1. The last evaluation is never put to a pruner.
+Optuna's step is the index of the evaluation, from 1; rungs.py decides what the other trials are at it. The last evaluation is
+never put to a pruner.
 """
 
 from __future__ import annotations
@@ -10,9 +11,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
 
 from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The classes that pruners are made of."""
+
+    percentile: type[PercentilePruner]
+    halving: type[SuccessiveHalvingPruner]
+    hyperband: type[HyperbandPruner]
+    wilcoxon: type[WilcoxonPruner]
+
+
+OPTUNAS = Kinds(PercentilePruner, SuccessiveHalvingPruner, HyperbandPruner, WilcoxonPruner)
+"""They read the study at every evaluation, so that it can be shown to them as it was at equal compute (rungs.py)."""
+RUNNING = Kinds(RunningPercentile, RunningHalving, RunningHyperband, RunningWilcoxon)
+"""The same decisions at equal steps, at a cost that does not grow with the study."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +46,7 @@ class Races:
     n_trials: int
     n_evaluations: int
     """Evaluations per trial."""
+    kinds: Kinds = RUNNING
 
     @property
     def n_startup(self) -> int:
@@ -40,25 +65,25 @@ class Races:
 
 
 def _median(races: Races) -> BasePruner:
-    return RunningPercentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return races.kinds.percentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _percentile(races: Races) -> BasePruner:
     """Goes on with the best quarter."""
-    return RunningPercentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return races.kinds.percentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _asha(races: Races) -> BasePruner:
-    return RunningHalving(min_resource=races.first_rung, reduction_factor=2)
+    return races.kinds.halving(min_resource=races.first_rung, reduction_factor=2)
 
 
 def _hyperband(races: Races) -> BasePruner:
-    return RunningHyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
+    return races.kinds.hyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
 
 
 def _wilcoxon(races: Races) -> BasePruner:
     """Compares the evaluations, pair by pair, with the best trial's."""
-    return RunningWilcoxon(n_startup_steps=races.n_unjudged + 1)
+    return races.kinds.wilcoxon(n_startup_steps=races.n_unjudged + 1)
 
 
 def _none(races: Races) -> BasePruner:
@@ -75,8 +100,8 @@ PRUNERS: dict[str, Callable[[Races], BasePruner]] = {
 }
 
 
-def make_pruner(name: str, n_trials: int, n_evaluations: int) -> BasePruner:
-    """The pruner called `name`."""
+def make_pruner(name: str, n_trials: int, n_evaluations: int, kinds: Kinds = RUNNING) -> BasePruner:
+    """The pruner called `name`, made of classes of these kinds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return PRUNERS[name](Races(n_trials, n_evaluations))
+        return PRUNERS[name](Races(n_trials, n_evaluations, kinds))

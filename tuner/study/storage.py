@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
+from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
+from tuner.patience import Patience, full_disk
 
 JOURNAL = "journal:"
 MEMORY = "memory:"
@@ -32,7 +39,9 @@ def open_storage(given: str) -> BaseStorage:
             [f"the storage {given} is neither {JOURNAL}PATH nor the URL of a database, such as sqlite:///study.db"]
         )
     try:
-        return RDBStorage(given)
+        # A connection that a restarted server has dropped is noticed before it is used.
+        database = RDBStorage(given, engine_kwargs={"pool_pre_ping": True})
+        return PatientDatabase(database, Patience(f"Optuna's storage {_without_password(given)}", away))
     except (ImportError, ValueError, SQLAlchemyError, RuntimeError) as error:
         raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}"]) from None
 
@@ -46,7 +55,7 @@ def _open_journal(path: Path) -> BaseStorage:
             cut_torn_line(path)
         finally:
             lock.release()
-        return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+        return JournalStorage(PatientJournal(path, lock, Patience(f"Optuna's journal {path}", full_disk)))
     except OSError as error:
         raise ConfigError([f"cannot use the journal {path}: {error.strerror}"]) from None
     except ValueError:
@@ -64,6 +73,71 @@ def cut_torn_line(path: Path) -> None:
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
         os.truncate(path, whole)
+
+
+class PatientJournal(JournalFileBackend):
+    """A journal that waits for a full disk. An append that fails half-way leaves nothing: the next would corrupt it."""
+
+    def __init__(self, path: Path, lock: ProcessLock, patience: Patience) -> None:
+        super().__init__(str(path), lock_obj=lock)
+        self._path = path
+        self._process_lock = lock
+        self._patience = patience
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self._patience(lambda: self._append(lines))
+
+    def _append(self, lines: bytes) -> None:
+        self._process_lock.acquire()
+        try:
+            append_whole(self._path, lines)
+        finally:
+            self._process_lock.release()
+
+
+def append_whole(path: Path, content: bytes) -> None:
+    """Append `content` and see it on disk, or leave the file as it was and raise OSError."""
+    with path.open("ab", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        try:
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:])
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
+class PatientDatabase(_CachedStorage):
+    """Optuna's own cache over a database, each call of which waits for a database that is away.
+
+    A call is tried again as a whole. One whose commit was done and its answer lost is done twice: the worst of it is a trial
+    that nobody runs, which the end of the session settles.
+    """
+
+    def __init__(self, database: RDBStorage, patience: Patience) -> None:
+        super().__init__(database)
+        self._patience = patience
+
+
+def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def call(self: PatientDatabase, *arguments: Any, **named: Any) -> Any:
+        return self._patience(lambda: method(self, *arguments, **named))
+
+    return call
+
+
+for _name in [name for name in vars(BaseStorage) if not name.startswith("_")]:
+    setattr(PatientDatabase, _name, _waiting(getattr(_CachedStorage, _name)))
+
+
+def away(error: Exception) -> str | None:
+    """The reason where an error of a database may pass: it is locked, restarts or cannot be reached, or its disk is full."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    return _first_line(cause) if isinstance(cause, OperationalError | InterfaceError | PoolTimeoutError) else None
 
 
 class ProcessLock(JournalFileOpenLock):
@@ -84,7 +158,7 @@ class ProcessLock(JournalFileOpenLock):
         self._held.close()
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
 
 

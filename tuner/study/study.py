@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
-from tuner.record import INTERRUPTED, TrialRecord
-from tuner.study.pruners import PRUNERS, make_pruner
+from tuner.record import TrialRecord
+from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pruner
+from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
+from tuner.study.rungs import RESOURCES, should_prune
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.storage import open_storage
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
-
-
-OPENED = ("_study", "_grid", "_counted", "_finished")
+PRUNED = "pruned"
+"""Key of the reason in the evaluation at which a trial is pruned."""
+OPENED = ("_study", "_grid", "_known", "_counted", "_finished")
 """What a process reads or makes when it first needs it."""
 
 
@@ -65,11 +68,17 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; interrupted ones do not count."""
+    """Trials in total, over all resumptions; repeats do not count."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    rung_resource: str = "compute"
+    """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
+    ended: list[int] = field(default_factory=list, init=False)
+    """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""
+    exhausted: str | None = field(default=None, init=False)
+    """Why the search ends before its total, in a sentence; None while there are configurations left to try."""
 
     @classmethod
     def open(
@@ -84,38 +93,85 @@ class Study:
         n_trials: int,
         n_evaluations: int,
         data_sha256: str = "",
+        rung_resource: str = "compute",
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler or pruner is unknown, the storage cannot be used, the space has no grid
+        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the storage cannot be used, the space has no grid
         for the sampler `grid`, or the study was begun with another space, metric or data.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
+        problems += _unknown("rung resource", rung_resource, RESOURCES)
         if problems:
             raise ConfigError(problems)
-        study = cls(storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256)
+        study = cls(
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource
+        )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
         _ = study._study  # opened now, so that its problems show here
         return study
 
     def ask(self) -> Asked | None:
-        """The next trial to run, or None when all are asked for, or the grid is used up."""
+        """The next trial to run, in canonical form, or None when all are asked for, or no configuration is left.
+
+        A configuration that a trial has already is told from its record, and the next one is asked.
+        """
+        n_repeats = 0
         while len(self._counted) < self.n_trials:
-            if self.sampler == "grid" and not self._enqueue_grid_point():
+            if not self._enqueue(n_repeats):
                 return None
             trial = self._study.ask()
             self._counted.add(trial.number)
-            values = self.space.suggest(trial)
-            values.setdefault("seed", self.seed)
-            try:
-                config = parse(values)
-            except ConfigError as error:
-                trial.set_user_attr("config", values)
-                self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
-                continue
-            trial.set_user_attr("config", config.to_dict())
+            asked = self._configure(trial)
+            if asked is not None:
+                return asked
+            n_repeats += trial.number not in self._counted
+        return None
+
+    def take_up(self) -> list[Asked]:
+        """The trials that an earlier session began and did not end, by number; they go on as what they are.
+
+        For the start of a resumed search, before anything is asked.
+        """
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if "config" in frozen.user_attrs:
+                self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
+        self.__dict__.pop("_counted", None)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        asked = [self._take_up(frozen) for frozen in running]
+        return [one for one in asked if one is not None]
+
+    def _take_up(self, frozen: FrozenTrial) -> Asked | None:
+        verdicts = [evaluation[PRUNED] for evaluation in _stored(frozen) if PRUNED in evaluation]
+        if verdicts:  # it was decided, and only that was not told
+            self.prune(frozen.number, verdicts[-1])
+            return None
+        if "config" in frozen.user_attrs:
+            return Asked(frozen.number, parse(frozen.user_attrs["config"]))
+        return self._configure(Trial(self._study, frozen._trial_id))  # killed while it was drawn: what was drawn stays
+
+    def park(self) -> None:
+        """At the end of a session: what is unfinished waits for `take_up`, and no trial is RUNNING."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
+
+    def _configure(self, trial: Trial) -> Asked | None:
+        """Draw a trial's configuration; None when that ends the trial, as one that is refused or known does."""
+        values = self.space.suggest(trial)
+        try:
+            config = self._canonical(values)
+        except ConfigError as error:
+            trial.set_user_attr("config", values)
+            self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            self.ended.append(trial.number)
+            return None
+        trial.set_user_attr("config", config.to_dict())
+        if not self._known.tell(trial, config):
             return Asked(trial.number, config)
+        self._counted.discard(trial.number)
+        self.ended.append(trial.number)
+        self._note_completed(trial.number)
         return None
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
@@ -138,16 +194,30 @@ class Study:
             self.fail(number, f"the score became {strange} at {where}, step {evaluation.step}: {metrics}")
             return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
+        if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
+            trial.report(score, evaluation.index)
         told = {**evaluation.to_dict(), "score": score, "scores": scores}
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
-        if len(scores) > 1:
-            return Verdict.CONTINUE  # Optuna prunes by one value only
-        trial.report(score, evaluation.index)
-        if evaluation.is_last or not trial.should_prune():
+        # Optuna prunes by one value only.
+        prunes = not evaluation.is_last and len(scores) == 1 and self._should_prune(trial, told)
+        if not prunes:
+            trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
             return Verdict.CONTINUE
-        trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
-        self._study.tell(number, state=TrialState.PRUNED)
+        # In one write: a kill after it loses no verdict.
+        reason = f"pruned by {self.pruner} at {where}, score {score:.4f}"
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | {PRUNED: reason})
+        self.prune(number, reason)
         return Verdict.PRUNE
+
+    def _should_prune(self, trial: Trial, told: dict[str, Any]) -> bool:
+        """The pruner's verdict at the evaluation `told`, which is not stored yet."""
+        if self.rung_resource == "steps":
+            return trial.should_prune()
+        own = [*_curve(_evaluations(self._frozen(trial.number))), *_curve([told])]
+        return should_prune(
+            self._study,
+            self._frozen(trial.number),
+            lambda other: own if other.number == trial.number else _curve(_evaluations(other)),
+        )
 
     def complete(self, number: int) -> None:
         """Give the trial its score, that of the last evaluation, which must have been reported. A final state stays."""
@@ -158,30 +228,33 @@ class Study:
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
         self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
-        if self._running_pruner is not None:
-            self._running_pruner.completed(self._frozen(number))
+        self._note_completed(number)
+
+    def _note_completed(self, number: int) -> None:
+        frozen = self._frozen(number)
+        if self._running_pruner is not None and frozen.state is TrialState.COMPLETE:
+            self._running_pruner.completed(frozen)
+
+    def prune(self, number: int, reason: str) -> None:
+        """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
+        self._end(number, TrialState.PRUNED, reason)
 
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
+        self._end(number, TrialState.FAIL, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str) -> None:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
-        self._study.tell(number, state=TrialState.FAIL)
-        if reason == INTERRUPTED:
-            self._counted.discard(number)
+        self._study.tell(number, state=state)
 
-    def settle(self) -> list[int]:
-        """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
-
-        For the start of a resumed search, before anything is asked.
-        """
-        running = self._study.get_trials(states=(TrialState.RUNNING,))
-        for frozen in running:
-            # First the new one: killed in between, the parameters are tried twice rather than not at all.
-            self._study.enqueue_trial({**frozen.system_attrs.get("fixed_params", {}), **frozen.params})
-            self.fail(frozen.number, INTERRUPTED)
-        return [frozen.number for frozen in running]
+    def note(self, number: int, note: str) -> None:
+        """Keep a line on how a running trial runs. That of a trial that has ended stays."""
+        frozen = self._frozen(number)
+        if not frozen.state.is_finished():
+            Trial(self._study, frozen._trial_id).set_user_attr("note", note)
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -207,7 +280,9 @@ class Study:
             storage=open_storage(self.storage),
             study_name=self.name,
             directions=self.objective.directions,
-            pruner=make_pruner(self.pruner, self.n_trials, self.n_evaluations),
+            pruner=make_pruner(
+                self.pruner, self.n_trials, self.n_evaluations, RUNNING if self.rung_resource == "steps" else OPTUNAS
+            ),
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
@@ -245,7 +320,9 @@ class Study:
     def _counted(self) -> set[int]:
         """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
         trials = self._study.get_trials(deepcopy=False)
-        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and not _is_interrupted(frozen)}
+        return {
+            frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and SAME_AS not in frozen.user_attrs
+        }
 
     @cached_property
     def _finished(self) -> dict[int, TrialRecord]:
@@ -258,6 +335,31 @@ class Study:
         if frozen.number not in self._finished:
             self._finished[frozen.number] = _record(frozen)
         return self._finished[frozen.number]
+
+    def _canonical(self, values: dict[str, Any]) -> TrialConfig:
+        """The configuration of nested values of the space, which may leave the seed to the search."""
+        values.setdefault("seed", self.seed)
+        return canonical(parse(values))
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known(self._study, EVALUATION)
+
+    def _enqueue(self, n_repeats: int) -> bool:
+        """See to it that what is asked next can be new after `n_repeats` repeats in a row; False where nothing is left."""
+        if self.sampler == "grid":
+            return self._enqueue_grid_point()
+        if n_repeats < MOST_REPEATS:
+            return True
+        point = self._known.new_point(self.space, self._canonical, self.seed)
+        if point is not None:
+            self._study.enqueue_trial(point)
+            return True
+        self.exhausted = (
+            f"the search ends after {len(self._counted)} of {self.n_trials} trials: the last {n_repeats} configurations "
+            f"asked for were known, and of {MOST_DRAWS} random ones none is new"
+        )
+        return False
 
     def _frozen(self, number: int) -> FrozenTrial:
         """A trial as it is now; the cost does not depend on how many there are."""
@@ -286,7 +388,7 @@ class Study:
         return {key: value for key, value in self.__dict__.items() if key not in OPENED}
 
 
-def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
+def _unknown(what: str, name: str, table: Iterable[str]) -> list[str]:
     valid = list(table)
     return [] if name in table else [f"unknown {what} {name}{nearest(name, valid)}; the {what}s are {', '.join(valid)}"]
 
@@ -295,18 +397,24 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def _is_interrupted(frozen: FrozenTrial) -> bool:
-    return frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
-
-
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
+    return [{key: value for key, value in stored.items() if key != PRUNED} for stored in _stored(frozen)]
+
+
+def _stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
     found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
     return sorted(found, key=lambda evaluation: int(evaluation["index"]))
+
+
+def _curve(evaluations: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Compute and score of evaluations; their index stands for a compute that was not counted."""
+    return [(found.get("compute") or float(found["index"]), found["score"]) for found in evaluations]
 
 
 def _record(frozen: FrozenTrial) -> TrialRecord:
     evaluations = _evaluations(frozen)
     last = evaluations[-1] if evaluations else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
+    same_as = frozen.user_attrs.get(SAME_AS)
     return TrialRecord(
         number=frozen.number,
         state=frozen.state.name,  # type: ignore[arg-type]  # Optuna's names are ours; WAITING has no record
@@ -314,7 +422,9 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         metrics=last["metrics"],
         evaluations=evaluations,
         config=frozen.user_attrs.get("config", {}),
-        seconds=last["seconds"],
+        seconds=last["seconds"] if same_as is None else 0.0,
         reason=frozen.user_attrs.get("reason"),
         scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
+        same_as=same_as,
+        note=frozen.user_attrs.get("note"),
     )

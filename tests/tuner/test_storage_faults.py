@@ -1,0 +1,162 @@
+"""Storages that are away for a while: real full disks, real locks. Nothing is lost, nothing is corrupted, the study goes on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tuner import samples
+from tuner.objective import Objective
+from tuner.space import load
+from tuner.study import Study, Verdict, read_records
+from tuner.study.storage import append_whole
+
+SPACE = """\
+name: tiny
+fixed: {mixture: [sst, sts]}
+search:
+  optim.lr: {float: [1.0e-5, 1.0e-3], log: true}
+"""
+
+
+def opened(folder: Path, storage: str) -> Study:
+    path = folder / "tiny.yaml"
+    if not path.exists():
+        path.write_text(SPACE, encoding="utf-8")
+    objective = Objective("mean", ("sst", "sts"))
+    return Study.open(storage, "study", load(path), objective, "random", "none", 0, 9, 2)
+
+
+def play(study: Study, score: float) -> int:
+    asked = study.ask()
+    assert asked is not None
+    for index in (1, 2):
+        assert study.report(asked.number, samples.evaluation(index, score, pearson=score)) is Verdict.CONTINUE
+    study.complete(asked.number)
+    return asked.number
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from tuner.study.storage import append_whole
+path, content = Path(sys.argv[1]), b"x" * 1000 + b"\\n"
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
+try:
+    append_whole(path, content)
+except OSError as error:
+    print(error.errno, path.stat().st_size)
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+append_whole(path, content)
+"""
+
+
+def test_an_append_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    """The file may grow by 100 bytes: the first write of 1,001 is cut short, and the next refused."""
+    path = tmp_path / "journal"
+    path.write_bytes(b"{}\n")
+    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [str(errno.EFBIG), "3"]
+    assert path.read_bytes() == b"{}\n" + b"x" * 1000 + b"\n"
+
+
+def test_an_append_adds_all_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    for _ in range(2):
+        append_whole(path, b"ab\n")
+    assert path.read_bytes() == b"ab\nab\n"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Take the last byte of a file system."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+    return path
+
+
+def test_a_full_disk_is_waited_for_and_the_journal_stays_whole(
+    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = small_disk / "study.journal"
+    study = opened(tmp_path, f"journal:{journal}")
+    play(study, 0.5)
+    before = journal.stat().st_size
+    filler = fill(small_disk)
+    free_later = threading.Timer(2.0, filler.unlink)
+    free_later.start()
+    began = time.monotonic()
+    numbers = [play(study, 0.6) for _ in range(4)]  # more than the journal's last page holds
+    assert time.monotonic() - began > 1.5
+    free_later.join()
+    assert journal.stat().st_size > before
+    lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) > 10
+    assert numbers == [1, 2, 3, 4]
+    assert [record.state for record in read_records(f"journal:{journal}", "study")] == ["COMPLETE"] * 5
+    err = capsys.readouterr().err.splitlines()
+    assert err == [
+        f"Optuna's journal {journal} is away; the search waits for it (No space left on device)",
+        f"Optuna's journal {journal} is back",
+    ]
+
+
+@pytest.mark.slow
+def test_a_locked_database_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another connection holds SQLite's exclusive lock for longer than the driver's own 5 s of waiting."""
+    path = tmp_path / "study.db"
+    study = opened(tmp_path, f"sqlite:///{path}")
+    play(study, 0.5)
+    locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    locker.execute("begin exclusive")
+    free_later = threading.Timer(7.0, locker.rollback)
+    free_later.start()
+    assert play(study, 0.6) == 1
+    free_later.join()
+    locker.close()
+    records = read_records(f"sqlite:///{path}", "study")
+    assert [(record.state, record.score) for record in records] == [("COMPLETE", 0.5), ("COMPLETE", 0.6)]
+    err = capsys.readouterr().err.splitlines()
+    assert len(err) == 2
+    assert "study.db is away; the search waits for it" in err[0] and "database is locked" in err[0]
+    assert err[1].endswith("study.db is back")
+
+
+def test_every_call_of_a_storage_waits() -> None:
+    """Optuna reaches the database through these calls alone, new ones of later versions included."""
+    from optuna.storages import BaseStorage
+    from optuna.storages._cached_storage import _CachedStorage
+
+    from tuner.study.storage import PatientDatabase
+
+    public = {name for name in vars(BaseStorage) if not name.startswith("_")}
+    assert "set_trial_state_values" in public
+    assert all(name in vars(PatientDatabase) for name in public)
+    assert all(vars(PatientDatabase)[name] is not getattr(_CachedStorage, name) for name in public)
