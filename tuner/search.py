@@ -199,7 +199,10 @@ def _prepare(plan: Plan) -> Any:
 def _open_study(plan: Plan) -> Study:
     """The study, new or of an earlier session."""
     from tuner.study import Study
+    from tuner.warm_start import earlier
 
+    if plan.warm_start:  # before the study is made from it
+        earlier.save(plan.warm_start.sources, plan.run_dir)
     study = Study.open(
         plan.storage,
         plan.name,
@@ -212,6 +215,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         rung_resource=plan.rung_resource,
+        history=plan.warm_start.history if plan.warm_start else None,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:

@@ -19,6 +19,7 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import TrialRecord
+from tuner.study.history import STARTED, History, outcome
 from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pruner
 from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
 from tuner.study.rungs import RESOURCES, should_prune
@@ -75,6 +76,8 @@ class Study:
     """What the scores were measured on: a study has one."""
     rung_resource: str = "compute"
     """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
+    history: History = History()
+    """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
     """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""
     exhausted: str | None = field(default=None, init=False)
@@ -94,6 +97,7 @@ class Study:
         n_evaluations: int,
         data_sha256: str = "",
         rung_resource: str = "compute",
+        history: History | None = None,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
@@ -104,8 +108,9 @@ class Study:
         problems += _unknown("rung resource", rung_resource, RESOURCES)
         if problems:
             raise ConfigError(problems)
+        history = history or History()
         study = cls(
-            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource, history
         )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
@@ -264,6 +269,10 @@ class Study:
     def record(self, number: int) -> TrialRecord:
         return self._record_of(self._frozen(number))
 
+    def history_outcome(self) -> dict[str, Any]:
+        """What became of the earlier trials, as JSON values."""
+        return outcome(self.history, self._study.get_trials(deepcopy=False))
+
     @property
     def front(self) -> list[TrialRecord]:
         """Under several goals the trials that none dominates; under one nothing."""
@@ -289,7 +298,9 @@ class Study:
         if isinstance(study.pruner, Running) and len(study.directions) == 1:
             study.pruner.restart(study, trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
-        study.sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before)
+        study.sampler = make_sampler(
+            self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials
+        )  # fmt: skip
         self._check_same(study)
         return study
 
@@ -303,7 +314,9 @@ class Study:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
         searched = {"space": self.space.to_dict(), "metric": self.objective.describe(), "data": self.data_sha256}
         if "searched" not in study.user_attrs:
-            for picks in self.space.start[: self.n_trials]:
+            for picks in self.history.starts[: self.n_trials]:
+                study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
+            for picks in self.space.start[: max(self.n_trials - len(self.history.starts), 0)]:
                 study.enqueue_trial(dict(picks), skip_if_exists=True)
             study.set_user_attr("searched", searched)
             return

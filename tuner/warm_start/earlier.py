@@ -41,6 +41,36 @@ class Source:
     trials: tuple[EarlierTrial, ...]
 
 
+def read_all(given: Sequence[str], runs_dir: Path, tracking_uri: str) -> tuple[Source, ...]:
+    """The source behind each name: a run where there is one, else an MLflow experiment. Raises `ConfigError`."""
+    sources, problems = [], []
+    for name in dict.fromkeys(given):
+        try:
+            sources.append(_read(name, runs_dir, tracking_uri))
+        except ConfigError as error:
+            problems += [
+                problem if problem.startswith("--warm") else f"--warm-start {name}: {problem}" for problem in error.problems
+            ]
+    if problems:
+        raise ConfigError(problems)
+    return tuple({source.name: source for source in sources}.values())
+
+
+def _read(name: str, runs_dir: Path, tracking_uri: str) -> Source:
+    from tuner.tracking import read_experiment
+
+    folder = run_folder(name, runs_dir)
+    if folder is not None:
+        return from_run(folder)
+    try:
+        runs = read_experiment(tracking_uri, name)
+    except ConnectionError as error:
+        raise ConfigError([f"there is no such run in {runs_dir}, and MLflow does not answer: {error}"]) from None
+    if runs is None:
+        raise ConfigError([unknown(name, runs_dir, tracking_uri)])
+    return from_experiment(name, runs)
+
+
 def run_folder(given: str, runs_dir: Path) -> Path | None:
     """The folder of the run called `given` in `runs_dir`, or at that path; None where there is no such folder."""
     candidates = (runs_dir / given, Path(given).expanduser())
@@ -50,7 +80,8 @@ def run_folder(given: str, runs_dir: Path) -> Path | None:
 def from_run(folder: Path) -> Source:
     """The trials of the results.json in a run's folder. Raises `ConfigError` where there is none that can be read."""
     found = results.read(folder / results.FILE_NAME)
-    return Source(str(found["name"]), tuple(_from_results(trial, found["data"]["sha256"] or "") for trial in found["trials"]))
+    trials = [trial for trial in found["trials"] if trial.get("same_as") is None]  # a repeat measured nothing
+    return Source(str(found["name"]), tuple(_from_results(trial, found["data"]["sha256"] or "") for trial in trials))
 
 
 def _from_results(trial: Mapping[str, Any], sha256: str) -> EarlierTrial:
@@ -64,9 +95,7 @@ def from_experiment(name: str, runs: Sequence[Mapping[str, Any]]) -> Source:
     return Source(name, tuple(trials))
 
 
-def _from_mlflow(
-    number: int, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]
-) -> EarlierTrial:
+def _from_mlflow(number: int, params: Mapping[str, str], metrics: Mapping[str, float], tags: Mapping[str, str]) -> EarlierTrial:
     return EarlierTrial(
         number=number,
         state=tags.get("state", "RUNNING"),
@@ -111,8 +140,6 @@ def load(folder: Path) -> tuple[Source, ...] | None:
         return None
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))["sources"]
-        return tuple(
-            Source(source["name"], tuple(EarlierTrial(**trial) for trial in source["trials"])) for source in kept
-        )
+        return tuple(Source(source["name"], tuple(EarlierTrial(**trial) for trial in source["trials"])) for source in kept)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError([f"cannot read {path}, what the search was warm-started from: {error}"]) from None

@@ -9,8 +9,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 
+from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, parse
-from tuner.space.parameters import Choice, Follow, Parameter, Scalar, label, mixture_of
+from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, Scalar, label, mixture_of
 from tuner.space.space import Space
 from tuner.space.values import nest
 
@@ -29,7 +30,7 @@ class Mapped:
     """Settings in which the new search's configuration is another one: its score cannot be compared with the earlier one's."""
 
 
-class Unmappable(Exception):
+class UnmappableError(Exception):
     """Why a configuration has no place in the space, in a few words that follow "5 trials"."""
 
 
@@ -38,14 +39,13 @@ def map_config(space: Space, config: Mapping[str, Any]) -> Mapped:
 
     Settings that `space.renamed` names are read under their new names; settings that were not there yet have their default, as
     they had in effect. Values outside a range are not moved into it: nobody measured the configuration that would make. Raises
-    `Unmappable`.
+    `UnmappableError`.
     """
     flat = {space.renamed.get(name, name): value for name, value in flatten(config).items()}
     strange = sorted(name for name in flat if name not in field_names())
     old = _parsed({name: value for name, value in flat.items() if name in field_names()})
-    picks, distributions, inactive = _invert(space, old)
-    new = flatten(_built(space, picks).to_dict())
-    return Mapped(picks, distributions, (*_differences(old, new, inactive), *strange))
+    picks, distributions = _invert(space, flatten(old.to_dict()))
+    return Mapped(picks, distributions, (*_differences(old, _built(space, picks)), *strange))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -60,43 +60,37 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _parsed(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with every default filled in, by dotted name."""
+def _parsed(flat: Mapping[str, Any]) -> TrialConfig:
+    """The configuration with every default filled in."""
     try:
-        return flatten(parse(nest(flat)).to_dict())
+        return parse(nest(flat))
     except ConfigError as error:
-        raise Unmappable(f"would be refused today: {error.problems[0]}") from None
+        raise UnmappableError(f"would be refused today: {error.problems[0]}") from None
 
 
 def _built(space: Space, picks: Mapping[str, Scalar]) -> TrialConfig:
     try:
         return space.config(picks)
     except ConfigError as error:
-        raise Unmappable(f"would be refused here: {error.problems[0]}") from None
+        raise UnmappableError(f"would be refused here: {error.problems[0]}") from None
 
 
-def _invert(
-    space: Space, old: Mapping[str, Any]
-) -> tuple[dict[str, Scalar], dict[str, BaseDistribution], frozenset[str]]:
-    """Picks and distributions of the active parameters, and the names of the inactive ones."""
+def _invert(space: Space, old: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:
+    """Picks and distributions of the active parameters, for settings by dotted name."""
     picks: dict[str, Scalar] = {}
     distributions: dict[str, BaseDistribution] = {}
     labels: dict[str, Scalar] = {}
-    inactive = set()
-    tasks = mixture_of({**space.fixed, **({"mixture": old["mixture"]} if _searches_mixture(space) else {})})
+    tasks = mixture_of(old if _searches_mixture(space) else space.fixed)
     for parameter in space.parameters:
-        if not parameter.is_active(labels):
-            inactive.add(parameter.name)
-            continue
-        found = _picks(parameter, old, tasks)
-        picks |= found
-        distributions |= parameter.distributions(tasks)
-        labels[parameter.name] = label(old.get(parameter.name))
-    return picks, distributions, frozenset(inactive)
+        if parameter.is_active(labels):
+            picks |= _picks(parameter, old, tasks)
+            distributions |= parameter.distributions(tasks)
+            labels[parameter.name] = label(old.get(parameter.name))
+    return picks, distributions
 
 
 def _searches_mixture(space: Space) -> bool:
-    return any(parameter.name == "mixture" for parameter in space.parameters)
+    return any(parameter.name == MIXTURE for parameter in space.parameters)
 
 
 def _picks(parameter: Parameter, old: Mapping[str, Any], tasks: tuple[str, ...]) -> dict[str, Scalar]:
@@ -104,7 +98,7 @@ def _picks(parameter: Parameter, old: Mapping[str, Any], tasks: tuple[str, ...])
         return {}
     found = parameter.picks(old.get(parameter.name), tasks)
     if found is None:
-        raise Unmappable(f"lie outside {parameter.name} {_range(parameter)}")
+        raise UnmappableError(f"lie outside {parameter.name} {_range(parameter)}")
     return found
 
 
@@ -115,10 +109,11 @@ def _range(parameter: Parameter) -> str:
     return f"{low:g} to {high:g}"
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], inactive: frozenset[str]) -> list[str]:
-    """Settings, by name, that are not the same; one that the new search leaves void where the earlier one set it is."""
-    names = sorted((old.keys() | new.keys()) - inactive - set(WITHOUT_EFFECT))
-    return [name for name in names if not _equal(old.get(name), new.get(name))]
+def _differences(old: TrialConfig, new: TrialConfig) -> list[str]:
+    """Settings, by name, in which two configurations train something else."""
+    left, right = flatten(canonical(old).to_dict()), flatten(canonical(new).to_dict())
+    names = sorted((left.keys() | right.keys()) - set(WITHOUT_EFFECT))
+    return [name for name in names if not _equal(left.get(name), right.get(name))]
 
 
 def _equal(left: Any, right: Any) -> bool:
