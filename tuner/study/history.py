@@ -91,26 +91,42 @@ def _frozen(trial: Remembered) -> FrozenTrial:
     )
 
 
-def judge(history: Sequence[FrozenTrial], measured: Sequence[FrozenTrial]) -> Judgement:
-    """Compare the history, best first, with this search's COMPLETE and PRUNED trials. A pure function of the two."""
-    from scipy.stats import kendalltau
+class Memory:
+    """Earlier trials, best first, and how they compare with a study's own. What is found of a trial is kept by its number."""
 
-    own = [trial for trial in measured if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    if not history or len(own) < 2:
-        return Judgement(len(own), None, None)
-    places = {key: place for place, key in enumerate(sorted({rank(trial) for trial in own}))}
-    predicted = [predict(history, trial) for trial in own]
-    actual = [places[rank(trial)] for trial in own]
-    if len(set(predicted)) < 2 or len(set(actual)) < 2:
-        return Judgement(len(own), None, None)
-    found = kendalltau(predicted, actual, alternative="greater")
-    return Judgement(len(own), float(found.statistic), float(found.pvalue))
+    def __init__(self, remembered: Sequence[Remembered]) -> None:
+        self.trials = frozen(remembered)
+        self._predicted: dict[int, float] = {}
+
+    def judge(self, measured: Sequence[FrozenTrial]) -> Judgement:
+        """Compare the history with the first `MOST` of a study's COMPLETE and PRUNED trials."""
+        from scipy.stats import kendalltau
+
+        own = _ended(measured)[:MOST]
+        keys = [rank(trial) for trial in own]
+        predicted = [self.predict(trial) for trial in own] if self.trials else []
+        if len(set(predicted)) < 2 or len(set(keys)) < 2:
+            return Judgement(len(own), None, None)
+        places = {key: place for place, key in enumerate(sorted(set(keys)))}
+        found = kendalltau(predicted, [places[key] for key in keys], alternative="greater")
+        return Judgement(len(own), float(found.statistic), float(found.pvalue))
+
+    def predict(self, trial: FrozenTrial) -> float:
+        """The mean place of the trial's nearest earlier ones: 0 is the best, 1 the worst."""
+        if trial.number not in self._predicted:
+            nearest = sorted((distance(other, trial), place) for place, other in enumerate(self.trials))[:N_NEAREST]
+            mean = sum(place for _, place in nearest) / len(nearest)
+            self._predicted[trial.number] = mean / max(len(self.trials) - 1, 1)
+        return self._predicted[trial.number]
+
+    def shown(self, measured: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+        """The earlier trials that a sampler is to see now; none once the study has `MOST` trials of its own."""
+        n = min(len(self.trials), MOST - len(_ended(measured)))
+        return even(self.trials, n) if n > 0 and self.judge(measured).is_trusted else []
 
 
-def predict(history: Sequence[FrozenTrial], trial: FrozenTrial) -> float:
-    """The mean place of the nearest trials of the history, which is ordered best first: 0 is the best."""
-    nearest = sorted((distance(other, trial), place) for place, other in enumerate(history))[:N_NEAREST]
-    return sum(place for _, place in nearest) / (len(nearest) * max(len(history) - 1, 1))
+def _ended(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
 
 
 def distance(left: FrozenTrial, right: FrozenTrial) -> float:
@@ -131,21 +147,14 @@ def _apart(left: FrozenTrial, right: FrozenTrial, name: str) -> float:
     return abs(scale(left.params[name]) - scale(right.params[name])) / (high - low) if high > low else 0.0
 
 
-def n_shown(history: Sequence[FrozenTrial], measured: Sequence[FrozenTrial]) -> int:
-    """How many earlier trials a sampler is shown now."""
-    n_own = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in measured)
-    left = min(len(history), MOST - n_own)
-    return left if left > 0 and judge(history, measured).is_trusted else 0
-
-
 def outcome(history: History, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
     """What became of the history in a study of these trials, as JSON values for results.json."""
-    earlier = frozen(history.trials)
-    judgement = judge(earlier, trials)
+    memory = Memory(history.trials)
+    judgement = memory.judge(trials)
     drawn = [trial for trial in trials if "fixed_params" not in trial.system_attrs]
     return {
         "n_started": sum(STARTED in trial.user_attrs and trial.state is not TrialState.WAITING for trial in trials),
-        "n_remembered": len(earlier),
+        "n_remembered": len(memory.trials),
         "n_guided": sum(trial.system_attrs.get(SHOWN, 0) > 0 for trial in drawn),
         "agreement": judgement.agreement,
         "p_value": judgement.p_value,

@@ -76,7 +76,7 @@ class Study:
     """What the scores were measured on: a study has one."""
     rung_resource: str = "compute"
     """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
-    history: History = History()
+    history: History = field(default_factory=History)
     """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
     """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""

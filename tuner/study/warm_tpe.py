@@ -9,8 +9,8 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from tuner.study.bounded_tpe import BoundedTPESampler, Part, even
-from tuner.study.history import MOST, SHOWN, Remembered, frozen, n_shown
+from tuner.study.bounded_tpe import BoundedTPESampler, Part
+from tuner.study.history import SHOWN, Memory, Remembered
 
 
 class WarmTPESampler(BoundedTPESampler):
@@ -18,7 +18,7 @@ class WarmTPESampler(BoundedTPESampler):
 
     def __init__(self, remembered: Sequence[Remembered], **options: Any) -> None:
         super().__init__(**options)
-        self._history = frozen(remembered)
+        self._memory = Memory(remembered)
         self._warm: tuple[int, Study] | None = None
         self._n_shown = 0
 
@@ -34,6 +34,7 @@ class WarmTPESampler(BoundedTPESampler):
             return part
         if self._warm is None or self._warm[0] != trial.number:
             own = part._get_trials()
-            self._n_shown = n_shown(self._history, own) if len(own) <= 2 * MOST else 0
-            self._warm = trial.number, cast(Study, Part(study, [*even(self._history, self._n_shown), *own]))
+            shown = self._memory.shown(own)
+            self._n_shown = len(shown)
+            self._warm = trial.number, cast(Study, Part(study, [*shown, *own]))
         return self._warm[1]
