@@ -1,4 +1,4 @@
-"""A warm start: earlier configurations found again in a new space, and a history that is believed only while it proves right."""
+"""A warm start: earlier configurations found again in a new space, and a history believed only while it proves right."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tuner.objective import Objective
 from tuner.options import Options, parse_arguments
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load
+from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study
 from tuner.study.history import MOST, History, Memory, Remembered
 from tuner.tracking import MlflowTracking, flatten, read_experiment
 from tuner.warm_start import earlier
 from tuner.warm_start.earlier import EarlierTrial, Source, from_experiment
-from tuner.warm_start.mapping import UnmappableError, map_config
 from tuner.warm_start.select import MOST_STARTS, select
 
 SHA = "ab" * 32
@@ -288,7 +288,7 @@ def test_helpful_history_saves_trials_and_a_turned_one_costs_few(wide: Space) ->
         plain, _ = run(wide, world, seed, n)
         helped, good = run(wide, world, seed, n, history_of(recorded(before), wide, n))
         misled, bad = run(wide, world, seed, n + MOST_STARTS, history_of(recorded(before, turned=True), wide, n))
-        assert good.history_outcome()["trusted"]
+        assert good.history_outcome()["n_guided"] > 0
         assert bad.history_outcome() | {"agreement": 0, "p_value": 0} == {
             "n_started": 3, "n_remembered": bad.history_outcome()["n_remembered"], "n_guided": 0, "agreement": 0, "p_value": 0,
             "judged_by": bad.history_outcome()["judged_by"], "trusted": False,

@@ -12,10 +12,10 @@ from typing import Any
 from model.config import ConfigError
 from tuner.objective import Objective
 from tuner.space import Space
+from tuner.space.mapping import Mapped, UnmappableError, map_config
 from tuner.study.history import History, Remembered
 from tuner.study.samplers import REMEMBERING
 from tuner.warm_start.earlier import EarlierTrial, Source
-from tuner.warm_start.mapping import Mapped, UnmappableError, map_config
 
 MOST_STARTS = 3
 """Earlier configurations that a search tries first: what a misleading history can cost."""
