@@ -44,6 +44,8 @@ class SearchFacts:
     git_commit: str | None
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
+    requirements: tuple[str, ...] = ()
+    """What the champion must meet, such as `quora/accuracy>=0.8`."""
 
     @property
     def is_generated(self) -> bool:

@@ -37,8 +37,10 @@ def header(plan: SearchFacts) -> list[str]:
         f"data {plan.data_source}: {plan.data_summary}",
         f"results {plan.run_dir}",
     ]
+    if plan.requirements:
+        lines.insert(2, f"required: {', '.join(plan.requirements)}")
     if plan.is_generated:
-        lines.insert(3, GENERATED_NOTE)
+        lines.insert(-1, GENERATED_NOTE)
     if plan.dashboard_url:
         lines.append(f"Ray dashboard {plan.dashboard_url}")
     if plan.finished:
@@ -49,7 +51,10 @@ def header(plan: SearchFacts) -> list[str]:
 def best_text(standings: Standings) -> str:
     """`best 0.6410 (trial 1)`, or `best -` before the first complete trial."""
     best = standings.best
-    return f"best {number_text(best.score)} (trial {best.number})" if best else "best -"
+    if best is None:
+        return "best -"
+    missed = f", misses the requirements by {number_text(best.shortfall)}" if best.shortfall else ""
+    return f"best {number_text(best.score)} (trial {best.number}{missed})"
 
 
 class NullProgress(SilentObserver):
@@ -118,7 +123,7 @@ class JsonProgress(SilentObserver):
         self._emit("evaluated", number=number, score=score, **evaluation.to_dict())
 
     def trial_finished(self, record: TrialRecord) -> None:
-        names = ("number", "state", "score", "metrics", "seconds", "reason")
+        names = ("number", "state", "score", "metrics", "requirements", "seconds", "reason")
         self._emit("trial_finished", **{name: getattr(record, name) for name in names})
 
     def search_finished(self, results: dict[str, Any]) -> None:

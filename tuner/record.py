@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tuner.requirements import shortfall
+
 INTERRUPTED = "interrupted"
 """Reason of a trial that the end of a session cut short; it does not count, and its parameters are tried again."""
 
@@ -32,6 +34,13 @@ class TrialRecord:
     """Why the trial was pruned or failed, in one line."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Every goal at the last evaluation made, by name; empty where `score` is absent."""
+    requirements: Mapping[str, float] = field(default_factory=dict)
+    """How far each requirement's bound is exceeded at the last evaluation made, ≤ 0 where it is met; empty as `scores` is."""
+
+    @property
+    def shortfall(self) -> float:
+        """What it misses of the requirements in all; 0 where it meets them."""
+        return shortfall(self.requirements)
 
     @property
     def is_finished(self) -> bool:

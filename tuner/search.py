@@ -3,7 +3,8 @@
 The one command line of a search. Everything is checked first (`plan`), then Ray is started, the data are tokenised once, and
 Tune runs the study's trials (`ray_tune`) while MLflow (`tracking`) and the terminal (`progress`) listen.
 
-Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 130 interrupted.
+Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 3 the champion is only the trial that is
+nearest to the requirements, which none meets; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
     from tuner.tracking import MlflowTracking
 
-CHAMPION, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,7 +97,9 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     observer.search_finished(found)
     if interrupted:
         return INTERRUPTED
-    return CHAMPION if found["champion"] else FAILED
+    if not found["champion"]:
+        return FAILED
+    return CHAMPION if found["champion"]["feasible"] else SHORT
 
 
 def _connect(plan: Plan) -> str | None:
@@ -166,6 +169,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_trials,
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
+        requirements=plan.requirements,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:
@@ -194,6 +198,7 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int) -> Sea
         data_summary=rows,
         data_sha256=plan.summary.sha256,
         metric=plan.objective.describe(),
+        requirements=tuple(plan.requirements.texts),
         n_trials=plan.n_trials,
         n_evaluations=plan.n_evaluations,
         max_concurrent=n_slots,

@@ -280,7 +280,10 @@ class MlflowTracking:
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    return STATUS[record.state], {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    tags = {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    if record.requirements:
+        tags["requirements"] = "missed" if record.shortfall else "met"
+    return STATUS[record.state], tags
 
 
 def _now_ms() -> int:

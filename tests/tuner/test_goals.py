@@ -136,7 +136,7 @@ def test_a_goal_that_is_not_finite_fails_the_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
-    ({"pruner": "median"}, "--pruner median judges by one goal, and --metric sst/accuracy,quora/f1 names several: use"),
+    ({"pruner": "wilcoxon"}, "--pruner wilcoxon judges by one goal, and --metric sst/accuracy,quora/f1 names several: use"),
     ({"pruner": "none", "sampler": "cmaes"}, "--sampler cmaes follows one goal"),
     ({"pruner": "none", "metric": BOTH, "space": "robust_cfimdb", "settings": ("watch=[clean]",)},
      '--set "watch=[clean, inverted]"'),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 
+from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile, VectorsOf
 from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
 
 
@@ -80,3 +81,29 @@ def make_pruner(name: str, n_trials: int, n_evaluations: int) -> BasePruner:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PRUNERS[name](Races(n_trials, n_evaluations))
+
+
+def _pareto_median(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, vectors_of)
+
+
+def _pareto_percentile(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, vectors_of)
+
+
+def _pareto_asha(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoHalving(races.first_rung, 2, vectors_of)
+
+
+PARETO_PRUNERS: dict[str, Callable[[Races, VectorsOf], BasePruner]] = {
+    "median": _pareto_median,
+    "percentile": _pareto_percentile,
+    "asha": _pareto_asha,
+    "none": lambda races, vectors_of: NopPruner(),
+}
+"""Those that can judge by Pareto rank, with the settings that they have under one goal. The others compare single values."""
+
+
+def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, vectors_of: VectorsOf) -> BasePruner:
+    """The pruner called `name` for several goals, or for one and requirements."""
+    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), vectors_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -12,15 +13,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import INTERRUPTED, TrialRecord
-from tuner.study.pruners import PRUNERS, make_pruner
+from tuner.requirements import Requirements
+from tuner.study.pruners import PRUNERS, make_pareto_pruner, make_pruner
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
+from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors
 from tuner.study.storage import open_storage
 
 if TYPE_CHECKING:
@@ -31,6 +35,14 @@ EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
 
 
+NO_REQUIREMENTS = Requirements()
+OTHERS = {
+    "space": "another space",
+    "metric": "another metric",
+    "data": "other data",
+    "requirements": "other requirements",
+}
+"""What a study has one of."""
 OPENED = ("_study", "_grid", "_counted", "_finished")
 """What a process reads or makes when it first needs it."""
 
@@ -70,6 +82,7 @@ class Study:
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    requirements: Requirements = NO_REQUIREMENTS
 
     @classmethod
     def open(
@@ -84,16 +97,21 @@ class Study:
         n_trials: int,
         n_evaluations: int,
         data_sha256: str = "",
+        requirements: Requirements = NO_REQUIREMENTS,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler or pruner is unknown, the storage cannot be used, the space has no grid
-        for the sampler `grid`, or the study was begun with another space, metric or data.
+        Raises `ConfigError` when sampler or pruner is unknown, the pruner cannot judge by so many goals, the storage cannot be
+        used, the space has no grid for the sampler `grid`, or the study was begun with another space, metric, data or
+        requirements.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
+        problems = problems or pruner_problems(pruner, objective, requirements)
         if problems:
             raise ConfigError(problems)
-        study = cls(storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256)
+        study = cls(
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, requirements
+        )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
         _ = study._study  # opened now, so that its problems show here
@@ -130,24 +148,44 @@ class Study:
         if f"{EVALUATION}{evaluation.index}" in frozen.user_attrs:
             return Verdict.CONTINUE
         scores = self.objective.scores(evaluation.metrics)
-        score = self.objective.score(evaluation.metrics)
+        excess = self.requirements.excess(evaluation.metrics)
         where = f"evaluation {evaluation.index} of {evaluation.n_evaluations}"
-        if not all(map(math.isfinite, scores.values())):
-            metrics = ", ".join(f"{name} {evaluation.metrics[name]:g}" for name in self.objective.metrics)
-            strange = next(value for value in scores.values() if not math.isfinite(value))
-            self.fail(number, f"the score became {strange} at {where}, step {evaluation.step}: {metrics}")
-            return Verdict.STOP
+        for what, values in (("score", scores), ("required metric", excess)):
+            strange = [value for value in values.values() if not math.isfinite(value)]
+            if strange:
+                metrics = self._words(evaluation.metrics)
+                self.fail(number, f"the {what} became {strange[0]} at {where}, step {evaluation.step}: {metrics}")
+                return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
-        told = {**evaluation.to_dict(), "score": score, "scores": scores}
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
-        if len(scores) > 1:
-            return Verdict.CONTINUE  # Optuna prunes by one value only
-        trial.report(score, evaluation.index)
-        if evaluation.is_last or not trial.should_prune():
+        told = {**evaluation.to_dict(), "score": self.objective.score(evaluation.metrics), "scores": scores}
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | ({"requirements": excess} if excess else {}))
+        if len(scores) == 1:
+            trial.report(told["score"], evaluation.index)  # for several goals Optuna has no such thing
+        if evaluation.is_last or not self._should_prune(trial):
             return Verdict.CONTINUE
-        trial.set_user_attr("reason", f"pruned by {self.pruner} at {where}, score {score:.4f}")
+        trial.set_user_attr(
+            "reason", f"pruned by {self.pruner} at {where}, score {', '.join(f'{s:.4f}' for s in scores.values())}"
+        )
+        self._constrain(number)
         self._study.tell(number, state=TrialState.PRUNED)
         return Verdict.PRUNE
+
+    def _words(self, metrics: Mapping[str, float]) -> str:
+        """The metrics that decide, as far as all trials have them."""
+        names = dict.fromkeys((*self.objective.metrics, *self.requirements.metrics))
+        return ", ".join(f"{name} {metrics[name]:g}" for name in names)
+
+    def _should_prune(self, trial: Trial) -> bool:
+        if not is_by_rank(self.objective, self.requirements):
+            return trial.should_prune()
+        return self._study.pruner.prune(self._study, self._frozen(trial.number))
+
+    def _constrain(self, number: int) -> None:
+        """Tell Optuna of a trial that is about to end by how much it exceeds the requirements."""
+        frozen = self._frozen(number)
+        for name, value in constraints(_evaluations(frozen), self.objective).items():
+            if name not in frozen.constraints:  # else a kill came before the trial was told
+                Trial(self._study, frozen._trial_id).set_constraint(name, value)
 
     def complete(self, number: int) -> None:
         """Give the trial its score, that of the last evaluation, which must have been reported. A final state stays."""
@@ -157,9 +195,12 @@ class Study:
         evaluations = _evaluations(frozen)
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
-        self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
-        if self._running_pruner is not None:
-            self._running_pruner.completed(self._frozen(number))
+        self._constrain(number)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
+            self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
+        if isinstance(self._study.pruner, Running):
+            self._study.pruner.completed(self._frozen(number))
 
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
@@ -207,35 +248,42 @@ class Study:
             storage=open_storage(self.storage),
             study_name=self.name,
             directions=self.objective.directions,
-            pruner=make_pruner(self.pruner, self.n_trials, self.n_evaluations),
+            pruner=self._make_pruner(),
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
-        if isinstance(study.pruner, Running) and len(study.directions) == 1:
+        if isinstance(study.pruner, Running):
             study.pruner.restart(study, trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
         study.sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before)
         self._check_same(study)
         return study
 
-    @property
-    def _running_pruner(self) -> Running | None:
-        """The pruner, where it keeps statistics; under several goals nothing is put to it."""
-        pruner = self._study.pruner
-        return pruner if isinstance(pruner, Running) and len(self.objective.goals) == 1 else None
+    def _make_pruner(self) -> BasePruner:
+        if is_by_rank(self.objective, self.requirements):
+            objective = self.objective
+            return make_pareto_pruner(
+                self.pruner, self.n_trials, self.n_evaluations, lambda frozen: vectors(_evaluations(frozen), objective)
+            )
+        return make_pruner(self.pruner, self.n_trials, self.n_evaluations)
 
     def _check_same(self, study: optuna.Study) -> None:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
-        searched = {"space": self.space.to_dict(), "metric": self.objective.describe(), "data": self.data_sha256}
+        searched = {
+            "space": self.space.to_dict(),
+            "metric": self.objective.describe(),
+            "data": self.data_sha256,
+            "requirements": sorted(self.requirements.texts),
+        }
         if "searched" not in study.user_attrs:
             for picks in self.space.start[: self.n_trials]:
                 study.enqueue_trial(dict(picks), skip_if_exists=True)
             study.set_user_attr("searched", searched)
             return
-        before = study.user_attrs["searched"]
+        before = {"requirements": []} | study.user_attrs["searched"]  # a study begun before there were any
         problems = [
             f"the study {self.name} was begun with {other}; go on with that, or give the search a new name"
-            for key, other in (("space", "another space"), ("metric", "another metric"), ("data", "other data"))
+            for key, other in OTHERS.items()
             if _as_json(searched[key]) != _as_json(before[key])
         ]
         if problems:
@@ -317,4 +365,5 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         seconds=last["seconds"],
         reason=frozen.user_attrs.get("reason"),
         scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
+        requirements={} if frozen.state is TrialState.FAIL else last.get("requirements", {}),
     )
