@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from tuner.files import link_or_copy
 
 FAILED = "failed.txt"
 """In place of a model: why it could not be written."""
@@ -48,11 +49,4 @@ class Models:
     def hand_over(self, number: int, target: Path) -> None:
         """Put a model at `target` as links to its files, in place of what is there."""
         shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(self.path(number), target, copy_function=_link_or_copy)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copy2(source, target)
+        shutil.copytree(self.path(number), target, copy_function=link_or_copy)

@@ -42,8 +42,12 @@ class SearchFacts:
     """Address of the Ray dashboard while the search runs."""
     tracking_uri: str
     git_commit: str | None
+    started: str = ""
+    """When its first session began, ISO 8601."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
+    unfinished: tuple[TrialRecord, ...] = ()
+    """Trials that they began, which go on."""
     requirements: tuple[str, ...] = ()
     """What the champion must meet, such as `quora/accuracy>=0.8`."""
 
@@ -58,7 +62,7 @@ class Observer(Protocol):
     def search_started(self, plan: SearchFacts) -> None: ...
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        """Also called when an interrupted trial goes on from its checkpoint."""
+        """Also called when an unfinished trial goes on from its checkpoint."""
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None: ...
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from tuner.files import write_whole
 
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
-FRESH_ON_RESUME = ("resume", "trials", "quiet", "json", "dry_run", "debug", "address", "max_concurrent")
+FRESH_ON_RESUME = ("resume", "trials", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
 """Options that a resumed search takes from its own command line, where given there."""
 
 
@@ -41,6 +42,8 @@ class Options:
     cpus_per_worker: int | None = None
     gpus_per_worker: float | None = None
     max_concurrent: int | None = None
+    checkpoint_every: float = 60.0
+    """Seconds of a trial's work at stake that make its next evaluation a checkpoint."""
     address: str | None = None
     name: str | None = None
     runs_dir: str = "runs"
@@ -92,6 +95,9 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow store or server (SQLite in the run folder)")
     run = text.add_argument_group("running")
     run.add_argument("--resume", metavar="NAME", help="go on with an interrupted run, or add trials to a finished one")
+    run.add_argument(
+        "--checkpoint-every", type=float, metavar="S", help="seconds of work after which an evaluation makes a checkpoint (60)"
+    )
     run.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
     run.add_argument("--quiet", action="store_true", help="print the result alone")
     run.add_argument("--json", action="store_true", help="print events as JSON lines")
@@ -117,7 +123,7 @@ def parse_arguments(argv: list[str] | None) -> Options:
 def save(options: Options, folder: Path) -> None:
     """Keep the options in a run's folder."""
     text = json.dumps(dataclasses.asdict(options), indent=2)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / FILE_NAME, text + "\n")
 
 
 def load(folder: Path) -> Options:

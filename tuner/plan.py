@@ -214,6 +214,8 @@ def _check_choices(options: Options) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             problems.append(f"--{name.replace('_', '-')} {value}: give 1 or more")
+    if not options.checkpoint_every >= 0:
+        problems.append(f"--checkpoint-every {options.checkpoint_every:g}: give seconds, 0 or more")
     if not 0 <= options.seed < 2**31:
         problems.append(f"--seed {options.seed}: give a number from 0 to {2**31 - 1}")
     if options.quiet and options.json:

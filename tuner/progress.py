@@ -45,6 +45,8 @@ def header(plan: SearchFacts) -> list[str]:
         lines.append(f"Ray dashboard {plan.dashboard_url}")
     if plan.finished:
         lines.append(f"resumed: {len(plan.finished)} trials were finished earlier")
+    if plan.unfinished:
+        lines.append(f"resumed: {len(plan.unfinished)} trials were begun earlier and go on")
     return lines
 
 
@@ -112,7 +114,8 @@ class JsonProgress(SilentObserver):
         self._stream = stream
 
     def search_started(self, plan: SearchFacts) -> None:
-        facts = {field.name: getattr(plan, field.name) for field in fields(plan) if field.name != "finished"}
+        names = [field.name for field in fields(plan) if field.name not in ("finished", "unfinished")]
+        facts = {name: getattr(plan, name) for name in names} | {"n_unfinished": len(plan.unfinished)}
         facts["tracking_uri"] = mask_credentials(plan.tracking_uri)
         self._emit("search_started", **facts | {"run_dir": str(plan.run_dir), "n_finished": len(plan.finished)})
 

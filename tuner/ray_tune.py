@@ -8,26 +8,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
-from collections.abc import Callable
+import uuid
 from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle, tune
+from ray.tune.result import SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.shape import GangShape
-from model.config import parse
-from model.evaluation import Evaluation, Failure
+from tuner.bridge import Bridge
 from tuner.gang import reason_of
-from tuner.interruption import Interruption
-from tuner.models import Models
-from tuner.observer import Observer
-from tuner.study import Study, Verdict
 from tuner.trial import REPORT, GangTrial
 
-TICK_S = 1.0
 MAX_RETRIES = 2
 """How often a trial whose process died is started again from its last checkpoint."""
 ENVIRONMENT = {
@@ -37,115 +31,6 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "60",
     "RAY_AIR_NEW_OUTPUT": "0",  # its banner is printed however quiet Tune is told to be
 }
-
-
-class Bridge:
-    """What searcher, scheduler and callbacks share: the study, who listens, and the models worth keeping.
-
-    Tune copies and pickles its plug-ins into its own snapshot; the bridge is never copied and pickles to nothing, because
-    the study's storage is the record.
-    """
-
-    def __init__(
-        self,
-        study: Study,
-        observer: Observer,
-        models: Models,
-        max_concurrent: Callable[[], int],
-        interruption: Interruption,
-    ) -> None:
-        self._study = study
-        self._observer = observer
-        self._models = models
-        self._max_concurrent = max_concurrent
-        self._interruption = interruption
-        self._running: dict[str, int] = {}
-        self._last_tick = 0.0
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
-        return self
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-    @property
-    def is_interrupted(self) -> bool:
-        return self._interruption.requested
-
-    def ask(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; None when no slot is free, FINISHED when the search is."""
-        if len(self._running) >= self._max_concurrent():
-            return None
-        asked = self._study.ask()
-        if asked is None:
-            return str(Searcher.FINISHED)
-        self._running[trial_id] = asked.number
-        return {"number": asked.number, "config": asked.config.to_dict()}
-
-    def started(self, number: int) -> None:
-        self._observer.trial_started(number, parse(self._study.record(number).config))
-
-    def reported(self, number: int, report: Evaluation | Failure) -> str:
-        """Pass an evaluation on and return Tune's word for the study's verdict."""
-        record = self._study.record(number)
-        if record.is_finished:
-            return str(TrialScheduler.STOP)
-        if isinstance(report, Failure):
-            self._fail(number, report.reason)
-            return str(TrialScheduler.STOP)
-        if report.index > len(record.evaluations):  # else a retried trial repeats what is known
-            verdict = self._study.report(number, report)
-            self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
-            if verdict is not Verdict.CONTINUE:
-                self._finished(number)
-                return str(TrialScheduler.STOP)
-        return str(TrialScheduler.STOP if report.is_last else TrialScheduler.CONTINUE)
-
-    def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
-        """Keep the model of a trial that trained to its end; it is told COMPLETE only then."""
-        if not isinstance(report, Evaluation) or not report.is_last or self._study.record(number).is_finished:
-            return
-        reason = self._models.keep(number, checkpoint)
-        if reason is not None:
-            self._fail(number, reason)
-
-    def ended(self, trial_id: str) -> None:
-        """Tune has let go of a trial: what is not told yet has trained to its end."""
-        number = self._running.pop(trial_id, None)
-        if number is None or self._study.record(number).is_finished:
-            return
-        if not self._models.has(number):
-            self._fail(number, "the trained model was not saved")
-            return
-        self._study.complete(number)
-        self._finished(number)
-
-    def broke(self, trial_id: str, reason: str) -> None:
-        """Tune has given a trial up."""
-        number = self._running.pop(trial_id, None)
-        if number is not None and not self._study.record(number).is_finished:
-            self._fail(number, reason)
-
-    def tick(self) -> None:
-        if time.monotonic() - self._last_tick >= TICK_S:
-            self._last_tick = time.monotonic()
-            self._observer.tick()
-
-    def _fail(self, number: int, reason: str) -> None:
-        self._study.fail(number, reason)
-        self._finished(number)
-
-    def _finished(self, number: int) -> None:
-        drop_beaten(self._models, self._study)
-        self._observer.trial_finished(self._study.record(number))
-
-
-def drop_beaten(models: Models, study: Study) -> None:
-    """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
-    best = study.best
-    kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
-    untold = {record.number for record in study.records() if not record.is_finished}
-    models.drop_others(untold | kept)
 
 
 class StudySearcher(Searcher):  # type: ignore[misc]
@@ -178,7 +63,8 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        return self._bridge.reported(trial.config["number"], result[REPORT])
+        ends = self._bridge.reported(trial.config["number"], result[REPORT])
+        return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
 
 
 class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
@@ -191,7 +77,7 @@ class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self._bridge.is_interrupted
+        return self._bridge.should_end()
 
 
 class Events(tune.Callback):  # type: ignore[misc]
@@ -202,6 +88,10 @@ class Events(tune.Callback):  # type: ignore[misc]
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._bridge.started(trial.config["number"])
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        if self._bridge.wants_checkpoint(trial.config["number"]):
+            result[SHOULD_CHECKPOINT] = True  # Tune lets callbacks change a result
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         self._bridge.saved(trial.config["number"], trial.last_result[REPORT], checkpoint)
@@ -232,15 +122,16 @@ def _reason_of_trial(trial: Any) -> str:
     return reason_of(getattr(error, "cause", None) or error)
 
 
-def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
+def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path, checkpoint_every_s: float) -> None:
     """Run the study's trials until it has no more, or until the user asks to end.
 
-    `data` is a reference to the tokenised data in the object store.
+    `data` is a reference to the tokenised data in the object store; `storage` is for Tune's own files, and is deleted.
     """
+    shutil.rmtree(storage, ignore_errors=True)  # a killed session's
     os.environ.update(ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     trainable = tune.with_resources(
-        tune.with_parameters(GangTrial, shape=shape, data=[data]),
+        tune.with_parameters(GangTrial, shape=shape, data=[data], checkpoint_every_s=checkpoint_every_s),
         # On one node: checkpoints of its ranks meet in one folder.
         tune.PlacementGroupFactory(shape.bundles(), strategy="STRICT_PACK"),
     )
@@ -255,7 +146,7 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path) -> None:
             trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:05d}",
         ),
         run_config=tune.RunConfig(
-            name="trials",
+            name=f"trials-{uuid.uuid4().hex}",  # ranks of a killed driver may still write to its folder
             storage_path=str(storage),
             callbacks=[Events(bridge)],
             failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),

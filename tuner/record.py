@@ -9,7 +9,7 @@ from typing import Any, Literal
 from tuner.requirements import shortfall
 
 INTERRUPTED = "interrupted"
-"""Reason of a trial that the end of a session cut short; it does not count, and its parameters are tried again."""
+"""What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
 
 TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from model.alarms import alarms_of
 from model.config import ConfigError
 from tuner.addresses import mask_credentials
+from tuner.files import write_whole
 from tuner.observer import SearchFacts
 from tuner.record import TrialRecord
 
@@ -72,7 +72,7 @@ def build(
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
-    Trials that still run are left out: the search can be resumed, and they are not results.
+    Trials that were begun and have no result yet are `unfinished`, by number: a resumed search goes on with them.
     """
     return finite(  # type: ignore[no-any-return]
         {
@@ -88,6 +88,7 @@ def build(
             "started": started,
             "finished": finished,
             "trials": [_trial(record) for record in records if record.state != "RUNNING"],
+            "unfinished": [record.number for record in records if record.state == "RUNNING"],
             "champion": champion and _champion(champion, champion_path),
             "front": [record.number for record in front],
             "environment": environment,
@@ -141,12 +142,7 @@ def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 def write(path: Path, results: Mapping[str, Any]) -> None:
     """Write `results` so that a reader, or a crash, sees the old file or the whole new one. Raises OSError."""
     text = json.dumps(finite(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_whole(path, text)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from model.config import ConfigError
+from tuner.files import write_whole
 from tuner.options import Options, save
 
 STATE_FILE = "state.json"
@@ -33,7 +34,7 @@ def read_state(folder: Path) -> State | None:
 
 
 def write_state(folder: Path, state: State) -> None:
-    (folder / STATE_FILE).write_text(json.dumps(asdict(state)) + "\n", encoding="utf-8")
+    write_whole(folder / STATE_FILE, json.dumps(asdict(state)) + "\n")
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def run(plan: Plan) -> int:
 
 
 def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> int:
-    from tuner import champion, ray_tune, run_folder
+    from tuner import bridge, champion, ray_tune, run_folder
+    from tuner.checkpoints import Checkpoints
     from tuner.models import Models
     from tuner.observer import broadcast
     from tuner.progress import make_progress
@@ -75,26 +76,29 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     slots = _slots(plan)
     data = _prepare(plan)
     study = _open_study(plan)
+    unfinished = study.take_up()
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=champion.now())
     run_folder.write_state(plan.run_dir, state)
     models = Models(plan.run_dir / "models")
+    checkpoints = Checkpoints(plan.run_dir / "checkpoints", plan.shape.n_workers)
+    checkpoints.drop_others({asked.number for asked in unfinished})
     tracking = MlflowTracking(
         plan.tracking_uri, plan.run_dir, plan.space.name, state.mlflow_run_id, n_workers=plan.shape.n_workers
     )
-    facts = _facts(plan, study, dashboard, slots())
+    facts = _facts(plan, study, dashboard, slots(), state.started)
     observer = broadcast(tracking, make_progress(plan.options.quiet, plan.options.json, sys.stdout))
     observer.search_started(facts)
     _keep_run_id(plan, state, tracking)
-    bridge = ray_tune.Bridge(study, observer, models, slots, interruption)
-    ray_tune.run(bridge, plan.shape, data, plan.run_dir / "tune")
-    study.settle()
-    ray_tune.drop_beaten(models, study)
+    trials = bridge.Bridge(study, observer, models, checkpoints, slots, interruption, unfinished)
+    ray_tune.run(trials, plan.shape, data, plan.run_dir / "tune", plan.options.checkpoint_every)
+    bridge.drop_beaten(models, study)
     _keep_run_id(plan, state, tracking)
     interrupted = interruption.requested
     found = champion.hand_over(plan, study, models, facts, tracking, started=state.started, interrupted=interrupted)
     if found["champion"] and not interrupted:
         champion.add_dev_metrics(plan, found, data, interruption)
     observer.search_finished(found)
+    study.park()
     if interrupted:
         return INTERRUPTED
     if not found["champion"]:
@@ -155,7 +159,7 @@ def _prepare(plan: Plan) -> Any:
 
 
 def _open_study(plan: Plan) -> Study:
-    """The study, with the trials that an earlier session left running settled."""
+    """The study, new or of an earlier session."""
     from tuner.study import Study
 
     study = Study.open(
@@ -176,11 +180,10 @@ def _open_study(plan: Plan) -> Study:
         raise ConfigError(
             [f"the storage already has a study {plan.name} with {n_there} trial(s); give this search another --name"]
         )
-    study.settle()
     return study
 
 
-def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int) -> SearchFacts:
+def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, started: str) -> SearchFacts:
     from tuner.environment import PROJECT, git
     from tuner.observer import SearchFacts
 
@@ -207,7 +210,9 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int) -> Sea
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
         git_commit=found["commit"] if found else None,
+        started=started,
         finished=tuple(record for record in study.records() if record.is_finished),
+        unfinished=tuple(record for record in study.records() if not record.is_finished),
     )
 
 

@@ -17,7 +17,6 @@ from model.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner import commands
 from tuner.observer import GENERATED_SOURCE
-from tuner.record import INTERRUPTED
 from tuner.results import commonest_reason, missed_by, rank
 
 MAX_ROWS = 30
@@ -57,7 +56,7 @@ def print_summary(console: Console, results: Mapping[str, Any]) -> None:
 
 def summary(results: Mapping[str, Any], width: int) -> RenderableType:
     """Tables of at most `width` columns, champion and commands of the contents of results.json. Nothing is read as markup."""
-    trials = rank([trial for trial in results["trials"] if trial["reason"] != INTERRUPTED])
+    trials = rank(results["trials"])
     parts: list[RenderableType] = [*trial_tables(trials[:MAX_ROWS], results["champion"], width)] if trials else []
     if len(trials) > MAX_ROWS:
         parts.append(Text(f"and {len(trials) - MAX_ROWS} more in results.json"))
@@ -111,15 +110,14 @@ def settings(config: Mapping[str, Any]) -> list[str]:
 
 
 def _outcome(results: Mapping[str, Any]) -> list[str]:
-    trials, champion = [trial for trial in results["trials"] if trial["reason"] != INTERRUPTED], results["champion"]
+    trials, champion = results["trials"], results["champion"]
     counts = {state: sum(trial["state"] == state for trial in trials) for state in ("COMPLETE", "PRUNED", "FAIL")}
     lines = [
         "smart is ε/λ/K; the score is " + results["metric"],
         f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
     ]
-    n_interrupted = len(results["trials"]) - len(trials)
-    if n_interrupted:
-        lines.append(f"{n_interrupted} interrupted: their configurations are tried again")
+    if results["unfinished"]:
+        lines.append(f"{len(results['unfinished'])} unfinished: a resumed search goes on with them")
     if counts["FAIL"]:
         reason = commonest_reason([trial["reason"] for trial in trials if trial["state"] == "FAIL"])
         lines.append(f"commonest failure: {one_line(reason or '')}")

@@ -136,7 +136,7 @@ class MlflowTracking:
         return commands.mlflow_ui(self.tracking_uri, self.experiment_id, self.run_id)
 
     def search_started(self, plan: SearchFacts) -> None:
-        """Open the parent run, or the earlier one again, and end what a killed driver left running."""
+        """Open the parent run, or the earlier one again, and bring its children up to what the study knows."""
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._n_finished = len(plan.finished)
         self._best = best_of(plan.finished)
@@ -148,19 +148,34 @@ class MlflowTracking:
             "data_generated": str(plan.is_generated).lower(),
         }
         self._tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": "tuner.search"}
+        if plan.started:
+            self._tags["started"] = plan.started
         if plan.git_commit:
             self._tags |= {"git_commit": plan.git_commit, "mlflow.source.git.commit": plan.git_commit}
         self._queue.put(self._open_experiment)
         self._queue.put(partial(self._open_parent, plan, _now_ms()))
+        if plan.finished or plan.unfinished:
+            self._queue.put(partial(self._catch_up, plan, _now_ms()))
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        values = config.to_dict()
-        tags = {"trial": str(number), "mixture": ",".join(config.mixture), "smart": "on" if config.smart.enabled else "off"}
         self._running.add(number)
-        self._queue.put(partial(self._open_child, number, self._tags | tags, _now_ms()))
-        self._on_child(number, partial(_log_params, params=flatten(values)))
+        self._queue.put(partial(self._open_child, number, self._child_tags(number, config), _now_ms()))
+        for write in self._descriptions(config):
+            self._on_child(number, write)
+
+    def _child_tags(self, number: int, config: TrialConfig) -> dict[str, str]:
+        smart = "on" if config.smart.enabled else "off"
+        return self._tags | {"trial": str(number), "mixture": ",".join(config.mixture), "smart": smart}
+
+    def _descriptions(self, config: TrialConfig) -> list[Callable[[MlflowClient, str], None]]:
+        """What is written of a trial before it trains."""
+        values = config.to_dict()
         engine = json.dumps(deepspeed_config(config, self._n_workers), indent=2)
-        self.log_artifacts(number, {"config.yaml": yaml.safe_dump(values, sort_keys=False), "deepspeed.json": engine})
+        return [
+            partial(_log_params, params=flatten(values)),
+            partial(_log_text, name="config.yaml", text=yaml.safe_dump(values, sort_keys=False)),
+            partial(_log_text, name="deepspeed.json", text=engine),
+        ]
 
     def log_artifacts(self, number: int, texts: Mapping[str, str]) -> None:
         """Keep text files (name: contents) with a trial, such as its DeepSpeed configuration."""
@@ -168,12 +183,8 @@ class MlflowTracking:
             self._on_child(number, partial(_log_text, name=name, text=text))
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
-        metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
-        self._on_child(number, partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=_now_ms()))
-        raised = alarms(evaluation.health, evaluation.losses)
-        if raised:
-            self._on_child(number, partial(_set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
+        for write in _measurements(evaluation, score):
+            self._on_child(number, write)
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
@@ -230,22 +241,51 @@ class MlflowTracking:
         if self._resumed_id and self._search(client, f"attributes.run_id = '{self._resumed_id}'"):
             client.update_run(self._resumed_id, status="RUNNING")
             self.run_id = self._resumed_id
-            self._settle_children(plan, client)
             return
-        # A creation whose answer was lost is not done twice.
-        found = [run for run in self._search(client, f"attributes.start_time = {at_ms}") if run.info.run_name == plan.name]
+        # A creation whose answer was lost, to a store that went away or to a driver that was killed, is not done twice.
+        same = f"tags.started = '{plan.started}'" if plan.started else f"attributes.start_time = {at_ms}"
+        found = [
+            run
+            for run in self._search(client, same)
+            if run.info.run_name == plan.name and "mlflow.parentRunId" not in run.data.tags
+        ]
         self.run_id = found[0].info.run_id if found else self._create(client, plan.name, self._tags, at_ms)
         names = ("name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "n_evaluations", "max_concurrent")
         params = {name: getattr(plan, name) for name in (*names, "data_source", "data_summary")}
         _log_params(client, self.run_id, params=flatten(params))
 
-    def _settle_children(self, plan: SearchFacts, client: MlflowClient) -> None:
-        """End the children that a killed driver left running: as their trial ended, or as interrupted."""
-        records = {str(record.number): record for record in plan.finished}
-        for run in self._search(client, self._child_filter("attributes.status = 'RUNNING'")):
-            record = records.get(run.data.tags.get("trial", ""))
-            status, tags = _ending(record) if record else ("KILLED", {"reason": INTERRUPTED})
-            _end(client, run.info.run_id, status=status, tags=tags, at_ms=_now_ms())
+    def _catch_up(self, plan: SearchFacts, at_ms: int, client: MlflowClient) -> None:
+        """Write what a kill, or a store that was away, kept from the children of earlier sessions, and end those that run."""
+        if self.run_id is None:
+            return
+        runs = {run.data.tags.get("trial"): run for run in self._search(client, self._child_filter())}
+        records = {str(record.number): record for record in (*plan.finished, *plan.unfinished)}
+        for trial, record in records.items():
+            if trial not in runs and record.evaluations:
+                run_id = self._open_again(record, at_ms, client)
+                self._complete(run_id, 0, record, at_ms, client)
+            elif trial in runs and (runs[trial].info.status == "RUNNING" or not record.is_finished):
+                run = runs[trial]
+                self._complete(run.info.run_id, int(run.data.metrics.get("evaluation", 0)), record, at_ms, client)
+        for trial in {trial for trial, run in runs.items() if run.info.status == "RUNNING"} - set(records):
+            _end(client, runs[trial].info.run_id, status="KILLED", tags={"reason": INTERRUPTED}, at_ms=at_ms)
+
+    def _open_again(self, record: TrialRecord, at_ms: int, client: MlflowClient) -> str:
+        config = parse(record.config)
+        tags = self._child_tags(record.number, config) | {"mlflow.parentRunId": str(self.run_id)}
+        run_id = self._create(client, f"trial {record.number}", tags, at_ms)
+        for write in self._descriptions(config):
+            write(client, run_id)
+        return run_id
+
+    def _complete(self, run_id: str, n_known: int, record: TrialRecord, at_ms: int, client: MlflowClient) -> None:
+        """Write a record's evaluations after the first `n_known`, and end its run; an unfinished one is opened again later."""
+        for stored in record.evaluations[n_known:]:
+            values = {name: value for name, value in stored.items() if name != "score"}
+            for write in _measurements(Evaluation(**values), stored["score"], at_ms):
+                write(client, run_id)
+        status, tags = _ending(record) if record.is_finished else ("KILLED", {"reason": INTERRUPTED})
+        _end(client, run_id, status=status, tags=tags, at_ms=at_ms)
 
     def _open_child(self, number: int, tags: dict[str, str], at_ms: int, client: MlflowClient) -> None:
         """Create the trial's run; one that exists goes on (resumed from its checkpoint, or created and the answer lost)."""
@@ -265,8 +305,8 @@ class MlflowTracking:
         run = client.create_run(self.experiment_id, start_time=at_ms, tags=_cut(tags), run_name=name)
         return str(run.info.run_id)
 
-    def _child_filter(self, condition: str) -> str:
-        return f"tags.`mlflow.parentRunId` = '{self.run_id}' and {condition}"
+    def _child_filter(self, *conditions: str) -> str:
+        return " and ".join([f"tags.`mlflow.parentRunId` = '{self.run_id}'", *conditions])
 
     def _search(self, client: MlflowClient, condition: str) -> list[Run]:
         """All runs of the experiment that meet `condition`, over all pages."""
@@ -276,6 +316,19 @@ class MlflowTracking:
             page = client.search_runs([self.experiment_id], filter_string=condition, page_token=page.token)
             runs += page
         return runs
+
+
+def _measurements(evaluation: Evaluation, score: float, at_ms: int | None = None) -> list[Callable[[MlflowClient, str], None]]:
+    """What is written of an evaluation: its numbers, and the alarms that they raise."""
+    metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
+    metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
+    writes: list[Callable[[MlflowClient, str], None]] = [
+        partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=at_ms or _now_ms())
+    ]
+    raised = alarms(evaluation.health, evaluation.losses)
+    if raised:
+        writes.append(partial(_set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
+    return writes
 
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:

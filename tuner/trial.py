@@ -16,18 +16,19 @@ from tuner.models import FAILED
 
 REPORT = "report"
 """Key of a result under which the `Evaluation` or `Failure` travels up."""
-CHECKPOINT_EVERY_S = 60.0
-"""Seconds of work that a retry may lose: checkpoints of a short trial would cost more than the trial."""
 
 
 class GangTrial(tune.Trainable):  # type: ignore[misc]
-    """Tune's view of a trial. `config` holds `number` and the trial's `config`; `shape` and `data` are the search's own.
+    """Tune's view of a trial. `config` holds `number`, the trial's `config`, and the folder of the `checkpoint` to go on from
+    or None; the rest is the search's own.
 
-    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to.
+    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to. An
+    evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a short trial would cost more than it.
     """
 
-    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any]) -> None:
+    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any], checkpoint_every_s: float) -> None:
         self._gang = Gang(shape, data[0])
+        self._checkpoint_every_s = checkpoint_every_s
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -41,8 +42,19 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         self._saved_at = time.monotonic()
         try:
             self._gang.begin(config["config"])
+            self._go_on(config)
         except RankError as error:
             self._failure = Failure(str(error), step=0)
+
+    def _go_on(self, config: dict[str, Any]) -> None:
+        """Load the checkpoint, if there is one. One that cannot be read costs time only: the beginning leads to the same."""
+        checkpoint = config["checkpoint"]
+        if checkpoint is None or not Path(checkpoint).is_dir():
+            return
+        try:
+            self._gang.load(checkpoint)
+        except RankError:
+            self._gang.begin(config["config"])
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
@@ -50,7 +62,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         if isinstance(reported, Failure):
             return {REPORT: reported}
         self._last = reported
-        due = time.monotonic() - self._saved_at > CHECKPOINT_EVERY_S
+        due = time.monotonic() - self._saved_at > self._checkpoint_every_s
         return {REPORT: reported, SHOULD_CHECKPOINT: reported.is_last or due}
 
     def _advance(self) -> Evaluation | Failure:

@@ -275,3 +275,17 @@ def test_running_halving_of_one_goal_is_untouched(tmp_path: Path) -> None:
     space = load("smart_mtl", "laptop")
     study = Study.open(f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10)
     assert isinstance(study._study.pruner, RunningHalving)
+
+
+def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "median")
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, evaluation(1, (0.1, 0.1)))
+    study._intend(
+        optuna.trial.Trial(study._study, study._frozen(asked.number)._trial_id), optuna.trial.TrialState.PRUNED, "why"
+    )
+    again = open_study(tmp_path, "median")
+    assert again.take_up() == []
+    assert again.record(asked.number).state == "PRUNED"
+    assert again._frozen(asked.number).constraints == {"ended early": pytest.approx(1.9)}

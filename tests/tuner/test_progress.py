@@ -225,8 +225,11 @@ def test_summary_tells_the_alarms(tmp_path: Path) -> None:
 
 
 def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
-    found = samples.results(samples.facts(tmp_path / "my night"), [], None, finished=None)
+    cut = [samples.record(number, "RUNNING", score=0.5) for number in (1, 4)]
+    found = samples.results(samples.facts(tmp_path / "my night"), cut, None, finished=None)
+    assert (found["trials"], found["unfinished"]) == ([], [1, 4])
     shown = printed(lambda console: print_summary(console, found))
+    assert "2 unfinished: a resumed search goes on with them" in shown
     assert f"go on:    {commands.python()} -m tuner.search --resume 'my night' --runs-dir {tmp_path}" in shown
     assert "no champion" in shown
 

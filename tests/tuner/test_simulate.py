@@ -240,13 +240,15 @@ class ThroughBridge:
     """The bridge of a real search as `Decisions`; what Tune does between its calls is done here."""
 
     def __init__(self, study: Study, folder: Path, n_slots: int) -> None:
+        from tuner.bridge import Bridge
+        from tuner.checkpoints import Checkpoints
         from tuner.interruption import Interruption
         from tuner.models import Models
         from tuner.observer import SilentObserver
-        from tuner.ray_tune import Bridge
 
         self.study = study
-        self.bridge = Bridge(study, SilentObserver(), Models(folder), lambda: n_slots, Interruption())
+        kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
+        self.bridge = Bridge(study, SilentObserver(), *kept, lambda: n_slots, Interruption())
 
     def ask(self) -> Asked | None:
         config = self.bridge.ask(f"t{len(self.study.records())}")
@@ -257,8 +259,9 @@ class ThroughBridge:
         return Asked(config["number"], parse(config["config"]))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
-        stops = self.bridge.reported(number, evaluation) == "STOP"
-        self.bridge.saved(number, evaluation, Trained())
+        stops = self.bridge.reported(number, evaluation)
+        if evaluation.is_last:
+            self.bridge.saved(number, evaluation, Trained())
         state = self.study.record(number).state
         if not stops or state == "RUNNING":
             return Verdict.CONTINUE
@@ -282,7 +285,7 @@ def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: 
     world = Synthetic(space, OBJECTIVE, 0, 1e10)
     plain, real = (open_study(space, 5, pruner=pruner, n_trials=24) for _ in range(2))
     log = play(plain, world, n_slots, Charges())
-    bridged = play(ThroughBridge(real, tmp_path / "models", n_slots), world, n_slots, Charges())
+    bridged = play(ThroughBridge(real, tmp_path, n_slots), world, n_slots, Charges())
     assert [record.to_dict() for record in plain.records()] == [record.to_dict() for record in real.records()]
     assert log == bridged
     assert log.n_pruned > 3

@@ -18,9 +18,9 @@ import pytest
 from model.config import ConfigError
 from model.evaluation import Evaluation
 from tuner.objective import Objective
-from tuner.record import TrialRecord
 from tuner.space import Space, load
-from tuner.study import INTERRUPTED, PRUNERS, SAMPLERS, Study, Verdict
+from tuner.space.parameters import suggest
+from tuner.study import PRUNERS, SAMPLERS, Study, Verdict
 
 SPACE = """\
 name: tiny
@@ -84,6 +84,16 @@ def evaluation(index: int, score: float, n_evaluations: int = N_EVALUATIONS) -> 
     return Evaluation(
         index, n_evaluations, index * 10, n_evaluations * 10, index * 320, metrics, {"sst/loss": 1.0}, index * 1.5
     )
+
+
+def asked_number(study: Study) -> int:
+    asked = study.ask()
+    assert asked is not None
+    return asked.number
+
+
+def killed(*arguments: object, **more: object) -> None:
+    raise KeyboardInterrupt
 
 
 def run(study: Study, number: int, scores: list[float]) -> Verdict:
@@ -246,30 +256,53 @@ def test_a_seed_that_the_space_fixes_stays(open_study: Open, spaces: dict[str, S
     assert asked.config.seed == 3
 
 
-def test_settle_fails_what_was_running_and_tries_it_again(open_study: Open) -> None:
+@pytest.mark.parametrize("parked", [False, True], ids=["killed", "interrupted"])
+def test_unfinished_trials_go_on_as_what_they_are(open_study: Open, parked: bool) -> None:
     study = open_study(n_trials=4)
     run(study, ask(study), constant(0.5))
-    lost = [study.ask() for _ in range(3)]
+    begun = [study.ask() for _ in range(3)]
     study.report(2, evaluation(1, 0.5))
-    assert study.ask() is None
+    if parked:
+        study.park()
+        assert {frozen.state.name for frozen in study._study.trials} == {"COMPLETE", "WAITING"}
 
     resumed = open_study(n_trials=4)
-    assert resumed.settle() == [1, 2, 3]
-    assert {resumed.record(number).reason for number in (1, 2, 3)} == {INTERRUPTED}
-    assert {resumed.record(number).state for number in (1, 2, 3)} == {"FAIL"}
-    again = [resumed.ask() for _ in range(3)]
-    assert [asked.config for asked in again if asked] == [asked.config for asked in lost if asked]
-    assert resumed.ask() is None
-    assert resumed.settle() == [asked.number for asked in again if asked]
+    assert resumed.take_up() == begun
+    assert resumed.ask() is None, "nothing is asked again"
+    assert [record.state for record in resumed.records()] == ["COMPLETE", "RUNNING", "RUNNING", "RUNNING"]
+    assert [item["score"] for item in resumed.record(2).evaluations] == [0.5]
+    assert resumed.report(2, evaluation(1, 0.5)) is Verdict.CONTINUE
+    for number in (1, 2, 3):
+        run(resumed, number, constant(0.4))
+    assert [frozen.state.name for frozen in resumed._study.trials] == ["COMPLETE"] * 4
+    assert resumed.take_up() == []
 
 
-def test_an_interrupted_start_that_had_drawn_nothing_is_tried_again(open_study: Open) -> None:
+@pytest.mark.parametrize("n_drawn", [0, 1, 2])
+def test_a_trial_that_a_kill_left_half_drawn_is_drawn_to_its_end(open_study: Open, n_drawn: int) -> None:
     study = open_study()
-    study._study.ask()  # killed before the first suggestion
+    trial = study._study.ask()  # the first start configuration
+    for parameter in study.space.parameters[:n_drawn]:
+        for name, distribution in parameter.distributions(("sst", "sts")).items():
+            suggest(trial, name, distribution)
+    drawn = study._study.trials[0].params
     resumed = open_study()
-    assert resumed.settle() == [0]
-    configs = [asked.config for asked in (resumed.ask() for _ in range(6)) if asked]
-    assert sum(config.optim.lr == 1e-4 and not config.smart.enabled for config in configs) == 1
+    (asked,) = resumed.take_up()
+    assert asked.number == 0
+    assert (asked.config.optim.lr, asked.config.smart.enabled) == (1e-4, False)
+    assert drawn.items() <= resumed._study.trials[0].params.items()
+    assert resumed.record(0).config == asked.config.to_dict()
+
+
+def test_an_evaluation_that_a_kill_left_half_stored_is_stored(open_study: Open) -> None:
+    study = open_study(pruner="none")
+    number = ask(study)
+    half = optuna.trial.Trial(study._study, study._frozen(number)._trial_id)
+    half.report(0.5, 1)
+    assert study.record(number).evaluations == []
+    run(study, number, constant(0.5))
+    assert [item["index"] for item in study.record(number).evaluations] == [1, 2, 3, 4, 5]
+    assert study.record(number).state == "COMPLETE"
 
 
 def test_another_process_sees_the_same_records(open_study: Open, storage: str) -> None:
@@ -371,9 +404,29 @@ def test_a_killed_driver_leaves_no_lock_and_no_running_trial(open_study: Open, s
     killed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(study), check=False)
     assert killed.returncode == -9
     resumed = open_study()
-    assert resumed.settle() == [0]
-    assert resumed.records()[0].reason == INTERRUPTED
-    assert isinstance(resumed.records()[0], TrialRecord)
+    assert [asked.number for asked in resumed.take_up()] == [0]
+    run(resumed, 0, constant(0.5))
+    assert resumed.records()[0].state == "COMPLETE"
+
+
+@pytest.mark.parametrize(("score", "state"), [(0.1, "PRUNED"), (float("nan"), "FAIL")])
+def test_an_end_that_was_decided_but_not_told_is_told_when_taken_up(
+    open_study: Open, monkeypatch: pytest.MonkeyPatch, score: float, state: str
+) -> None:
+    study = open_study()
+    for number in range(2):
+        assert asked_number(study) == number
+        run(study, number, constant(0.5))
+    calm, ending = asked_number(study), asked_number(study)
+    monkeypatch.setattr(study._study, "tell", killed)
+    with pytest.raises(KeyboardInterrupt):
+        for index in range(1, N_EVALUATIONS):
+            study.report(ending, evaluation(index, score))
+    resumed = open_study()
+    assert [asked.number for asked in resumed.take_up()] == [calm]
+    record = resumed.record(ending)
+    assert record.state == state
+    assert record.reason
 
 
 def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study: Open, spaces: dict[str, Space]) -> None:

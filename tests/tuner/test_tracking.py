@@ -186,6 +186,35 @@ def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     assert reader.history(parent, "best_score") == [(1, 0.6)]  # trial 3 was no better than what the first session found
 
 
+def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
+    """Trial 0 lacks its last evaluation, 1 its run, 2 an evaluation before it goes on, and the run's id was not noted."""
+    started = "2026-01-01T00:00:00+00:00"
+    killed = MlflowTracking(None, run_dir, "night")
+    killed.search_started(samples.facts(run_dir, started=started))
+    for number in (0, 2):
+        killed.trial_started(number, samples.CONFIG)
+        killed.evaluated(number, samples.evaluation(1, 0.5), 0.5)
+    del killed
+
+    done, lost = samples.record(0, score=0.6), samples.record(1, "PRUNED", 0.6, reason="below the median")
+    unfinished = samples.record(2, "RUNNING", 0.6)
+    resumed = MlflowTracking(None, run_dir, "night")
+    resumed.search_started(samples.facts(run_dir, started=started, finished=(done, lost), unfinished=(unfinished,)))
+    assert resumed.run_id == _only_parent(run_dir)
+    reader = Reader(resumed)
+    children = reader.children()
+    statuses = {name: run.info.status for name, run in children.items()}
+    assert statuses == {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "KILLED"}
+    assert [children[f"trial {number}"].data.tags["state"] for number in (0, 1)] == ["COMPLETE", "PRUNED"]
+    for run in children.values():
+        assert reader.history(run, "score") == [(10, 0.5), (20, 0.6)]
+        assert reader.history(run, "evaluation") == [(10, 1.0), (20, 2.0)]
+        assert run.data.params == flatten(samples.CONFIG.to_dict())
+    resumed.trial_started(2, samples.CONFIG)
+    going = reader.children()["trial 2"]
+    assert (going.info.status, going.data.tags.get("reason")) == ("RUNNING", None)
+
+
 def test_resume_with_a_store_that_lost_the_run_opens_a_new_one(run_dir: Path) -> None:
     told: list[str] = []
     tracking = MlflowTracking(None, run_dir, "night", run_id="f" * 32, warn=told.append)

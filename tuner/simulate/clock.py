@@ -1,6 +1,6 @@
 """A search under a simulated clock: slots that train, and one driver that asks and judges, one thing after another.
 
-The decisions are those of `ray_tune.Bridge`: a free slot asks; each evaluation is reported in order of simulated time; a trial
+The decisions are those of `bridge.Bridge`: a free slot asks; each evaluation is reported in order of simulated time; a trial
 that is pruned or fails gives its slot back; one that ends is told COMPLETE. While the driver is busy everybody else waits, as
 under Tune: a trial trains on once its evaluation is dealt with.
 """

@@ -4,10 +4,9 @@ Everything about a trial is in the study's storage, so its records are the same 
 All calls come from the driver's one thread.
 """
 
-from tuner.record import INTERRUPTED
 from tuner.study.pruners import PRUNERS
 from tuner.study.samplers import CONSTRAINED, SAMPLERS, SINGLE_GOAL
 from tuner.study.standing import pruner_problems
 from tuner.study.study import Asked, Study, Verdict
 
-__all__ = ["CONSTRAINED", "INTERRUPTED", "PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict", "pruner_problems"]
+__all__ = ["CONSTRAINED", "PRUNERS", "SAMPLERS", "SINGLE_GOAL", "Asked", "Study", "Verdict", "pruner_problems"]

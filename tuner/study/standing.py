@@ -49,6 +49,8 @@ def constraints(evaluations: Sequence[Told], objective: Objective) -> dict[str, 
     other, and the first ones for good where complete ones run short; with a broken constraint they come last, the earliest
     ended at the very end, as they do under one goal.
     """
+    if not evaluations:
+        return {}
     last = evaluations[-1]
     excess = dict(last.get("requirements", {}))
     if last["index"] < last["n_evaluations"] and len(objective.goals) > 1:

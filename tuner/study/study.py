@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
@@ -19,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
-from tuner.record import INTERRUPTED, TrialRecord
+from tuner.record import TrialRecord
 from tuner.requirements import Requirements
 from tuner.study.pruners import PRUNERS, make_pareto_pruner, make_pruner
 from tuner.study.running_pruners import Running
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
-
-
+ENDING = "ending"
+"""User attribute: the state that a trial was about to be told."""
 NO_REQUIREMENTS = Requirements()
 OTHERS = {
     "space": "another space",
@@ -77,7 +78,7 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; interrupted ones do not count."""
+    """Trials in total, over all resumptions."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
@@ -124,17 +125,50 @@ class Study:
                 return None
             trial = self._study.ask()
             self._counted.add(trial.number)
-            values = self.space.suggest(trial)
-            values.setdefault("seed", self.seed)
-            try:
-                config = parse(values)
-            except ConfigError as error:
-                trial.set_user_attr("config", values)
-                self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
-                continue
-            trial.set_user_attr("config", config.to_dict())
-            return Asked(trial.number, config)
+            asked = self._configure(trial)
+            if asked is not None:
+                return asked
         return None
+
+    def take_up(self) -> list[Asked]:
+        """The trials that an earlier session began and did not end, by number; they go on as what they are.
+
+        For the start of a resumed search, before anything is asked.
+        """
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            if "config" in frozen.user_attrs:
+                self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
+        self.__dict__.pop("_counted", None)
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        asked = [self._take_up(frozen) for frozen in running]
+        return [one for one in asked if one is not None]
+
+    def _take_up(self, frozen: FrozenTrial) -> Asked | None:
+        if ENDING in frozen.user_attrs:  # its end was decided, and only that was not told
+            self._constrain(frozen.number)
+            self._study.tell(frozen.number, state=TrialState[frozen.user_attrs[ENDING]])
+            return None
+        if "config" in frozen.user_attrs:
+            return Asked(frozen.number, parse(frozen.user_attrs["config"]))
+        return self._configure(Trial(self._study, frozen._trial_id))  # killed while it was drawn: what was drawn stays
+
+    def park(self) -> None:
+        """At the end of a session: what is unfinished waits for `take_up`, and no trial is RUNNING."""
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
+
+    def _configure(self, trial: Trial) -> Asked | None:
+        """Draw a trial's configuration; None when it is refused, which fails the trial."""
+        values = self.space.suggest(trial)
+        values.setdefault("seed", self.seed)
+        try:
+            config = parse(values)
+        except ConfigError as error:
+            trial.set_user_attr("config", values)
+            self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            return None
+        trial.set_user_attr("config", config.to_dict())
+        return Asked(trial.number, config)
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
@@ -158,14 +192,16 @@ class Study:
                 return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
         told = {**evaluation.to_dict(), "score": self.objective.score(evaluation.metrics), "scores": scores}
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | ({"requirements": excess} if excess else {}))
-        if len(scores) == 1:
-            trial.report(told["score"], evaluation.index)  # for several goals Optuna has no such thing
-        if evaluation.is_last or not self._should_prune(trial):
+        told |= {"requirements": excess} if excess else {}
+        if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
+            trial.report(told["score"], evaluation.index)
+        prunes = not evaluation.is_last and self._should_prune(trial, told)
+        if prunes:
+            words = ", ".join(f"{score:.4f}" for score in scores.values())
+            self._intend(trial, TrialState.PRUNED, f"pruned by {self.pruner} at {where}, score {words}")
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
+        if not prunes:
             return Verdict.CONTINUE
-        trial.set_user_attr(
-            "reason", f"pruned by {self.pruner} at {where}, score {', '.join(f'{s:.4f}' for s in scores.values())}"
-        )
         self._constrain(number)
         self._study.tell(number, state=TrialState.PRUNED)
         return Verdict.PRUNE
@@ -175,10 +211,13 @@ class Study:
         names = dict.fromkeys((*self.objective.metrics, *self.requirements.metrics))
         return ", ".join(f"{name} {metrics[name]:g}" for name in names)
 
-    def _should_prune(self, trial: Trial) -> bool:
+    def _should_prune(self, trial: Trial, told: Mapping[str, Any]) -> bool:
+        """The pruner's verdict on a trial after an evaluation that is not stored yet: stored, it is judged."""
         if not is_by_rank(self.objective, self.requirements):
             return trial.should_prune()
-        return self._study.pruner.prune(self._study, self._frozen(trial.number))
+        judged = copy.copy(self._frozen(trial.number))
+        judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
+        return self._study.pruner.prune(self._study, judged)
 
     def _constrain(self, number: int) -> None:
         """Tell Optuna of a trial that is about to end by how much it exceeds the requirements."""
@@ -207,22 +246,13 @@ class Study:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
-        Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
+        self._intend(Trial(self._study, frozen._trial_id), TrialState.FAIL, reason)
         self._study.tell(number, state=TrialState.FAIL)
-        if reason == INTERRUPTED:
-            self._counted.discard(number)
 
-    def settle(self) -> list[int]:
-        """End the trials that a killed driver left RUNNING and enqueue their parameters again; returns their numbers.
-
-        For the start of a resumed search, before anything is asked.
-        """
-        running = self._study.get_trials(states=(TrialState.RUNNING,))
-        for frozen in running:
-            # First the new one: killed in between, the parameters are tried twice rather than not at all.
-            self._study.enqueue_trial({**frozen.system_attrs.get("fixed_params", {}), **frozen.params})
-            self.fail(frozen.number, INTERRUPTED)
-        return [frozen.number for frozen in running]
+    def _intend(self, trial: Trial, state: TrialState, reason: str) -> None:
+        """Write down how a trial is about to end, so that a kill before it is told changes nothing."""
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr(ENDING, state.name)
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -293,7 +323,7 @@ class Study:
     def _counted(self) -> set[int]:
         """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
         trials = self._study.get_trials(deepcopy=False)
-        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and not _is_interrupted(frozen)}
+        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING}
 
     @cached_property
     def _finished(self) -> dict[int, TrialRecord]:
@@ -341,10 +371,6 @@ def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
 
 def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
-
-
-def _is_interrupted(frozen: FrozenTrial) -> bool:
-    return frozen.state is TrialState.FAIL and frozen.user_attrs.get("reason") == INTERRUPTED
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:

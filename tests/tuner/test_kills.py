@@ -1,0 +1,142 @@
+"""A driver that is killed again and again: what was finished stays, what ran goes on, and the end is that of a calm search."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from tests.tuner.test_faults import finish, results_of, wait_for
+from tests.tuner.test_search import command, write_space
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+N_KILLS, N_TRIALS, N_EVALUATIONS = 20, 6, 8
+SPACE = """
+name: stormy
+metric: mean
+targets: [sst, quora, sts]
+options: {{trials: 6, sampler: grid, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
+fixed:
+  backbone: {backbone}
+  max_length: 32
+  mixture: [sst, quora, sts]
+  pair_encoding: cosine
+  optim.lr: 1.0e-3
+  budget.examples: 1920
+  budget.evaluations: 8
+  budget.early_eval_examples: 32
+search:
+  optim.dropout: {{choice: [0.0, 0.05, 0.1, 0.15, 0.2, 0.25]}}
+"""
+MOMENTS = [("", 5.0)] * 5 + [("results", 1.0)] * 3 + [("started", 2.0)] * 4 + [("eval", 2.0)] * 8
+"""What a session has said last before it is killed, and the seconds that it may have after that at most."""
+
+
+def kill_at(process: subprocess.Popen[str], said: str, within_s: float, draw: random.Random) -> None:
+    if said:
+        wait_for(process, said)
+    time.sleep(draw.uniform(0.0, within_s))
+    assert process.poll() is None, "the search ended before it was killed often enough"
+    process.kill()
+    process.communicate()
+
+
+def runs_of(results: dict[str, Any]) -> tuple[list[Any], dict[str, list[tuple[int, float]]]]:
+    """All MLflow runs of a search's experiment, and the scores of each trial's run by step."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=results["mlflow"]["tracking_uri"])
+        runs = list(client.search_runs([results["mlflow"]["experiment_id"]]))
+        scores = {
+            run.data.tags["trial"]: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, "score"))
+            for run in runs
+            if "trial" in run.data.tags
+        }
+    return runs, scores
+
+
+def outcomes(results: dict[str, Any]) -> list[Any]:
+    """What must not depend on kills."""
+    return [
+        (
+            trial["number"],
+            trial["state"],
+            trial["config"],
+            [(e["step"], e["score"], e["metrics"]) for e in trial["evaluations"]],
+        )
+        for trial in results["trials"]
+    ]
+
+
+def test_a_driver_that_is_killed_twenty_times_comes_to_the_same(tmp_path: Path, tiny_backbone: Path) -> None:
+    space = write_space(tmp_path, tiny_backbone, SPACE)
+    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--checkpoint-every", "0"]
+    calm = command(*arguments, "--name", "calm")
+    _, err = finish(calm)
+    assert calm.returncode == 0, err
+
+    draw = random.Random(0)
+    moments = draw.sample(MOMENTS, N_KILLS)
+    folder = tmp_path / "storm"
+    process = command(*arguments, "--name", "storm")
+    while not (folder / "search.json").is_file():  # before that there is nothing to resume
+        time.sleep(0.05)
+    for said, within_s in moments:
+        kill_at(process, said, within_s, draw)
+        process = command("--resume", "storm", "--runs-dir", str(tmp_path))
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+
+    results = results_of(folder)
+    assert outcomes(results) == outcomes(results_of(tmp_path / "calm"))
+    assert [trial["state"] for trial in results["trials"]] == ["COMPLETE"] * N_TRIALS
+    assert {len(trial["evaluations"]) for trial in results["trials"]} == {N_EVALUATIONS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.load_study(study_name="storm", storage=JournalStorage(JournalFileBackend(str(folder / "study.journal"))))
+    assert [frozen.state.name for frozen in study.trials] == ["COMPLETE"] * N_TRIALS
+    runs, scores = runs_of(results)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 1 + N_TRIALS
+    assert scores == {
+        str(trial["number"]): [(e["step"], e["score"]) for e in trial["evaluations"]] for trial in results["trials"]
+    }
+    assert list((folder / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_trial_goes_on_from_its_checkpoint(tmp_path: Path, tiny_backbone: Path, number: signal.Signals) -> None:
+    """Seen by the time that the checkpoint says it took so far, which the test makes longer."""
+    space = write_space(tmp_path, tiny_backbone, SPACE)
+    every = "0" if number == signal.SIGKILL else "1000"  # an interruption saves whatever runs
+    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--trials", "1", "--set", "budget.examples=4800"]
+    process = command(*arguments, "--name", "cut", "--checkpoint-every", every)
+    wait_for(process, "eval 3/8")
+    process.send_signal(number)
+    finish(process)
+    (checkpoint,) = (tmp_path / "cut" / "checkpoints").iterdir()
+    (states,) = checkpoint.rglob("*model_states.pt")
+    content = torch.load(states, weights_only=False)
+    assert content["n_evaluations"] >= 2
+    content["seconds"] += 1000.0
+    torch.save(content, states)
+    again = command("--resume", "cut", "--runs-dir", str(tmp_path))
+    _, err = finish(again)
+    assert again.returncode == 0, err
+    (trial,) = results_of(tmp_path / "cut")["trials"]
+    assert (trial["number"], trial["state"], len(trial["evaluations"])) == (0, "COMPLETE", N_EVALUATIONS)
+    assert trial["seconds"] > 1000.0

@@ -1,0 +1,187 @@
+"""What happens to trials, apart from how Ray Tune runs them.
+
+The study decides, the observer hears, and the models and checkpoints worth it are kept.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from model.config import parse
+from model.evaluation import Evaluation, Failure
+from tuner.checkpoints import Checkpoints
+from tuner.interruption import Interruption
+from tuner.models import Models
+from tuner.observer import Observer
+from tuner.study import Asked, Study, Verdict
+from tuner.write_queue import tell_stderr
+
+FINISHED = "FINISHED"
+"""Tune's word for a searcher that has no more trials."""
+TICK_S = 1.0
+GRACE_S = 30.0
+"""How long the running trials of an interrupted search may train on to their next evaluation, to be saved there."""
+
+
+class Bridge:
+    """What searcher, scheduler and callbacks share: the study, who listens, and the models and checkpoints worth keeping.
+
+    `unfinished` are trials of an earlier session, which come first. Tune copies and pickles its plug-ins into its own
+    snapshot; the bridge is never copied and pickles to nothing, because the study's storage is the record.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        observer: Observer,
+        models: Models,
+        checkpoints: Checkpoints,
+        max_concurrent: Callable[[], int],
+        interruption: Interruption,
+        unfinished: Sequence[Asked] = (),
+    ) -> None:
+        self._study = study
+        self._observer = observer
+        self._models = models
+        self._checkpoints = checkpoints
+        self._unfinished = deque(unfinished)
+        self._max_concurrent = max_concurrent
+        self._interruption = interruption
+        self._running: dict[str, int] = {}
+        """Trials that Tune has, by its own identifiers."""
+        self._started: set[int] = set()
+        """Those of them that train."""
+        self._leaving: set[int] = set()
+        """Those of them that end in Tune at their next checkpoint, to go on later."""
+        self._give_up_at = math.inf
+        self._last_tick = 0.0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def should_end(self) -> bool:
+        """Whether all trials are to be ended: the user asked for it, and what trains is saved, or took too long."""
+        if not self._interruption.requested:
+            return False
+        if self._give_up_at == math.inf:
+            self._give_up_at = time.monotonic() + GRACE_S
+            tell_stderr(f"ending: running trials are saved at their next evaluation, for {GRACE_S:g} s; again to end at once")
+        return not self._started or time.monotonic() > self._give_up_at
+
+    def ask(self, trial_id: str) -> dict[str, Any] | str | None:
+        """What Tune hands to the next trial; None when there is nothing to do now, `FINISHED` when the search is."""
+        if self._interruption.requested or len(self._running) >= self._max_concurrent():
+            return None
+        asked = self._next()
+        if asked is None:
+            return FINISHED
+        self._running[trial_id] = asked.number
+        checkpoint = self._checkpoints.last(asked.number)
+        return {
+            "number": asked.number,
+            "config": asked.config.to_dict(),
+            "checkpoint": str(checkpoint) if checkpoint is not None else None,
+        }
+
+    def _next(self) -> Asked | None:
+        """What an earlier session left, then what the study asks for."""
+        while self._unfinished:
+            asked = self._unfinished.popleft()
+            if not self._models.has(asked.number):
+                return asked
+            self._study.complete(asked.number)  # it had trained to its end, and only that was not told
+            self._finished(asked.number)
+        return self._study.ask()
+
+    def started(self, number: int) -> None:
+        self._started.add(number)
+        self._observer.trial_started(number, parse(self._study.record(number).config))
+
+    def reported(self, number: int, report: Evaluation | Failure) -> bool:
+        """Pass an evaluation on. Returns whether the trial ends in Tune."""
+        record = self._study.record(number)
+        if record.is_finished:
+            return True
+        if isinstance(report, Failure):
+            self._fail(number, report.reason)
+            return True
+        if report.index > len(record.evaluations):  # else a retried trial repeats what is known
+            verdict = self._study.report(number, report)
+            self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
+            if verdict is not Verdict.CONTINUE:
+                self._finished(number)
+                return True
+        if not report.is_last and self._interruption.requested:
+            self._leaving.add(number)
+        return report.is_last or number in self._leaving
+
+    def wants_checkpoint(self, number: int) -> bool:
+        """Whether the evaluation that was just reported must be saved."""
+        return number in self._leaving
+
+    def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
+        """Keep a trial's checkpoint, or the model of one that trained to its end; it is told COMPLETE only then."""
+        if not isinstance(report, Evaluation) or self._study.record(number).is_finished:
+            return
+        if not report.is_last:
+            reason = self._checkpoints.keep(number, report.index, checkpoint)
+            if reason is not None:
+                tell_stderr(f"trial {number}: its checkpoint of evaluation {report.index} cannot be kept: {reason}")
+            return
+        reason = self._models.keep(number, checkpoint)
+        if reason is not None:
+            self._fail(number, reason)
+
+    def ended(self, trial_id: str) -> None:
+        """Tune has let go of a trial: what is not told yet has trained to its end."""
+        number = self._let_go(trial_id)
+        if number is None or self._study.record(number).is_finished:
+            return
+        if number in self._leaving:
+            self._leaving.remove(number)
+            return
+        if not self._models.has(number):
+            self._fail(number, "the trained model was not saved")
+            return
+        self._study.complete(number)
+        self._finished(number)
+
+    def broke(self, trial_id: str, reason: str) -> None:
+        """Tune has given a trial up."""
+        number = self._let_go(trial_id)
+        if number is not None and not self._study.record(number).is_finished:
+            self._fail(number, reason)
+
+    def tick(self) -> None:
+        if time.monotonic() - self._last_tick >= TICK_S:
+            self._last_tick = time.monotonic()
+            self._observer.tick()
+
+    def _let_go(self, trial_id: str) -> int | None:
+        number = self._running.pop(trial_id, None)
+        self._started.discard(-1 if number is None else number)
+        return number
+
+    def _fail(self, number: int, reason: str) -> None:
+        self._study.fail(number, reason)
+        self._finished(number)
+
+    def _finished(self, number: int) -> None:
+        self._checkpoints.drop(number)
+        drop_beaten(self._models, self._study)
+        self._observer.trial_finished(self._study.record(number))
+
+
+def drop_beaten(models: Models, study: Study) -> None:
+    """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
+    best = study.best
+    kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
+    untold = {record.number for record in study.records() if not record.is_finished}
+    models.drop_others(untold | kept)
