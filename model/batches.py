@@ -51,6 +51,14 @@ def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str)
     return widths
 
 
+def mean_tokens(data: TokenizedData, config: TrialConfig, task: str) -> float:
+    """Tokens of a training example as it is encoded, special ones included and padding not: the mean over the task."""
+    texts = np.stack([text.lengths for text in data.tasks[task]["train"].texts])
+    sequences = texts.sum(0, keepdims=True) if config.pair_encoding == "cross" else texts
+    n_special = 1 + len(texts) // len(sequences)  # [CLS], and a [SEP] after each text
+    return float(np.minimum(sequences + n_special, config.max_length).sum(0).mean())
+
+
 def micro_batches(
     data: TokenizedData, config: TrialConfig, schedule: Schedule, step: int, rank: int, world_size: int
 ) -> list[list[Batch]]:

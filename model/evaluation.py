@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -11,7 +12,7 @@ class Evaluation:
     """One look at a trial. Values go up to the study, MLflow and results.json in this form."""
 
     index: int
-    """1 for the first evaluation of the trial, `n_evaluations` for the last: what pruners compare trials at."""
+    """1 for the first evaluation of the trial, `n_evaluations` for the last: what `steps` compares trials at."""
     n_evaluations: int
     step: int
     """Optimiser updates done."""
@@ -28,6 +29,9 @@ class Evaluation:
     health: dict[str, float] = field(default_factory=dict, compare=False)
     """How well the regulariser works on one batch of each task (`model.health.measure`); empty without one, and under
     ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
+    compute: float = 0.0
+    """Training so far in tokens of plain steps: examples × mean tokens of their tasks × the cost of a step in plain ones
+    (`model.cost`). 0 in records from before it was counted."""
 
     @property
     def is_last(self) -> bool:
@@ -35,6 +39,11 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
+        """What `to_dict` gave, whatever was added to it since."""
+        return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
 
 @dataclass(frozen=True)

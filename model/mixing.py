@@ -161,8 +161,12 @@ class Schedule:
 
     def examples_before(self, step: int) -> int:
         """Training examples seen, over all tasks, before this step; `step = n_steps` gives the whole trial."""
+        return sum(self.examples_by_task(step).values())
+
+    def examples_by_task(self, step: int) -> dict[str, int]:
+        """Training examples of each task seen before this step."""
         assert 0 <= step <= self.n_steps
-        return self.batch_size * sum(self._draws(task, step) for task in self.sizes)
+        return {task: self.batch_size * self._draws(task, step) for task in self.sizes}
 
     def _make_order(self, task: str, k: int) -> Indices:
         """The order of a task's examples in its pass number k, (n,)."""

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model import backbone, health, mixing, saved, seeds
-from model.batches import make_batch, micro_batches, row_lengths
+from model.batches import make_batch, mean_tokens, micro_batches, row_lengths
 from model.config import ConfigError, TrialConfig
+from model.cost import cost_in_plain_steps
 from model.data.tokenised import TokenizedData
 from model.engine import Engine, Rank, join
 from model.evaluate import evaluate, evaluate_watched
@@ -49,6 +50,9 @@ class Training:
             self.n_steps,
             lengths={task: row_lengths(data, config, task, "train") for task in sizes},
         )
+        self._cost_per_example = {
+            task: mean_tokens(data, config, task) * cost_in_plain_steps(config.smart) for task in config.mixture
+        }
         join(self.rank)
         network = build(config)
         problems = backbone.size_problems(network.encoder, max_length=config.max_length, vocab_size=data.vocab_size)
@@ -102,7 +106,14 @@ class Training:
             losses=losses,
             seconds=self.seconds,
             health=measured,
+            compute=self.compute,
         )
+
+    @property
+    def compute(self) -> float:
+        """Training so far in tokens of plain steps: a function of the step alone, so a resumed trial goes on counting."""
+        examples = self.schedule.examples_by_task(self.step)
+        return sum(n * self._cost_per_example[task] for task, n in examples.items())
 
     def _train_to(self, target: int) -> dict[str, float]:
         """Updates up to step `target`. Returns the mean of each loss term over updates and ranks."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from model.config import parse
 from model.evaluation import Evaluation, Failure
+from tuner.budget import CUT, Spending
 from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
 from tuner.models import Models
@@ -43,12 +44,17 @@ class Bridge:
         max_concurrent: Callable[[], int],
         interruption: Interruption,
         unfinished: Sequence[Asked] = (),
+        spending: Spending | None = None,
     ) -> None:
         self._study = study
         self._observer = observer
         self._models = models
         self._checkpoints = checkpoints
         self._unfinished = deque(unfinished)
+        self._spending = spending or Spending()
+        self._best_score = study.best.score if study.best is not None else None
+        self.stopped_by: str | None = None
+        """Which budget ended the search, once one has."""
         self._max_concurrent = max_concurrent
         self._interruption = interruption
         self._running: dict[str, int] = {}
@@ -77,9 +83,13 @@ class Bridge:
 
     def ask(self, trial_id: str) -> dict[str, Any] | str | None:
         """What Tune hands to the next trial; None when there is nothing to do now, `FINISHED` when the search is."""
+        if self._is_over():
+            return FINISHED
         if self._interruption.requested or len(self._running) >= self._max_concurrent():
             return None
         asked = self._next()
+        while self._study.ended:  # Tune never hears of them
+            self._finished(self._study.ended.pop(0))
         if asked is None:
             return FINISHED
         self._running[trial_id] = asked.number
@@ -96,12 +106,12 @@ class Bridge:
             asked = self._unfinished.popleft()
             if not self._models.has(asked.number):
                 return asked
-            self._study.complete(asked.number)  # it had trained to its end, and only that was not told
-            self._finished(asked.number)
+            self._complete(asked.number)  # it had trained to its end, and only that was not told
         return self._study.ask()
 
     def started(self, number: int) -> None:
         self._started.add(number)
+        self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
     def reported(self, number: int, report: Evaluation | Failure) -> bool:
@@ -118,9 +128,24 @@ class Bridge:
             if verdict is not Verdict.CONTINUE:
                 self._finished(number)
                 return True
+        if self._is_cut(number, report):
+            return True
         if not report.is_last and self._interruption.requested:
             self._leaving.add(number)
         return report.is_last or number in self._leaving
+
+    def _is_over(self) -> bool:
+        """Whether a budget has ended the search: nothing starts any more."""
+        self.stopped_by = self.stopped_by or self._spending.reached(self._best_score)
+        return self.stopped_by is not None
+
+    def _is_cut(self, number: int, report: Evaluation) -> bool:
+        """End a trial at this evaluation where the budget's end is to cut it. What is trained to its end is kept."""
+        if report.is_last or self._spending.budget.on_end != CUT or not self._is_over():
+            return False
+        self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
+        self._finished(number)
+        return True
 
     def wants_checkpoint(self, number: int) -> bool:
         """Whether the evaluation that was just reported must be saved."""
@@ -150,7 +175,13 @@ class Bridge:
         if not self._models.has(number):
             self._fail(number, "the trained model was not saved")
             return
+        self._complete(number)
+
+    def _complete(self, number: int) -> None:
         self._study.complete(number)
+        score = self._study.record(number).score
+        if score is not None and (self._best_score is None or score > self._best_score):
+            self._best_score = score
         self._finished(number)
 
     def broke(self, trial_id: str, reason: str) -> None:
@@ -166,7 +197,9 @@ class Bridge:
 
     def _let_go(self, trial_id: str) -> int | None:
         number = self._running.pop(trial_id, None)
-        self._started.discard(-1 if number is None else number)
+        if number is not None:
+            self._started.discard(number)
+            self._spending.meter.release(number)
         return number
 
     def _fail(self, number: int, reason: str) -> None:

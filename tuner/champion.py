@@ -20,7 +20,15 @@ POLL_S = 0.5
 
 
 def hand_over(
-    plan: Plan, study: Study, models: Models, facts: SearchFacts, tracking: MlflowTracking, *, started: str, interrupted: bool
+    plan: Plan,
+    study: Study,
+    models: Models,
+    facts: SearchFacts,
+    tracking: MlflowTracking,
+    *,
+    started: str,
+    interrupted: bool,
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """Put the best trial's model at `champion/` and write results.json. Returns its contents."""
     champion = study.best
@@ -44,6 +52,7 @@ def hand_over(
         champion=champion,
         champion_path=path if champion is not None else None,
         front=study.front,
+        stopped_by=stopped_by,
     )
     results.write(plan.run_dir / results.FILE_NAME, found)
     return found

@@ -44,10 +44,14 @@ class SearchFacts:
     git_commit: str | None
     started: str = ""
     """When its first session began, ISO 8601."""
+    rung_resource: str = "compute"
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
     unfinished: tuple[TrialRecord, ...] = ()
     """Trials that they began, which go on."""
+    budget: str = "none"
+    """What ends the search besides `n_trials`, in words."""
     requirements: tuple[str, ...] = ()
     """What the champion must meet, such as `quora/accuracy>=0.8`."""
 

@@ -14,7 +14,8 @@ from tuner.files import write_whole
 
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
-FRESH_ON_RESUME = ("resume", "trials", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
+BUDGET = ("trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budget")
+FRESH_ON_RESUME = (*BUDGET, "resume", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
 """Options that a resumed search takes from its own command line, where given there."""
 
 
@@ -35,8 +36,15 @@ class Options:
     require: tuple[str, ...] = ()
     """`METRIC>=NUMBER` and `METRIC<=NUMBER` texts that the champion must meet."""
     trials: int | None = None
+    time_budget: str | None = None
+    """Such as `2h30m`; a total over all sessions, as all budgets are."""
+    gpu_hours: float | None = None
+    cpu_hours: float | None = None
+    target: float | None = None
+    on_budget: str | None = None
     sampler: str | None = None
     pruner: str | None = None
+    rung_resource: str | None = None
     seed: int = 0
     workers_per_trial: int | None = None
     cpus_per_worker: int | None = None
@@ -79,8 +87,14 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
     how = text.add_argument_group("how long and how")
     how.add_argument("--trials", type=int, help="trials in total")
+    how.add_argument("--time-budget", metavar="TIME", help="stop after 2h30m, 45m, 90s or so in total")
+    how.add_argument("--gpu-hours", type=float, metavar="X", help="stop when the trials have held GPUs for X hours in total")
+    how.add_argument("--cpu-hours", type=float, metavar="X", help="the same of CPUs")
+    how.add_argument("--target", type=float, metavar="SCORE", help="stop when a complete trial has this score")
+    how.add_argument("--on-budget", metavar="WHAT", help="finish what runs then, or cut it at its next evaluation (cut)")
     how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
     how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
+    how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")
@@ -138,3 +152,8 @@ def load(folder: Path) -> Options:
     kept = {name: value for name, value in values.items() if name not in once}
     tuples = {name: tuple(kept.get(name, ())) for name in ("settings", "require")}
     return Options(**{**kept, **tuples, "name": folder.name})
+
+
+def storage_of(options: Options, run_dir: Path) -> str:
+    """Optuna's storage: the one that was asked for, else a journal in the run's folder."""
+    return options.storage or f"journal:{run_dir / 'study.journal'}"

@@ -22,12 +22,13 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
+from tuner.budget import CUT, Budget, seconds_of
 from tuner.objective import MEAN, OWN_MEAN, Objective
-from tuner.options import FILE_NAME, Options
+from tuner.options import FILE_NAME, Options, storage_of
 from tuner.requirements import Requirements
-from tuner.space import Space
+from tuner.space import Space, void_notes
 from tuner.space import load as load_space
-from tuner.study import CONSTRAINED, PRUNERS, SAMPLERS, SINGLE_GOAL, pruner_problems
+from tuner.study import CONSTRAINED, PRUNERS, RESOURCES, SAMPLERS, SINGLE_GOAL, pruner_problems
 
 SAMPLED_CONFIGS = 200
 """Random configurations on which the rules between settings, data and gang are tried."""
@@ -52,12 +53,16 @@ class Plan:
     n_trials: int
     sampler: str
     pruner: str
+    rung_resource: str
+    """What is equal where the pruner compares trials: `compute` or `steps`."""
     storage: str
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str
     shape: GangShape
+    budget: Budget
+    """What ends the search besides its number of trials."""
     notes: tuple[str, ...]
-    """What the user should know: mixtures and rows left out."""
+    """What the user should know: mixtures and rows left out, searched settings that change nothing."""
 
     @property
     def name(self) -> str:
@@ -109,15 +114,19 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     whole = problems.attempt(lambda: _load_space(options, has_gpu))
     run_dir = problems.attempt(lambda: _run_dir(options))
     wanted = problems.attempt(lambda: _wanted_tasks(options))
+    budget = problems.attempt(lambda: _budget(options))
     problems.attempt(lambda: _check_choices(options))
     problems.raise_any()
 
     sampler, pruner, n_trials = _choices(options, whole)
+    rung_resource = options.rung_resource or whole.options.get("rung_resource") or "compute"
     shape = _shape(options, whole, has_gpu)
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
     requirements = problems.attempt(lambda: Requirements.parse(options.require, _targets(whole, wanted)))
     problems.attempt(lambda: _check_shape(shape))
     problems.attempt(lambda: _check_goals(objective, requirements, sampler, pruner))
+    problems.sentences += budget.problems(shape)
+    problems.attempt(lambda: _check_target(budget, objective))
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
@@ -149,10 +158,12 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
         sampler=sampler,
         pruner=pruner,
-        storage=options.storage or f"journal:{run_dir / 'study.journal'}",
+        rung_resource=rung_resource,
+        storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
-        notes=(*left_out, *skipped),
+        budget=budget,
+        notes=(*left_out, *skipped, *void_notes(space)),
     )
 
 
@@ -207,9 +218,14 @@ def _wanted_tasks(options: Options) -> tuple[str, ...]:
 def _check_choices(options: Options) -> None:
     """The names and numbers of the command line."""
     problems = []
-    for name, value, valid in (("sampler", options.sampler, SAMPLERS), ("pruner", options.pruner, PRUNERS)):
+    choices = {
+        "sampler": (options.sampler, list(SAMPLERS)),
+        "pruner": (options.pruner, list(PRUNERS)),
+        "rung-resource": (options.rung_resource, list(RESOURCES)),
+    }
+    for name, (value, valid) in choices.items():
         if value is not None and value not in valid:
-            problems.append(f"--{name} {value}{nearest(value, list(valid))}: choose one of {', '.join(valid)}")
+            problems.append(f"--{name} {value}{nearest(value, valid)}: choose one of {', '.join(valid)}")
     for name in ("trials", "workers_per_trial", "cpus_per_worker", "max_concurrent"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -229,6 +245,16 @@ def _choices(options: Options, space: Space) -> tuple[str, str, int]:
     sampler = options.sampler or space.options.get("sampler") or "tpe"
     pruner = options.pruner or space.options.get("pruner") or "median"
     return sampler, pruner, options.trials or space.options.get("trials") or DEFAULT_TRIALS
+
+
+def _budget(options: Options) -> Budget:
+    return Budget(
+        time_s=None if options.time_budget is None else seconds_of(options.time_budget),
+        gpu_hours=options.gpu_hours,
+        cpu_hours=options.cpu_hours,
+        target=options.target,
+        on_end=CUT if options.on_budget is None else options.on_budget,
+    )
 
 
 def _shape(options: Options, space: Space, has_gpu: bool) -> GangShape:
@@ -276,6 +302,13 @@ def _check_goals(objective: Objective | None, requirements: Requirements | None,
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
     if problems:
         raise ConfigError(problems)
+
+
+def _check_target(budget: Budget, objective: Objective | None) -> None:
+    if budget.target is not None and objective is not None and len(objective.goals) > 1:
+        raise ConfigError(
+            [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
+        )
 
 
 def _check_watched(objective: Objective, requirements: Requirements, samples: tuple[TrialConfig, ...]) -> None:

@@ -39,6 +39,8 @@ def header(plan: SearchFacts) -> list[str]:
     ]
     if plan.requirements:
         lines.insert(2, f"required: {', '.join(plan.requirements)}")
+    if plan.budget != "none":
+        lines.insert(1, f"budget {plan.budget}")
     if plan.is_generated:
         lines.insert(-1, GENERATED_NOTE)
     if plan.dashboard_url:
@@ -221,6 +223,7 @@ def totals(standings: Standings, now_s: float) -> tuple[str, str]:
     n = standings.counts()
     finished = n["COMPLETE"] + n["PRUNED"] + n["FAIL"]
     trials = f"{finished}/{standings.n_trials} done  {n['RUNNING']} running  {n['PRUNED']} pruned  {n['FAIL']} failed"
+    trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"
     return trials, f"{best_text(standings)}  {times}"
 

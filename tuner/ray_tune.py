@@ -122,10 +122,11 @@ def _reason_of_trial(trial: Any) -> str:
     return reason_of(getattr(error, "cause", None) or error)
 
 
-def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path, checkpoint_every_s: float) -> None:
+def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path, checkpoint_every_s: float) -> dict[int, str]:
     """Run the study's trials until it has no more, or until the user asks to end.
 
     `data` is a reference to the tokenised data in the object store; `storage` is for Tune's own files, and is deleted.
+    Returns Tune's own last word on each trial, by number: nothing of it is kept on disk.
     """
     shutil.rmtree(storage, ignore_errors=True)  # a killed session's
     os.environ.update(ENVIRONMENT)
@@ -156,5 +157,6 @@ def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path, checkpoint_e
             verbose=0,
         ),
     )
-    tuner.fit()
+    trials = tuner.fit()._experiment_analysis.trials
     shutil.rmtree(storage, ignore_errors=True)
+    return {trial.config["number"]: trial.status for trial in trials}

@@ -29,11 +29,13 @@ class TrialRecord:
     config: Mapping[str, Any]
     """What `model.config.parse` reads back."""
     seconds: float
-    """Seconds of training and evaluation up to the last evaluation, without waiting and set-up."""
+    """Seconds of training and evaluation up to the last evaluation, without waiting and set-up; 0 for a repeat."""
     reason: str | None
-    """Why the trial was pruned or failed, in one line."""
+    """Why the trial was pruned, failed or not trained, in one line."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Every goal at the last evaluation made, by name; empty where `score` is absent."""
+    same_as: int | None = None
+    """For a repeat, which is not trained: the trial with its configuration, whose evaluations these are."""
     requirements: Mapping[str, float] = field(default_factory=dict)
     """How far each requirement's bound is exceeded at the last evaluation made, ≤ 0 where it is met; empty as `scores` is."""
 

@@ -66,12 +66,15 @@ def build(
     champion_path: Path | None = None,
     front: Sequence[TrialRecord] = (),
     mode: str = "max",
+    stopped_by: str | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json.
 
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
+    `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until `tuner.check` has
+    compared the stores, then the list of what they disagree on.
     Trials that were begun and have no result yet are `unfinished`, by number: a resumed search goes on with them.
     """
     return finite(  # type: ignore[no-any-return]
@@ -87,6 +90,7 @@ def build(
             "mode": mode,
             "started": started,
             "finished": finished,
+            "stopped_by": stopped_by,
             "trials": [_trial(record) for record in records if record.state != "RUNNING"],
             "unfinished": [record.number for record in records if record.state == "RUNNING"],
             "champion": champion and _champion(champion, champion_path),
@@ -94,12 +98,14 @@ def build(
             "environment": environment,
             "mlflow": _pick(mlflow, "tracking_uri", "experiment_id", "run_id"),
             "optuna": _pick(optuna, "storage", "study_name"),
+            "consistency": None,
         }
     )
 
 
 def _trial(record: TrialRecord) -> dict[str, Any]:
     evaluation_keys = ("step", "score", "metrics", "seconds")
+    later = {"health": {}, "compute": 0.0}  # what evaluations from before it was measured lack
     return {
         "number": record.number,
         "state": record.state,
@@ -108,13 +114,14 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "requirements": _requirements(record),
         "metrics": record.metrics,
         "evaluations": [
-            {key: evaluation[key] for key in evaluation_keys} | {"health": evaluation.get("health", {})}
+            {key: evaluation[key] for key in evaluation_keys} | {key: evaluation.get(key, none) for key, none in later.items()}
             for evaluation in record.evaluations
         ],
         "alarms": alarms_of(record.evaluations),
         "config": record.config,
         "seconds": record.seconds,
         "reason": record.reason,
+        "same_as": record.same_as,
     }
 
 

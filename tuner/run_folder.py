@@ -7,8 +7,9 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from model.config import ConfigError
 from tuner.files import write_whole
@@ -26,6 +27,10 @@ class State:
     """When the first one began, ISO 8601."""
     mlflow_run_id: str | None = None
     """Parent run to go on with."""
+    wall_s: float = 0.0
+    """Seconds that the sessions searched."""
+    gang_s: float = 0.0
+    """Seconds that trials held their gangs."""
 
 
 def read_state(folder: Path) -> State | None:
@@ -35,6 +40,26 @@ def read_state(folder: Path) -> State | None:
 
 def write_state(folder: Path, state: State) -> None:
     write_whole(folder / STATE_FILE, json.dumps(asdict(state)) + "\n")
+
+
+def update_state(folder: Path, **changes: Any) -> None:
+    """Change some of what is kept there, and leave the rest."""
+    state = read_state(folder)
+    assert state is not None, "a run's state is written when it begins"
+    write_state(folder, replace(state, **changes))
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a process runs the search of this folder."""
+    path = folder / LOCK_FILE
+    if not path.is_file():
+        return False
+    with path.open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from tuner.options import parse_arguments
 if TYPE_CHECKING:
     from tuner.observer import SearchFacts
     from tuner.plan import Plan
-    from tuner.run_folder import State
     from tuner.study import Study
     from tuner.tracking import MlflowTracking
 
@@ -67,18 +66,21 @@ def run(plan: Plan) -> int:
 
 def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> int:
     from tuner import bridge, champion, ray_tune, run_folder
+    from tuner.budget import Meter, Spending, Used
     from tuner.checkpoints import Checkpoints
+    from tuner.ledger import Ledger
     from tuner.models import Models
     from tuner.observer import broadcast
     from tuner.progress import make_progress
     from tuner.tracking import MlflowTracking
 
+    state = run_folder.read_state(plan.run_dir) or run_folder.State(started=champion.now())
+    run_folder.write_state(plan.run_dir, state)
+    spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)))
     slots = _slots(plan)
     data = _prepare(plan)
     study = _open_study(plan)
     unfinished = study.take_up()
-    state = run_folder.read_state(plan.run_dir) or run_folder.State(started=champion.now())
-    run_folder.write_state(plan.run_dir, state)
     models = Models(plan.run_dir / "models")
     checkpoints = Checkpoints(plan.run_dir / "checkpoints", plan.shape.n_workers)
     checkpoints.drop_others({asked.number for asked in unfinished})
@@ -86,24 +88,54 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
         plan.tracking_uri, plan.run_dir, plan.space.name, state.mlflow_run_id, n_workers=plan.shape.n_workers
     )
     facts = _facts(plan, study, dashboard, slots(), state.started)
-    observer = broadcast(tracking, make_progress(plan.options.quiet, plan.options.json, sys.stdout))
+    ledger = Ledger(plan.run_dir, spending.meter)
+    observer = broadcast(tracking, ledger, make_progress(plan.options.quiet, plan.options.json, sys.stdout))
     observer.search_started(facts)
-    _keep_run_id(plan, state, tracking)
-    trials = bridge.Bridge(study, observer, models, checkpoints, slots, interruption, unfinished)
-    ray_tune.run(trials, plan.shape, data, plan.run_dir / "tune", plan.options.checkpoint_every)
+    _keep_run_id(plan, tracking)
+    trials = bridge.Bridge(study, observer, models, checkpoints, slots, interruption, unfinished, spending)
+    tune_states = ray_tune.run(trials, plan.shape, data, plan.run_dir / "tune", plan.options.checkpoint_every)
     bridge.drop_beaten(models, study)
-    _keep_run_id(plan, state, tracking)
+    _keep_run_id(plan, tracking)
     interrupted = interruption.requested
-    found = champion.hand_over(plan, study, models, facts, tracking, started=state.started, interrupted=interrupted)
+    found = champion.hand_over(
+        plan,
+        study,
+        models,
+        facts,
+        tracking,
+        started=state.started,
+        interrupted=interrupted,
+        stopped_by=None if interrupted else trials.stopped_by,
+    )
     if found["champion"] and not interrupted:
         champion.add_dev_metrics(plan, found, data, interruption)
     observer.search_finished(found)
+    if study.exhausted:
+        print(study.exhausted, file=sys.stderr)
     study.park()
-    if interrupted:
-        return INTERRUPTED
-    if not found["champion"]:
-        return FAILED
-    return CHAMPION if found["champion"]["feasible"] else SHORT
+    _check(plan, found, tune_states)
+    return INTERRUPTED if interrupted else _status(found)
+
+
+def _status(found: dict[str, Any]) -> int:
+    """The exit status of a search that came to its end; what it lacks for a champion is said."""
+    if found["champion"]:
+        return CHAMPION if found["champion"]["feasible"] else SHORT
+    if found["stopped_by"]:
+        mend = f"--resume {found['name']} with --on-budget finish, or with a larger budget"
+        print(f"no trial was completed before {found['stopped_by']}; use {mend}", file=sys.stderr)
+    return FAILED
+
+
+def _check(plan: Plan, found: dict[str, Any], tune_states: dict[int, str]) -> None:
+    """Compare what the stores say of the trials, tell of what they disagree on, and note it in results.json."""
+    from tuner import check, results
+
+    findings = check.check(plan.run_dir, found, plan.storage, plan.tracking_uri, tune_states)
+    for sentence in (*findings.notes, *findings.disagreements):
+        print(sentence, file=sys.stderr)
+    found["consistency"] = findings.disagreements
+    results.write(plan.run_dir / results.FILE_NAME, found)
 
 
 def _connect(plan: Plan) -> str | None:
@@ -173,6 +205,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_trials,
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
+        rung_resource=plan.rung_resource,
         requirements=plan.requirements,
     )
     n_there = len(study.records())
@@ -207,21 +240,23 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, starte
         max_concurrent=n_slots,
         sampler=plan.sampler,
         pruner=plan.pruner,
+        rung_resource=plan.rung_resource,
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
         git_commit=found["commit"] if found else None,
         started=started,
         finished=tuple(record for record in study.records() if record.is_finished),
         unfinished=tuple(record for record in study.records() if not record.is_finished),
+        budget=plan.budget.describe(),
     )
 
 
-def _keep_run_id(plan: Plan, state: State, tracking: MlflowTracking) -> None:
+def _keep_run_id(plan: Plan, tracking: MlflowTracking) -> None:
     """Note MLflow's parent run for a later session, once the store has answered."""
     from tuner import run_folder
 
     if tracking.run_id is not None:
-        run_folder.write_state(plan.run_dir, run_folder.State(state.started, tracking.run_id))
+        run_folder.update_state(plan.run_dir, mlflow_run_id=tracking.run_id)
 
 
 if __name__ == "__main__":

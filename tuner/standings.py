@@ -29,6 +29,8 @@ class Row:
     seconds: float = 0.0
     """Seconds of training and evaluation up to the last evaluation."""
     reason: str | None = None
+    is_repeat: bool = False
+    """Told from another trial's record: it is shown, and does not count."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -60,7 +62,7 @@ class Standings:
         self._started_s = at_s
         for record in plan.finished:
             self.trial_finished(record)
-        self._n_earlier = len(plan.finished)
+        self._n_earlier = self._n_finished()
 
     def trial_started(self, number: int) -> None:
         self._rows[number] = Row(number)
@@ -75,12 +77,20 @@ class Standings:
     def trial_finished(self, record: TrialRecord) -> None:
         row = self._rows.setdefault(record.number, Row(record.number))
         row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
+        row.is_repeat = record.same_as is not None
         self._finished.append(record.number)
         self.best = best_of([record] if self.best is None else [self.best, record])
 
     def counts(self) -> Counter[str]:
-        """Trials by state."""
-        return Counter(row.state for row in self._rows.values())
+        """Trials by state, without repeats."""
+        return Counter(row.state for row in self._rows.values() if not row.is_repeat)
+
+    @property
+    def n_repeats(self) -> int:
+        return sum(row.is_repeat for row in self._rows.values())
+
+    def _n_finished(self) -> int:
+        return sum(not self._rows[number].is_repeat for number in self._finished)
 
     def visible(self, n: int) -> list[Row]:
         """At most `n` rows: running trials by number, then finished ones, the last first."""
@@ -93,6 +103,6 @@ class Standings:
     def eta_s(self, now_s: float) -> float | None:
         """Seconds until the last trial ends, at the pace of this session; None while nothing is done."""
         running = (row for row in self._rows.values() if row.state == "RUNNING")
-        done = len(self._finished) - self._n_earlier + sum(row.step / row.n_steps for row in running if row.n_steps)
+        done = self._n_finished() - self._n_earlier + sum(row.step / row.n_steps for row in running if row.n_steps)
         planned = self.n_trials - self._n_earlier
         return eta_s(self.elapsed_s(now_s), done / planned) if planned > 0 else 0.0

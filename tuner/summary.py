@@ -56,12 +56,17 @@ def print_summary(console: Console, results: Mapping[str, Any]) -> None:
 
 def summary(results: Mapping[str, Any], width: int) -> RenderableType:
     """Tables of at most `width` columns, champion and commands of the contents of results.json. Nothing is read as markup."""
-    trials = rank(results["trials"])
+    trials = rank(_counted(results))
     parts: list[RenderableType] = [*trial_tables(trials[:MAX_ROWS], results["champion"], width)] if trials else []
     if len(trials) > MAX_ROWS:
         parts.append(Text(f"and {len(trials) - MAX_ROWS} more in results.json"))
     parts += [Text(line, overflow="ignore", no_wrap=True) for line in (*_outcome(results), *_commands(results))]
     return Group(*parts)
+
+
+def _counted(results: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The trials that were trained."""
+    return [trial for trial in results["trials"] if trial.get("same_as") is None]
 
 
 def trial_tables(trials: Sequence[Mapping[str, Any]], champion: Mapping[str, Any] | None, width: int) -> list[RenderableType]:
@@ -110,12 +115,17 @@ def settings(config: Mapping[str, Any]) -> list[str]:
 
 
 def _outcome(results: Mapping[str, Any]) -> list[str]:
-    trials, champion = results["trials"], results["champion"]
+    trials, champion = _counted(results), results["champion"]
     counts = {state: sum(trial["state"] == state for trial in trials) for state in ("COMPLETE", "PRUNED", "FAIL")}
     lines = [
         "smart is ε/λ/K; the score is " + results["metric"],
         f"{counts['COMPLETE']} complete, {counts['PRUNED']} pruned, {counts['FAIL']} failed",
     ]
+    if results.get("stopped_by"):
+        lines.append(f"stopped: {results['stopped_by']}")
+    n_repeats = sum(trial.get("same_as") is not None for trial in results["trials"])
+    if n_repeats:
+        lines.append(f"{n_repeats} repeated: told from the trial that had the same configuration, not trained again")
     if results["unfinished"]:
         lines.append(f"{len(results['unfinished'])} unfinished: a resumed search goes on with them")
     if counts["FAIL"]:

@@ -12,6 +12,8 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from model.alarms import alarms
-from model.config import TrialConfig, parse
+from model.config import ConfigError, TrialConfig, parse
 from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
 from tuner import commands
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+CUT_OFF = {"state": "UNFINISHED", "reason": INTERRUPTED}
+"""Tags of a run whose trial the end of a session cut short; its status is KILLED."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 """MLflow's error codes that trying again cannot mend."""
@@ -47,6 +51,61 @@ HTTP_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+
+
+@dataclass(frozen=True)
+class RunFound:
+    """A run as MLflow's store has it. What it does not say is None."""
+
+    number: int | None
+    """The trial's; None for the parent."""
+    status: str
+    state: str | None
+    score: float | None
+    """The last one logged."""
+    reason: str | None
+
+
+def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
+    """The parent run of a search, first, and its children.
+
+    Raises ConnectionError, with the reason in one line, when the store is away or has no such run; creates nothing.
+    """
+    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    if tracking_uri.startswith("sqlite:///") and not database.is_file():
+        raise ConnectionError(f"{database} does not exist")
+    found: list[Run] = []
+
+    def read(client: MlflowClient) -> None:
+        parent = client.get_run(run_id)
+        children = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        found[:] = [parent, *_search_runs(client, parent.info.experiment_id, children)]
+
+    trouble = MlflowStore(tracking_uri).attempt(read)
+    if trouble is not None:
+        raise ConnectionError(" ".join(trouble.message.split())[:400])
+    return [_run_found(run) for run in found]
+
+
+def _run_found(run: Run) -> RunFound:
+    tags = run.data.tags
+    number = int(tags["trial"]) if "mlflow.parentRunId" in tags and tags.get("trial", "").isdigit() else None
+    return RunFound(number, run.info.status, tags.get("state"), run.data.metrics.get("score"), tags.get("reason"))
+
+
+def _search_runs(client: MlflowClient, experiment_id: str | None, condition: str) -> list[Run]:
+    """All runs of an experiment that meet `condition`, over all pages."""
+    page = client.search_runs([experiment_id], filter_string=condition)
+    runs = list(page)
+    while page.token:
+        page = client.search_runs([experiment_id], filter_string=condition, page_token=page.token)
+        runs += page
+    return runs
+
+
+def as_tag(text: str) -> str:
+    """A text as the value of a tag: without passwords, cut to MLflow's limit."""
+    return mask_credentials(text)[:MAX_TAG]
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -158,24 +217,18 @@ class MlflowTracking:
             self._queue.put(partial(self._catch_up, plan, _now_ms()))
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        self._running.add(number)
-        self._queue.put(partial(self._open_child, number, self._child_tags(number, config), _now_ms()))
-        for write in self._descriptions(config):
-            self._on_child(number, write)
+        self._open(number, config.to_dict())
 
-    def _child_tags(self, number: int, config: TrialConfig) -> dict[str, str]:
-        smart = "on" if config.smart.enabled else "off"
-        return self._tags | {"trial": str(number), "mixture": ",".join(config.mixture), "smart": smart}
-
-    def _descriptions(self, config: TrialConfig) -> list[Callable[[MlflowClient, str], None]]:
-        """What is written of a trial before it trains."""
-        values = config.to_dict()
-        engine = json.dumps(deepspeed_config(config, self._n_workers), indent=2)
-        return [
-            partial(_log_params, params=flatten(values)),
-            partial(_log_text, name="config.yaml", text=yaml.safe_dump(values, sort_keys=False)),
-            partial(_log_text, name="deepspeed.json", text=engine),
-        ]
+    def _descriptions(self, values: Mapping[str, Any]) -> list[Callable[[MlflowClient, str], None]]:
+        """What is written of a trial before it trains; of one whose settings break a rule, only these."""
+        writes: list[Callable[[MlflowClient, str], None]] = [partial(_log_params, params=flatten(values))]
+        with suppress(ConfigError):
+            config = parse(values)
+            writes += [
+                partial(_log_text, name="config.yaml", text=yaml.safe_dump(config.to_dict(), sort_keys=False)),
+                partial(_log_text, name="deepspeed.json", text=json.dumps(deepspeed_config(config, self._n_workers), indent=2)),
+            ]
+        return writes
 
     def log_artifacts(self, number: int, texts: Mapping[str, str]) -> None:
         """Keep text files (name: contents) with a trial, such as its DeepSpeed configuration."""
@@ -183,12 +236,15 @@ class MlflowTracking:
             self._on_child(number, partial(_log_text, name=name, text=text))
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        for write in _measurements(evaluation, score):
+        for write in _measurements(evaluation.to_dict() | {"score": score}, _now_ms()):
             self._on_child(number, write)
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # it broke before it started, or an earlier session started it
-            self.trial_started(record.number, parse(record.config))
+            self._open(record.number, record.config)
+            for known in record.evaluations if record.same_as is not None else ():
+                for write in _measurements(known, _now_ms()):
+                    self._on_child(record.number, write)
         self._running.discard(record.number)
         self._n_finished += 1
         status, tags = _ending(record)
@@ -204,7 +260,7 @@ class MlflowTracking:
     def search_finished(self, results: dict[str, Any]) -> None:
         """End the parent run: KILLED when interrupted, FAILED without a champion. Waits a while for a server that is away."""
         for number in sorted(self._running):
-            self._on_child(number, partial(_end, status="KILLED", tags={"reason": INTERRUPTED}, at_ms=_now_ms()))
+            self._on_child(number, partial(_end, status="KILLED", tags=CUT_OFF, at_ms=_now_ms()))
         self._running.clear()
         for number in results["front"]:
             self._on_child(number, partial(_set_tags, tags={"front": "yes"}))
@@ -215,6 +271,13 @@ class MlflowTracking:
 
     def tick(self) -> None:
         self._queue.flush()
+
+    def _open(self, number: int, values: Mapping[str, Any]) -> None:
+        """A trial's run with its parameters, from its configuration as plain values."""
+        self._running.add(number)
+        self._queue.put(partial(self._open_child, number, self._tags | _tags_of(number, values), _now_ms()))
+        for write in self._descriptions(values):
+            self._on_child(number, write)
 
     def _on_child(self, number: int, write: Callable[[MlflowClient, str], None]) -> None:
         def on_run(client: MlflowClient) -> None:
@@ -250,7 +313,18 @@ class MlflowTracking:
             if run.info.run_name == plan.name and "mlflow.parentRunId" not in run.data.tags
         ]
         self.run_id = found[0].info.run_id if found else self._create(client, plan.name, self._tags, at_ms)
-        names = ("name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "n_evaluations", "max_concurrent")
+        names = (
+            "name",
+            "space",
+            "profile",
+            "metric",
+            "sampler",
+            "pruner",
+            "rung_resource",
+            "n_trials",
+            "n_evaluations",
+            "max_concurrent",
+        )
         params = {name: getattr(plan, name) for name in (*names, "data_source", "data_summary")}
         _log_params(client, self.run_id, params=flatten(params))
 
@@ -261,30 +335,28 @@ class MlflowTracking:
         runs = {run.data.tags.get("trial"): run for run in self._search(client, self._child_filter())}
         records = {str(record.number): record for record in (*plan.finished, *plan.unfinished)}
         for trial, record in records.items():
-            if trial not in runs and record.evaluations:
+            if trial not in runs and (record.evaluations or record.is_finished):
                 run_id = self._open_again(record, at_ms, client)
                 self._complete(run_id, 0, record, at_ms, client)
             elif trial in runs and (runs[trial].info.status == "RUNNING" or not record.is_finished):
                 run = runs[trial]
                 self._complete(run.info.run_id, int(run.data.metrics.get("evaluation", 0)), record, at_ms, client)
         for trial in {trial for trial, run in runs.items() if run.info.status == "RUNNING"} - set(records):
-            _end(client, runs[trial].info.run_id, status="KILLED", tags={"reason": INTERRUPTED}, at_ms=at_ms)
+            _end(client, runs[trial].info.run_id, status="KILLED", tags=CUT_OFF, at_ms=at_ms)
 
     def _open_again(self, record: TrialRecord, at_ms: int, client: MlflowClient) -> str:
-        config = parse(record.config)
-        tags = self._child_tags(record.number, config) | {"mlflow.parentRunId": str(self.run_id)}
+        tags = self._tags | _tags_of(record.number, record.config) | {"mlflow.parentRunId": str(self.run_id)}
         run_id = self._create(client, f"trial {record.number}", tags, at_ms)
-        for write in self._descriptions(config):
+        for write in self._descriptions(record.config):
             write(client, run_id)
         return run_id
 
     def _complete(self, run_id: str, n_known: int, record: TrialRecord, at_ms: int, client: MlflowClient) -> None:
         """Write a record's evaluations after the first `n_known`, and end its run; an unfinished one is opened again later."""
         for stored in record.evaluations[n_known:]:
-            values = {name: value for name, value in stored.items() if name != "score"}
-            for write in _measurements(Evaluation(**values), stored["score"], at_ms):
+            for write in _measurements(stored, at_ms):
                 write(client, run_id)
-        status, tags = _ending(record) if record.is_finished else ("KILLED", {"reason": INTERRUPTED})
+        status, tags = _ending(record) if record.is_finished else ("KILLED", CUT_OFF)
         _end(client, run_id, status=status, tags=tags, at_ms=at_ms)
 
     def _open_child(self, number: int, tags: dict[str, str], at_ms: int, client: MlflowClient) -> None:
@@ -309,23 +381,19 @@ class MlflowTracking:
         return " and ".join([f"tags.`mlflow.parentRunId` = '{self.run_id}'", *conditions])
 
     def _search(self, client: MlflowClient, condition: str) -> list[Run]:
-        """All runs of the experiment that meet `condition`, over all pages."""
-        page = client.search_runs([self.experiment_id], filter_string=condition)
-        runs = list(page)
-        while page.token:
-            page = client.search_runs([self.experiment_id], filter_string=condition, page_token=page.token)
-            runs += page
-        return runs
+        return _search_runs(client, self.experiment_id, condition)
 
 
-def _measurements(evaluation: Evaluation, score: float, at_ms: int | None = None) -> list[Callable[[MlflowClient, str], None]]:
-    """What is written of an evaluation: its numbers, and the alarms that they raise."""
-    metrics = evaluation.metrics | evaluation.losses | {"score": score, "evaluation": float(evaluation.index)}
-    metrics |= {"examples": float(evaluation.examples), "seconds": evaluation.seconds} | evaluation.health
+def _measurements(evaluation: Mapping[str, Any], at_ms: int) -> list[Callable[[MlflowClient, str], None]]:
+    """What is written of an evaluation with its score, as the study keeps it: its numbers, and the alarms that they raise."""
+    own = {"score": evaluation["score"], "seconds": evaluation["seconds"]}
+    own |= {"evaluation": float(evaluation["index"]), "examples": float(evaluation["examples"])}
+    health = evaluation.get("health", {})
+    metrics = {**evaluation["metrics"], **evaluation["losses"], **own, **health}
     writes: list[Callable[[MlflowClient, str], None]] = [
-        partial(_log_metrics, metrics=metrics, step=evaluation.step, at_ms=at_ms or _now_ms())
+        partial(_log_metrics, metrics=metrics, step=evaluation["step"], at_ms=at_ms)
     ]
-    raised = alarms(evaluation.health, evaluation.losses)
+    raised = alarms(health, evaluation["losses"])
     if raised:
         writes.append(partial(_set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
     return writes
@@ -333,10 +401,16 @@ def _measurements(evaluation: Evaluation, score: float, at_ms: int | None = None
 
 def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
-    tags = {"state": record.state} | ({"reason": record.reason} if record.reason else {})
+    tags = {"reason": record.reason, "same_as": None if record.same_as is None else str(record.same_as)}
     if record.requirements:
         tags["requirements"] = "missed" if record.shortfall else "met"
-    return STATUS[record.state], tags
+    return STATUS[record.state], {"state": record.state} | {name: value for name, value in tags.items() if value}
+
+
+def _tags_of(number: int, config: Mapping[str, Any]) -> dict[str, str]:
+    """What tells a trial's run apart in MLflow's table."""
+    smart = "on" if config.get("smart", {}).get("enabled") else "off"
+    return {"trial": str(number), "mixture": ",".join(config.get("mixture", ())), "smart": smart}
 
 
 def _now_ms() -> int:
@@ -344,7 +418,7 @@ def _now_ms() -> int:
 
 
 def _cut(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name: mask_credentials(value)[:MAX_TAG] for name, value in tags.items()}
+    return {name: as_tag(value) for name, value in tags.items()}
 
 
 def _log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:

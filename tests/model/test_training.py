@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from model import mixing
+from model.batches import micro_batches
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Rank
@@ -247,3 +248,39 @@ class TestRefusals:
         data = dataclasses.replace(tiny.data(), vocab_size=40000)
         (problem,) = self.refused(tiny.config(tiny_backbone), data)
         assert problem == "the tokenizer knows 40000 tokens, but the backbone embeds 30522; use its own tokenizer"
+
+
+class TestCompute:
+    """What `Evaluation.compute` counts, against the batches themselves."""
+
+    @pytest.mark.parametrize("pair_encoding", ["cosine", "cross"])
+    @pytest.mark.parametrize(("smart", "cost"), [({"enabled": False}, 1.0), ({"steps": 3, "mu": 0.0}, 4.0), ({"mu": 1.0}, 3.0)])
+    def test_is_tokens_times_the_cost_of_a_step(
+        self, tiny_backbone: Path, pair_encoding: str, smart: dict[str, Any], cost: float
+    ) -> None:
+        """Over whole passes the mean tokens of an example are those of its batches, to the token."""
+        settings = {"pair_encoding": pair_encoding, "smart": smart, "max_length": 16, "mixture": ["quora", "sst"]}
+        config = tiny.config(tiny_backbone, **settings, budget={"epochs": 1, "evaluations": 1})
+        with training_of(config) as training:
+            assert training.compute == 0.0
+            steps = range(training.n_steps)
+            batches = [
+                b
+                for step in steps
+                for share in micro_batches(tiny.data(), config, training.schedule, step, 0, 1)
+                for b in share
+            ]
+            training.step = training.n_steps
+            assert training.compute == pytest.approx(cost * sum(int(batch.mask.sum()) for batch in batches), rel=1e-9)
+
+    def test_grows_by_evaluations_and_goes_on_after_a_resume(self, tiny_backbone: Path, tmp_path: Path) -> None:
+        config = tiny.config(tiny_backbone, **SMALL, mixing={"strategy": "uniform"}, smart={"enabled": False})
+        evaluations, _ = whole(config)
+        computes = [evaluation.compute for evaluation in evaluations]
+        assert computes == sorted(set(computes))
+        with training_of(config) as training:
+            assert facts(training.advance()).compute == computes[0]
+            training.save(tmp_path)
+        with training_of(config) as training:
+            training.load(tmp_path)
+            assert [facts(reported).compute for reported in training] == computes[1:]

@@ -22,7 +22,7 @@ from tests.tuner import samples
 from tuner.front import dominates
 from tuner.objective import Objective
 from tuner.space import load
-from tuner.study import PRUNERS, Study, Verdict
+from tuner.study import PRUNERS, RESOURCES, Study, Verdict
 from tuner.study.fronts import Fronts, Vector, crowding
 from tuner.study.pareto_pruners import is_behind, is_promoted
 from tuner.study.pruners import PARETO_PRUNERS
@@ -45,7 +45,7 @@ def peeled(vectors: list[Vector]) -> list[set[Vector]]:
 
 
 class TestFronts:
-    @settings(max_examples=150, derandomize=True)
+    @settings(max_examples=150, derandomize=True, deadline=None)
     @given(vectors=st.one_of(VECTORS, VECTORS_3))
     def test_are_what_peeling_and_optuna_find(self, vectors: list[Vector]) -> None:
         fronts = Fronts(vectors)
@@ -55,7 +55,7 @@ class TestFronts:
         ranks = _fast_non_domination_rank(-np.array(vectors))
         assert [fronts.index_of(vector) for vector in vectors] == ranks.tolist()
 
-    @settings(max_examples=60, derandomize=True)
+    @settings(max_examples=60, derandomize=True, deadline=None)
     @given(vectors=VECTORS, seed=st.integers(0, 99), new=st.tuples(COORDINATE, COORDINATE))
     def test_the_order_of_arrival_changes_nothing(self, vectors: list[Vector], seed: int, new: Vector) -> None:
         shuffled = list(vectors)
@@ -80,6 +80,15 @@ class TestFronts:
             (4.0, 0.0): math.inf,
         }
         assert crowding([(1.0, 2.0), (1.0, 2.0)]) == {(1.0, 2.0): math.inf}
+
+    @settings(max_examples=100, derandomize=True, deadline=None)
+    @given(vectors=st.one_of(VECTORS, VECTORS_3))
+    def test_are_the_same_at_once_and_one_by_one(self, vectors: list[Vector]) -> None:
+        at_once, one_by_one = Fronts(vectors), Fronts()
+        for vector in vectors:
+            one_by_one.add(vector)
+        assert [at_once.index_of(vector) for vector in vectors] == [one_by_one.index_of(vector) for vector in vectors]
+        assert len(at_once) == len(one_by_one)
 
 
 class TestDecisions:
@@ -110,7 +119,7 @@ class TestDecisions:
         front = [(float(n), float(9 - n)) for n in range(10)]
         assert all(is_promoted(Fronts(front), vector, 2) for vector in front)
 
-    @settings(max_examples=150, derandomize=True)
+    @settings(max_examples=150, derandomize=True, deadline=None)
     @given(vectors=st.one_of(VECTORS, VECTORS_3), percentile=st.sampled_from([10.0, 25.0, 50.0, 90.0]))
     def test_the_first_front_is_never_pruned(self, vectors: list[Vector], percentile: float) -> None:
         others, rung = Fronts(vectors[1:]), Fronts(vectors)
@@ -118,7 +127,7 @@ class TestDecisions:
             assert not is_behind(others, vectors[0], percentile)
             assert is_promoted(rung, vectors[0], 2)
 
-    @settings(max_examples=200, derandomize=True)
+    @settings(max_examples=200, derandomize=True, deadline=None)
     @given(values=st.lists(COORDINATE, min_size=1, max_size=12), own=COORDINATE, percentile=st.sampled_from([25.0, 50.0, 60.0]))
     def test_with_one_goal_the_percentile_rule_is_the_scalar_one(
         self, values: list[float], own: float, percentile: float
@@ -126,7 +135,7 @@ class TestDecisions:
         scalar = own < np.percentile(values, 100 - percentile, method="lower")
         assert is_behind(Fronts([(value,) for value in values]), (own,), percentile) == scalar
 
-    @settings(max_examples=60, derandomize=True)
+    @settings(max_examples=60, derandomize=True, deadline=None)
     @given(values=st.lists(COORDINATE, min_size=1, max_size=12), factor=st.sampled_from([2, 3]))
     def test_with_one_goal_halving_is_optunas(self, values: list[float], factor: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -210,41 +219,51 @@ def test_halving_judges_at_its_rungs_alone(tmp_path: Path) -> None:
     assert {2, 4, 10} <= {len(record.evaluations) for record in study.records()} <= {2, 4, 8, 10}
 
 
+@pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("pruner", ["median", "percentile", "asha"])
-def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str) -> None:
+def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str, resource: str) -> None:
     (tmp_path / "once").mkdir()
     (tmp_path / "often").mkdir()
-    expected = race(open_study(tmp_path / "once", pruner))
+    expected = race(open_study(tmp_path / "once", pruner, rung_resource=resource))
+    states: dict[int, str] = {}
     for n_trials in range(4, 41, 4):
-        states = race(
-            open_study(tmp_path / "often", pruner, n_trials=40) if n_trials == 40 else _part(tmp_path, pruner, n_trials)
-        )
+        study = open_study(tmp_path / "often", pruner, rung_resource=resource)
+        study.n_trials = n_trials  # it ends after some; start-up and warm-up stay those of 40
+        states = race(study)
     assert states == expected
 
 
-def _part(folder: Path, pruner: str, n_trials: int) -> Study:
-    """The study of 40 trials, which ends after some: start-up and warm-up stay those of the whole."""
-    study = open_study(folder / "often", pruner)
-    study.n_trials = n_trials
-    return study
-
-
-def test_a_study_opened_in_the_middle_of_a_trial_goes_on_judging(tmp_path: Path) -> None:
-    race(_in(tmp_path))
-    study = open_study(tmp_path, "median")
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_study_opened_in_the_middle_of_a_trial_goes_on_judging(tmp_path: Path, resource: str) -> None:
+    study = open_study(tmp_path, "median", rung_resource=resource)
+    study.n_trials = 10
+    race(study)
     study.n_trials = 11
     asked = study.ask()
     assert asked is not None
     study.report(asked.number, evaluation(1, (0.0, 0.0)))
     study.report(asked.number, evaluation(2, (0.0, 0.0)))
-    again = open_study(tmp_path, "median")
+    again = open_study(tmp_path, "median", rung_resource=resource)
     assert again.report(asked.number, evaluation(3, (0.0, 0.0))) is Verdict.PRUNE
 
 
-def _in(folder: Path) -> Study:
-    study = open_study(folder, "median")
-    study.n_trials = 10
-    return study
+def test_trials_of_different_cost_meet_at_equal_compute(tmp_path: Path) -> None:
+    """Five cheap trials had (0.8, 0.8) after four evaluations of compute 1; a dear one spends 4 on its first three each."""
+    verdicts = {}
+    for resource in RESOURCES:
+        (tmp_path / resource).mkdir()
+        study = open_study(tmp_path / resource, "median", rung_resource=resource)
+        for _ in range(5):
+            asked = study.ask()
+            assert asked is not None
+            for index in range(1, 11):
+                study.report(asked.number, replace(evaluation(index, (index / 5,) * 2), compute=float(index)))
+            study.complete(asked.number)
+        dear = study.ask()
+        assert dear is not None
+        for index in (1, 2, 3):  # at equal steps the others have 0.6, within compute 12 they have 2.0
+            verdicts[resource] = study.report(dear.number, replace(evaluation(index, (0.7, 0.7)), compute=4.0 * index))
+    assert verdicts == {"compute": Verdict.PRUNE, "steps": Verdict.CONTINUE}
 
 
 def test_pruned_trials_are_the_last_that_tpe_takes_for_good(tmp_path: Path) -> None:
@@ -273,7 +292,9 @@ def test_the_cost_of_a_judgement_grows_less_than_the_study() -> None:
 
 def test_running_halving_of_one_goal_is_untouched(tmp_path: Path) -> None:
     space = load("smart_mtl", "laptop")
-    study = Study.open(f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10)
+    study = Study.open(
+        f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10, rung_resource="steps"
+    )
     assert isinstance(study._study.pruner, RunningHalving)
 
 
@@ -282,10 +303,10 @@ def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
     asked = study.ask()
     assert asked is not None
     study.report(asked.number, evaluation(1, (0.1, 0.1)))
-    study._intend(
-        optuna.trial.Trial(study._study, study._frozen(asked.number)._trial_id), optuna.trial.TrialState.PRUNED, "why"
-    )
+    told = {**evaluation(2, (0.1, 0.1)).to_dict(), "score": 0.1, "scores": {"sst/accuracy": 0.1, "sts/pearson": 0.1}}
+    trial = optuna.trial.Trial(study._study, study._frozen(asked.number)._trial_id)
+    trial.set_user_attr("evaluation/2", told | {"pruned": "why"})
     again = open_study(tmp_path, "median")
     assert again.take_up() == []
-    assert again.record(asked.number).state == "PRUNED"
-    assert again._frozen(asked.number).constraints == {"ended early": pytest.approx(1.9)}
+    assert (again.record(asked.number).state, again.record(asked.number).reason) == ("PRUNED", "why")
+    assert again._frozen(asked.number).constraints == {"ended early": pytest.approx(1.8)}

@@ -43,6 +43,31 @@ def printed(show: Callable[[Console], None], width: int = 80, height: int = 24) 
     return console.export_text()
 
 
+def test_a_repeat_is_shown_and_does_not_count(tmp_path: Path) -> None:
+    facts = samples.facts(tmp_path / "night")
+    first = samples.record(0, score=0.6)
+    repeat = samples.record(1, score=0.6, seconds=0.0, same_as=0, reason="the same configuration as trial 0")
+    stream = io.StringIO()
+    progress = make_progress(quiet=False, json=False, stream=stream)
+    progress.search_started(facts)
+    progress.trial_started(0, samples.CONFIG)
+    progress.trial_finished(first)
+    progress.trial_finished(repeat)
+    progress.search_finished(samples.results(facts, [first, repeat], first))
+    said = stream.getvalue()
+    assert "trial 1  COMPLETE  score 0.6000  0.0 s  best 0.6000 (trial 0)  the same configuration as trial 0\n" in said
+    assert "1 complete, 0 pruned, 0 failed\n1 repeated: told from the trial that had the same configuration" in said
+
+    standings = Standings()
+    standings.start(facts, 0.0)
+    standings.trial_started(0)
+    standings.trial_finished(first)
+    standings.trial_finished(repeat)
+    assert totals(standings, 10.0)[0] == "1/4 done  0 running  0 pruned  0 failed  1 repeated"
+    assert standings.eta_s(10.0) == 30.0
+    assert [row.number for row in standings.visible(5)] == [1, 0]
+
+
 def test_plain_lines(tmp_path: Path) -> None:
     stream = io.StringIO()
     play(make_progress(quiet=False, json=False, stream=stream), tmp_path / "night")

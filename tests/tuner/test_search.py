@@ -119,6 +119,11 @@ def test_optuna_agrees(run: dict[str, Any]) -> None:
         assert trial.intermediate_values == reported
 
 
+def test_all_stores_agree(run: dict[str, Any]) -> None:
+    assert run["results"]["consistency"] == []
+    assert "not compared" not in run["err"]
+
+
 def test_mlflow_agrees(run: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -202,6 +207,43 @@ def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None
     assert "no champion" in out
     assert "commonest failure" in out
     assert "nan" in out
+
+
+REPEATING = """
+name: repeating
+metric: sst/accuracy
+options: {{trials: 9, pruner: none, sampler: random, cpus_per_worker: 1, gpus_per_worker: 0}}
+fixed: {{backbone: {backbone}, max_length: 32, mixture: [sst], budget.examples: 48, budget.evaluations: 2, smart.mu: 0.0}}
+search:
+  smart.enabled: {{choice: [true, false]}}
+  smart.epsilon: {{choice: [1.0e-5, 1.0e-4]}}
+"""
+"""Three configurations in four assignments."""
+
+
+def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_path: Path, tiny_backbone: Path) -> None:
+    space = write_space(tmp_path, tiny_backbone, REPEATING)
+    process = command("--space", str(space), "--name", "one", "--runs-dir", str(tmp_path), "--json")
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert err.startswith("the search ends after 3 of 9 trials: ")
+    run = {"folder": tmp_path / "one", "results": json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))}
+    trials = run["results"]["trials"]
+    trained = [trial for trial in trials if trial["same_as"] is None]
+    assert [trial["state"] for trial in trained] == ["COMPLETE"] * 3
+    assert len({json.dumps(trial["config"]) for trial in trained}) == 3
+    told = [trial for trial in trials if trial["same_as"] is not None and trial["state"] == "COMPLETE"]
+    assert told
+    for trial in told:
+        source = trials[trial["same_as"]]
+        assert {name: trial[name] for name in ("score", "metrics", "evaluations", "config")} == {
+            name: source[name] for name in ("score", "metrics", "evaluations", "config")
+        }
+    events = [json.loads(line) for line in out.splitlines()]
+    assert sum(event["event"] == "trial_started" for event in events) == 3
+    assert sum(event["event"] == "trial_finished" for event in events) == len(trials)
+    test_optuna_agrees(run)
+    test_mlflow_agrees(run)
 
 
 def test_interrupted_search_goes_on(tmp_path: Path, tiny_backbone: Path) -> None:

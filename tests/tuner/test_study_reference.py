@@ -24,7 +24,7 @@ from model.config import TrialConfig
 from model.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.space import load
-from tuner.study import Study, Verdict
+from tuner.study import RESOURCES, Study, Verdict
 
 N_TRIALS, N_EVALUATIONS, SEED = 24, 10, 11
 
@@ -89,22 +89,23 @@ def run(study: Study) -> None:
     while (asked := study.ask()) is not None:
         for index in range(1, N_EVALUATIONS + 1):
             metrics = {"sst/accuracy": metric(asked.config, index)}
-            verdict = study.report(
-                asked.number, Evaluation(index, N_EVALUATIONS, index, N_EVALUATIONS, index, metrics, {}, float(index))
-            )
+            counts = (index, N_EVALUATIONS, index, N_EVALUATIONS, index)
+            verdict = study.report(asked.number, Evaluation(*counts, metrics, {}, float(index), compute=12.5 * index))
             if verdict is Verdict.PRUNE:
                 break
         else:
             study.complete(asked.number)
 
 
+@pytest.mark.parametrize("resource", RESOURCES)
 @pytest.mark.parametrize("pruner", PRUNERS)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_trials_states_and_values_are_those_of_plain_optuna(tmp_path: Path, sampler: str, pruner: str) -> None:
+def test_trials_states_and_values_are_those_of_plain_optuna(tmp_path: Path, sampler: str, pruner: str, resource: str) -> None:
+    """Under `compute` too, where all trials cost the same."""
     (tmp_path / "curves.yaml").write_text(SPACE, encoding="utf-8")
     study = Study.open(
         f"journal:{tmp_path}/study.journal", "curves", load(tmp_path / "curves.yaml"), Objective("sst/accuracy"),
-        sampler, pruner, SEED, N_TRIALS, N_EVALUATIONS,
+        sampler, pruner, SEED, N_TRIALS, N_EVALUATIONS, rung_resource=resource,
     )  # fmt: skip
     run(study)
     plain = reference(sampler, pruner)

@@ -113,7 +113,7 @@ def cost_of_a_report(study: Study, storage: CountingStorage) -> tuple[dict[str, 
 def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
     space: Space, counting: CountingStorage, pruner: str
 ) -> None:
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", pruner, 0, 1000, N_EVALUATIONS)
+    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", pruner, 0, 1000, N_EVALUATIONS, rung_resource="steps")
     rng = random.Random(0)
     grow(study, 10, rng)
     small, n_read_small = cost_of_a_report(study, counting)
@@ -125,7 +125,7 @@ def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
 
 
 def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space, counting: CountingStorage) -> None:
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "tpe", "median", 0, 1000, N_EVALUATIONS)
+    study = Study.open("memory:", "grows", space, OBJECTIVE, "tpe", "median", 0, 1000, N_EVALUATIONS, rung_resource="steps")
     rng = random.Random(0)
     looks = []
     for n in (30, 60):
@@ -137,7 +137,7 @@ def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space
 
 
 def test_the_count_of_trials_is_read_once_and_then_kept(space: Space, counting: CountingStorage) -> None:
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS)
+    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS, rung_resource="steps")
     grow(study, 20, random.Random(0))
     counting.reset()
     grow(study, 20, random.Random(1))

@@ -151,6 +151,27 @@ def test_a_trial_that_broke_before_it_started_is_told(run_dir: Path) -> None:
     assert child.data.params == flatten(samples.CONFIG.to_dict())
 
 
+def test_a_repeat_has_a_run_with_its_evaluations(run_dir: Path) -> None:
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    first = samples.record(0, score=0.6)
+    repeat = samples.record(1, score=0.6, same_as=0, reason="the same configuration as trial 0")
+    play(tracking, first, score=0.6)
+    tracking.trial_finished(repeat)
+    tracking.search_finished(samples.results(samples.facts(run_dir), [first, repeat], first))
+    reader = Reader(tracking)
+    told = reader.children()["trial 1"]
+    assert told.info.status == "FINISHED"
+    assert {
+        "same_as": "0",
+        "reason": "the same configuration as trial 0",
+        "state": "COMPLETE",
+    }.items() <= told.data.tags.items()
+    assert told.data.params == reader.children()["trial 0"].data.params
+    assert reader.history(told, "sst/accuracy") == [(10, 0.5), (20, 0.6)]
+    assert reader.parent().data.metrics["best_trial"] == 0.0
+
+
 def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     killed = MlflowTracking(None, run_dir, "night")
     killed.search_started(samples.facts(run_dir))

@@ -2,5 +2,6 @@
 
 from tuner.space.load import available, load
 from tuner.space.space import GRID_LIMIT, Space
+from tuner.space.void import void_notes
 
-__all__ = ["GRID_LIMIT", "Space", "available", "load"]
+__all__ = ["GRID_LIMIT", "Space", "available", "load", "void_notes"]

@@ -19,6 +19,7 @@ class Options(BaseModel):
     """Trials in total."""
     sampler: Sampler | None = None
     pruner: Pruner | None = None
+    rung_resource: Literal["compute", "steps"] | None = None
     workers_per_trial: Annotated[int, Field(ge=1)] | None = None
     """DeepSpeed ranks of one trial."""
     cpus_per_worker: Annotated[int, Field(ge=1)] | None = None

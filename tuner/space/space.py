@@ -52,7 +52,21 @@ class Space:
 
     def config(self, assignment: Picks) -> TrialConfig:
         """The configuration of one assignment of all active parameters, as `grid_points` yields them."""
-        return parse(self._assign(lambda name, _: assignment[name]))
+        return parse(self.values(assignment))
+
+    def values(self, assignment: Picks) -> dict[str, Any]:
+        """Nested values of one assignment of all active parameters. Raises KeyError when it lacks one."""
+        return self._assign(lambda name, _: assignment[name])
+
+    def draw(self, rng: random.Random) -> dict[str, Scalar]:
+        """A random assignment of all active parameters, in Optuna's names and scalars."""
+        picks: dict[str, Scalar] = {}
+
+        def pick(name: str, distribution: BaseDistribution) -> Scalar:
+            return picks.setdefault(name, draw(distribution, rng))
+
+        self._assign(pick)
+        return picks
 
     def sample(self, rng: random.Random) -> dict[str, Any]:
         """Nested values of a random configuration."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tuner.front import dominates
 
@@ -21,8 +21,11 @@ class Fronts:
 
     def __init__(self, vectors: Iterable[Vector] = ()) -> None:
         self._fronts: list[list[Vector]] = []
-        for vector in vectors:
-            self.add(vector)
+        for vector in sorted(vectors, reverse=True):  # so that none dominates one that came before it
+            index = self._first_without(vector, _rivals)
+            if index == len(self._fronts):
+                self._fronts.append([])
+            self._fronts[index].append(vector)
 
     def __len__(self) -> int:
         """Vectors in all fronts."""
@@ -34,9 +37,11 @@ class Fronts:
 
     def index_of(self, vector: Vector) -> int:
         """The front, from 0, that a vector is on or would be on: the first without any that dominates it."""
-        return bisect.bisect_left(
-            range(len(self._fronts)), True, key=lambda index: not _is_dominated(vector, self._fronts[index])
-        )
+        return self._first_without(vector, lambda front: front)
+
+    def _first_without(self, vector: Vector, rivals: Callable[[list[Vector]], Iterable[Vector]]) -> int:
+        """The first front of whose rivals none dominates a vector; on every front before it one does."""
+        return bisect.bisect_left(self._fronts, True, key=lambda front: not _is_dominated(vector, rivals(front)))
 
     def n_ahead(self, vector: Vector) -> int:
         """Vectors on better fronts than the one that this vector is on or would be on."""
@@ -67,6 +72,11 @@ def crowding(front: Sequence[Vector]) -> dict[Vector, float]:
         for below, vector, above in zip(ordered, ordered[1:], ordered[2:], strict=False):
             distances[vector] += (above[component] - below[component]) / extent if extent else 0.0
     return distances
+
+
+def _rivals(front: list[Vector]) -> Iterable[Vector]:
+    """Those of a front that came in falling order which the next vector must be compared with: of two goals the last alone."""
+    return front[-1:] if len(front[0]) <= 2 else reversed(front)
 
 
 def _is_dominated(vector: Vector, others: Iterable[Vector]) -> bool:

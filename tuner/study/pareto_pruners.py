@@ -1,27 +1,24 @@
 """Pruning by Pareto rank at equal resource: what `median`, `percentile` and `asha` mean under several goals.
 
-A trial is judged by the vector of its goals at evaluation i, beside the vectors that other trials had at evaluation i. Optuna
-has nothing of the kind: its `report` and `should_prune` raise under several goals. Halving by rank is that of Schmucker et al.
-2021. With one goal both rules are those of Optuna's pruners, as far as ranks can tell (see `is_behind`) and scores only rise:
-Optuna's median takes a trial's best score so far, which several goals do not have.
+A trial is judged by the vector of its goals at an evaluation, beside what others had at equal resource (peers.py). Optuna has
+nothing of the kind: its `report` and `should_prune` raise under several goals. Halving by rank is from Schmucker et al. 2021.
 
-Statistics are kept as in running_pruners.py: told when it happens, and read once when a study is opened.
+With one goal both rules are those of Optuna's pruners, as far as ranks can tell (see `is_behind`) and scores only rise:
+Optuna's median takes a trial's best score so far, which several goals do not have.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 from optuna import Study
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from tuner.study.fronts import Fronts, Vector, crowding
+from tuner.study.peers import Peers
 from tuner.study.running_pruners import Running
-
-VectorsOf = Callable[[FrozenTrial], Mapping[int, Vector]]
-"""A trial's goals by the index of the evaluation; more is better."""
 
 
 def is_behind(others: Fronts, vector: Vector, percentile: float) -> bool:
@@ -48,61 +45,50 @@ def is_promoted(rung: Fronts, vector: Vector, reduction_factor: int) -> bool:
     return n_ahead + sum(room[other] > room[vector] for other in rung.front(index)) < n_promoted
 
 
-class ParetoPercentile(BasePruner, Running):
-    """Stops a trial that is behind the COMPLETE trials at the same evaluation."""
+class _ByRank(BasePruner, Running):
+    """A pruner that hears of its peers."""
 
-    def __init__(self, percentile: float, n_startup_trials: int, n_warmup_steps: int, vectors_of: VectorsOf) -> None:
+    def __init__(self, peers: Peers) -> None:
+        self._peers = peers
+
+    def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
+        self._peers.restart(trials)
+
+    def completed(self, trial: FrozenTrial) -> None:
+        self._peers.completed(trial)
+
+
+class ParetoPercentile(_ByRank):
+    """Stops a trial that is behind what the COMPLETE trials had where it is."""
+
+    def __init__(self, percentile: float, n_startup_trials: int, n_warmup_steps: int, peers: Peers) -> None:
+        super().__init__(peers)
         self._percentile = percentile
         self._n_startup = max(n_startup_trials, 1)
         self._n_warmup = n_warmup_steps
-        self._vectors_of = vectors_of
-        self._n_complete = 0
-        self._at: dict[int, Fronts] = {}
-
-    def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
-        self._n_complete, self._at = 0, {}
-        for trial in trials:
-            if trial.state is TrialState.COMPLETE:
-                self.completed(trial)
-
-    def completed(self, trial: FrozenTrial) -> None:
-        self._n_complete += 1
-        for index, vector in self._vectors_of(trial).items():
-            self._at.setdefault(index, Fronts()).add(vector)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        vectors = self._vectors_of(trial)
-        index = max(vectors, default=0)
-        if index not in self._at or index < self._n_warmup or self._n_complete < self._n_startup:
+        curve = self._peers.curve_of(trial)
+        if len(curve) < self._n_warmup or self._peers.n_complete < self._n_startup:
             return False
-        return is_behind(self._at[index], vectors[index], self._percentile)
+        others = self._peers.complete(study, trial)
+        return len(others) > 0 and is_behind(others, curve[-1][1], self._percentile)
 
 
-class ParetoHalving(BasePruner, Running):
-    """Asynchronous successive halving: at evaluations r, rη, rη², … stops a trial that is not among the best 1 in η of all
-    that came to it, whatever became of them."""
+class ParetoHalving(_ByRank):
+    """Asynchronous successive halving: at its evaluations r, rη, rη², … stops a trial that is not among the best 1 in η of all
+    that came to where it is."""
 
-    def __init__(self, min_resource: int, reduction_factor: int, vectors_of: VectorsOf) -> None:
+    def __init__(self, min_resource: int, reduction_factor: int, peers: Peers) -> None:
+        super().__init__(peers)
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
-        self._vectors_of = vectors_of
-        self._rungs: dict[int, Fronts] = {}
-
-    def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
-        self._rungs = {}
-        for trial in trials:
-            for index, vector in self._vectors_of(trial).items():
-                if self._is_rung(index):
-                    self._rungs.setdefault(index, Fronts()).add(vector)
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        vectors = self._vectors_of(trial)
-        index = max(vectors, default=0)
-        if not self._is_rung(index):
+        curve = self._peers.curve_of(trial)
+        if not self._is_rung(len(curve)):
             return False
-        rung = self._rungs.setdefault(index, Fronts())
-        rung.add(vectors[index])
-        return not is_promoted(rung, vectors[index], self._reduction_factor)
+        return not is_promoted(self._peers.arrived(study, trial), curve[-1][1], self._reduction_factor)
 
     def _is_rung(self, index: int) -> bool:
         rung = self._min_resource

@@ -1,6 +1,7 @@
 """The pruners of `--pruner`, set for about ten evaluations per trial. A new one is one function and one line.
 
-Optuna's step is the index of the evaluation, from 1. The last evaluation is never put to a pruner.
+Optuna's step is the index of the evaluation, from 1; rungs.py decides what the other trials are at it. The last evaluation is
+never put to a pruner.
 """
 
 from __future__ import annotations
@@ -10,10 +11,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    NopPruner,
+    PercentilePruner,
+    SuccessiveHalvingPruner,
+    WilcoxonPruner,
+)
 
-from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile, VectorsOf
+from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile
+from tuner.study.peers import Peers
 from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """The classes that pruners are made of."""
+
+    percentile: type[PercentilePruner]
+    halving: type[SuccessiveHalvingPruner]
+    hyperband: type[HyperbandPruner]
+    wilcoxon: type[WilcoxonPruner]
+
+
+OPTUNAS = Kinds(PercentilePruner, SuccessiveHalvingPruner, HyperbandPruner, WilcoxonPruner)
+"""They read the study at every evaluation, so that it can be shown to them as it was at equal compute (rungs.py)."""
+RUNNING = Kinds(RunningPercentile, RunningHalving, RunningHyperband, RunningWilcoxon)
+"""The same decisions at equal steps, at a cost that does not grow with the study."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +48,7 @@ class Races:
     n_trials: int
     n_evaluations: int
     """Evaluations per trial."""
+    kinds: Kinds = RUNNING
 
     @property
     def n_startup(self) -> int:
@@ -41,25 +67,25 @@ class Races:
 
 
 def _median(races: Races) -> BasePruner:
-    return RunningPercentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return races.kinds.percentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _percentile(races: Races) -> BasePruner:
     """Goes on with the best quarter."""
-    return RunningPercentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return races.kinds.percentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _asha(races: Races) -> BasePruner:
-    return RunningHalving(min_resource=races.first_rung, reduction_factor=2)
+    return races.kinds.halving(min_resource=races.first_rung, reduction_factor=2)
 
 
 def _hyperband(races: Races) -> BasePruner:
-    return RunningHyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
+    return races.kinds.hyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
 
 
 def _wilcoxon(races: Races) -> BasePruner:
     """Compares the evaluations, pair by pair, with the best trial's."""
-    return RunningWilcoxon(n_startup_steps=races.n_unjudged + 1)
+    return races.kinds.wilcoxon(n_startup_steps=races.n_unjudged + 1)
 
 
 def _none(races: Races) -> BasePruner:
@@ -76,34 +102,34 @@ PRUNERS: dict[str, Callable[[Races], BasePruner]] = {
 }
 
 
-def make_pruner(name: str, n_trials: int, n_evaluations: int) -> BasePruner:
-    """The pruner called `name`."""
+def make_pruner(name: str, n_trials: int, n_evaluations: int, kinds: Kinds = RUNNING) -> BasePruner:
+    """The pruner called `name`, made of classes of these kinds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return PRUNERS[name](Races(n_trials, n_evaluations))
+        return PRUNERS[name](Races(n_trials, n_evaluations, kinds))
 
 
-def _pareto_median(races: Races, vectors_of: VectorsOf) -> BasePruner:
-    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, vectors_of)
+def _pareto_median(races: Races, peers: Peers) -> BasePruner:
+    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, peers)
 
 
-def _pareto_percentile(races: Races, vectors_of: VectorsOf) -> BasePruner:
-    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, vectors_of)
+def _pareto_percentile(races: Races, peers: Peers) -> BasePruner:
+    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, peers)
 
 
-def _pareto_asha(races: Races, vectors_of: VectorsOf) -> BasePruner:
-    return ParetoHalving(races.first_rung, 2, vectors_of)
+def _pareto_asha(races: Races, peers: Peers) -> BasePruner:
+    return ParetoHalving(races.first_rung, 2, peers)
 
 
-PARETO_PRUNERS: dict[str, Callable[[Races, VectorsOf], BasePruner]] = {
+PARETO_PRUNERS: dict[str, Callable[[Races, Peers], BasePruner]] = {
     "median": _pareto_median,
     "percentile": _pareto_percentile,
     "asha": _pareto_asha,
-    "none": lambda races, vectors_of: NopPruner(),
+    "none": lambda races, peers: NopPruner(),
 }
 """Those that can judge by Pareto rank, with the settings that they have under one goal. The others compare single values."""
 
 
-def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, vectors_of: VectorsOf) -> BasePruner:
+def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, peers: Peers) -> BasePruner:
     """The pruner called `name` for several goals, or for one and requirements."""
-    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), vectors_of)
+    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), peers)

@@ -32,9 +32,12 @@ def pruner_problems(pruner: str, objective: Objective, requirements: Requirement
     return [f"--pruner {pruner} judges by one goal, and {several}: use one of {', '.join(PARETO_PRUNERS)}"]
 
 
-def vectors(evaluations: Sequence[Told], objective: Objective) -> dict[int, Vector]:
-    """The goals of a trial's evaluations by index, more is better; what is missed of the requirements is one more goal."""
-    return {told["index"]: _vector(told, objective) for told in evaluations}
+def curve(evaluations: Sequence[Told], objective: Objective) -> list[tuple[float, Vector]]:
+    """Compute and goals of a trial's evaluations, more is better; what is missed of the requirements is one more goal.
+
+    The index of an evaluation stands for a compute that was not counted.
+    """
+    return [(told.get("compute") or float(told["index"]), _vector(told, objective)) for told in evaluations]
 
 
 def _vector(told: Told, objective: Objective) -> Vector:

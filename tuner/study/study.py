@@ -7,8 +7,8 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,19 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import TrialRecord
 from tuner.requirements import Requirements
-from tuner.study.pruners import PRUNERS, make_pareto_pruner, make_pruner
+from tuner.study.peers import PEERS
+from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pareto_pruner, make_pruner
+from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
+from tuner.study.rungs import RESOURCES, should_prune
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
-from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors
+from tuner.study.standing import constraints, curve, is_by_rank, pruner_problems
 from tuner.study.storage import open_storage
 
 if TYPE_CHECKING:
@@ -34,8 +38,6 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
-ENDING = "ending"
-"""User attribute: the state that a trial was about to be told."""
 NO_REQUIREMENTS = Requirements()
 OTHERS = {
     "space": "another space",
@@ -44,7 +46,9 @@ OTHERS = {
     "requirements": "other requirements",
 }
 """What a study has one of."""
-OPENED = ("_study", "_grid", "_counted", "_finished")
+PRUNED = "pruned"
+"""Key of the reason in the evaluation at which a trial is pruned."""
+OPENED = ("_study", "_grid", "_known", "_counted", "_finished")
 """What a process reads or makes when it first needs it."""
 
 
@@ -78,12 +82,18 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions."""
+    """Trials in total, over all resumptions; repeats do not count."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
+    rung_resource: str = "compute"
+    """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
     requirements: Requirements = NO_REQUIREMENTS
+    ended: list[int] = field(default_factory=list, init=False)
+    """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""
+    exhausted: str | None = field(default=None, init=False)
+    """Why the search ends before its total, in a sentence; None while there are configurations left to try."""
 
     @classmethod
     def open(
@@ -98,20 +108,23 @@ class Study:
         n_trials: int,
         n_evaluations: int,
         data_sha256: str = "",
+        rung_resource: str = "compute",
         requirements: Requirements = NO_REQUIREMENTS,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler or pruner is unknown, the pruner cannot judge by so many goals, the storage cannot be
-        used, the space has no grid for the sampler `grid`, or the study was begun with another space, metric, data or
-        requirements.
+        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the pruner cannot judge by so many goals, the
+        storage cannot be used, the space has no grid for the sampler `grid`, or the study was begun with another space, metric,
+        data or requirements.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
+        problems += _unknown("rung resource", rung_resource, RESOURCES)
         problems = problems or pruner_problems(pruner, objective, requirements)
         if problems:
             raise ConfigError(problems)
         study = cls(
-            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, requirements
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource,
+            requirements,
         )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
@@ -119,15 +132,20 @@ class Study:
         return study
 
     def ask(self) -> Asked | None:
-        """The next trial to run, or None when all are asked for, or the grid is used up."""
+        """The next trial to run, in canonical form, or None when all are asked for, or no configuration is left.
+
+        A configuration that a trial has already is told from its record, and the next one is asked.
+        """
+        n_repeats = 0
         while len(self._counted) < self.n_trials:
-            if self.sampler == "grid" and not self._enqueue_grid_point():
+            if not self._enqueue(n_repeats):
                 return None
             trial = self._study.ask()
             self._counted.add(trial.number)
             asked = self._configure(trial)
             if asked is not None:
                 return asked
+            n_repeats += trial.number not in self._counted
         return None
 
     def take_up(self) -> list[Asked]:
@@ -144,9 +162,9 @@ class Study:
         return [one for one in asked if one is not None]
 
     def _take_up(self, frozen: FrozenTrial) -> Asked | None:
-        if ENDING in frozen.user_attrs:  # its end was decided, and only that was not told
-            self._constrain(frozen.number)
-            self._study.tell(frozen.number, state=TrialState[frozen.user_attrs[ENDING]])
+        verdicts = [evaluation[PRUNED] for evaluation in _stored(frozen) if PRUNED in evaluation]
+        if verdicts:  # it was decided, and only that was not told
+            self.prune(frozen.number, verdicts[-1])
             return None
         if "config" in frozen.user_attrs:
             return Asked(frozen.number, parse(frozen.user_attrs["config"]))
@@ -158,17 +176,22 @@ class Study:
             self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.WAITING)
 
     def _configure(self, trial: Trial) -> Asked | None:
-        """Draw a trial's configuration; None when it is refused, which fails the trial."""
+        """Draw a trial's configuration; None when that ends the trial, as one that is refused or known does."""
         values = self.space.suggest(trial)
-        values.setdefault("seed", self.seed)
         try:
-            config = parse(values)
+            config = self._canonical(values)
         except ConfigError as error:
             trial.set_user_attr("config", values)
             self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
+            self.ended.append(trial.number)
             return None
         trial.set_user_attr("config", config.to_dict())
-        return Asked(trial.number, config)
+        if not self._known.tell(trial, config):
+            return Asked(trial.number, config)
+        self._counted.discard(trial.number)
+        self.ended.append(trial.number)
+        self._note_completed(trial.number)
+        return None
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
@@ -196,14 +219,13 @@ class Study:
         if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
             trial.report(told["score"], evaluation.index)
         prunes = not evaluation.is_last and self._should_prune(trial, told)
-        if prunes:
-            words = ", ".join(f"{score:.4f}" for score in scores.values())
-            self._intend(trial, TrialState.PRUNED, f"pruned by {self.pruner} at {where}, score {words}")
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
         if not prunes:
+            trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
             return Verdict.CONTINUE
-        self._constrain(number)
-        self._study.tell(number, state=TrialState.PRUNED)
+        # In one write: a kill after it loses no verdict.
+        reason = f"pruned by {self.pruner} at {where}, score {', '.join(f'{score:.4f}' for score in scores.values())}"
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | {PRUNED: reason})
+        self.prune(number, reason)
         return Verdict.PRUNE
 
     def _words(self, metrics: Mapping[str, float]) -> str:
@@ -211,13 +233,20 @@ class Study:
         names = dict.fromkeys((*self.objective.metrics, *self.requirements.metrics))
         return ", ".join(f"{name} {metrics[name]:g}" for name in names)
 
-    def _should_prune(self, trial: Trial, told: Mapping[str, Any]) -> bool:
-        """The pruner's verdict on a trial after an evaluation that is not stored yet: stored, it is judged."""
-        if not is_by_rank(self.objective, self.requirements):
+    def _should_prune(self, trial: Trial, told: dict[str, Any]) -> bool:
+        """The pruner's verdict at the evaluation `told`, which is not stored yet."""
+        if is_by_rank(self.objective, self.requirements):
+            judged = copy.copy(self._frozen(trial.number))
+            judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
+            return self._study.pruner.prune(self._study, judged)
+        if self.rung_resource == "steps":
             return trial.should_prune()
-        judged = copy.copy(self._frozen(trial.number))
-        judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
-        return self._study.pruner.prune(self._study, judged)
+        own = [*_curve(_evaluations(self._frozen(trial.number))), *_curve([told])]
+        return should_prune(
+            self._study,
+            self._frozen(trial.number),
+            lambda other: own if other.number == trial.number else _curve(_evaluations(other)),
+        )
 
     def _constrain(self, number: int) -> None:
         """Tell Optuna of a trial that is about to end by how much it exceeds the requirements."""
@@ -235,24 +264,36 @@ class Study:
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
         self._constrain(number)
+        self._tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
+        self._note_completed(number)
+
+    def _tell(self, number: int, values: list[float] | None = None, state: TrialState | None = None) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
-            self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
-        if isinstance(self._study.pruner, Running):
-            self._study.pruner.completed(self._frozen(number))
+            self._study.tell(number, values, state=state)
+
+    def _note_completed(self, number: int) -> None:
+        frozen = self._frozen(number)
+        pruner = self._study.pruner
+        if isinstance(pruner, Running) and frozen.state is TrialState.COMPLETE:
+            pruner.completed(frozen)
+
+    def prune(self, number: int, reason: str) -> None:
+        """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
+        self._end(number, TrialState.PRUNED, reason)
 
     def fail(self, number: int, reason: str) -> None:
         """End the trial as FAIL. A final state stays."""
+        self._end(number, TrialState.FAIL, reason)
+
+    def _end(self, number: int, state: TrialState, reason: str) -> None:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
-        self._intend(Trial(self._study, frozen._trial_id), TrialState.FAIL, reason)
-        self._study.tell(number, state=TrialState.FAIL)
-
-    def _intend(self, trial: Trial, state: TrialState, reason: str) -> None:
-        """Write down how a trial is about to end, so that a kill before it is told changes nothing."""
-        trial.set_user_attr("reason", reason)
-        trial.set_user_attr(ENDING, state.name)
+        Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
+        if state is TrialState.PRUNED:
+            self._constrain(number)
+        self._tell(number, state=state)
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
@@ -292,10 +333,10 @@ class Study:
     def _make_pruner(self) -> BasePruner:
         if is_by_rank(self.objective, self.requirements):
             objective = self.objective
-            return make_pareto_pruner(
-                self.pruner, self.n_trials, self.n_evaluations, lambda frozen: vectors(_evaluations(frozen), objective)
-            )
-        return make_pruner(self.pruner, self.n_trials, self.n_evaluations)
+            peers = PEERS[self.rung_resource](lambda frozen: curve(_evaluations(frozen), objective))
+            return make_pareto_pruner(self.pruner, self.n_trials, self.n_evaluations, peers)
+        kinds = RUNNING if self.rung_resource == "steps" else OPTUNAS
+        return make_pruner(self.pruner, self.n_trials, self.n_evaluations, kinds)
 
     def _check_same(self, study: optuna.Study) -> None:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
@@ -323,7 +364,9 @@ class Study:
     def _counted(self) -> set[int]:
         """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
         trials = self._study.get_trials(deepcopy=False)
-        return {frozen.number for frozen in trials if frozen.state is not TrialState.WAITING}
+        return {
+            frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and SAME_AS not in frozen.user_attrs
+        }
 
     @cached_property
     def _finished(self) -> dict[int, TrialRecord]:
@@ -336,6 +379,31 @@ class Study:
         if frozen.number not in self._finished:
             self._finished[frozen.number] = _record(frozen)
         return self._finished[frozen.number]
+
+    def _canonical(self, values: dict[str, Any]) -> TrialConfig:
+        """The configuration of nested values of the space, which may leave the seed to the search."""
+        values.setdefault("seed", self.seed)
+        return canonical(parse(values))
+
+    @cached_property
+    def _known(self) -> Known:
+        return Known(self._study, EVALUATION)
+
+    def _enqueue(self, n_repeats: int) -> bool:
+        """See to it that what is asked next can be new after `n_repeats` repeats in a row; False where nothing is left."""
+        if self.sampler == "grid":
+            return self._enqueue_grid_point()
+        if n_repeats < MOST_REPEATS:
+            return True
+        point = self._known.new_point(self.space, self._canonical, self.seed)
+        if point is not None:
+            self._study.enqueue_trial(point)
+            return True
+        self.exhausted = (
+            f"the search ends after {len(self._counted)} of {self.n_trials} trials: the last {n_repeats} configurations "
+            f"asked for were known, and of {MOST_DRAWS} random ones none is new"
+        )
+        return False
 
     def _frozen(self, number: int) -> FrozenTrial:
         """A trial as it is now; the cost does not depend on how many there are."""
@@ -364,7 +432,7 @@ class Study:
         return {key: value for key, value in self.__dict__.items() if key not in OPENED}
 
 
-def _unknown(what: str, name: str, table: Mapping[str, object]) -> list[str]:
+def _unknown(what: str, name: str, table: Iterable[str]) -> list[str]:
     valid = list(table)
     return [] if name in table else [f"unknown {what} {name}{nearest(name, valid)}; the {what}s are {', '.join(valid)}"]
 
@@ -374,13 +442,23 @@ def _as_json(value: Any) -> Any:
 
 
 def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
+    return [{key: value for key, value in stored.items() if key != PRUNED} for stored in _stored(frozen)]
+
+
+def _stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
     found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
     return sorted(found, key=lambda evaluation: int(evaluation["index"]))
+
+
+def _curve(evaluations: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Compute and score of evaluations; their index stands for a compute that was not counted."""
+    return [(found.get("compute") or float(found["index"]), found["score"]) for found in evaluations]
 
 
 def _record(frozen: FrozenTrial) -> TrialRecord:
     evaluations = _evaluations(frozen)
     last = evaluations[-1] if evaluations else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
+    same_as = frozen.user_attrs.get(SAME_AS)
     return TrialRecord(
         number=frozen.number,
         state=frozen.state.name,  # type: ignore[arg-type]  # Optuna's names are ours; WAITING has no record
@@ -388,8 +466,9 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         metrics=last["metrics"],
         evaluations=evaluations,
         config=frozen.user_attrs.get("config", {}),
-        seconds=last["seconds"],
+        seconds=last["seconds"] if same_as is None else 0.0,
         reason=frozen.user_attrs.get("reason"),
         scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
         requirements={} if frozen.state is TrialState.FAIL else last.get("requirements", {}),
+        same_as=same_as,
     )

@@ -1,0 +1,167 @@
+"""When a search has had enough, by a clock that the test turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.shape import GangShape
+from model.config import ConfigError
+from tests.tuner import samples
+from tuner import options, progress, run_folder, search
+from tuner.budget import Budget, Meter, Used, in_words, seconds_of
+from tuner.ledger import EVERY_S, Ledger
+
+CPU = GangShape(n_workers=2, cpus_per_worker=3)
+GPU = GangShape(n_workers=2, cpus_per_worker=3, gpus_per_worker=0.5)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h30m", 9000), ("90s", 90), ("45m", 2700), ("5400", 5400), ("1.5h", 5400), ("1d 2H", 93600), ("1h5", 3605)],
+)
+def test_times_are_read(text: str, seconds: float) -> None:
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2x", "30m2h", "-5", "1.2.3", "h", "nan", "."])
+def test_no_time(text: str) -> None:
+    with pytest.raises(ConfigError, match="give a time such as 2h30m"):
+        seconds_of(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(9000, "2 h 30 min"), (2700, "45 min"), (90, "1 min 30 s"), (0.5, "0.5 s"), (3600, "1 h"), (0, "0 s")],
+)
+def test_times_are_told(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("budget", "just_not", "reached", "reason"),
+    [
+        (Budget(time_s=60), Used(59.9, 999), Used(60, 0), "the time budget of 1 min is used up"),
+        (Budget(gpu_hours=1), Used(9e9, 3599), Used(0, 3600), "the budget of 1 GPU-hours is used up"),
+        (Budget(cpu_hours=6), Used(9e9, 3599), Used(0, 3600), "the budget of 6 CPU-hours is used up"),
+    ],
+)
+def test_a_budget_is_used_up(budget: Budget, just_not: Used, reached: Used, reason: str) -> None:
+    assert budget.reached(just_not, 1.0, GPU) is None
+    assert budget.reached(reached, None, GPU) == reason
+
+
+def test_the_target_is_reached_by_a_complete_trial() -> None:
+    budget = Budget(target=0.8)
+    assert budget.reached(Used(9e9, 9e9), None, CPU) is None
+    assert budget.reached(Used(), 0.7999, CPU) is None
+    assert budget.reached(Used(), 0.8, CPU) == "the target 0.8 is reached with a score of 0.8000"
+
+
+def test_without_limits_a_search_never_has_enough() -> None:
+    assert not Budget().is_limited
+    assert Budget().reached(Used(9e9, 9e9), 1.0, GPU) is None
+
+
+def test_every_problem_is_told() -> None:
+    wrong = Budget(time_s=0.0, gpu_hours=-1.0, cpu_hours=float("nan"), target=85.0, on_end="stop")
+    assert wrong.problems(CPU) == [
+        "--gpu-hours -1: give a number above 0",
+        "--cpu-hours nan: give a number above 0",
+        "--time-budget 0: give a time above 0",
+        "--target 85: scores go from -1 to 1; give one of them, such as 0.85",
+        "--on-budget stop: choose one of finish, cut",
+        "--gpu-hours -1: the trials have no GPU (2 × (3 CPU)); use --time-budget or --cpu-hours, "
+        "or give them GPUs with --gpus-per-worker",
+    ]
+    assert Budget(60, 1, 1, 0.5).problems(GPU) == []
+
+
+def test_a_budget_in_words() -> None:
+    assert Budget().describe() == "none"
+    budget = Budget(9000, 4, None, 0.85)
+    limits = "2 h 30 min or 4 GPU-hours or a score of 0.85"
+    assert budget.describe() == f"{limits}; trials that run then are cut at their next evaluation"
+    assert Budget(cpu_hours=2, on_end="finish").describe() == "2 CPU-hours; trials that run then are finished"
+
+
+def test_the_meter_adds_up_gangs_and_sessions() -> None:
+    clock = Clock()
+    meter = Meter(Used(1000.0, 2000.0), clock)
+    clock.now += 5
+    meter.hold(0)
+    clock.now += 10
+    meter.hold(0)  # a retry: it held on
+    meter.hold(1)
+    clock.now += 10
+    assert meter.used == Used(1025.0, 2030.0)
+    meter.release(0)
+    meter.release(7)  # never had one
+    clock.now += 100
+    assert meter.used == Used(1125.0, 2130.0)
+    meter.release(1)
+    clock.now += 100
+    assert meter.used == Used(1225.0, 2130.0)
+
+
+def test_what_was_used_goes_on_with_the_run(tmp_path: Path) -> None:
+    run_folder.write_state(tmp_path, run_folder.State("2026-01-01T00:00:00+00:00", "run", 100.0, 200.0))
+    clock = Clock()
+    meter = Meter(Used(100.0, 200.0), clock)
+    ledger = Ledger(tmp_path, meter, clock)
+    meter.hold(0)
+    clock.now += EVERY_S - 1
+    ledger.tick()
+    before = run_folder.read_state(tmp_path)
+    assert before is not None and before.wall_s == 100.0, "not written at every tick"
+    clock.now += 1
+    ledger.tick()
+    after = run_folder.State("2026-01-01T00:00:00+00:00", "run", 110.0, 210.0)
+    assert run_folder.read_state(tmp_path) == after
+    run_folder.update_state(tmp_path, mlflow_run_id="other")
+    clock.now += 1
+    ledger.search_finished({})
+    assert run_folder.read_state(tmp_path) == replace(after, mlflow_run_id="other", wall_s=111.0, gang_s=211.0)
+
+
+def test_wrong_budgets_are_told_together_before_anything_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    budgets = ["--gpu-hours", "2", "--target", "85", "--on-budget", "wait"]
+    assert search.main(["--profile", "laptop", "--gpus-per-worker", "0", *budgets, "--runs-dir", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    for sentence in ("--gpu-hours 2: the trials have no GPU (1 × (1 CPU))", "--target 85", "--on-budget wait: choose one of"):
+        assert sentence in said
+    assert search.main(["--time-budget", "soon", "--trials", "0", "--runs-dir", str(tmp_path / "runs")]) == 2
+    said = capsys.readouterr().err
+    assert "--time-budget soon: give a time such as" in said
+    assert "--trials 0" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_shows_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--profile", "laptop", "--time-budget", "45m", "--dry-run", "--runs-dir", str(tmp_path)]
+    assert search.main(arguments) == 0
+    assert "budget     45 min; trials that run then are cut at their next evaluation" in capsys.readouterr().out
+
+
+def test_the_first_lines_show_the_budget(tmp_path: Path) -> None:
+    assert "budget 2 h" in progress.header(samples.facts(tmp_path, budget="2 h"))
+    assert not any("budget" in line for line in progress.header(samples.facts(tmp_path)))
+
+
+def test_a_resumed_search_takes_a_larger_budget(tmp_path: Path) -> None:
+    (tmp_path / "night").mkdir()
+    options.save(options.Options(time_budget="1h", on_budget="finish"), tmp_path / "night")
+    taken = options.parse_arguments(
+        ["--resume", "night", "--runs-dir", str(tmp_path), "--time-budget", "2h", "--target", "0.9"]
+    )
+    assert (taken.time_budget, taken.target, taken.on_budget) == ("2h", 0.9, "finish")

@@ -1,0 +1,155 @@
+"""When a search has had enough: pure logic over what it has used, with the clock as an argument.
+
+A budget is a total over all sessions of a search, as `--trials` is; what earlier ones used is kept in the run's folder.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.shape import GangShape
+from model.config import ConfigError
+
+FINISH, CUT = "finish", "cut"
+POLICIES = (FINISH, CUT)
+_DURATION = re.compile(r"(?:([\d.]+)d)?(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?")
+_UNITS_S = (86400.0, 3600.0, 60.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a search has used."""
+
+    wall_s: float = 0.0
+    """Seconds that its sessions searched."""
+    gang_s: float = 0.0
+    """Seconds that trials held their gangs, summed over trials."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may use. None sets no limit."""
+
+    time_s: float | None = None
+    """Wall-clock seconds."""
+    gpu_hours: float | None = None
+    """A gang's GPUs × hours held, summed over trials."""
+    cpu_hours: float | None = None
+    """A gang's CPUs × hours held, summed over trials."""
+    target: float | None = None
+    """Score of a COMPLETE trial, from -1 to 1."""
+    on_end: str = CUT
+    """`finish` lets the trials that run then run on; `cut` ends each at its next evaluation."""
+
+    @property
+    def is_limited(self) -> bool:
+        return any(limit is not None for limit in (self.time_s, self.gpu_hours, self.cpu_hours, self.target))
+
+    def problems(self, shape: GangShape) -> list[str]:
+        """A sentence for everything that is wrong with it for trials of this shape."""
+        sentences = []
+        for name, value in (("gpu-hours", self.gpu_hours), ("cpu-hours", self.cpu_hours)):
+            if value is not None and not 0 < value < math.inf:
+                sentences.append(f"--{name} {value:g}: give a number above 0")
+        if self.time_s is not None and not 0 < self.time_s < math.inf:
+            sentences.append(f"--time-budget {self.time_s:g}: give a time above 0")
+        if self.target is not None and not -1 <= self.target <= 1:
+            sentences.append(f"--target {self.target:g}: scores go from -1 to 1; give one of them, such as 0.85")
+        if self.on_end not in POLICIES:
+            sentences.append(f"--on-budget {self.on_end}: choose one of {', '.join(POLICIES)}")
+        if self.gpu_hours is not None and not shape.gpus_per_worker:
+            sentences.append(
+                f"--gpu-hours {self.gpu_hours:g}: the trials have no GPU ({shape.describe()}); use --time-budget or "
+                "--cpu-hours, or give them GPUs with --gpus-per-worker"
+            )
+        return sentences
+
+    def reached(self, used: Used, best_score: float | None, shape: GangShape) -> str | None:
+        """Why the search is over, as a clause, or None while it may go on. `best_score` is that of the best COMPLETE trial."""
+        gang_hours = used.gang_s / 3600
+        if self.target is not None and best_score is not None and best_score >= self.target:
+            return f"the target {self.target:g} is reached with a score of {best_score:.4f}"
+        if self.time_s is not None and used.wall_s >= self.time_s:
+            return f"the time budget of {in_words(self.time_s)} is used up"
+        if self.gpu_hours is not None and gang_hours * shape.n_workers * shape.gpus_per_worker >= self.gpu_hours:
+            return f"the budget of {self.gpu_hours:g} GPU-hours is used up"
+        if self.cpu_hours is not None and gang_hours * shape.n_workers * shape.cpus_per_worker >= self.cpu_hours:
+            return f"the budget of {self.cpu_hours:g} CPU-hours is used up"
+        return None
+
+    def describe(self) -> str:
+        """Such as `2 h 30 min, 4 GPU-hours or a score of 0.85; trials that run then are cut at their next evaluation`."""
+        limits = [
+            in_words(self.time_s) if self.time_s is not None else None,
+            f"{self.gpu_hours:g} GPU-hours" if self.gpu_hours is not None else None,
+            f"{self.cpu_hours:g} CPU-hours" if self.cpu_hours is not None else None,
+            f"a score of {self.target:g}" if self.target is not None else None,
+        ]
+        then = "are cut at their next evaluation" if self.on_end == CUT else "are finished"
+        return f"{' or '.join(limit for limit in limits if limit)}; trials that run then {then}" if self.is_limited else "none"
+
+
+@dataclass
+class Meter:
+    """Measures what a search uses, on top of what `before` says that earlier sessions used. `clock` gives seconds."""
+
+    before: Used = field(default_factory=Used)
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+        self._released_s = 0.0
+        self._held_since: dict[int, float] = {}
+
+    def hold(self, number: int) -> None:
+        """Trial `number` has its gang, from now on."""
+        self._held_since.setdefault(number, self.clock())
+
+    def release(self, number: int) -> None:
+        """It has given it back."""
+        since = self._held_since.pop(number, None)
+        if since is not None:
+            self._released_s += self.clock() - since
+
+    @property
+    def used(self) -> Used:
+        now = self.clock()
+        held = sum(now - since for since in self._held_since.values())
+        return Used(self.before.wall_s + now - self._began, self.before.gang_s + self._released_s + held)
+
+
+@dataclass
+class Spending:
+    """A search's budget, its gangs' shape and the meter of what it uses; by default without limits."""
+
+    budget: Budget = field(default_factory=Budget)
+    shape: GangShape = field(default_factory=GangShape)
+    meter: Meter = field(default_factory=Meter)
+
+    def reached(self, best_score: float | None) -> str | None:
+        """As `Budget.reached`, now."""
+        return self.budget.reached(self.meter.used, best_score, self.shape)
+
+
+def seconds_of(text: str) -> float:
+    """`2h30m`, `45m`, `90s`, `1.5h`, `1d` or plain seconds as seconds. Raises `ConfigError`."""
+    match = _DURATION.fullmatch(text.strip().lower().replace(" ", ""))
+    try:
+        parts = [(float(part), unit) for part, unit in zip(match.groups(), _UNITS_S, strict=True) if part] if match else []
+    except ValueError:  # such as 1.2.3
+        parts = []
+    if not parts:
+        raise ConfigError([f"--time-budget {text}: give a time such as 2h30m, 45m, 90s, or a number of seconds"])
+    return sum(value * unit for value, unit in parts)
+
+
+def in_words(seconds: float) -> str:
+    """Such as `2 h 30 min`, `45 min`, `1.5 s`."""
+    hours, rest = divmod(round(seconds, 3), 3600)
+    minutes, s = divmod(rest, 60)
+    parts = [(hours, "h"), (minutes, "min"), (round(s, 3), "s")]
+    return " ".join(f"{value:g} {unit}" for value, unit in parts if value) or "0 s"

@@ -1,0 +1,124 @@
+"""Searched parameters that change nothing in some of a space's configurations: noise to a sampler, and how to be rid of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.canonical import canonical
+from model.config import ConfigError, TrialConfig, parse
+from tuner.space.conditions import parents_of
+from tuner.space.parameters import Choice, Int, Parameter, Picks, Scalar, as_text, draw, mixture_of, points
+from tuner.space.space import Space
+
+N_SAMPLES = 60
+"""Random configurations in which each parameter is drawn again."""
+N_REDRAWS = 2
+"""Other values of a parameter that must change nothing for it to count as void in a configuration."""
+
+Group = tuple[str, Scalar]
+"""A discrete parameter and one of its values: the configurations that have it."""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A parameter in one random configuration."""
+
+    is_void: bool
+    """Whether other values of it have the same canonical form."""
+    picks: Picks
+    """The configuration, in Optuna's names and scalars."""
+
+
+def void_notes(space: Space) -> list[str]:
+    """A sentence for each parameter that changes nothing somewhere: where, and the `when` that keeps it from being asked there.
+
+    Found by sampling: two configurations that differ in that parameter alone and have the same canonical form.
+    """
+    rng = random.Random(0)
+    sampled = [(picks, _form(space, picks)) for picks in (space.draw(rng) for _ in range(N_SAMPLES))]
+    notes = []
+    for parameter in space.parameters:
+        seen = [_look(space, parameter, picks, form, rng) for picks, form in sampled if form is not None]
+        sightings = [sighting for sighting in seen if sighting is not None]
+        if any(sighting.is_void for sighting in sightings):
+            notes.append(_note(space, parameter, sightings))
+    return notes
+
+
+def _form(space: Space, picks: Picks) -> TrialConfig | None:
+    """The canonical configuration; None where it is refused, or other parameters are active than there are picks for."""
+    try:
+        return canonical(parse(space.values(picks)))
+    except (ConfigError, KeyError):
+        return None
+
+
+def _look(space: Space, parameter: Parameter, picks: Picks, form: TrialConfig, rng: random.Random) -> Sighting | None:
+    """The parameter at one configuration of canonical form `form`; None where it is inactive, or no other value was found."""
+    own = parameter.distributions(mixture_of(space.values(picks)))
+    if not own or not own.keys() <= picks.keys():
+        return None
+    drawn = [{**picks, **{name: draw(distribution, rng) for name, distribution in own.items()}} for _ in range(N_REDRAWS)]
+    others = [other for changed in drawn if changed != picks and (other := _form(space, changed)) is not None]
+    return Sighting(all(other == form for other in others), picks) if others else None
+
+
+def _note(space: Space, parameter: Parameter, sightings: Sequence[Sighting]) -> str:
+    if all(sighting.is_void for sighting in sightings):
+        return f"{parameter.name} is searched, but changes nothing in this space: take it out of `search`"
+    groups = _explain(_deciders(space, parameter, sightings), sightings)
+    if not groups:
+        share = f"{sum(sighting.is_void for sighting in sightings)} of {len(sightings)} random configurations"
+        return f"{parameter.name} is searched, but changes nothing in {share}: a `when` can keep it from being asked there"
+    values = {name: [as_text(value) for value in _values(space, name) if (name, value) in groups] for name, _ in groups}
+    where = " or ".join(f"{name} is {' or '.join(found)}" for name, found in values.items())
+    when = ", ".join(f"{name}: {_shown(allowed)}" for name, allowed in _narrowed(space, parameter, groups).items())
+    return f"{parameter.name} is searched, but changes nothing where {where}: give it `when: {{{when}}}`"
+
+
+def _deciders(space: Space, parameter: Parameter, sightings: Sequence[Sighting]) -> list[str]:
+    """The discrete parameters on which a `when` could be: not those that depend on this one, nor any that it works without."""
+    below = {parameter.name}
+    for other in space.parameters:  # parents come first
+        if parents_of(other) & below:
+            below.add(other.name)
+    discrete = [other.name for other in space.parameters if isinstance(other, Choice | Int) and other.name not in below]
+    return [name for name in discrete if all(name in sighting.picks for sighting in sightings if not sighting.is_void)]
+
+
+def _explain(deciders: Sequence[str], sightings: Sequence[Sighting]) -> list[Group]:
+    """As few groups as possible, all of whose configurations are void, that hold every void one that such groups can hold."""
+    members: dict[Group, set[int]] = {}
+    for index, sighting in enumerate(sightings):
+        for name in deciders:
+            if name in sighting.picks:
+                members.setdefault((name, sighting.picks[name]), set()).add(index)
+    void = {index for index, sighting in enumerate(sightings) if sighting.is_void}
+    pure = {group: found for group, found in members.items() if found <= void}
+    chosen: list[Group] = []
+    while pure and (best := max(pure, key=lambda group: len(pure[group] & void))) and pure[best] & void:
+        chosen.append(best)
+        void -= pure[best]
+    return sorted(chosen, key=lambda group: deciders.index(group[0]))
+
+
+def _narrowed(space: Space, parameter: Parameter, groups: Sequence[Group]) -> Mapping[str, Sequence[Scalar]]:
+    """The parameter's `when` without the groups."""
+    when = {name: list(allowed) for name, allowed in parameter.when.items()}
+    for name, value in groups:
+        when[name] = [allowed for allowed in when.get(name, _values(space, name)) if allowed != value]
+    return when
+
+
+def _values(space: Space, name: str) -> list[Scalar]:
+    """Every value of a discrete parameter, as a `when` names them."""
+    decider = next(parameter for parameter in space.parameters if parameter.name == name)
+    (distribution,) = decider.distributions(()).values()
+    return list(points(distribution) or ())
+
+
+def _shown(allowed: Sequence[Scalar]) -> str:
+    texts = [as_text(value) for value in allowed]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
