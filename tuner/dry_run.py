@@ -20,6 +20,7 @@ def describe(plan: Plan) -> str:
             for task, splits in plan.summary.rows.items()
         ),
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
+        *(f"required   {text}" for text in plan.requirements.texts),
         f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner} at equal {plan.rung_resource}",
         f"budget     {plan.budget.describe()}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",

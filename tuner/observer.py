@@ -52,6 +52,8 @@ class SearchFacts:
     """Trials that they began, which go on."""
     budget: str = "none"
     """What ends the search besides `n_trials`, in words."""
+    requirements: tuple[str, ...] = ()
+    """What the champion must meet, such as `quora/accuracy>=0.8`."""
 
     @property
     def is_generated(self) -> bool:

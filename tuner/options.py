@@ -33,6 +33,8 @@ class Options:
     """Comma-separated; fewer tasks than the space names."""
     skip_bad_rows: bool = False
     metric: str | None = None
+    require: tuple[str, ...] = ()
+    """`METRIC>=NUMBER` and `METRIC<=NUMBER` texts that the champion must meet."""
     trials: int | None = None
     time_budget: str | None = None
     """Such as `2h30m`; a total over all sessions, as all budgets are."""
@@ -75,6 +77,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--set", dest="settings", action="append", metavar="NAME=VALUE", help="fix a setting; repeatable")
     what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
     what.add_argument("--metric", help="mean, one such as sst/accuracy, or several parted by commas (the space's)")
+    what.add_argument(
+        "--require", action="append", metavar="METRIC>=X", help="what the champion must reach; also <=; repeatable"
+    )
     what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
     data = text.add_argument_group("data")
     data.add_argument("--data", metavar="DIR|hub|demo", help="a folder, `hub`, `hub=DIR`, or the generated `demo` (demo)")
@@ -117,8 +122,8 @@ def parser() -> argparse.ArgumentParser:
 def parse_arguments(argv: list[str] | None) -> Options:
     """Options of a command line. A resumed run's own options come from its folder. Raises `ConfigError`."""
     given = vars(parser().parse_args(argv))
-    if "settings" in given:
-        given["settings"] = tuple(given["settings"])
+    for repeatable in {"settings", "require"} & given.keys():
+        given[repeatable] = tuple(given[repeatable])
     if "resume" not in given:
         return Options(**given)
     fixed = [name for name in given if name not in (*FRESH_ON_RESUME, "runs_dir")]
@@ -145,7 +150,8 @@ def load(folder: Path) -> Options:
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once}
-    return Options(**{**kept, "settings": tuple(kept["settings"]), "name": folder.name})
+    tuples = {name: tuple(kept.get(name, ())) for name in ("settings", "require")}
+    return Options(**{**kept, **tuples, "name": folder.name})
 
 
 def storage_of(options: Options, run_dir: Path) -> str:

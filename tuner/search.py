@@ -3,7 +3,8 @@
 The one command line of a search. Everything is checked first (`plan`), then Ray is started, the data are tokenised once, and
 Tune runs the study's trials (`ray_tune`) while MLflow (`tracking`) and the terminal (`progress`) listen.
 
-Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 130 interrupted.
+Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 3 the champion is only the trial that is
+nearest to the requirements, which none meets; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tuner.study import Study
     from tuner.tracking import MlflowTracking
 
-CHAMPION, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -126,7 +127,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
 def _status(found: dict[str, Any]) -> int:
     """The exit status of a search that came to its end; what it lacks for a champion is said."""
     if found["champion"]:
-        return CHAMPION
+        return CHAMPION if found["champion"]["feasible"] else SHORT
     if found["stopped_by"]:
         mend = f"--resume {found['name']} with --on-budget finish, or with a larger budget"
         print(f"no trial was completed before {found['stopped_by']}; use {mend}", file=sys.stderr)
@@ -212,6 +213,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         rung_resource=plan.rung_resource,
+        requirements=plan.requirements,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:
@@ -239,6 +241,7 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, starte
         data_summary=rows,
         data_sha256=plan.summary.sha256,
         metric=plan.objective.describe(),
+        requirements=tuple(plan.requirements.texts),
         n_trials=plan.n_trials,
         n_evaluations=plan.n_evaluations,
         max_concurrent=n_slots,

@@ -66,6 +66,8 @@ def _nsga2(draws: Draws) -> BaseSampler:
 
 SINGLE_GOAL = ("cmaes",)
 """Samplers that cannot follow several goals."""
+CONSTRAINED = ("tpe", "gp", "nsga2")
+"""Samplers that prefer configurations which meet the requirements."""
 SAMPLERS: dict[str, Callable[[Draws], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,
