@@ -78,7 +78,10 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
     what.add_argument("--metric", help="mean, one such as sst/accuracy, or several parted by commas (the space's)")
     what.add_argument(
-        "--require", action="append", metavar="METRIC>=X", help="what the champion must reach; also <=; repeatable"
+        "--require",
+        action="append",
+        metavar="METRIC>=X",
+        help="what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable",
     )
     what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
     data = text.add_argument_group("data")
