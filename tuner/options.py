@@ -77,9 +77,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--set", dest="settings", action="append", metavar="NAME=VALUE", help="fix a setting; repeatable")
     what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
     what.add_argument("--metric", help="mean, one such as sst/accuracy, or several parted by commas (the space's)")
-    what.add_argument(
-        "--require", action="append", metavar="METRIC>=X", help="what the champion must reach; also <=; repeatable"
-    )
+    reach = "what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable"
+    what.add_argument("--require", action="append", metavar="METRIC>=X", help=reach)
     what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
     data = text.add_argument_group("data")
     data.add_argument("--data", metavar="DIR|hub|demo", help="a folder, `hub`, `hub=DIR`, or the generated `demo` (demo)")

@@ -23,6 +23,7 @@ from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
 from tuner.budget import CUT, Budget, seconds_of
+from tuner.controls.control import Control, controls
 from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options, storage_of
 from tuner.requirements import Requirements
@@ -46,6 +47,8 @@ class Plan:
     space: Space
     objective: Objective
     requirements: Requirements
+    controls: tuple[Control, ...]
+    """Tasks that are trained alone before the first trial; none without `no-negative-transfer`."""
     source: DataSource
     summary: DataSummary
     samples: tuple[TrialConfig, ...]
@@ -130,7 +133,9 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
-    space, left_out = whole.restrict(tasks=wanted, required=(*objective.required_tasks, *requirements.required_tasks))
+    space, left_out = whole.restrict(
+        tasks=wanted, required=tuple(dict.fromkeys((*objective.required_tasks, *requirements.required_tasks)))
+    )
     samples = _samples(space)
     problems.attempt(lambda: _check_uniform(samples))
     problems.attempt(lambda: _check_watched(objective, requirements, samples))
@@ -139,11 +144,12 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
     )
     problems.raise_any()
-    _check_samples(samples, summary, shape)
+    alone = _controls(options, requirements, space, samples, summary, shape)
+    _check_samples((*samples, *(control.config for control in alone)), summary, shape)
     mixtures = {sample.mixture for sample in samples}
     if objective.name == OWN_MEAN and len(mixtures) > 1:
         left_out.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
-    if requirements.each and sampler not in CONSTRAINED:
+    if requirements.texts and sampler not in CONSTRAINED:
         left_out.append(f"the sampler {sampler} does not look at the requirements; {', '.join(CONSTRAINED)} do")
     skipped = [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
     return Plan(
@@ -152,6 +158,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         space=space,
         objective=objective,
         requirements=requirements,
+        controls=alone,
         source=source,
         summary=summary,
         samples=samples,
@@ -309,6 +316,19 @@ def _check_target(budget: Budget, objective: Objective | None) -> None:
         raise ConfigError(
             [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
         )
+
+
+def _controls(
+    options: Options,
+    requirements: Requirements,
+    space: Space,
+    samples: tuple[TrialConfig, ...],
+    summary: DataSummary,
+    shape: GangShape,
+) -> tuple[Control, ...]:
+    if requirements.transfer is None:
+        return ()
+    return controls(space, _tasks_of(samples), options.seed, summary, shape.n_workers)
 
 
 def _check_watched(objective: Objective, requirements: Requirements, samples: tuple[TrialConfig, ...]) -> None:

@@ -21,7 +21,7 @@ from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.record import TrialRecord
 from tuner.results import finite
 from tuner.standings import Row, Standings
-from tuner.summary import GENERATED_NOTE, duration, number_text, one_line, print_summary
+from tuner.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
 
 REFRESH_PER_S = 2.0
 FILE_WIDTH = 160
@@ -38,7 +38,7 @@ def header(plan: SearchFacts) -> list[str]:
         f"results {plan.run_dir}",
     ]
     if plan.requirements:
-        lines.insert(2, f"required: {', '.join(plan.requirements)}")
+        lines.insert(2, f"required: {', '.join(plan.requirements)}{controls_text(plan.controls)}")
     if plan.budget != "none":
         lines.insert(1, f"budget {plan.budget}")
     if plan.is_generated:

@@ -87,6 +87,7 @@ def build(
             "data": {"source": facts.data_source, "generated": facts.is_generated, "sha256": facts.data_sha256, "rows": rows},
             "metric": facts.metric,
             "requirements": list(facts.requirements),
+            "controls": facts.controls,
             "mode": mode,
             "started": started,
             "finished": finished,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
@@ -21,6 +22,7 @@ from tuner.patience import away_in
 if TYPE_CHECKING:
     from tuner.observer import SearchFacts
     from tuner.plan import Plan
+    from tuner.requirements import Requirements
     from tuner.study import Study
     from tuner.tracking import MlflowTracking
 
@@ -75,6 +77,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     from tuner import bridge, champion, ray_tune, run_folder
     from tuner.budget import Meter, Spending, Used
     from tuner.checkpoints import Checkpoints
+    from tuner.controls import stage
     from tuner.ledger import Ledger
     from tuner.models import Models
     from tuner.observer import broadcast
@@ -86,7 +89,9 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)))
     slots = _slots(plan)
     data = _prepare(plan)
-    study = _open_study(plan)
+    controls = stage.run(plan, slots, data, interruption, spending)
+    requirements = plan.requirements.with_controls({task: control["value"] for task, control in controls.items()})
+    study = _open_study(plan, requirements)
     unfinished = study.take_up()
     models = Models(plan.run_dir / "models")
     checkpoints = Checkpoints(plan.run_dir / "checkpoints", plan.shape.n_workers)
@@ -94,7 +99,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     tracking = MlflowTracking(
         plan.tracking_uri, plan.run_dir, plan.space.name, state.mlflow_run_id, n_workers=plan.shape.n_workers
     )
-    facts = _facts(plan, study, dashboard, slots(), state.started)
+    facts = replace(_facts(plan, study, dashboard, slots(), state.started), controls=controls)
     ledger = Ledger(plan.run_dir, spending.meter)
     observer = broadcast(tracking, ledger, make_progress(plan.options.quiet, plan.options.json, sys.stdout))
     observer.search_started(facts)
@@ -197,7 +202,7 @@ def _prepare(plan: Plan) -> Any:
     return data
 
 
-def _open_study(plan: Plan) -> Study:
+def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     from tuner.study import Study
 
@@ -213,7 +218,7 @@ def _open_study(plan: Plan) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         rung_resource=plan.rung_resource,
-        requirements=plan.requirements,
+        requirements=requirements,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:

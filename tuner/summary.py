@@ -147,6 +147,15 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def controls_text(controls: Mapping[str, Mapping[str, Any]]) -> str:
+    """Such as ` (alone: sst/accuracy 0.4100, sts/pearson 0.3000 from the cache)`; empty without controls."""
+    told = [
+        f"{control['metric']} {number_text(control['value'])}{' from the cache' if control['cached'] else ''}"
+        for control in controls.values()
+    ]
+    return f" (alone: {', '.join(told)})" if told else ""
+
+
 def _requirements(results: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """How many trials meet the requirements; where none does, that the champion is only the nearest, and what it misses."""
     asked, champion = results.get("requirements", []), results["champion"]
@@ -154,7 +163,8 @@ def _requirements(results: Mapping[str, Any], trials: Sequence[Mapping[str, Any]
     if not asked or not complete:
         return []
     n_met = sum(missed_by(trial) == 0 for trial in complete)
-    lines = [f"required: {', '.join(asked)}; {n_met} of {len(complete)} complete trials meet that"]
+    told = controls_text(results.get("controls", {}))
+    lines = [f"required: {', '.join(asked)}{told}; {n_met} of {len(complete)} complete trials meet that"]
     if champion and not champion["feasible"]:
         missed = {text: found["missed_by"] for text, found in champion["requirements"].items() if not found["met"]}
         told = ", ".join(f"{text} by {number_text(by)}" for text, by in missed.items())

@@ -25,7 +25,20 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     folder = tmp_path_factory.mktemp("required")
     sizes = ["--set", "max_length=32", "--set", "budget.examples=480", "--set", "budget.evaluations=5"]
     required = [part for text in REQUIRED for part in ("--require", text)]
-    arguments = ["--profile", "laptop", "--tasks", "sst,sts", "--metric", GOALS, "--pruner", "asha", "--trials", "8"]
+    arguments = [
+        "--profile",
+        "laptop",
+        "--tasks",
+        "sst,sts",
+        "--metric",
+        GOALS,
+        "--pruner",
+        "asha",
+        "--trials",
+        "8",
+        "--rung-resource",
+        "steps",
+    ]
     where = ["--backbone", str(tiny_backbone), "--name", "r", "--runs-dir", str(folder), "--max-concurrent", "1", "--quiet"]
     process = command(*arguments, *required, *sizes, *where)
     out, err = process.communicate(timeout=300)

@@ -21,7 +21,7 @@ Told = Mapping[str, Any]
 
 def is_by_rank(objective: Objective, requirements: Requirements) -> bool:
     """Whether trials are judged by Pareto rank: under several goals, and where a lower score may be a requirement's price."""
-    return len(objective.goals) > 1 or bool(requirements.each)
+    return len(objective.goals) > 1 or bool(requirements.texts)
 
 
 def pruner_problems(pruner: str, objective: Objective, requirements: Requirements) -> list[str]:
