@@ -20,6 +20,7 @@ setup(
         "model.tasks",
         "search_spaces",
         "tuner",
+        "tuner.controls",
         "tuner.paper",
         "tuner.simulate",
         "tuner.space",

@@ -18,7 +18,8 @@ from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
 from tuner.models import Models
 from tuner.observer import Observer
-from tuner.study import Asked, Study, Verdict
+from tuner.study import Asked, Verdict
+from tuner.trials import Trials
 from tuner.write_queue import tell_stderr
 
 FINISHED = "FINISHED"
@@ -37,7 +38,7 @@ class Bridge:
 
     def __init__(
         self,
-        study: Study,
+        study: Trials,
         observer: Observer,
         models: Models,
         checkpoints: Checkpoints,
@@ -52,7 +53,9 @@ class Bridge:
         self._checkpoints = checkpoints
         self._unfinished = deque(unfinished)
         self._spending = spending or Spending()
-        self._best_score = study.best.score if study.best is not None else None
+        best = study.best
+        self._best_score = best.score if best is not None and not best.shortfall else None
+        """Of the COMPLETE trials that meet the requirements: a budget's target is reached by no other."""
         self.stopped_by: str | None = None
         """Which budget ended the search, once one has."""
         self._max_concurrent = max_concurrent
@@ -182,9 +185,9 @@ class Bridge:
 
     def _complete(self, number: int) -> None:
         self._study.complete(number)
-        score = self._study.record(number).score
-        if score is not None and (self._best_score is None or score > self._best_score):
-            self._best_score = score
+        record = self._study.record(number)
+        if record.score is not None and not record.shortfall and (self._best_score is None or record.score > self._best_score):
+            self._best_score = record.score
         self._finished(number)
 
     def broke(self, trial_id: str, reason: str) -> None:
@@ -215,7 +218,7 @@ class Bridge:
         self._observer.trial_finished(self._study.record(number))
 
 
-def drop_beaten(models: Models, study: Study) -> None:
+def drop_beaten(models: Models, study: Trials) -> None:
     """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
     best = study.best
     kept = {record.number for record in (*study.front, *([best] if best is not None else []))}

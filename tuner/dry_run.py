@@ -6,6 +6,7 @@ import statistics
 
 from model.cost import cost_in_plain_steps
 from tuner import estimate
+from tuner.controls.control import FOLDER, Cache
 from tuner.plan import Plan
 from tuner.summary import duration
 
@@ -20,6 +21,8 @@ def describe(plan: Plan) -> str:
             for task, splits in plan.summary.rows.items()
         ),
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
+        *(f"required   {text}" for text in plan.requirements.texts),
+        *_controls(plan),
         f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner} at equal {plan.rung_resource}",
         f"budget     {plan.budget.describe()}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
@@ -29,6 +32,15 @@ def describe(plan: Plan) -> str:
         f"mlflow     {plan.tracking_uri}",
     ]
     return "\n".join([*lines, *(f"note       {note}" for note in plan.notes)])
+
+
+def _controls(plan: Plan) -> list[str]:
+    """Which tasks are trained alone first."""
+    if not plan.controls:
+        return []
+    cache = Cache(plan.run_dir.parent / FOLDER)
+    told = [control.task + (" (in the cache)" if cache.get(control) else "") for control in plan.controls]
+    return [f"controls   {', '.join(told)}: each trained alone first, untuned and without SMART; they are no trials"]
 
 
 def _cost(plan: Plan) -> list[str]:
@@ -43,6 +55,7 @@ def _cost(plan: Plan) -> list[str]:
     if n_parameters is None or plan.shape.gpus_per_worker:
         return [*lines, "time       not known before a step is measured: the backbone is not here, or a GPU will run it"]
     total = plan.n_trials * statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
+    total += sum(estimate.flops(control.config, plan.summary, n_parameters) for control in plan.controls)
     rate = estimate.matmul_rate()
     best, worst = (duration(total / (rate * efficiency)) for efficiency in estimate.EFFICIENCY)
     return [

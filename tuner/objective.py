@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -52,7 +52,7 @@ class Objective:
     targets: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        problems = [problem for goal in self.goals for problem in _goal_problems(goal)]
+        problems = [problem for goal in self.goals for problem in goal_problems(goal)]
         if len(set(self.goals)) < len(self.goals):
             problems.append(f"the metric {self.name} names a goal twice: take one of them out")
         if is_minimised(self.goals[0]):
@@ -61,7 +61,7 @@ class Objective:
                 f"clean/cfimdb/accuracy,{CUE_GAP}"
             )
         if MEAN in self.goals:
-            problems += _target_problems(self.targets)
+            problems += target_problems(self.targets)
         if problems:
             raise ConfigError(problems)
 
@@ -78,50 +78,65 @@ class Objective:
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics that the goals are made from, as far as they are the same for all trials."""
-        return tuple(dict.fromkeys(metric for goal in self.goals for metric in self._metrics_of(goal)))
+        return tuple(dict.fromkeys(metric for goal in self.goals for metric in metrics_of(goal, self.targets)))
 
     @property
     def required_tasks(self) -> tuple[str, ...]:
         """The tasks without which there is no score."""
-        return tuple(dict.fromkeys(metric.split("/")[-2] for metric in self.metrics))
+        return tasks_of(self.metrics)
 
     @property
     def watched(self) -> tuple[str, ...]:
         """The splits that a trial must watch to have its scores."""
-        splits = [split_of(metric) for metric in self.metrics]
-        needed = [arm for split in splits for arm in (("clean", "inverted") if split == split_of(CUE_GAP) else (split,))]
-        return tuple(dict.fromkeys(arm for arm in needed if arm != "select"))
+        return splits_of(self.metrics)
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """The first goal in an evaluation whose `metrics` hold at least those of `required_tasks`; may be NaN."""
-        return self._value(self.goals[0], metrics)
+        return value_of(self.goals[0], metrics, self.targets)
 
     def scores(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Every goal by name."""
-        return {goal: self._value(goal, metrics) for goal in self.goals}
+        return {goal: value_of(goal, metrics, self.targets) for goal in self.goals}
 
     def describe(self) -> str:
         """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`; several goals are parted by semicolons."""
         return "; ".join(map(self._words, self.goals))
 
-    def _metrics_of(self, goal: str) -> tuple[str, ...]:
-        if goal == OWN_MEAN:
-            return ()
-        return tuple(TASKS[task].metric for task in self.targets) if goal == MEAN else (goal,)
-
-    def _value(self, goal: str, metrics: Mapping[str, float]) -> float:
-        names = self._metrics_of(goal) or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
-        return sum(metrics[name] for name in names) / len(names)
-
     def _words(self, goal: str) -> str:
         if goal == OWN_MEAN:
             return "mean over the trial's own tasks"
         if goal == MEAN:
-            return f"mean({', '.join(self._metrics_of(goal))})"
+            return f"mean({', '.join(metrics_of(goal, self.targets))})"
         return f"{goal} (less is better)" if is_minimised(goal) else goal
 
 
-def _goal_problems(name: str) -> list[str]:
+def metrics_of(goal: str, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The metrics that a goal is made from, as far as they are the same for all trials; `targets` are those of `mean`."""
+    if goal == OWN_MEAN:
+        return ()
+    return tuple(TASKS[task].metric for task in targets) if goal == MEAN else (goal,)
+
+
+def value_of(goal: str, metrics: Mapping[str, float], targets: tuple[str, ...]) -> float:
+    """A goal in an evaluation whose `metrics` hold what it is made from."""
+    names = metrics_of(goal, targets) or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
+    return sum(metrics[name] for name in names) / len(names)
+
+
+def tasks_of(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The tasks that the metrics are of, each once."""
+    return tuple(dict.fromkeys(metric.split("/")[-2] for metric in metrics))
+
+
+def splits_of(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The splits that a trial must watch to have these metrics; the cue gap needs two."""
+    splits = [split_of(metric) for metric in metrics]
+    needed = [arm for split in splits for arm in (("clean", "inverted") if split == split_of(CUE_GAP) else (split,))]
+    return tuple(dict.fromkeys(arm for arm in needed if arm != "select"))
+
+
+def goal_problems(name: str) -> list[str]:
+    """Why a goal cannot be had; empty where it can."""
     if name in goal_names():
         return []
     if split_of(name) in ("dev", "train") or split_of(name).startswith("dev-"):
@@ -130,7 +145,8 @@ def _goal_problems(name: str) -> list[str]:
     return [f"unknown metric {name}{nearest(name, valid)}; the metrics are {', '.join(valid)}"]
 
 
-def _target_problems(targets: tuple[str, ...]) -> list[str]:
+def target_problems(targets: tuple[str, ...]) -> list[str]:
+    """Why `mean` cannot be taken over these tasks."""
     tasks = list(TASKS)
     if not targets:
         return [f"the metric mean needs targets: one or more of {', '.join(tasks)}"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -52,6 +52,10 @@ class SearchFacts:
     """Trials that they began, which go on."""
     budget: str = "none"
     """What ends the search besides `n_trials`, in words."""
+    requirements: tuple[str, ...] = ()
+    """What the champion must meet, such as `quora/accuracy>=0.8`."""
+    controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What each task's control reached: `metric`, `value`, `config`, and whether it was `cached`."""
 
     @property
     def is_generated(self) -> bool:

@@ -18,7 +18,7 @@ BUDGET = ("trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budge
 FRESH_ON_RESUME = (*BUDGET, "resume", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
 """Options that a resumed search takes from its own command line, where given there."""
 
-LISTS = ("settings", "warm_start")
+LISTS = ("settings", "require", "warm_start")
 """Options that may be given several times."""
 
 
@@ -36,6 +36,8 @@ class Options:
     """Comma-separated; fewer tasks than the space names."""
     skip_bad_rows: bool = False
     metric: str | None = None
+    require: tuple[str, ...] = ()
+    """`METRIC>=NUMBER` and `METRIC<=NUMBER` texts that the champion must meet."""
     trials: int | None = None
     time_budget: str | None = None
     """Such as `2h30m`; a total over all sessions, as all budgets are."""
@@ -80,6 +82,8 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--set", dest="settings", action="append", metavar="NAME=VALUE", help="fix a setting; repeatable")
     what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
     what.add_argument("--metric", help="mean, one such as sst/accuracy, or several parted by commas (the space's)")
+    reach = "what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable"
+    what.add_argument("--require", action="append", metavar="METRIC>=X", help=reach)
     what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
     data = text.add_argument_group("data")
     data.add_argument("--data", metavar="DIR|hub|demo", help="a folder, `hub`, `hub=DIR`, or the generated `demo` (demo)")

@@ -23,11 +23,13 @@ from model.data.source import DataSource, DataSummary, inspect
 from model.tasks import TASKS
 from tuner.addresses import resolve_tracking_uri
 from tuner.budget import CUT, Budget, seconds_of
+from tuner.controls.control import Control, controls
 from tuner.objective import MEAN, OWN_MEAN, Objective
 from tuner.options import FILE_NAME, Options, storage_of
+from tuner.requirements import Requirements
 from tuner.space import Space, void_notes
 from tuner.space import load as load_space
-from tuner.study import PRUNERS, RESOURCES, SAMPLERS, SINGLE_GOAL
+from tuner.study import CONSTRAINED, PRUNERS, REMEMBERING, RESOURCES, SAMPLERS, SINGLE_GOAL, pruner_problems
 from tuner.warm_start import earlier
 from tuner.warm_start.earlier import Source
 from tuner.warm_start.select import WarmStart, select
@@ -47,6 +49,9 @@ class Plan:
     """Absolute; its last part is the search's name."""
     space: Space
     objective: Objective
+    requirements: Requirements
+    controls: tuple[Control, ...]
+    """Tasks that are trained alone before the first trial; none without `no-negative-transfer`."""
     source: DataSource
     summary: DataSummary
     samples: tuple[TrialConfig, ...]
@@ -125,34 +130,43 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     rung_resource = options.rung_resource or whole.options.get("rung_resource") or "compute"
     shape = _shape(options, whole, has_gpu)
     objective = problems.attempt(lambda: _objective(options, whole, wanted))
+    requirements = problems.attempt(lambda: Requirements.parse(options.require, _targets(whole, wanted)))
     problems.attempt(lambda: _check_shape(shape))
-    problems.attempt(lambda: _check_goals(objective, sampler, pruner))
+    problems.attempt(lambda: _check_goals(objective, requirements, sampler, pruner))
     problems.sentences += budget.problems(shape)
     problems.attempt(lambda: _check_target(budget, objective))
     tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
     problems.raise_any()
 
-    space, left_out = whole.restrict(tasks=wanted, required=objective.required_tasks)
+    space, left_out = whole.restrict(
+        tasks=wanted, required=tuple(dict.fromkeys((*objective.required_tasks, *requirements.required_tasks)))
+    )
     samples = _samples(space)
     problems.attempt(lambda: _check_uniform(samples))
-    problems.attempt(lambda: _check_watched(objective, samples))
+    problems.attempt(lambda: _check_watched(objective, requirements, samples))
     problems.attempt(lambda: _check_backbone(samples[0]))
     summary = problems.attempt(
         lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
     )
     sources = problems.attempt(lambda: _earlier(options, run_dir, sampler, tracking_uri))
     problems.raise_any()
-    _check_samples(samples, summary, shape)
-    warm_start = select(sources, space, objective, summary.sha256, sampler, n_trials) if sources else None
+    alone = _controls(options, requirements, space, samples, summary, shape)
+    _check_samples((*samples, *(control.config for control in alone)), summary, shape)
+    remembers = sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
+    warm_start = select(sources, space, objective, summary.sha256, n_trials, remembers=remembers) if sources else None
     mixtures = {sample.mixture for sample in samples}
     if objective.name == OWN_MEAN and len(mixtures) > 1:
         left_out.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
+    if requirements.texts and sampler not in CONSTRAINED:
+        left_out.append(f"the sampler {sampler} does not look at the requirements; {', '.join(CONSTRAINED)} do")
     skipped = [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
     return Plan(
         options=options,
         run_dir=run_dir,
         space=space,
         objective=objective,
+        requirements=requirements,
+        controls=alone,
         source=source,
         summary=summary,
         samples=samples,
@@ -297,20 +311,21 @@ def _check_shape(shape: GangShape) -> None:
 def _objective(options: Options, space: Space, wanted: tuple[str, ...]) -> Objective:
     """The metric; `mean` is taken over those of the space's targets that `--tasks` leaves."""
     name = options.metric or space.metric
-    targets = tuple(task for task in space.targets if task in wanted)
-    return Objective(name, targets if MEAN in name.split(",") else ())
+    return Objective(name, _targets(space, wanted) if MEAN in name.split(",") else ())
 
 
-def _check_goals(objective: Objective | None, sampler: str, pruner: str) -> None:
-    """Whether sampler and pruner can follow as many goals; `objective` is None where it has problems of its own."""
-    if objective is None or len(objective.goals) == 1:
+def _targets(space: Space, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(task for task in space.targets if task in wanted)
+
+
+def _check_goals(objective: Objective | None, requirements: Requirements | None, sampler: str, pruner: str) -> None:
+    """Whether sampler and pruner can follow as many goals; one that has problems of its own is None."""
+    if objective is None or requirements is None:
         return
-    problems = []
-    if sampler in SINGLE_GOAL:
+    problems = pruner_problems(pruner, objective, requirements)
+    if sampler in SINGLE_GOAL and len(objective.goals) > 1:
         able = ", ".join(name for name in SAMPLERS if name not in SINGLE_GOAL)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
-    if pruner != "none":
-        problems.append(f"--pruner {pruner} judges by one goal, and --metric {objective.name} names several: use --pruner none")
     if problems:
         raise ConfigError(problems)
 
@@ -322,14 +337,30 @@ def _check_target(budget: Budget, objective: Objective | None) -> None:
         )
 
 
-def _check_watched(objective: Objective, samples: tuple[TrialConfig, ...]) -> None:
-    """Whether every trial measures what the goals are made from."""
-    missing = [split for split in objective.watched if any(split not in sample.watch for sample in samples)]
-    if missing:
-        given = "[" + ", ".join(dict.fromkeys((*samples[0].watch, *objective.watched))) + "]"
-        raise ConfigError(
-            [f'the metric {objective.name} needs trials that watch {" and ".join(missing)}: --set "watch={given}"']
-        )
+def _controls(
+    options: Options,
+    requirements: Requirements,
+    space: Space,
+    samples: tuple[TrialConfig, ...],
+    summary: DataSummary,
+    shape: GangShape,
+) -> tuple[Control, ...]:
+    if requirements.transfer is None:
+        return ()
+    return controls(space, _tasks_of(samples), options.seed, summary, shape.n_workers)
+
+
+def _check_watched(objective: Objective, requirements: Requirements, samples: tuple[TrialConfig, ...]) -> None:
+    """Whether every trial measures what goals and requirements are made from."""
+    needs = {f"the metric {objective.name} needs": objective.watched, "--require needs": requirements.watched}
+    given = "[" + ", ".join(dict.fromkeys((*samples[0].watch, *objective.watched, *requirements.watched))) + "]"
+    problems = [
+        f'{need} trials that watch {" and ".join(missing)}: --set "watch={given}"'
+        for need, watched in needs.items()
+        if (missing := [split for split in watched if any(split not in sample.watch for sample in samples)])
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _samples(space: Space) -> tuple[TrialConfig, ...]:

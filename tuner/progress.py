@@ -21,7 +21,7 @@ from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.record import TrialRecord
 from tuner.results import finite
 from tuner.standings import Row, Standings
-from tuner.summary import GENERATED_NOTE, duration, number_text, one_line, print_summary
+from tuner.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
 
 REFRESH_PER_S = 2.0
 FILE_WIDTH = 160
@@ -37,6 +37,8 @@ def header(plan: SearchFacts) -> list[str]:
         f"data {plan.data_source}: {plan.data_summary}",
         f"results {plan.run_dir}",
     ]
+    if plan.requirements:
+        lines.insert(2, f"required: {', '.join(plan.requirements)}{controls_text(plan.controls)}")
     if plan.budget != "none":
         lines.insert(1, f"budget {plan.budget}")
     if plan.is_generated:
@@ -53,7 +55,10 @@ def header(plan: SearchFacts) -> list[str]:
 def best_text(standings: Standings) -> str:
     """`best 0.6410 (trial 1)`, or `best -` before the first complete trial."""
     best = standings.best
-    return f"best {number_text(best.score)} (trial {best.number})" if best else "best -"
+    if best is None:
+        return "best -"
+    missed = f", misses the requirements by {number_text(best.shortfall)}" if best.shortfall else ""
+    return f"best {number_text(best.score)} (trial {best.number}{missed})"
 
 
 class NullProgress(SilentObserver):
@@ -129,7 +134,7 @@ class JsonProgress(SilentObserver):
         self._emit("trial_noted", number=number, note=note)
 
     def trial_finished(self, record: TrialRecord) -> None:
-        names = ("number", "state", "score", "metrics", "seconds", "reason", "note")
+        names = ("number", "state", "score", "metrics", "requirements", "seconds", "reason", "note")
         self._emit("trial_finished", **{name: getattr(record, name) for name in names})
 
     def search_finished(self, results: dict[str, Any]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tuner.requirements import shortfall
+
 INTERRUPTED = "interrupted"
 """What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
 
@@ -36,6 +38,13 @@ class TrialRecord:
     """For a repeat, which is not trained: the trial with its configuration, whose evaluations these are."""
     note: str | None = None
     """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
+    requirements: Mapping[str, float] = field(default_factory=dict)
+    """How far each requirement's bound is exceeded at the last evaluation made, ≤ 0 where it is met; empty as `scores` is."""
+
+    @property
+    def shortfall(self) -> float:
+        """What it misses of the requirements in all; 0 where it meets them."""
+        return shortfall(self.requirements)
 
     @property
     def is_finished(self) -> bool:

@@ -33,14 +33,22 @@ def finite(value: Any) -> Any:
 
 
 def rank(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of `trials`, best first: complete ones by score, then pruned ones by their last score, then failed ones."""
+    """Entries of `trials`, best first: complete ones by score, then pruned ones by their last score, then failed ones.
+
+    Among the complete ones those that meet the requirements are first, then those that miss the least.
+    """
     order = {"COMPLETE": 0, "PRUNED": 1}
 
-    def key(trial: dict[str, Any]) -> tuple[int, float, int]:
-        score = trial["score"]
-        return order.get(trial["state"], 2), math.inf if score is None else -score, trial["number"]
+    def key(trial: dict[str, Any]) -> tuple[int, float, float, int]:
+        score, missed = trial["score"], missed_by(trial) if trial["state"] == "COMPLETE" else 0.0
+        return order.get(trial["state"], 2), missed, math.inf if score is None else -score, trial["number"]
 
     return sorted(trials, key=key)
+
+
+def missed_by(trial: Mapping[str, Any]) -> float:
+    """What an entry of `trials` misses of the requirements in all."""
+    return float(sum(requirement["missed_by"] for requirement in trial.get("requirements", {}).values()))
 
 
 def build(
@@ -80,6 +88,8 @@ def build(
             "seed": seed,
             "data": {"source": facts.data_source, "generated": facts.is_generated, "sha256": facts.data_sha256, "rows": rows},
             "metric": facts.metric,
+            "requirements": list(facts.requirements),
+            "controls": facts.controls,
             "mode": mode,
             "started": started,
             "finished": finished,
@@ -105,6 +115,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         "state": record.state,
         "score": record.score,
         "scores": record.scores,
+        "requirements": _requirements(record),
         "metrics": record.metrics,
         "evaluations": [
             {key: evaluation[key] for key in evaluation_keys} | {key: evaluation.get(key, none) for key, none in later.items()}
@@ -119,10 +130,17 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
     }
 
 
+def _requirements(record: TrialRecord) -> dict[str, dict[str, Any]]:
+    """Each requirement: whether it is met, and else by how much it is missed."""
+    return {text: {"met": excess <= 0, "missed_by": max(excess, 0.0)} for text, excess in record.requirements.items()}
+
+
 def _champion(record: TrialRecord, path: Path | None) -> dict[str, Any]:
     return {
         "number": record.number,
         "score": record.score,
+        "feasible": record.shortfall == 0,
+        "requirements": _requirements(record),
         "metrics": record.metrics,
         "config": record.config,
         "path": str(path) if path else None,

@@ -3,13 +3,15 @@
 The one command line of a search. Everything is checked first (`plan`), then Ray is started, the data are tokenised once, and
 Tune runs the study's trials (`ray_tune`) while MLflow (`tracking`) and the terminal (`progress`) listen.
 
-Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 130 interrupted.
+Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 3 the champion is only the trial that is
+nearest to the requirements, which none meets; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
@@ -20,10 +22,11 @@ from tuner.patience import away_in
 if TYPE_CHECKING:
     from tuner.observer import SearchFacts
     from tuner.plan import Plan
+    from tuner.requirements import Requirements
     from tuner.study import Study
     from tuner.tracking import MlflowTracking
 
-CHAMPION, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -74,6 +77,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     from tuner import bridge, champion, ray_tune, run_folder
     from tuner.budget import Meter, Spending, Used
     from tuner.checkpoints import Checkpoints
+    from tuner.controls import stage
     from tuner.ledger import Ledger
     from tuner.models import Models
     from tuner.observer import broadcast
@@ -85,7 +89,9 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)))
     slots = _slots(plan)
     data = _prepare(plan)
-    study = _open_study(plan)
+    controls = stage.run(plan, slots, data, interruption, spending)
+    requirements = plan.requirements.with_controls({task: control["value"] for task, control in controls.items()})
+    study = _open_study(plan, requirements)
     unfinished = study.take_up()
     models = Models(plan.run_dir / "models")
     checkpoints = Checkpoints(plan.run_dir / "checkpoints", plan.shape.n_workers)
@@ -93,7 +99,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     tracking = MlflowTracking(
         plan.tracking_uri, plan.run_dir, plan.space.name, state.mlflow_run_id, n_workers=plan.shape.n_workers
     )
-    facts = _facts(plan, study, dashboard, slots(), state.started)
+    facts = replace(_facts(plan, study, dashboard, slots(), state.started), controls=controls)
     ledger = Ledger(plan.run_dir, spending.meter)
     observer = broadcast(tracking, ledger, make_progress(plan.options.quiet, plan.options.json, sys.stdout))
     observer.search_started(facts)
@@ -126,7 +132,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
 def _status(found: dict[str, Any]) -> int:
     """The exit status of a search that came to its end; what it lacks for a champion is said."""
     if found["champion"]:
-        return CHAMPION
+        return CHAMPION if found["champion"]["feasible"] else SHORT
     if found["stopped_by"]:
         mend = f"--resume {found['name']} with --on-budget finish, or with a larger budget"
         print(f"no trial was completed before {found['stopped_by']}; use {mend}", file=sys.stderr)
@@ -196,7 +202,7 @@ def _prepare(plan: Plan) -> Any:
     return data
 
 
-def _open_study(plan: Plan) -> Study:
+def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     from tuner.study import Study
     from tuner.warm_start import earlier
@@ -216,6 +222,7 @@ def _open_study(plan: Plan) -> Study:
         data_sha256=plan.summary.sha256,
         rung_resource=plan.rung_resource,
         history=plan.warm_start.history if plan.warm_start else None,
+        requirements=requirements,
     )
     n_there = len(study.records())
     if n_there and not plan.resumed:
@@ -243,6 +250,7 @@ def _facts(plan: Plan, study: Study, dashboard: str | None, n_slots: int, starte
         data_summary=rows,
         data_sha256=plan.summary.sha256,
         metric=plan.objective.describe(),
+        requirements=tuple(plan.requirements.texts),
         n_trials=plan.n_trials,
         n_evaluations=plan.n_evaluations,
         max_concurrent=n_slots,

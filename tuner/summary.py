@@ -17,7 +17,7 @@ from model.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner import commands
 from tuner.observer import GENERATED_SOURCE
-from tuner.results import commonest_reason, rank
+from tuner.results import commonest_reason, missed_by, rank
 
 MAX_ROWS = 30
 """Trials that the table shows; all of them are in results.json."""
@@ -72,13 +72,17 @@ def _counted(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 def trial_tables(trials: Sequence[Mapping[str, Any]], champion: Mapping[str, Any] | None, width: int) -> list[RenderableType]:
     """One row per trial, best first; only complete trials have a rank. The champion's row is bold.
 
+    Where there are requirements, `missed` is by how much a trial misses them in all, `-` where it meets them.
+
     Where one table is wider than `width`, a second one holds the settings.
     """
     tasks = [task for task in TASKS.values() if any(task.metric in trial["metrics"] for trial in trials)]
-    scores = ["rank", "trial", "score", *(task.name for task in tasks)]
+    has_requirements = any(trial.get("requirements") for trial in trials)
+    scores = ["rank", "trial", "score", *(["missed"] if has_requirements else []), *(task.name for task in tasks)]
     rows = []
     for position, trial in enumerate(trials, start=1):
-        metrics = [number_text(trial["metrics"].get(task.metric)) for task in tasks]
+        metrics = [number_text(missed_by(trial) or None)] if has_requirements else []
+        metrics += [number_text(trial["metrics"].get(task.metric)) for task in tasks]
         place = str(position) if trial["state"] == "COMPLETE" else "-"
         outcome = [place, str(trial["number"]), number_text(trial["score"]), *metrics]
         rows.append((outcome, settings(trial["config"]), [trial["state"], f"{trial['seconds']:.0f}"]))
@@ -131,6 +135,7 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     lines += _warm_start(results)
     if results["data"]["source"] == GENERATED_SOURCE:
         lines.append(GENERATED_NOTE)
+    lines += _requirements(results, trials)
     lines += _front(results)
     if champion:
         metrics = "  ".join(f"{name} {number_text(value)}" for name, value in champion["metrics"].items())
@@ -160,6 +165,31 @@ def _warm_start(results: Mapping[str, Any]) -> list[str]:
         )
     guided = f"{warm['n_guided']} further trials were drawn with earlier scores"
     return [*lines, f"{warm['n_started']} earlier configurations were tried first, {guided}; {verdict}"]
+
+
+def controls_text(controls: Mapping[str, Mapping[str, Any]]) -> str:
+    """Such as ` (alone: sst/accuracy 0.4100, sts/pearson 0.3000 from the cache)`; empty without controls."""
+    told = [
+        f"{control['metric']} {number_text(control['value'])}{' from the cache' if control['cached'] else ''}"
+        for control in controls.values()
+    ]
+    return f" (alone: {', '.join(told)})" if told else ""
+
+
+def _requirements(results: Mapping[str, Any], trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many trials meet the requirements; where none does, that the champion is only the nearest, and what it misses."""
+    asked, champion = results.get("requirements", []), results["champion"]
+    complete = [trial for trial in trials if trial["state"] == "COMPLETE"]
+    if not asked or not complete:
+        return []
+    n_met = sum(missed_by(trial) == 0 for trial in complete)
+    told = controls_text(results.get("controls", {}))
+    lines = [f"required: {', '.join(asked)}{told}; {n_met} of {len(complete)} complete trials meet that"]
+    if champion and not champion["feasible"]:
+        missed = {text: found["missed_by"] for text, found in champion["requirements"].items() if not found["met"]}
+        told = ", ".join(f"{text} by {number_text(by)}" for text, by in missed.items())
+        lines.append(f"NO TRIAL MEETS THE REQUIREMENTS: the champion is only the nearest; it misses {told}")
+    return lines
 
 
 def _front(results: Mapping[str, Any]) -> list[str]:

@@ -429,6 +429,8 @@ def _ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
     """MLflow's status of a finished trial, and its tags."""
     said = {"reason": record.reason, "note": record.note}
     said["same_as"] = None if record.same_as is None else str(record.same_as)
+    if record.requirements:
+        said["requirements"] = "missed" if record.shortfall else "met"
     return STATUS[record.state], {"state": record.state} | {name: text for name, text in said.items() if text}
 
 

@@ -17,16 +17,15 @@ from tuner import results
 from tuner.addresses import mask_credentials, resolve_tracking_uri
 
 KEYS: dict[str, Any] = {
-    "": "schema_version name folder space seed data metric mode started finished stopped_by warm_start "
-    "trials unfinished champion front "
-    "environment mlflow optuna consistency",
+    "": "schema_version name folder space seed data metric requirements controls mode started finished stopped_by "
+    "warm_start trials unfinished champion front environment mlflow optuna consistency",
     "data": "source generated sha256 rows",
-    "champion": "number score metrics config path",
+    "champion": "number score feasible requirements metrics config path",
     "environment": "versions hardware git",
     "mlflow": "tracking_uri experiment_id run_id",
     "optuna": "storage study_name",
 }
-TRIAL_KEYS = "number state score scores metrics evaluations alarms config seconds reason same_as note"
+TRIAL_KEYS = "number state score scores requirements metrics evaluations alarms config seconds reason same_as note"
 
 
 def built(tmp_path: Path, **changes: Any) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_restrict_keeps_the_mixtures_that_can_be_trained_and_scored(conditional:
     space, dropped = conditional.restrict(tasks=["sst", "quora"], required=["quora"])
     assert {tuple(space.sample(random.Random(seed))["mixture"]) for seed in range(20)} == {("sst", "quora")}
     assert dropped == [
-        "mixture sst is left out: it lacks quora, which the metric needs",
+        "mixture sst is left out: it lacks quora, which the metric or a requirement needs",
         "mixture sst+quora+sts is left out: there are no data for sts",
         "1 start configuration(s) are left out with their mixtures",
     ]

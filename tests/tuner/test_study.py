@@ -132,7 +132,7 @@ def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open)
     assert record.seconds == 7.5
     assert study.best == record
     assert record.scores == {study.objective.name: 0.4}
-    names = "number state score scores metrics evaluations config seconds reason same_as note"
+    names = "number state score scores requirements metrics evaluations config seconds reason same_as note"
     assert set(record.to_dict()) == set(names.split())
 
 

@@ -56,8 +56,8 @@ def trial(number: int, score: float, state: str = "COMPLETE", **changes: Any) ->
     return EarlierTrial(number, state, **{**values, **changes})
 
 
-def chosen(space: Space, *trials: EarlierTrial, sampler: str = "tpe", n_trials: int = 20) -> Any:
-    return select((Source("old", trials),), space, METRIC, SHA, sampler, n_trials)
+def chosen(space: Space, *trials: EarlierTrial, n_trials: int = 20, remembers: bool = True) -> Any:
+    return select((Source("old", trials),), space, METRIC, SHA, n_trials, remembers=remembers)
 
 
 # Mapping
@@ -165,7 +165,7 @@ def test_only_a_few_distinct_complete_configurations_are_tried_first(small: Spac
     assert [start["optim.lr"] for start in starts] == pytest.approx([6e-5, 5e-5, 4e-5])
     assert len(chosen(small, *trials, n_trials=8).history.starts) == 2
     assert len(chosen(small, *trials, n_trials=2).history.starts) == 1
-    assert chosen(small, *trials, sampler="random").history.trials == ()
+    assert chosen(small, *trials, remembers=False).history.trials == ()
 
 
 def test_a_useless_source_is_refused_with_its_reasons(small: Space) -> None:
@@ -272,7 +272,7 @@ def recorded(study: Study, *, turned: bool = False) -> Source:
 
 
 def history_of(source: Source, space: Space, n: int) -> History:
-    return select((source,), space, MEAN, SHA, "tpe", n).history
+    return select((source,), space, MEAN, SHA, n, remembers=True).history
 
 
 def first_at(curve: Sequence[float], regret: float) -> int:

@@ -207,7 +207,7 @@ def _misfit(mixture: Sequence[str], tasks: Sequence[str], required: Sequence[str
     if absent:
         return f"there are no data for {', '.join(absent)}"
     missing = [task for task in required if task not in mixture]
-    return f"it lacks {', '.join(missing)}, which the metric needs" if missing else ""
+    return f"it lacks {', '.join(missing)}, which the metric or a requirement needs" if missing else ""
 
 
 def _without_unreachable(parameters: Sequence[Parameter], narrowed: Choice) -> list[Parameter]:

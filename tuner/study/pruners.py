@@ -20,6 +20,8 @@ from optuna.pruners import (
     WilcoxonPruner,
 )
 
+from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile
+from tuner.study.peers import Peers
 from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
 
 
@@ -105,3 +107,29 @@ def make_pruner(name: str, n_trials: int, n_evaluations: int, kinds: Kinds = RUN
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PRUNERS[name](Races(n_trials, n_evaluations, kinds))
+
+
+def _pareto_median(races: Races, peers: Peers) -> BasePruner:
+    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, peers)
+
+
+def _pareto_percentile(races: Races, peers: Peers) -> BasePruner:
+    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, peers)
+
+
+def _pareto_asha(races: Races, peers: Peers) -> BasePruner:
+    return ParetoHalving(races.first_rung, 2, peers)
+
+
+PARETO_PRUNERS: dict[str, Callable[[Races, Peers], BasePruner]] = {
+    "median": _pareto_median,
+    "percentile": _pareto_percentile,
+    "asha": _pareto_asha,
+    "none": lambda races, peers: NopPruner(),
+}
+"""Those that can judge by Pareto rank, with the settings that they have under one goal. The others compare single values."""
+
+
+def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, peers: Peers) -> BasePruner:
+    """The pruner called `name` for several goals, or for one and requirements."""
+    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), peers)

@@ -58,6 +58,8 @@ class Known:
                 trial.set_user_attr(name, value)
         for step, score in source.intermediate_values.items():
             trial.report(score, step)
+        for name, value in source.constraints.items():
+            trial.set_constraint(name, value)
         self._finish(trial, source, source.state, source.user_attrs.get("reason"))
         return True
 

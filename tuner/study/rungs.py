@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Container, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from optuna.storages import BaseStorage
@@ -33,10 +33,12 @@ HALVING = "completed_rung_"
 
 Curve = Sequence[tuple[float, float]]
 """Compute and score of each evaluation of a trial, in order."""
+Score = TypeVar("Score")
+"""A number, or the vector of several goals."""
 CurveOf = Callable[[FrozenTrial], Curve]
 
 
-def score_within(curve: Curve, compute: float, *, is_complete: bool) -> float | None:
+def score_within(curve: Sequence[tuple[float, Score]], compute: float, *, is_complete: bool) -> Score | None:
     """V: the last score of a trial within `compute`, or None where it has none, or has not come so far."""
     within = [score for spent, score in curve if spent <= (1 + TOLERANCE) * compute]
     if not within:

@@ -73,6 +73,8 @@ REMEMBERING = ("tpe",)
 """Samplers that can be shown earlier trials."""
 SINGLE_GOAL = ("cmaes",)
 """Samplers that cannot follow several goals."""
+CONSTRAINED = ("tpe", "gp", "nsga2")
+"""Samplers that prefer configurations which meet the requirements."""
 SAMPLERS: dict[str, Callable[[Draws], BaseSampler]] = {
     "tpe": _tpe,
     "random": _random,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import random
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import optuna
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.canonical import canonical
@@ -19,12 +22,15 @@ from model.config import ConfigError, TrialConfig, nearest, parse
 from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import TrialRecord
+from tuner.requirements import Requirements
 from tuner.study.history import STARTED, History, outcome
-from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pruner
+from tuner.study.peers import PEERS
+from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pareto_pruner, make_pruner
 from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
 from tuner.study.rungs import RESOURCES, should_prune
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
+from tuner.study.standing import constraints, curve, is_by_rank, pruner_problems
 from tuner.study.storage import open_storage
 
 if TYPE_CHECKING:
@@ -33,6 +39,14 @@ if TYPE_CHECKING:
 
 EVALUATION = "evaluation/"
 """Prefix of the user attributes that hold the evaluations, by index."""
+NO_REQUIREMENTS = Requirements()
+OTHERS = {
+    "space": "another space",
+    "metric": "another metric",
+    "data": "other data",
+    "requirements": "other requirements",
+}
+"""What a study has one of."""
 PRUNED = "pruned"
 """Key of the reason in the evaluation at which a trial is pruned."""
 OPENED = ("_study", "_grid", "_known", "_counted", "_finished")
@@ -76,6 +90,7 @@ class Study:
     """What the scores were measured on: a study has one."""
     rung_resource: str = "compute"
     """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
+    requirements: Requirements = NO_REQUIREMENTS
     history: History = field(default_factory=History)
     """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
@@ -97,20 +112,24 @@ class Study:
         n_evaluations: int,
         data_sha256: str = "",
         rung_resource: str = "compute",
+        requirements: Requirements = NO_REQUIREMENTS,
         history: History | None = None,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the storage cannot be used, the space has no grid
-        for the sampler `grid`, or the study was begun with another space, metric or data.
+        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the pruner cannot judge by so many goals, the
+        storage cannot be used, the space has no grid for the sampler `grid`, or the study was begun with another space, metric,
+        data or requirements.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
         problems += _unknown("rung resource", rung_resource, RESOURCES)
+        problems = problems or pruner_problems(pruner, objective, requirements)
         if problems:
             raise ConfigError(problems)
         history = history or History()
         study = cls(
-            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource, history
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource,
+            requirements, history,
         )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
@@ -191,30 +210,40 @@ class Study:
         if f"{EVALUATION}{evaluation.index}" in frozen.user_attrs:
             return Verdict.CONTINUE
         scores = self.objective.scores(evaluation.metrics)
-        score = self.objective.score(evaluation.metrics)
+        excess = self.requirements.excess(evaluation.metrics)
         where = f"evaluation {evaluation.index} of {evaluation.n_evaluations}"
-        if not all(map(math.isfinite, scores.values())):
-            metrics = ", ".join(f"{name} {evaluation.metrics[name]:g}" for name in self.objective.metrics)
-            strange = next(value for value in scores.values() if not math.isfinite(value))
-            self.fail(number, f"the score became {strange} at {where}, step {evaluation.step}: {metrics}")
-            return Verdict.STOP
+        for what, values in (("score", scores), ("required metric", excess)):
+            strange = [value for value in values.values() if not math.isfinite(value)]
+            if strange:
+                metrics = self._words(evaluation.metrics)
+                self.fail(number, f"the {what} became {strange[0]} at {where}, step {evaluation.step}: {metrics}")
+                return Verdict.STOP
         trial = Trial(self._study, frozen._trial_id)
+        told = {**evaluation.to_dict(), "score": self.objective.score(evaluation.metrics), "scores": scores}
+        told |= {"requirements": excess} if excess else {}
         if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
-            trial.report(score, evaluation.index)
-        told = {**evaluation.to_dict(), "score": score, "scores": scores}
-        # Optuna prunes by one value only.
-        prunes = not evaluation.is_last and len(scores) == 1 and self._should_prune(trial, told)
+            trial.report(told["score"], evaluation.index)
+        prunes = not evaluation.is_last and self._should_prune(trial, told)
         if not prunes:
             trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
             return Verdict.CONTINUE
         # In one write: a kill after it loses no verdict.
-        reason = f"pruned by {self.pruner} at {where}, score {score:.4f}"
+        reason = f"pruned by {self.pruner} at {where}, score {', '.join(f'{score:.4f}' for score in scores.values())}"
         trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | {PRUNED: reason})
         self.prune(number, reason)
         return Verdict.PRUNE
 
+    def _words(self, metrics: Mapping[str, float]) -> str:
+        """The metrics that decide, as far as all trials have them."""
+        names = dict.fromkeys((*self.objective.metrics, *self.requirements.metrics))
+        return ", ".join(f"{name} {metrics[name]:g}" for name in names)
+
     def _should_prune(self, trial: Trial, told: dict[str, Any]) -> bool:
         """The pruner's verdict at the evaluation `told`, which is not stored yet."""
+        if is_by_rank(self.objective, self.requirements):
+            judged = copy.copy(self._frozen(trial.number))
+            judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
+            return self._study.pruner.prune(self._study, judged)
         if self.rung_resource == "steps":
             return trial.should_prune()
         own = [*_curve(_evaluations(self._frozen(trial.number))), *_curve([told])]
@@ -224,6 +253,13 @@ class Study:
             lambda other: own if other.number == trial.number else _curve(_evaluations(other)),
         )
 
+    def _constrain(self, number: int) -> None:
+        """Tell Optuna of a trial that is about to end by how much it exceeds the requirements."""
+        frozen = self._frozen(number)
+        for name, value in constraints(_evaluations(frozen), self.objective).items():
+            if name not in frozen.constraints:  # else a kill came before the trial was told
+                Trial(self._study, frozen._trial_id).set_constraint(name, value)
+
     def complete(self, number: int) -> None:
         """Give the trial its score, that of the last evaluation, which must have been reported. A final state stays."""
         frozen = self._frozen(number)
@@ -232,13 +268,20 @@ class Study:
         evaluations = _evaluations(frozen)
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
-        self._study.tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
+        self._constrain(number)
+        self._tell(number, [evaluations[-1]["scores"][goal] for goal in self.objective.goals])
         self._note_completed(number)
+
+    def _tell(self, number: int, values: list[float] | None = None, state: TrialState | None = None) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
+            self._study.tell(number, values, state=state)
 
     def _note_completed(self, number: int) -> None:
         frozen = self._frozen(number)
-        if self._running_pruner is not None and frozen.state is TrialState.COMPLETE:
-            self._running_pruner.completed(frozen)
+        pruner = self._study.pruner
+        if isinstance(pruner, Running) and frozen.state is TrialState.COMPLETE:
+            pruner.completed(frozen)
 
     def prune(self, number: int, reason: str) -> None:
         """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
@@ -253,7 +296,9 @@ class Study:
         if frozen.state.is_finished():
             return
         Trial(self._study, frozen._trial_id).set_user_attr("reason", reason)
-        self._study.tell(number, state=state)
+        if state is TrialState.PRUNED:
+            self._constrain(number)
+        self._tell(number, state=state)
 
     def note(self, number: int, note: str) -> None:
         """Keep a line on how a running trial runs. That of a trial that has ended stays."""
@@ -289,13 +334,11 @@ class Study:
             storage=open_storage(self.storage),
             study_name=self.name,
             directions=self.objective.directions,
-            pruner=make_pruner(
-                self.pruner, self.n_trials, self.n_evaluations, RUNNING if self.rung_resource == "steps" else OPTUNAS
-            ),
+            pruner=self._make_pruner(),
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
-        if isinstance(study.pruner, Running) and len(study.directions) == 1:
+        if isinstance(study.pruner, Running):
             study.pruner.restart(study, trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
         study.sampler = make_sampler(
@@ -304,15 +347,22 @@ class Study:
         self._check_same(study)
         return study
 
-    @property
-    def _running_pruner(self) -> Running | None:
-        """The pruner, where it keeps statistics; under several goals nothing is put to it."""
-        pruner = self._study.pruner
-        return pruner if isinstance(pruner, Running) and len(self.objective.goals) == 1 else None
+    def _make_pruner(self) -> BasePruner:
+        if is_by_rank(self.objective, self.requirements):
+            objective = self.objective
+            peers = PEERS[self.rung_resource](lambda frozen: curve(_evaluations(frozen), objective))
+            return make_pareto_pruner(self.pruner, self.n_trials, self.n_evaluations, peers)
+        kinds = RUNNING if self.rung_resource == "steps" else OPTUNAS
+        return make_pruner(self.pruner, self.n_trials, self.n_evaluations, kinds)
 
     def _check_same(self, study: optuna.Study) -> None:
         """Write down what a new study searches, with its start configurations; compare it for an old one."""
-        searched = {"space": self.space.to_dict(), "metric": self.objective.describe(), "data": self.data_sha256}
+        searched = {
+            "space": self.space.to_dict(),
+            "metric": self.objective.describe(),
+            "data": self.data_sha256,
+            "requirements": sorted(self.requirements.texts),
+        }
         if "searched" not in study.user_attrs:
             for picks in self.history.starts[: self.n_trials]:
                 study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
@@ -320,10 +370,10 @@ class Study:
                 study.enqueue_trial(dict(picks), skip_if_exists=True)
             study.set_user_attr("searched", searched)
             return
-        before = study.user_attrs["searched"]
+        before = {"requirements": []} | study.user_attrs["searched"]  # a study begun before there were any
         problems = [
             f"the study {self.name} was begun with {other}; go on with that, or give the search a new name"
-            for key, other in (("space", "another space"), ("metric", "another metric"), ("data", "other data"))
+            for key, other in OTHERS.items()
             if _as_json(searched[key]) != _as_json(before[key])
         ]
         if problems:
@@ -438,6 +488,7 @@ def _record(frozen: FrozenTrial) -> TrialRecord:
         seconds=last["seconds"] if same_as is None else 0.0,
         reason=frozen.user_attrs.get("reason"),
         scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
+        requirements={} if frozen.state is TrialState.FAIL else last.get("requirements", {}),
         same_as=same_as,
         note=frozen.user_attrs.get("note"),
     )

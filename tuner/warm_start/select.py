@@ -14,7 +14,6 @@ from tuner.objective import Objective
 from tuner.space import Space
 from tuner.space.mapping import Mapped, UnmappableError, map_config
 from tuner.study.history import History, Remembered
-from tuner.study.samplers import REMEMBERING
 from tuner.warm_start.earlier import EarlierTrial, Source
 
 MOST_STARTS = 3
@@ -74,12 +73,13 @@ class WarmStart:
 
 
 def select(
-    sources: Sequence[Source], space: Space, objective: Objective, data_sha256: str, sampler: str, n_trials: int
+    sources: Sequence[Source], space: Space, objective: Objective, data_sha256: str, n_trials: int, *, remembers: bool
 ) -> WarmStart:
     """Map and sort the trials of all sources.
 
     A score is compared only where the metric can be computed from what was measured, on the same data, and in every setting
-    that matters by the configuration that this search would run. Raises `ConfigError` for a source without one usable trial.
+    that matters by the configuration that this search would run. `remembers` says whether scores are of use at all: to the
+    sampler, and under goals and requirements. Raises `ConfigError` for a source without one usable trial.
     """
     used: list[Used] = []
     dropped: list[tuple[str, str]] = []
@@ -94,7 +94,7 @@ def select(
     useless = [source.name for source in sources if source.name not in names]
     if useless:
         raise ConfigError([s for s, source in zip(whole.sentences(), sources, strict=True) if source.name in useless])
-    comparable = [one for one in used if not one.apart] if sampler in REMEMBERING and len(objective.goals) == 1 else []
+    comparable = [one for one in used if not one.apart] if remembers else []
     history = History(_starts(used, n_trials), tuple(map(_remembered, comparable)))
     return WarmStart(whole.sources, whole.used, whole.dropped, history)
 

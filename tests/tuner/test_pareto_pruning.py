@@ -1,0 +1,312 @@
+"""Pruning by Pareto rank: sorting against a naive reference, exact decisions, and what a study does with them."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.study._multi_objective import _fast_non_domination_rank
+
+from model.config import ConfigError
+from model.evaluation import Evaluation
+from tests.tuner import samples
+from tuner.front import dominates
+from tuner.objective import Objective
+from tuner.space import load
+from tuner.study import PRUNERS, RESOURCES, Study, Verdict
+from tuner.study.fronts import Fronts, Vector, crowding
+from tuner.study.pareto_pruners import is_behind, is_promoted
+from tuner.study.pruners import PARETO_PRUNERS
+from tuner.study.running_pruners import RunningHalving
+
+COORDINATE = st.integers(0, 5).map(float)
+VECTORS = st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=14)
+VECTORS_3 = st.lists(st.tuples(COORDINATE, COORDINATE, COORDINATE), min_size=1, max_size=14)
+GOALS = "sst/accuracy,sts/pearson"
+
+
+def peeled(vectors: list[Vector]) -> list[set[Vector]]:
+    """Fronts by their definition: take off what nothing left dominates, again and again."""
+    fronts, left = [], list(vectors)
+    while left:
+        front = {vector for vector in left if not any(dominates(other, vector) for other in left)}
+        fronts.append(front)
+        left = [vector for vector in left if vector not in front]
+    return fronts
+
+
+class TestFronts:
+    @settings(max_examples=150, derandomize=True, deadline=None)
+    @given(vectors=st.one_of(VECTORS, VECTORS_3))
+    def test_are_what_peeling_and_optuna_find(self, vectors: list[Vector]) -> None:
+        fronts = Fronts(vectors)
+        expected = peeled(vectors)
+        assert [set(fronts.front(index)) for index in range(len(expected))] == expected
+        assert len(fronts) == len(vectors), "equal vectors are kept"
+        ranks = _fast_non_domination_rank(-np.array(vectors))
+        assert [fronts.index_of(vector) for vector in vectors] == ranks.tolist()
+
+    @settings(max_examples=60, derandomize=True, deadline=None)
+    @given(vectors=VECTORS, seed=st.integers(0, 99), new=st.tuples(COORDINATE, COORDINATE))
+    def test_the_order_of_arrival_changes_nothing(self, vectors: list[Vector], seed: int, new: Vector) -> None:
+        shuffled = list(vectors)
+        random.Random(seed).shuffle(shuffled)
+        assert Fronts(vectors).n_ahead(new) == Fronts(shuffled).n_ahead(new)
+        one, other = Fronts([*vectors, new]), Fronts([new, *shuffled])
+        assert is_promoted(one, new, 2) == is_promoted(other, new, 2)
+        assert one.index_of(new) == Fronts(vectors).index_of(new), "a vector is on the front that it would be on"
+
+    def test_are_sorted_again_when_a_better_one_comes(self) -> None:
+        fronts = Fronts([(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)])
+        assert [set(fronts.front(index)) for index in (0, 1)] == [{(1.0, 1.0), (2.0, 0.0)}, {(0.0, 0.0)}]
+        fronts.add((1.5, 1.5))
+        assert [set(fronts.front(index)) for index in (0, 1, 2)] == [{(1.5, 1.5), (2.0, 0.0)}, {(1.0, 1.0)}, {(0.0, 0.0)}]
+
+    def test_crowding_is_the_room_between_neighbours(self) -> None:
+        front = [(0.0, 4.0), (1.0, 3.0), (1.5, 2.5), (4.0, 0.0)]
+        assert crowding(front) == {
+            (0.0, 4.0): math.inf,
+            (1.0, 3.0): pytest.approx(1.5 / 4 + 1.5 / 4),
+            (1.5, 2.5): pytest.approx(3.0 / 4 + 3.0 / 4),
+            (4.0, 0.0): math.inf,
+        }
+        assert crowding([(1.0, 2.0), (1.0, 2.0)]) == {(1.0, 2.0): math.inf}
+
+    @settings(max_examples=100, derandomize=True, deadline=None)
+    @given(vectors=st.one_of(VECTORS, VECTORS_3))
+    def test_are_the_same_at_once_and_one_by_one(self, vectors: list[Vector]) -> None:
+        at_once, one_by_one = Fronts(vectors), Fronts()
+        for vector in vectors:
+            one_by_one.add(vector)
+        assert [at_once.index_of(vector) for vector in vectors] == [one_by_one.index_of(vector) for vector in vectors]
+        assert len(at_once) == len(one_by_one)
+
+
+class TestDecisions:
+    # Three fronts of two: {A, B}, {C, D}, {E, F}.
+    SIX = Fronts([(1.0, 5.0), (5.0, 1.0), (0.8, 4.0), (4.0, 0.8), (0.5, 3.0), (3.0, 0.5)])
+
+    @pytest.mark.parametrize(("vector", "n_ahead", "behind_half", "behind_quarter"), [
+        ((0.0, 9.0), 0, False, False),  # worst in one goal, best in the other: on the first front
+        ((2.0, 2.0), 0, False, False),  # dominated by none
+        ((0.9, 4.5), 2, False, False),  # behind the first front alone: 2 of 6
+        ((0.6, 3.5), 4, True, True),    # behind two fronts: 4 of 6
+        ((0.1, 0.1), 6, True, True),
+    ])  # fmt: skip
+    def test_median_and_percentile(self, vector: Vector, n_ahead: int, behind_half: bool, behind_quarter: bool) -> None:
+        assert self.SIX.n_ahead(vector) == n_ahead
+        assert is_behind(self.SIX, vector, 50.0) is behind_half
+        assert is_behind(self.SIX, vector, 25.0) is behind_quarter
+
+    def test_halving_takes_fronts_first_and_the_less_crowded_of_the_front_that_is_cut(self) -> None:
+        front = [(0.0, 9.0), (6.0, 6.0), (9.0, 0.0)]
+        second = [(-1.0, 8.0), (1.0, 5.0), (5.0, 1.0), (8.0, -1.0)]
+        rung = Fronts([*front, *second, (-2.0, -2.0)])  # 8: the best 4 are promoted
+        promoted = [vector for vector in [*front, *second] if is_promoted(rung, vector, 2)]
+        assert promoted == [*front, (-1.0, 8.0), (8.0, -1.0)], "the ends of the second front have most room"
+        assert not is_promoted(rung, (-2.0, -2.0), 2)
+
+    def test_halving_promotes_a_first_front_that_is_larger_than_the_share(self) -> None:
+        front = [(float(n), float(9 - n)) for n in range(10)]
+        assert all(is_promoted(Fronts(front), vector, 2) for vector in front)
+
+    @settings(max_examples=150, derandomize=True, deadline=None)
+    @given(vectors=st.one_of(VECTORS, VECTORS_3), percentile=st.sampled_from([10.0, 25.0, 50.0, 90.0]))
+    def test_the_first_front_is_never_pruned(self, vectors: list[Vector], percentile: float) -> None:
+        others, rung = Fronts(vectors[1:]), Fronts(vectors)
+        if not any(dominates(other, vectors[0]) for other in vectors):
+            assert not is_behind(others, vectors[0], percentile)
+            assert is_promoted(rung, vectors[0], 2)
+
+    @settings(max_examples=200, derandomize=True, deadline=None)
+    @given(values=st.lists(COORDINATE, min_size=1, max_size=12), own=COORDINATE, percentile=st.sampled_from([25.0, 50.0, 60.0]))
+    def test_with_one_goal_the_percentile_rule_is_the_scalar_one(
+        self, values: list[float], own: float, percentile: float
+    ) -> None:
+        scalar = own < np.percentile(values, 100 - percentile, method="lower")
+        assert is_behind(Fronts([(value,) for value in values]), (own,), percentile) == scalar
+
+    @settings(max_examples=60, derandomize=True, deadline=None)
+    @given(values=st.lists(COORDINATE, min_size=1, max_size=12), factor=st.sampled_from([2, 3]))
+    def test_with_one_goal_halving_is_optunas(self, values: list[float], factor: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
+        study = optuna.create_study(direction="maximize", pruner=pruner)
+        rung = Fronts()
+        for value in values:
+            trial = study.ask()
+            trial.report(value, 1)
+            rung.add((value,))
+            assert trial.should_prune() == (not is_promoted(rung, (value,), factor))
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+
+def open_study(folder: Path, pruner: str, sampler: str = "random", n_trials: int = 40, n: int = 10, **changes: Any) -> Study:
+    space = load("smart_mtl", "laptop")
+    return Study.open(f"journal:{folder / 'j'}", "s", space, Objective(GOALS), sampler, pruner, 0, n_trials, n, **changes)
+
+
+def evaluation(index: int, goals: Vector, n: int = 10) -> Evaluation:
+    metrics = {"sst/accuracy": goals[0], "sts/pearson": goals[1]}
+    return replace(samples.evaluation(index, 0.5), n_evaluations=n, metrics=metrics)
+
+
+def curve(number: int, index: int) -> Vector:
+    """Learning curves of different ends, some good in both goals."""
+    rng = random.Random(number)
+    merit, taste = rng.random(), rng.random()
+    return merit * taste * (1 - math.exp(-index / 3)), merit * (1 - taste) * (1 - math.exp(-index / 5))
+
+
+def race(study: Study, n_evaluations: int = 10) -> dict[int, str]:
+    """Run the study's trials one after the other; what became of each."""
+    while (asked := study.ask()) is not None:
+        for index in range(1, n_evaluations + 1):
+            if study.report(asked.number, evaluation(index, curve(asked.number, index), n_evaluations)) is Verdict.PRUNE:
+                break
+        else:
+            study.complete(asked.number)
+    return {record.number: record.state for record in study.records()}
+
+
+@pytest.mark.parametrize("pruner", ["median", "percentile", "asha"])
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
+def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sampler: str) -> None:
+    study = open_study(tmp_path, pruner, sampler, n_trials=24)
+    states = race(study)
+    assert len(states) == 24
+    assert {"COMPLETE", "PRUNED"} == set(states.values())
+    pruned = [record for record in study.records() if record.state == "PRUNED"]
+    assert all(
+        f"pruned by {pruner} at evaluation {len(record.evaluations)} of 10, score" in str(record.reason) for record in pruned
+    )
+    assert all(len(record.evaluations) < 10 for record in pruned)
+    stored = optuna.load_study(study_name="s", storage=study._study._storage)
+    assert {trial.number for trial in stored.best_trials} == {record.number for record in study.front}
+
+
+def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
+    """Against a reference that sorts everything anew: start-up 5, the first two evaluations unjudged."""
+    states = race(open_study(tmp_path, "median"))
+    complete: list[int] = []
+    for number in range(40):
+        for index in range(3, 10):
+            own = curve(number, index)
+            fronts = peeled([*(curve(other, index) for other in complete), own])
+            mine = next(rank for rank, front in enumerate(fronts) if own in front)
+            n_ahead = sum(len(front) for front in fronts[:mine])
+            if len(complete) >= 5 and n_ahead > math.ceil((len(complete) - 1) / 2):
+                assert states[number] == "PRUNED", number
+                break
+        else:
+            assert states[number] == "COMPLETE", number
+            complete.append(number)
+    assert 10 < sum(state == "PRUNED" for state in states.values()) < 38
+
+
+def test_halving_judges_at_its_rungs_alone(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "asha")
+    race(study)
+    assert {2, 4, 10} <= {len(record.evaluations) for record in study.records()} <= {2, 4, 8, 10}
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("pruner", ["median", "percentile", "asha"])
+def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str, resource: str) -> None:
+    (tmp_path / "once").mkdir()
+    (tmp_path / "often").mkdir()
+    expected = race(open_study(tmp_path / "once", pruner, rung_resource=resource))
+    states: dict[int, str] = {}
+    for n_trials in range(4, 41, 4):
+        study = open_study(tmp_path / "often", pruner, rung_resource=resource)
+        study.n_trials = n_trials  # it ends after some; start-up and warm-up stay those of 40
+        states = race(study)
+    assert states == expected
+
+
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_a_study_opened_in_the_middle_of_a_trial_goes_on_judging(tmp_path: Path, resource: str) -> None:
+    study = open_study(tmp_path, "median", rung_resource=resource)
+    study.n_trials = 10
+    race(study)
+    study.n_trials = 11
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, evaluation(1, (0.0, 0.0)))
+    study.report(asked.number, evaluation(2, (0.0, 0.0)))
+    again = open_study(tmp_path, "median", rung_resource=resource)
+    assert again.report(asked.number, evaluation(3, (0.0, 0.0))) is Verdict.PRUNE
+
+
+def test_trials_of_different_cost_meet_at_equal_compute(tmp_path: Path) -> None:
+    """Five cheap trials had (0.8, 0.8) after four evaluations of compute 1; a dear one spends 4 on its first three each."""
+    verdicts = {}
+    for resource in RESOURCES:
+        (tmp_path / resource).mkdir()
+        study = open_study(tmp_path / resource, "median", rung_resource=resource)
+        for _ in range(5):
+            asked = study.ask()
+            assert asked is not None
+            for index in range(1, 11):
+                study.report(asked.number, replace(evaluation(index, (index / 5,) * 2), compute=float(index)))
+            study.complete(asked.number)
+        dear = study.ask()
+        assert dear is not None
+        for index in (1, 2, 3):  # at equal steps the others have 0.6, within compute 12 they have 2.0
+            verdicts[resource] = study.report(dear.number, replace(evaluation(index, (0.7, 0.7)), compute=4.0 * index))
+    assert verdicts == {"compute": Verdict.PRUNE, "steps": Verdict.CONTINUE}
+
+
+def test_pruned_trials_are_the_last_that_tpe_takes_for_good(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "asha", n_trials=24)
+    race(study)
+    for trial in study._study.trials:
+        n = sum(name.startswith("evaluation/") for name in trial.user_attrs)
+        assert trial.constraints == ({} if trial.state.name == "COMPLETE" else {"ended early": pytest.approx(2 - n / 10)})
+
+
+@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name not in PARETO_PRUNERS])
+def test_pruners_that_compare_single_values_are_refused(tmp_path: Path, pruner: str) -> None:
+    with pytest.raises(ConfigError, match=f"--pruner {pruner} judges by one goal, and --metric {GOALS} names several: use one"):
+        open_study(tmp_path, pruner)
+
+
+def test_the_cost_of_a_judgement_grows_less_than_the_study() -> None:
+    """Vectors that are compared, not seconds."""
+    rng = random.Random(0)
+    asked = {}
+    for n in (250, 4000):
+        fronts = Fronts((rng.random(), rng.random()) for _ in range(n))
+        asked[n] = max(len(fronts.front(index)) for index in range(20)) * math.ceil(math.log2(n))
+    assert asked[4000] < 8 * asked[250], "16 times the trials"
+
+
+def test_running_halving_of_one_goal_is_untouched(tmp_path: Path) -> None:
+    space = load("smart_mtl", "laptop")
+    study = Study.open(
+        f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10, rung_resource="steps"
+    )
+    assert isinstance(study._study.pruner, RunningHalving)
+
+
+def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "median")
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, evaluation(1, (0.1, 0.1)))
+    told = {**evaluation(2, (0.1, 0.1)).to_dict(), "score": 0.1, "scores": {"sst/accuracy": 0.1, "sts/pearson": 0.1}}
+    trial = optuna.trial.Trial(study._study, study._frozen(asked.number)._trial_id)
+    trial.set_user_attr("evaluation/2", told | {"pruned": "why"})
+    again = open_study(tmp_path, "median")
+    assert again.take_up() == []
+    assert (again.record(asked.number).state, again.record(asked.number).reason) == ("PRUNED", "why")
+    assert again._frozen(asked.number).constraints == {"ended early": pytest.approx(1.8)}
