@@ -25,6 +25,7 @@ setup(
         "tuner.simulate",
         "tuner.space",
         "tuner.study",
+        "tuner.warm_start",
     ],
     package_data={"search_spaces": ["*.yaml"]},
     install_requires=[

@@ -55,6 +55,7 @@ def hand_over(
         champion_path=path if champion is not None else None,
         front=study.front,
         stopped_by=stopped_by,
+        warm_start=plan.warm_start.to_dict() | study.history_outcome() if plan.warm_start else None,
     )
     keep(plan, found)
     return found

@@ -18,6 +18,9 @@ BUDGET = ("trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budge
 FRESH_ON_RESUME = (*BUDGET, "resume", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
 """Options that a resumed search takes from its own command line, where given there."""
 
+LISTS = ("settings", "require", "warm_start")
+"""Options that may be given several times."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -42,6 +45,8 @@ class Options:
     cpu_hours: float | None = None
     target: float | None = None
     on_budget: str | None = None
+    warm_start: tuple[str, ...] = ()
+    """Runs or MLflow experiments whose results the search starts from."""
     sampler: str | None = None
     pruner: str | None = None
     rung_resource: str | None = None
@@ -92,6 +97,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--target", type=float, metavar="SCORE", help="stop when a complete trial has this score")
     how.add_argument("--on-budget", metavar="WHAT", help="finish what runs then, or cut it at its next evaluation (cut)")
     how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
+    how.add_argument(
+        "--warm-start", action="append", metavar="RUN|EXPERIMENT", help="start from an earlier run's results; repeatable"
+    )
     how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
     how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
     where = text.add_argument_group("where")
@@ -121,8 +129,9 @@ def parser() -> argparse.ArgumentParser:
 def parse_arguments(argv: list[str] | None) -> Options:
     """Options of a command line. A resumed run's own options come from its folder. Raises `ConfigError`."""
     given = vars(parser().parse_args(argv))
-    for repeatable in {"settings", "require"} & given.keys():
-        given[repeatable] = tuple(given[repeatable])
+    for name in LISTS:
+        if name in given:
+            given[name] = tuple(given[name])
     if "resume" not in given:
         return Options(**given)
     fixed = [name for name in given if name not in (*FRESH_ON_RESUME, "runs_dir")]
@@ -149,8 +158,8 @@ def load(folder: Path) -> Options:
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once}
-    tuples = {name: tuple(kept.get(name, ())) for name in ("settings", "require")}
-    return Options(**{**kept, **tuples, "name": folder.name})
+    lists = {name: tuple(kept.get(name, ())) for name in LISTS}
+    return Options(**{**kept, **lists, "name": folder.name})
 
 
 def storage_of(options: Options, run_dir: Path) -> str:

@@ -29,7 +29,10 @@ from tuner.options import FILE_NAME, Options, storage_of
 from tuner.requirements import Requirements
 from tuner.space import Space, void_notes
 from tuner.space import load as load_space
-from tuner.study import CONSTRAINED, PRUNERS, RESOURCES, SAMPLERS, SINGLE_GOAL, pruner_problems
+from tuner.study import CONSTRAINED, PRUNERS, REMEMBERING, RESOURCES, SAMPLERS, SINGLE_GOAL, pruner_problems
+from tuner.warm_start import earlier
+from tuner.warm_start.earlier import Source
+from tuner.warm_start.select import WarmStart, select
 
 SAMPLED_CONFIGS = 200
 """Random configurations on which the rules between settings, data and gang are tried."""
@@ -64,6 +67,8 @@ class Plan:
     shape: GangShape
     budget: Budget
     """What ends the search besides its number of trials."""
+    warm_start: WarmStart | None
+    """What is taken from earlier searches."""
     notes: tuple[str, ...]
     """What the user should know: mixtures and rows left out, searched settings that change nothing."""
 
@@ -143,9 +148,12 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     summary = problems.attempt(
         lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
     )
+    sources = problems.attempt(lambda: _earlier(options, run_dir, sampler, tracking_uri))
     problems.raise_any()
     alone = _controls(options, requirements, space, samples, summary, shape)
     _check_samples((*samples, *(control.config for control in alone)), summary, shape)
+    remembers = sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
+    warm_start = select(sources, space, objective, summary.sha256, n_trials, remembers=remembers) if sources else None
     mixtures = {sample.mixture for sample in samples}
     if objective.name == OWN_MEAN and len(mixtures) > 1:
         left_out.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
@@ -170,7 +178,8 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         tracking_uri=tracking_uri,
         shape=shape,
         budget=budget,
-        notes=(*left_out, *skipped, *void_notes(space)),
+        warm_start=warm_start,
+        notes=(*left_out, *skipped, *void_notes(space), *(warm_start.sentences() if warm_start else ())),
     )
 
 
@@ -210,6 +219,16 @@ def _run_dir(options: Options) -> Path:
         mend = f"--resume {name} goes on with it" if (folder / FILE_NAME).is_file() else "it is no run"
         raise ConfigError([f"--name {name}: {folder} exists already ({mend}); give another name"])
     return folder
+
+
+def _earlier(options: Options, run_dir: Path, sampler: str, tracking_uri: str) -> tuple[Source, ...]:
+    """The sources of `--warm-start`; those of a run that is gone on with are in its folder."""
+    if not options.warm_start:
+        return ()
+    if sampler == "grid":
+        raise ConfigError(["--warm-start with the sampler grid: a grid tries every point anyway; use another sampler"])
+    kept = earlier.load(run_dir) if options.resume is not None else None
+    return kept if kept is not None else earlier.read_all(options.warm_start, run_dir.parent, tracking_uri)
 
 
 def _wanted_tasks(options: Options) -> tuple[str, ...]:

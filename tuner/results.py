@@ -67,6 +67,7 @@ def build(
     front: Sequence[TrialRecord] = (),
     mode: str = "max",
     stopped_by: str | None = None,
+    warm_start: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json.
 
@@ -75,6 +76,7 @@ def build(
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
     `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until `tuner.check` has
     compared the stores, then the list of what they disagree on.
+    `warm_start` says what was taken from earlier searches, None where nothing was.
     Trials that were begun and have no result yet are `unfinished`, by number: a resumed search goes on with them.
     """
     return finite(  # type: ignore[no-any-return]
@@ -92,6 +94,7 @@ def build(
             "started": started,
             "finished": finished,
             "stopped_by": stopped_by,
+            "warm_start": warm_start,
             "trials": [_trial(record) for record in records if record.state != "RUNNING"],
             "unfinished": [record.number for record in records if record.state == "RUNNING"],
             "champion": champion and _champion(champion, champion_path),

@@ -205,7 +205,10 @@ def _prepare(plan: Plan) -> Any:
 def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     from tuner.study import Study
+    from tuner.warm_start import earlier
 
+    if plan.warm_start:  # before the study is made from it
+        earlier.save(plan.warm_start.sources, plan.run_dir)
     study = Study.open(
         plan.storage,
         plan.name,
@@ -218,6 +221,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         rung_resource=plan.rung_resource,
+        history=plan.warm_start.history if plan.warm_start else None,
         requirements=requirements,
     )
     n_there = len(study.records())

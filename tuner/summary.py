@@ -132,6 +132,7 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
         reason = commonest_reason([trial["reason"] for trial in trials if trial["state"] == "FAIL"])
         lines.append(f"commonest failure: {one_line(reason or '')}")
     lines += _alarms(trials)
+    lines += _warm_start(results)
     if results["data"]["source"] == GENERATED_SOURCE:
         lines.append(GENERATED_NOTE)
     lines += _requirements(results, trials)
@@ -145,6 +146,25 @@ def _outcome(results: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("no champion: no trial was completed")
     return lines
+
+
+def _warm_start(results: Mapping[str, Any]) -> list[str]:
+    """What was taken from earlier searches, and whether it proved right."""
+    warm = results.get("warm_start")
+    if not warm:
+        return []
+    lines = [one_line(sentence) for sentence in warm["sentences"]]
+    if not warm["n_remembered"]:
+        return [*lines, f"{warm['n_started']} earlier configurations were tried first; no earlier score was used"]
+    if warm["agreement"] is None:
+        verdict = "too few trials ended to compare the rankings"
+    else:
+        verb = "agreed" if warm["trusted"] else "did not agree"
+        verdict = (
+            f"the earlier ranking {verb} with this search's (Kendall's tau {warm['agreement']:.2f}, p {warm['p_value']:.2g})"
+        )
+    guided = f"{warm['n_guided']} further trials were drawn with earlier scores"
+    return [*lines, f"{warm['n_started']} earlier configurations were tried first, {guided}; {verdict}"]
 
 
 def controls_text(controls: Mapping[str, Mapping[str, Any]]) -> str:

@@ -103,6 +103,29 @@ def _search_runs(client: MlflowClient, experiment_id: str | None, condition: str
     return runs
 
 
+def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None:
+    """`params`, `metrics` and `tags` of the trials in an experiment, oldest first; None where there is no such experiment.
+
+    Raises ConnectionError, with the reason in one line, when the store is away; creates nothing.
+    """
+    if tracking_uri.startswith("sqlite:///") and not Path(tracking_uri.removeprefix("sqlite:///")).is_file():
+        return None
+    found: list[list[Run]] = []
+
+    def read(client: MlflowClient) -> None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is not None:
+            found[:] = [_search_runs(client, experiment.experiment_id, "tags.trial != ''")]
+
+    trouble = MlflowStore(tracking_uri).attempt(read)
+    if trouble is not None:
+        raise ConnectionError(" ".join(trouble.message.split())[:400])
+    if not found:
+        return None
+    runs = sorted(found[0], key=lambda run: (run.info.start_time, run.info.run_id))
+    return [{"params": run.data.params, "metrics": run.data.metrics, "tags": run.data.tags} for run in runs]
+
+
 def as_tag(text: str) -> str:
     """A text as the value of a tag: without passwords, cut to MLflow's limit."""
     return mask_credentials(text)[:MAX_TAG]

@@ -17,8 +17,8 @@ from tuner import results
 from tuner.addresses import mask_credentials, resolve_tracking_uri
 
 KEYS: dict[str, Any] = {
-    "": "schema_version name folder space seed data metric requirements controls mode started finished stopped_by trials "
-    "unfinished champion front environment mlflow optuna consistency",
+    "": "schema_version name folder space seed data metric requirements controls mode started finished stopped_by "
+    "warm_start trials unfinished champion front environment mlflow optuna consistency",
     "data": "source generated sha256 rows",
     "champion": "number score feasible requirements metrics config path",
     "environment": "versions hardware git",

@@ -24,7 +24,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 """Beside the packages, in a source checkout as in an installation."""
 
 PROFILE_KEYS = ("description", "options", "fixed", "search", "start")
-FILE_KEYS = ("name", "description", "metric", "targets", "options", "fixed", "search", "start", "profiles")
+FILE_KEYS = ("name", "description", "metric", "targets", "options", "fixed", "search", "start", "renamed", "profiles")
 
 
 @dataclass
@@ -211,9 +211,10 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     texts = {key: str(root.items[key].value) if key in root.items else "" for key in ("name", "description")}
     profiles = tuple(root.items["profiles"].items) if "profiles" in root.items else ()
     options = {**base.options, **over.options}
+    renamed = _renamed(root, problems)
     return Space(
         **texts, profile=profile, profiles=profiles, metric=metric, targets=targets, options=options, fixed=values,
-        parameters=parameters, start=points,
+        parameters=parameters, start=points, renamed=renamed,
     )  # fmt: skip
 
 
@@ -228,6 +229,22 @@ def _starts(
     if not parameters and searched:
         return ()
     return tuple(read_start(element, parameters, fixed, problems) for element in node.elements)
+
+
+def _renamed(root: Node, problems: Problems) -> dict[str, str]:
+    """Today's names of settings by their old ones."""
+    renamed: dict[str, str] = {}
+    for old, item in _entries(root, "renamed", "", problems).items():
+        if old in field_names():
+            problems.add(item.line, f"renamed: {old} is a setting today; the left side is a name that is used no longer")
+        elif item.value not in field_names():
+            mend = nearest(str(item.value), list(field_names()))
+            problems.add(item.line, f"renamed: {old} is now {item.value!r}, which is no setting{mend}")
+        elif item.value in renamed.values():
+            problems.add(item.line, f"renamed: {item.value} has two old names; keep one")
+        else:
+            renamed[old] = item.value
+    return renamed
 
 
 def _metric(root: Node, fixed: Mapping[str, Any], problems: Problems) -> tuple[str, tuple[str, ...]]:

@@ -45,6 +45,8 @@ class Space:
     """Searched settings, those that others depend on first."""
     start: tuple[Picks, ...] = field(default=())
     """Partial assignments, in Optuna's names and scalars, that a search tries first."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Today's names of settings by those that earlier results may have them under."""
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Nested values for `model.config.parse`; only the active parameters are asked of `trial`."""

@@ -7,13 +7,14 @@ All calls come from the driver's one thread.
 from tuner.study.pruners import PRUNERS
 from tuner.study.reading import read_records
 from tuner.study.rungs import RESOURCES
-from tuner.study.samplers import CONSTRAINED, SAMPLERS, SINGLE_GOAL
+from tuner.study.samplers import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
 from tuner.study.standing import pruner_problems
 from tuner.study.study import Asked, Study, Verdict
 
 __all__ = [
     "CONSTRAINED",
     "PRUNERS",
+    "REMEMBERING",
     "RESOURCES",
     "SAMPLERS",
     "SINGLE_GOAL",

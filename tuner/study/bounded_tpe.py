@@ -87,7 +87,7 @@ class Ranking:
         for trial in finished:
             if trial.number not in self._ranked:
                 self._ranked.add(trial.number)
-                bisect.insort(self._order, (_rank(trial), trial.number))
+                bisect.insort(self._order, (rank(trial), trial.number))
         if len(usable) <= LIMIT:
             return usable
         running = [trial for trial in usable if trial.state is TrialState.RUNNING][-N_RUNNING:]
@@ -105,7 +105,7 @@ def even(trials: list[FrozenTrial], n: int) -> list[FrozenTrial]:
     return trials if len(trials) <= n else [trials[index * len(trials) // n] for index in range(n)]
 
 
-def _rank(trial: FrozenTrial) -> tuple[float, ...]:
+def rank(trial: FrozenTrial) -> tuple[float, ...]:
     """Smaller is better: complete trials by value, then pruned ones by how far they came and their last value there, then those
     that break a constraint."""
     violation = sum(value for value in trial.constraints.values() if value > 0)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler
 
 from tuner.study.bounded_tpe import BoundedTPESampler
+from tuner.study.history import Remembered
+from tuner.study.warm_tpe import WarmTPESampler
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Draws:
     """Trials in total."""
     n_before: int
     """Trials that the study already has: a resumed search must not draw the same numbers again."""
+    remembered: Sequence[Remembered] = ()
+    """Earlier trials, for a sampler that can make use of them."""
 
     @property
     def fresh_seed(self) -> int:
@@ -34,9 +39,9 @@ class Draws:
 
 def _tpe(draws: Draws) -> BaseSampler:
     # Parameters under the same conditions form a group, and each group is modelled jointly.
-    return BoundedTPESampler(
-        seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
-    )
+    options: dict[str, Any] = {"multivariate": True, "group": True, "constant_liar": True}
+    options |= {"seed": draws.fresh_seed, "n_startup_trials": draws.n_startup}
+    return WarmTPESampler(draws.remembered, **options) if draws.remembered else BoundedTPESampler(**options)
 
 
 def _random(draws: Draws) -> BaseSampler:
@@ -64,6 +69,8 @@ def _nsga2(draws: Draws) -> BaseSampler:
     return NSGAIISampler(seed=draws.fresh_seed, population_size=max(draws.n_startup, 4))
 
 
+REMEMBERING = ("tpe",)
+"""Samplers that can be shown earlier trials."""
 SINGLE_GOAL = ("cmaes",)
 """Samplers that cannot follow several goals."""
 CONSTRAINED = ("tpe", "gp", "nsga2")
@@ -79,8 +86,8 @@ SAMPLERS: dict[str, Callable[[Draws], BaseSampler]] = {
 }
 
 
-def make_sampler(name: str, seed: int, n_trials: int, *, n_before: int) -> BaseSampler:
+def make_sampler(name: str, seed: int, n_trials: int, *, n_before: int, remembered: Sequence[Remembered] = ()) -> BaseSampler:
     """The sampler called `name`, seeded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[name](Draws(seed, n_trials, n_before))
+        return SAMPLERS[name](Draws(seed, n_trials, n_before, remembered))

@@ -23,6 +23,7 @@ from model.evaluation import Evaluation
 from tuner.front import best_of, front_of
 from tuner.record import TrialRecord
 from tuner.requirements import Requirements
+from tuner.study.history import STARTED, History, outcome
 from tuner.study.peers import PEERS
 from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pareto_pruner, make_pruner
 from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
@@ -90,6 +91,8 @@ class Study:
     rung_resource: str = "compute"
     """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
     requirements: Requirements = NO_REQUIREMENTS
+    history: History = field(default_factory=History)
+    """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
     """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""
     exhausted: str | None = field(default=None, init=False)
@@ -110,6 +113,7 @@ class Study:
         data_sha256: str = "",
         rung_resource: str = "compute",
         requirements: Requirements = NO_REQUIREMENTS,
+        history: History | None = None,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
@@ -122,9 +126,10 @@ class Study:
         problems = problems or pruner_problems(pruner, objective, requirements)
         if problems:
             raise ConfigError(problems)
+        history = history or History()
         study = cls(
             storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource,
-            requirements,
+            requirements, history,
         )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
@@ -309,6 +314,10 @@ class Study:
     def record(self, number: int) -> TrialRecord:
         return self._record_of(self._frozen(number))
 
+    def history_outcome(self) -> dict[str, Any]:
+        """What became of the earlier trials, as JSON values."""
+        return outcome(self.history, self._study.get_trials(deepcopy=False))
+
     @property
     def front(self) -> list[TrialRecord]:
         """Under several goals the trials that none dominates; under one nothing."""
@@ -332,7 +341,9 @@ class Study:
         if isinstance(study.pruner, Running):
             study.pruner.restart(study, trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
-        study.sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before)
+        study.sampler = make_sampler(
+            self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials
+        )  # fmt: skip
         self._check_same(study)
         return study
 
@@ -353,7 +364,9 @@ class Study:
             "requirements": sorted(self.requirements.texts),
         }
         if "searched" not in study.user_attrs:
-            for picks in self.space.start[: self.n_trials]:
+            for picks in self.history.starts[: self.n_trials]:
+                study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
+            for picks in self.space.start[: max(self.n_trials - len(self.history.starts), 0)]:
                 study.enqueue_trial(dict(picks), skip_if_exists=True)
             study.set_user_attr("searched", searched)
             return
