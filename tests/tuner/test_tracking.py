@@ -412,7 +412,7 @@ def test_a_server_that_hangs_gets_everything_when_it_goes_on(
 def _group_listening_on(address: str) -> int:
     """Process group of the server, which the fixture starts as a session of its own."""
     port = address.rpartition(":")[2]
-    listed = subprocess.run(["ps", "-eo", "pgid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
+    listed = subprocess.run(["ps", "-ewwo", "pgid=,args="], capture_output=True, text=True, check=True).stdout.splitlines()
     return next(int(line.split()[0]) for line in listed if "mlflow server" in line and f"--port {port}" in line)
 
 
