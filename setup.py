@@ -49,6 +49,7 @@ setup(
     ],
     extras_require={
         "llm": ["openai"],
-        "test": ["hypothesis", "mypy", "openai", "pytest", "ruff", "types-PyYAML"],
+        "postgres": ["psycopg[binary]"],
+        "test": ["hypothesis", "mypy", "openai", "psycopg[binary]", "pytest", "ruff", "types-PyYAML"],
     },
 )

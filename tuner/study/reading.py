@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from model.config import ConfigError
 from tuner.addresses import mask_credentials
 from tuner.record import TrialRecord
-from tuner.study.storage import JOURNAL, open_storage
+from tuner.study.storage import JOURNAL, PatientDatabase, open_storage
 from tuner.study.study import _record
 
 SQLITE = "sqlite:///"
@@ -24,11 +24,14 @@ def read_records(storage: str, name: str) -> list[TrialRecord]:
     for kind in (JOURNAL, SQLITE):
         if storage.startswith(kind) and not Path(storage.removeprefix(kind)).is_file():
             raise missing
+    opened = open_storage(storage)
     try:
-        study = optuna.load_study(storage=open_storage(storage), study_name=name)
+        trials = optuna.load_study(storage=opened, study_name=name).get_trials(deepcopy=False)
     except KeyError:
         raise missing from None
-    trials = study.get_trials(deepcopy=False)
+    finally:
+        if isinstance(opened, PatientDatabase):
+            opened.close()
     return [_in_optuna(frozen) for frozen in trials if frozen.state is not TrialState.WAITING]
 
 

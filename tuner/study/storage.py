@@ -42,7 +42,10 @@ def open_storage(given: str) -> BaseStorage:
         # A connection that a restarted server has dropped is noticed before it is used.
         database = RDBStorage(given, engine_kwargs={"pool_pre_ping": True})
         return PatientDatabase(database, Patience(f"Optuna's storage {_without_password(given)}", away))
-    except (ImportError, ValueError, SQLAlchemyError, RuntimeError) as error:
+    except ImportError as error:
+        needed = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
+        raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}; {needed}"]) from None
+    except (ValueError, SQLAlchemyError, RuntimeError) as error:
         raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}"]) from None
 
 
@@ -120,6 +123,10 @@ class PatientDatabase(_CachedStorage):
     def __init__(self, database: RDBStorage, patience: Patience) -> None:
         super().__init__(database)
         self._patience = patience
+
+    def close(self) -> None:
+        """Give the connections back; the next call makes new ones."""
+        self._backend.engine.dispose()
 
 
 def _waiting(method: Callable[..., Any]) -> Callable[..., Any]:
