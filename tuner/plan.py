@@ -1,7 +1,7 @@
-"""Every option of a search, checked before anything starts.
+"""Every option of a search, checked before anything starts, and all problems told at once.
 
-The checks come in three rounds, each needing the one before: the options by themselves, the space under the metric, and the
-space's configurations against data and gang. A round reports all of its problems at once.
+A check is left out where what it needs has a problem of its own: whether the space's configurations fit data and gang is known
+only when all else is sound.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -97,14 +98,20 @@ class Plan:
 
 @dataclass
 class _Problems:
-    """The sentences of everything that is wrong in a round."""
+    """The sentences of everything that is wrong."""
 
     sentences: list[str] = field(default_factory=list)
 
-    def attempt(self, step: Callable[[], T]) -> T:
-        """The step's value; where it fails, its problems are kept and the value must not be used before `raise_any`."""
+    def attempt(self, step: Callable[..., T], *needs: object) -> T:
+        """The value of `step(*needs)`.
+
+        Where the step fails, its problems are kept, and where what it needs failed, it is left out. The value is None then,
+        and must be used in other attempts alone before `raise_any`.
+        """
+        if any(need is None for need in needs):
+            return cast(T, None)
         try:
-            return step()
+            return step(*needs)
         except ConfigError as error:
             self.sentences.extend(error.problems)
             return cast(T, None)
@@ -118,48 +125,38 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     """Check the options against each other and the data. Raises `ConfigError` with every problem; writes nothing."""
     has_gpu = shutil.which("nvidia-smi") is not None if has_gpu is None else has_gpu
     problems = _Problems()
-    source = problems.attempt(lambda: DataSource.parse(options.data))
-    whole = problems.attempt(lambda: _load_space(options, has_gpu))
-    run_dir = problems.attempt(lambda: _run_dir(options))
-    wanted = problems.attempt(lambda: _wanted_tasks(options))
-    budget = problems.attempt(lambda: _budget(options))
-    problems.attempt(lambda: _check_choices(options))
+    check = problems.attempt
+    check(_check_numbers, options)
+    source = check(DataSource.parse, options.data)
+    whole = check(_load_space, options, has_gpu)
+    run_dir = check(_run_dir, options)
+    wanted = check(_wanted_tasks, options)
+    budget = check(_budget, options)
+    named = check(_named, options)
+    shape = check(_shape, options, whole, has_gpu)
+    choices = check(_choices, options, named, whole)
+    targets = check(_targets, whole, wanted)
+    objective = check(_objective, options, whole, targets)
+    requirements = check(Requirements.parse, options.require, targets)
+    check(_check_goals, objective, requirements, choices)
+    check(_check_budget, budget, shape)
+    check(_check_target, budget, objective)
+    tracking_uri = check(_tracking_uri, options, run_dir)
+    restricted = check(_restricted, whole, wanted, objective, requirements)
+    samples = check(_samples, restricted)
+    check(_check_uniform, samples)
+    check(_check_watched, objective, requirements, samples)
+    check(_check_backbone, samples)
+    summary = check(_inspect, options, source, targets if samples is None else _tasks_of(samples), _arms_of(samples or ()))
+    sources = check(_earlier, options, run_dir, choices, tracking_uri)
     problems.raise_any()
 
-    sampler, pruner, n_trials = _choices(options, whole)
-    rung_resource = options.rung_resource or whole.options.get("rung_resource") or "compute"
-    shape = _shape(options, whole, has_gpu)
-    objective = problems.attempt(lambda: _objective(options, whole, wanted))
-    requirements = problems.attempt(lambda: Requirements.parse(options.require, _targets(whole, wanted)))
-    problems.attempt(lambda: _check_shape(shape))
-    problems.attempt(lambda: _check_goals(objective, requirements, sampler, pruner))
-    problems.sentences += budget.problems(shape)
-    problems.attempt(lambda: _check_target(budget, objective))
-    tracking_uri = problems.attempt(lambda: resolve_tracking_uri(options.tracking_uri, run_dir))
-    problems.raise_any()
-
-    space, left_out = whole.restrict(
-        tasks=wanted, required=tuple(dict.fromkeys((*objective.required_tasks, *requirements.required_tasks)))
-    )
-    samples = _samples(space)
-    problems.attempt(lambda: _check_uniform(samples))
-    problems.attempt(lambda: _check_watched(objective, requirements, samples))
-    problems.attempt(lambda: _check_backbone(samples[0]))
-    summary = problems.attempt(
-        lambda: inspect(source, _tasks_of(samples), skip_bad_rows=options.skip_bad_rows, arms=_arms_of(samples))
-    )
-    sources = problems.attempt(lambda: _earlier(options, run_dir, sampler, tracking_uri))
-    problems.raise_any()
+    space, left_out = restricted
     alone = _controls(options, requirements, space, samples, summary, shape)
     _check_samples((*samples, *(control.config for control in alone)), summary, shape)
-    remembers = sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
-    warm_start = select(sources, space, objective, summary.sha256, n_trials, remembers=remembers) if sources else None
-    mixtures = {sample.mixture for sample in samples}
-    if objective.name == OWN_MEAN and len(mixtures) > 1:
-        left_out.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
-    if requirements.texts and sampler not in CONSTRAINED:
-        left_out.append(f"the sampler {sampler} does not look at the requirements; {', '.join(CONSTRAINED)} do")
-    skipped = [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
+    remembers = choices.sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
+    history = partial(select, sources, space, objective, summary.sha256, choices.n_trials, remembers=remembers)
+    warm_start = history() if sources else None
     return Plan(
         options=options,
         run_dir=run_dir,
@@ -170,17 +167,38 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         source=source,
         summary=summary,
         samples=samples,
-        n_trials=min(n_trials, space.n_grid) if sampler == "grid" else n_trials,
-        sampler=sampler,
-        pruner=pruner,
-        rung_resource=rung_resource,
+        n_trials=min(choices.n_trials, space.n_grid) if choices.sampler == "grid" else choices.n_trials,
+        sampler=choices.sampler,
+        pruner=choices.pruner,
+        rung_resource=choices.rung_resource,
         storage=storage_of(options, run_dir),
         tracking_uri=tracking_uri,
         shape=shape,
         budget=budget,
         warm_start=warm_start,
-        notes=(*left_out, *skipped, *void_notes(space), *(warm_start.sentences() if warm_start else ())),
+        notes=(
+            *left_out,
+            *_notes(objective, requirements, choices, samples, summary),
+            *void_notes(space),
+            *(warm_start.sentences() if warm_start else ()),
+        ),
     )
+
+
+def _notes(
+    objective: Objective,
+    requirements: Requirements,
+    choices: _Choices,
+    samples: tuple[TrialConfig, ...],
+    summary: DataSummary,
+) -> list[str]:
+    """What the user should know of the metric, the sampler and the data."""
+    notes = []
+    if objective.name == OWN_MEAN and len({sample.mixture for sample in samples}) > 1:
+        notes.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
+    if requirements.texts and choices.sampler not in CONSTRAINED:
+        notes.append(f"the sampler {choices.sampler} does not look at the requirements; {', '.join(CONSTRAINED)} do")
+    return notes + [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
 
 
 def _load_space(options: Options, has_gpu: bool) -> Space:
@@ -221,11 +239,11 @@ def _run_dir(options: Options) -> Path:
     return folder
 
 
-def _earlier(options: Options, run_dir: Path, sampler: str, tracking_uri: str) -> tuple[Source, ...]:
+def _earlier(options: Options, run_dir: Path, choices: _Choices, tracking_uri: str) -> tuple[Source, ...]:
     """The sources of `--warm-start`; those of a run that is gone on with are in its folder."""
     if not options.warm_start:
         return ()
-    if sampler == "grid":
+    if choices.sampler == "grid":
         raise ConfigError(["--warm-start with the sampler grid: a grid tries every point anyway; use another sampler"])
     kept = earlier.load(run_dir) if options.resume is not None else None
     return kept if kept is not None else earlier.read_all(options.warm_start, run_dir.parent, tracking_uri)
@@ -241,17 +259,9 @@ def _wanted_tasks(options: Options) -> tuple[str, ...]:
     return names
 
 
-def _check_choices(options: Options) -> None:
-    """The names and numbers of the command line."""
+def _check_numbers(options: Options) -> None:
+    """The numbers of the command line, and options that exclude each other."""
     problems = []
-    choices = {
-        "sampler": (options.sampler, list(SAMPLERS)),
-        "pruner": (options.pruner, list(PRUNERS)),
-        "rung-resource": (options.rung_resource, list(RESOURCES)),
-    }
-    for name, (value, valid) in choices.items():
-        if value is not None and value not in valid:
-            problems.append(f"--{name} {value}{nearest(value, valid)}: choose one of {', '.join(valid)}")
     for name in ("trials", "workers_per_trial", "cpus_per_worker", "max_concurrent"):
         value = getattr(options, name)
         if value is not None and value < 1:
@@ -266,11 +276,34 @@ def _check_choices(options: Options) -> None:
         raise ConfigError(problems)
 
 
-def _choices(options: Options, space: Space) -> tuple[str, str, int]:
-    """Sampler, pruner and total of trials: the command line's, else the space's, else the default."""
-    sampler = options.sampler or space.options.get("sampler") or "tpe"
-    pruner = options.pruner or space.options.get("pruner") or "median"
-    return sampler, pruner, options.trials or space.options.get("trials") or DEFAULT_TRIALS
+@dataclass(frozen=True)
+class _Choices:
+    """The command line's, else the space's, else the default."""
+
+    sampler: str
+    pruner: str
+    rung_resource: str
+    n_trials: int
+
+
+def _named(options: Options) -> dict[str, str | None]:
+    """Sampler, pruner and rung resource as the command line names them."""
+    valid = {"sampler": list(SAMPLERS), "pruner": list(PRUNERS), "rung_resource": list(RESOURCES)}
+    given = {name: getattr(options, name) for name in valid}
+    problems = [
+        f"--{name.replace('_', '-')} {given[name]}{nearest(given[name], names)}: choose one of {', '.join(names)}"
+        for name, names in valid.items()
+        if given[name] is not None and given[name] not in names
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return given
+
+
+def _choices(options: Options, named: dict[str, str | None], space: Space) -> _Choices:
+    usual = {"sampler": "tpe", "pruner": "median", "rung_resource": "compute"}
+    chosen = {name: named[name] or space.options.get(name) or usual[name] for name in usual}
+    return _Choices(**chosen, n_trials=options.trials or space.options.get("trials") or DEFAULT_TRIALS)
 
 
 def _budget(options: Options) -> Budget:
@@ -284,18 +317,22 @@ def _budget(options: Options) -> Budget:
 
 
 def _shape(options: Options, space: Space, has_gpu: bool) -> GangShape:
+    """What a trial asks for. Raises `ConfigError` when that cannot be."""
+
     def chosen(name: str, default: float) -> float:
         given = getattr(options, name)
         return float(given if given is not None else space.options.get(name, default))
 
-    return GangShape(
+    shape = GangShape(
         n_workers=int(chosen("workers_per_trial", 1)),
         cpus_per_worker=int(chosen("cpus_per_worker", 1)),
         gpus_per_worker=chosen("gpus_per_worker", 1.0 if has_gpu else 0.0),
     )
+    _check_gpus(shape)
+    return shape
 
 
-def _check_shape(shape: GangShape) -> None:
+def _check_gpus(shape: GangShape) -> None:
     gpus = shape.gpus_per_worker
     if gpus < 0 or (gpus > 1 and gpus != int(gpus)):
         raise ConfigError([f"--gpus-per-worker {gpus:g}: give 0, a fraction below 1, or a whole number"])
@@ -308,21 +345,20 @@ def _check_shape(shape: GangShape) -> None:
         )
 
 
-def _objective(options: Options, space: Space, wanted: tuple[str, ...]) -> Objective:
+def _objective(options: Options, space: Space, targets: tuple[str, ...]) -> Objective:
     """The metric; `mean` is taken over those of the space's targets that `--tasks` leaves."""
     name = options.metric or space.metric
-    return Objective(name, _targets(space, wanted) if MEAN in name.split(",") else ())
+    return Objective(name, targets if MEAN in name.split(",") else ())
 
 
 def _targets(space: Space, wanted: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(task for task in space.targets if task in wanted)
 
 
-def _check_goals(objective: Objective | None, requirements: Requirements | None, sampler: str, pruner: str) -> None:
-    """Whether sampler and pruner can follow as many goals; one that has problems of its own is None."""
-    if objective is None or requirements is None:
-        return
-    problems = pruner_problems(pruner, objective, requirements)
+def _check_goals(objective: Objective, requirements: Requirements, choices: _Choices) -> None:
+    """Whether sampler and pruner can follow as many goals."""
+    sampler = choices.sampler
+    problems = pruner_problems(choices.pruner, objective, requirements)
     if sampler in SINGLE_GOAL and len(objective.goals) > 1:
         able = ", ".join(name for name in SAMPLERS if name not in SINGLE_GOAL)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
@@ -330,11 +366,34 @@ def _check_goals(objective: Objective | None, requirements: Requirements | None,
         raise ConfigError(problems)
 
 
-def _check_target(budget: Budget, objective: Objective | None) -> None:
-    if budget.target is not None and objective is not None and len(objective.goals) > 1:
+def _check_budget(budget: Budget, shape: GangShape) -> None:
+    problems = budget.problems(shape)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _check_target(budget: Budget, objective: Objective) -> None:
+    if budget.target is not None and len(objective.goals) > 1:
         raise ConfigError(
             [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
         )
+
+
+def _tracking_uri(options: Options, run_dir: Path) -> str:
+    return resolve_tracking_uri(options.tracking_uri, run_dir)
+
+
+def _restricted(
+    space: Space, wanted: tuple[str, ...], objective: Objective, requirements: Requirements
+) -> tuple[Space, list[str]]:
+    """The space of the wanted tasks whose mixtures have what goals and requirements need, and what was left out."""
+    required = dict.fromkeys((*objective.required_tasks, *requirements.required_tasks))
+    return space.restrict(tasks=wanted, required=tuple(required))
+
+
+def _inspect(options: Options, source: DataSource, tasks: tuple[str, ...], arms: tuple[str, ...]) -> DataSummary:
+    """Read all data of these tasks, and count them."""
+    return inspect(source, tasks, skip_bad_rows=options.skip_bad_rows, arms=arms)
 
 
 def _controls(
@@ -363,7 +422,8 @@ def _check_watched(objective: Objective, requirements: Requirements, samples: tu
         raise ConfigError(problems)
 
 
-def _samples(space: Space) -> tuple[TrialConfig, ...]:
+def _samples(restricted: tuple[Space, list[str]]) -> tuple[TrialConfig, ...]:
+    space, _ = restricted
     rng = random.Random(0)
     return tuple(parse(space.sample(rng)) for _ in range(SAMPLED_CONFIGS))
 
@@ -391,8 +451,9 @@ def _check_uniform(samples: tuple[TrialConfig, ...]) -> None:
         raise ConfigError(problems)
 
 
-def _check_backbone(sample: TrialConfig) -> None:
+def _check_backbone(samples: tuple[TrialConfig, ...]) -> None:
     """Whether the backbone can be had, as far as can be told without loading it, and takes sequences this long."""
+    sample = samples[0]
     known = backbone.architecture(sample.backbone) or {}
     longest = known.get("max_position_embeddings", sample.max_length)
     if sample.max_length > longest:
