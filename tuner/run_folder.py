@@ -31,6 +31,8 @@ class State:
     """Seconds that the sessions searched."""
     gang_s: float = 0.0
     """Seconds that trials held their gangs."""
+    n_trials: int | None = None
+    """Trials in total that the last session was to come to."""
 
 
 def read_state(folder: Path) -> State | None:

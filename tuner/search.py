@@ -85,7 +85,7 @@ def _search(plan: Plan, dashboard: str | None, interruption: Interruption) -> in
     from tuner.tracking import MlflowTracking
 
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=champion.now())
-    run_folder.write_state(plan.run_dir, state)
+    run_folder.write_state(plan.run_dir, replace(state, n_trials=plan.n_trials))
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)))
     slots = _slots(plan)
     data = _prepare(plan)

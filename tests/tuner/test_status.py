@@ -1,0 +1,90 @@
+"""`python -m tuner.status`: the truth about a search while it runs, after it was killed, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tuner import samples
+from tests.tuner.test_storage_faults import SPACE, play
+from tuner import results, run_folder
+from tuner.objective import Objective
+from tuner.options import Options, save
+from tuner.space import load
+from tuner.status import TOLD, WRONG_USAGE, main, status
+from tuner.study import Study
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "runs" / "night"
+    path.mkdir(parents=True)
+    save(Options(), path)
+    run_folder.write_state(path, run_folder.State("2026-01-02T03:04:05+00:00", wall_s=75.0, n_trials=9))
+    return path
+
+
+@pytest.fixture
+def study(folder: Path, tmp_path: Path) -> Study:
+    (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")
+    storage, objective = f"journal:{folder / 'study.journal'}", Objective("mean", ("sst", "sts"))
+    return Study.open(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "none", 0, 9, 2)
+
+
+def begin(study: Study, score: float) -> int:
+    """A trial that has made its first evaluation of two."""
+    asked = study.ask()
+    assert asked is not None
+    study.report(asked.number, samples.evaluation(1, score, pearson=score))
+    return asked.number
+
+
+def test_a_running_search(folder: Path, study: Study) -> None:
+    play(study, 0.5)
+    play(study, 0.7)
+    study.fail(begin(study, 0.2), "the disk is full")
+    begin(study, 0.6)
+    with run_folder.opened(folder, Options()):
+        found = status(folder)
+    assert (found.stage, found.n_trials, found.wall_s) == ("searching", 9, 75.0)
+    assert found.states == {"COMPLETE": 2, "PRUNED": 0, "FAIL": 1, "RUNNING": 1}
+    assert (found.best, found.score) == (1, 0.7)
+    (running,) = found.running
+    assert (running.number, running.evaluation, running.score) == (3, 1, 0.6)
+    assert found.last_failure == "the disk is full"
+
+
+def test_a_search_that_still_prepares_its_data(folder: Path) -> None:
+    with run_folder.opened(folder, Options()):
+        found = status(folder)
+    assert (found.stage, sum(found.states.values()), found.best) == ("searching", 0, None)
+
+
+def test_killed_and_finished_searches_are_told_apart(folder: Path, study: Study) -> None:
+    play(study, 0.5)
+    assert status(folder).stage == "interrupted"
+    for finished, stage in ((None, "interrupted"), ("2026-01-02T04:00:00+00:00", "finished")):
+        results.write(folder / results.FILE_NAME, {"schema_version": results.SCHEMA_VERSION, "finished": finished})
+        assert status(folder).stage == stage
+
+
+def test_lines_for_people_and_json_for_programs(folder: Path, study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    play(study, 0.5)
+    begin(study, 0.25)
+    arguments = ["night", "--runs-dir", str(folder.parent)]
+    assert main(arguments) == TOLD
+    assert capsys.readouterr().out.splitlines() == [
+        "night: interrupted, began 2026-01-02T03:04:05+00:00, 1:15 of searching",
+        "trials: 1 of 9 ended (1 COMPLETE, 1 RUNNING)",
+        "best: trial 0, score 0.5000 (sst/accuracy 0.5000, sts/pearson 0.5000)",
+        "unfinished: trial 1, evaluation 1 of 10, score 0.2500",
+    ]
+    assert main([*arguments, "--json"]) == TOLD
+    assert json.loads(capsys.readouterr().out)["running"][0]["number"] == 1
+
+
+def test_no_such_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["day", "--runs-dir", str(tmp_path)]) == WRONG_USAGE
+    assert "there is no run day" in capsys.readouterr().err

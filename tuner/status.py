@@ -1,0 +1,152 @@
+"""How a search stands, asked from another shell or node: `python -m tuner.status RUN` reads its record and disturbs nothing.
+
+Exit status: 0 told; 2 wrong usage, such as no such run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from model.config import ConfigError
+from tuner.record import TrialRecord
+
+TOLD, WRONG_USAGE = 0, 2
+STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A trial that trains, or waits for `--resume`."""
+
+    number: int
+    evaluation: int
+    """Evaluations made."""
+    n_evaluations: int
+    score: float | None
+    """At the last of them."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a search stands."""
+
+    name: str
+    stage: str
+    """`searching`, `finished`, or `interrupted` where no process runs it and it did not come to its end."""
+    started: str | None
+    """When its first session began, ISO 8601."""
+    wall_s: float
+    """Seconds that its sessions have searched, to within ten."""
+    n_trials: int | None
+    """Trials in total that it is to come to, None where it never began."""
+    states: dict[str, int]
+    """Trials by state; repeats are not trials."""
+    best: int | None
+    score: float | None
+    metrics: dict[str, float]
+    """Of the best COMPLETE trial."""
+    running: tuple[Running, ...]
+    last_failure: str | None
+
+
+def status(folder: Path) -> Status:
+    """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
+    from tuner import options, results, run_folder
+    from tuner.study import read_records
+
+    given = options.load(folder)
+    state = run_folder.read_state(folder)
+    try:
+        records = read_records(options.storage_of(given, folder), folder.name)
+    except ConfigError:
+        if state is not None and not run_folder.is_held(folder):
+            raise
+        records = []  # it is still preparing its data
+    stage = "searching" if run_folder.is_held(folder) else "interrupted"
+    path = folder / results.FILE_NAME
+    if stage != "searching" and path.is_file() and results.read(path)["finished"]:
+        stage = "finished"
+    return of(records, folder.name, stage, state)
+
+
+def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Status:
+    """The status that these records make; `state` is what sessions hand on, None before the first has begun."""
+    from tuner.front import best_of
+
+    trials = [record for record in records if record.same_as is None]
+    best = best_of(trials)
+    failed = [record.reason for record in trials if record.state == "FAIL"]
+    return Status(
+        name=name,
+        stage=stage,
+        started=state and state.started,
+        wall_s=state.wall_s if state else 0.0,
+        n_trials=state and state.n_trials,
+        states={word: sum(record.state == word for record in trials) for word in STATES},
+        best=best.number if best else None,
+        score=best.score if best else None,
+        metrics=dict(best.metrics) if best else {},
+        running=tuple(_running(record) for record in trials if not record.is_finished),
+        last_failure=failed[-1] if failed else None,
+    )
+
+
+def _running(record: TrialRecord) -> Running:
+    n_evaluations = record.config["budget"]["evaluations"] if record.config else 0
+    return Running(record.number, len(record.evaluations), n_evaluations, record.score)
+
+
+def describe(found: Status) -> list[str]:
+    """Lines for people."""
+    from tuner.summary import duration, number_text, one_line
+
+    ended = sum(n for state, n in found.states.items() if state != "RUNNING")
+    total = f" of {found.n_trials}" if found.n_trials else ""
+    counts = ", ".join(f"{n} {state}" for state, n in found.states.items() if n) or "none yet"
+    began = f", began {found.started}" if found.started else ""
+    word = "running" if found.stage == "searching" else "unfinished"
+    lines = [
+        f"{found.name}: {found.stage}{began}, {duration(found.wall_s)} of searching",
+        f"trials: {ended}{total} ended ({counts})",
+    ]
+    if found.best is not None:
+        metrics = ", ".join(f"{name} {number_text(value)}" for name, value in found.metrics.items())
+        lines.append(f"best: trial {found.best}, score {number_text(found.score)} ({metrics})")
+    for trial in found.running:
+        place = f"evaluation {trial.evaluation} of {trial.n_evaluations}, score {number_text(trial.score)}"
+        lines.append(f"{word}: trial {trial.number}, {place}")
+    if found.last_failure:
+        lines.append(f"last failure: {one_line(found.last_failure)}")
+    return lines
+
+
+def parser() -> argparse.ArgumentParser:
+    text = argparse.ArgumentParser(prog="python -m tuner.status", description="How a search stands, running or not.")
+    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
+    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
+    text.add_argument("--json", action="store_true", help="print one JSON object")
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        from tuner.report import run_folder
+
+        found = status(run_folder(arguments.run, Path(arguments.runs_dir)).absolute())
+    except ConfigError as error:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        return WRONG_USAGE
+    lines = [json.dumps(asdict(found))] if arguments.json else describe(found)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    return TOLD
+
+
+if __name__ == "__main__":
+    sys.exit(main())
