@@ -120,6 +120,7 @@ def describe(found: Status) -> list[str]:
         lines.append(f"best: trial {found.best}, score {number_text(found.score)} ({metrics})")
     for trial in found.running:
         place = f"evaluation {trial.evaluation} of {trial.n_evaluations}, score {number_text(trial.score)}"
+        place = place if trial.n_evaluations else "its configuration is being drawn"
         lines.append(f"{word}: trial {trial.number}, {place}")
     if found.last_failure:
         lines.append(f"last failure: {one_line(found.last_failure)}")
