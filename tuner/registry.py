@@ -1,0 +1,243 @@
+"""The champion in MLflow's model registry: logged with signature, input example and requirements, one version per search.
+
+Models are named by space and data, such as `smart_mtl-6ca11080`: scores on other data say nothing. The alias `champion` moves
+to a search's version when it beats the version that has it, by the same metric. `python -m tuner.registry RUN` registers the
+champion of a run later, where MLflow was away at its end.
+
+Exit status: 0 registered; 1 MLflow did not take it; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.config import ConfigError
+from tuner.addresses import mask_credentials, resolve_tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+REGISTERED, NOT_TAKEN, WRONG_USAGE = 0, 1, 2
+ALIAS = "champion"
+REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
+"""What the logged model needs beside MLflow: nothing of this project."""
+SERVED = Path(__file__).with_name("served.py")
+EXAMPLES = {1: ("a text",), 2: ("first text", "second text")}
+"""Input examples of tasks of one text and of pairs."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of a champion in the registry."""
+
+    model: str
+    version: int
+    is_champion: bool
+    """Whether it has the alias now."""
+    said: str
+    """Why, in a sentence."""
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The version that has the alias."""
+
+    version: int
+    metric: str
+    score: float
+
+
+def model_name(found: Mapping[str, Any]) -> str:
+    """The registered model of a search, from the contents of its results.json."""
+    return f"{found['space']}-{found['data']['sha256'][:8]}"
+
+
+def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, str]:
+    """Whether a search's champion takes the alias from the version that has it, and why."""
+    champion, metric = found["champion"], found["metric"]
+    if not champion["feasible"]:
+        return False, "it does not meet the requirements, so it is no champion to others"
+    if previous is None:
+        return True, f"the first on these data, with a score of {champion['score']:.4f}"
+    before = f"version {previous.version}"
+    if previous.metric != metric:
+        return False, f"{before} stays champion: its score is {previous.metric}, and this one's {metric}"
+    if champion["score"] > previous.score:
+        return True, f"its score of {champion['score']:.4f} beats the {previous.score:.4f} of {before}"
+    return False, f"{before} stays champion with {previous.score:.4f}; this one has {champion['score']:.4f}"
+
+
+def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Registered:
+    """Log the champion of the run in folder `run` and register it; a champion that is registered already stays as it is.
+
+    `found` holds the contents of results.json, `tracking_uri` the store's address with its password. Loads the model, so it
+    wants a process of its own. Raises ConnectionError, with the reason in one line, when the store does not take it.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow and its database layer warn of their own deprecations
+        import mlflow
+
+        for library in ("mlflow", "alembic"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+
+        mlflow.set_tracking_uri(tracking_uri)
+        try:
+            return _register(run, found, mlflow.MlflowClient())
+        except ConfigError:
+            raise
+        except Exception as error:  # MLflow, its database layer and artifact stores raise what they like
+            reason = mask_credentials(" ".join(str(error).split()))[:400]
+            raise ConnectionError(reason or type(error).__name__) from error
+
+
+def _register(run: Path, found: Mapping[str, Any], client: MlflowClient) -> Registered:
+    name, run_id = model_name(found), found["mlflow"]["run_id"]
+    number = str(found["champion"]["number"])
+    _make_model(client, name, found)
+    holder = _holder(client, name)
+    there = [
+        v for v in client.search_model_versions(f"run_id = '{run_id}'") if v.name == name and v.tags.get("trial") == number
+    ]
+    if there:
+        version = int(there[0].version)
+        has_it = holder is not None and int(holder.version) == version
+        return Registered(name, version, has_it, "it was registered before")
+    takes, said = verdict(found, holder and _previous(holder))
+    tags = {"trial": number, "search": found["name"], "metric": found["metric"], "score": repr(found["champion"]["score"])}
+    with _as_it_is(client, run_id):
+        address = _log(run, found, run_id)
+    created = client.create_model_version(name, address, run_id, tags=tags, description=said)
+    if takes:
+        client.set_registered_model_alias(name, ALIAS, created.version)
+    return Registered(name, int(created.version), takes, said)
+
+
+@contextmanager
+def _as_it_is(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Leave a run's status and end as they are: logging to it opens it again, and ends it as FINISHED."""
+    before = client.get_run(run_id).info
+    try:
+        yield
+    finally:
+        if before.status == "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        else:
+            client.set_terminated(run_id, status=before.status, end_time=before.end_time)
+
+
+def _make_model(client: MlflowClient, name: str, found: Mapping[str, Any]) -> None:
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    tags = {
+        "space": found["space"],
+        "data_sha256": found["data"]["sha256"],
+        "generated": str(found["data"]["generated"]).lower(),
+    }
+    client.create_registered_model(name, tags=tags)
+
+
+def _holder(client: MlflowClient, name: str) -> ModelVersion | None:
+    """The version that has the alias."""
+    aliases = client.get_registered_model(name).aliases
+    return client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
+
+
+def _previous(version: ModelVersion) -> Previous | None:
+    """What a version says of itself; None of one that was put there by hand and says nothing."""
+    tags = version.tags
+    return Previous(int(version.version), tags["metric"], float(tags["score"])) if {"metric", "score"} <= set(tags) else None
+
+
+def _log(run: Path, found: Mapping[str, Any], run_id: str) -> str:
+    """Log the champion as a model of the search's run. Returns its address."""
+    import mlflow
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+
+    from tuner.export import export
+
+    text = [ColSpec("string", "task"), ColSpec("string", "text"), ColSpec("string", "text2", required=False)]
+    answer = [ColSpec("string", "label"), ColSpec("double", "score")]
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder, "model")
+        export(run, exported)
+        with mlflow.start_run(run_id=run_id):
+            info = mlflow.pyfunc.log_model(
+                name=ALIAS,
+                python_model=str(SERVED),
+                artifacts={"model": str(exported)},
+                signature=ModelSignature(Schema(text), Schema(answer)),
+                input_example=pd.DataFrame(examples(found["champion"]["config"]["mixture"])),
+                pip_requirements=[f"{name}=={version}" for name, version in _versions().items()],
+            )
+    return str(info.model_uri)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in REQUIREMENTS}
+
+
+def examples(mixture: list[str]) -> list[dict[str, str]]:
+    """A request with a row for each task."""
+    from model.tasks import TASKS
+
+    rows = []
+    for name in mixture:
+        texts = EXAMPLES[len(TASKS[name].text_columns)]
+        rows.append({"task": name, **dict(zip(("text", "text2"), texts, strict=False))})
+    return rows
+
+
+def parser() -> argparse.ArgumentParser:
+    text = argparse.ArgumentParser(prog="python -m tuner.registry", description="Register a run's champion in MLflow.")
+    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
+    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        from tuner import options, results
+        from tuner.report import run_folder
+
+        folder = run_folder(arguments.run, Path(arguments.runs_dir)).absolute()
+        found = results.read(folder / results.FILE_NAME)
+        if found["champion"] is None or found["mlflow"]["run_id"] is None:
+            lacks = "champion" if found["champion"] is None else "run in MLflow"
+            raise ConfigError([f"{folder.name} has no {lacks}; --resume {folder.name} goes on with it"])
+        done = register(folder, found, resolve_tracking_uri(options.load(folder).tracking_uri, folder))
+    except ConfigError as error:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        return WRONG_USAGE
+    except ConnectionError as error:
+        sys.stderr.write(f"MLflow did not take the champion: {error}\n")
+        return NOT_TAKEN
+    results.write(folder / results.FILE_NAME, {**found, "champion": {**found["champion"], "registered": asdict(done)}})
+    sys.stdout.write(f"{describe(asdict(done))}\n")
+    return REGISTERED
+
+
+def describe(registered: Mapping[str, Any]) -> str:
+    """Such as `registered as smart_mtl-6ca11080, version 2, now champion: its score of …`."""
+    has = ", now champion" if registered["is_champion"] else ""
+    return f"registered as {registered['model']}, version {registered['version']}{has}: {registered['said']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
