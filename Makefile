@@ -1,15 +1,28 @@
 # make search ARGS="--data DIR --trials 12"    run a search
 # make test                                    lint, types and all tests that need no GPU
+# make bench ARGS="--data DIR"                 benchmarks at the size of two cores; their figures go to build/bench
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: search test lint clean
+.PHONY: search test lint bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuner.search $(ARGS)
 
 test: .venv/installed-for-tests lint
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --durations 25 $(ARGS)
+
+# One after the other, so that none disturbs another; ARGS go to those that train on data of a user.
+bench: .venv/installed-for-benchmarks
+	mkdir -p build/bench
+	$(BIN)/python -m benchmarks.smart_step --json build/bench/smart_step.json $(ARGS)
+	$(BIN)/python -m benchmarks.baseline --json build/bench/baseline.json $(ARGS)
+	$(BIN)/python -m benchmarks.start --json build/bench/start.json $(ARGS)
+	$(BIN)/python -m benchmarks.gaps --json build/bench/gaps.json $(ARGS)
+	$(BIN)/python -m benchmarks.whole --target 0.55 --trials 4 --repeats 1 --json build/bench/whole.json $(ARGS)
+	$(BIN)/python -m benchmarks.memory --json build/bench/memory.json
+	if command -v nvidia-smi; then $(BIN)/python -m benchmarks.gpu --json build/bench/gpu.json; fi
+	if command -v nvidia-smi; then $(BIN)/python -m benchmarks.sharing --json build/bench/sharing.json; fi
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .
@@ -25,6 +38,12 @@ lint: .venv/installed-for-tests
 
 .venv/installed-for-tests: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[test]"
+	touch $@
+
+# smart-pytorch asks for data-science-types, stubs that it does not use and that would hide numpy's from mypy.
+.venv/installed-for-benchmarks: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt psutil
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps smart-pytorch
 	touch $@
 
 clean:

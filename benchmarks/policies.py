@@ -15,24 +15,25 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler, TPESampler
 from rich.console import Console
 
-from benchmarks.stock_ray import StockRay
+from benchmarks.simulated_stock_ray import StockRay
 from tuner.objective import Objective
 from tuner.simulate import compare, table
-from tuner.simulate.clock import Charges
+from tuner.simulate.clock import Charges, Decisions
 from tuner.simulate.compare import Policy
 from tuner.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation
 from tuner.simulate.policies import study_policy
 from tuner.simulate.synthetic import Synthetic
 from tuner.simulate.world import World
 from tuner.space import Space, load
+from tuner.study import sample
 from tuner.study.bounded_tpe import BoundedTPESampler
 from tuner.study.pruners import PRUNERS, Races
-from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile
 from tuner.study.samplers import SAMPLERS, Draws
 
 STOCK = "stock Ray"
@@ -53,17 +54,17 @@ KINDS = {"laptop": Kind("laptop", 2, 20, CPU_FLOPS), "cluster": Kind("gpu", 64, 
 
 def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:
     """Keep this many percent, from evaluation number `first` on."""
-    return lambda races: RunningPercentile(
+    return lambda races: races.kinds.percentile(
         kept, n_startup_trials=races.n_startup if n_startup is None else n_startup, n_warmup_steps=first
     )
 
 
 def halving(first: int, eta: int, n_bootstrap: int = 0) -> Callable[[Races], BasePruner]:
-    return lambda races: RunningHalving(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
+    return lambda races: races.kinds.halving(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
 
 
 def hyperband(first: int, eta: int) -> Callable[[Races], BasePruner]:
-    return lambda races: RunningHyperband(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
+    return lambda races: races.kinds.hyperband(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
 
 
 def tpe(n_startup: int, cls: type[TPESampler] = BoundedTPESampler, *, group: bool = True) -> Callable[[Draws], BaseSampler]:
@@ -94,9 +95,21 @@ def policies(names: list[str], kind: Kind, space: Space, objective: Objective, n
     return [
         Policy(STOCK, stock, replace(charges, ask_s=0.02))
         if name == STOCK
-        else study_policy(name, space, objective, kind.n_trials, n_evaluations, charges)
+        else meeting(name, space, objective, kind.n_trials, n_evaluations, charges)
         for name in names
     ]
+
+
+def meeting(name: str, *options: Any) -> Policy:
+    """`SAMPLER+PRUNER`, or `SAMPLER+PRUNER:N`, where a judged trial meets N others at most, or `all`."""
+    plain, _, limit = name.partition(":")
+    policy, usual = study_policy(plain, *options), sample.LIMIT
+
+    def opened(world: World, seed: int) -> Decisions:
+        sample.LIMIT = {"": usual, "all": sys.maxsize}.get(limit) or int(limit)
+        return policy.open(world, seed)
+
+    return replace(policy, name=name, open=opened)
 
 
 def simulation(kind: Kind, names: list[str], n_repetitions: int, seed: int, hours: float | None) -> Simulation:
@@ -112,9 +125,12 @@ def simulation(kind: Kind, names: list[str], n_repetitions: int, seed: int, hour
 def main(argv: list[str] | None = None) -> int:
     text = argparse.ArgumentParser(prog="python -m benchmarks.policies", description=__doc__)
     text.add_argument("kind", choices=tuple(KINDS))
-    text.add_argument("names", nargs="+", help=f"SAMPLER+PRUNER, or '{STOCK}'; the first is what the others are compared with")
+    text.add_argument(
+        "names", nargs="+", help=f"SAMPLER+PRUNER[:PEERS], or '{STOCK}'; the first is what the others are compared with"
+    )
     text.add_argument("--repetitions", type=int, default=20)
     text.add_argument("--trials", type=int)
+    text.add_argument("--slots", type=int)
     text.add_argument("--seed", type=int, default=0)
     text.add_argument("--hours", type=float, help="end every search after this simulated time")
     text.add_argument("--json", type=Path, help="also write the outcomes here")
@@ -124,7 +140,7 @@ def main(argv: list[str] | None = None) -> int:
     PRUNERS.update(PRUNER_VARIANTS)
     SAMPLERS.update(SAMPLER_VARIANTS)
     kind = KINDS[options.kind]
-    kind = replace(kind, n_trials=options.trials or kind.n_trials)
+    kind = replace(kind, n_trials=options.trials or kind.n_trials, n_slots=options.slots or kind.n_slots)
     sim = simulation(kind, options.names, options.repetitions, options.seed, options.hours)
     outcomes = compare.compare(sim.policies, sim.worlds, sim.n_slots, sim.seed, None, sim.until_s)
     Console().print(table.table(sim, outcomes))

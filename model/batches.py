@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from model import seeds
 from model.config import TrialConfig
 from model.data.collate import Encoded, assemble
 from model.data.tokenised import TokenizedData
 from model.mixing import Schedule
-from model.network import Batch
+from model.network import Batch, Features, PooledBatch
 from model.tasks import TASKS
+
+EVAL_TOKENS = 8192
+"""Tokens of one forward pass, padding included: without gradients it may be larger than a training batch."""
+N_SPECIAL = 3
+"""The most special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
 
 
 def make_batch(
@@ -32,16 +38,26 @@ def make_batch(
         max_length=config.max_length,
     )
     masks = _stack(encoded, "attention_mask", 0)
-    labels = torch.from_numpy(data.tasks[task][split].labels[indices])
     return Batch(
         task=task,
         input_ids=torch.from_numpy(_stack(encoded, "input_ids", data.pad_id)),
         mask=torch.from_numpy(masks),
         token_types=torch.from_numpy(_stack(encoded, "token_type_ids", 0)),
-        labels=labels if TASKS[task].kind == "regression" else labels.long(),
+        labels=_labels(data, task, split, indices),
         lengths=masks.sum(-1),
         seeds=seeds.mix(config.seed, seeds.NOISE, noise_step, list(TASKS).index(task), indices),
     )
+
+
+def make_pooled_batch(data: TokenizedData, features: Features, task: str, split: str, indices: np.ndarray) -> PooledBatch:
+    """Examples `indices` (B,) of a task's split as a batch that the encoder has behind it."""
+    pooled = torch.from_numpy(features[task][split][:, indices])
+    return PooledBatch(task, pooled, _labels(data, task, split, indices))
+
+
+def _labels(data: TokenizedData, task: str, split: str, indices: np.ndarray) -> Tensor:
+    labels = torch.from_numpy(data.tasks[task][split].labels[indices])
+    return labels if TASKS[task].kind == "regression" else labels.long()
 
 
 def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str) -> npt.NDArray[np.int64]:
@@ -49,6 +65,22 @@ def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str)
     texts = np.stack([text.lengths for text in data.tasks[task][split].texts])
     widths: npt.NDArray[np.int64] = texts.sum(0) if config.pair_encoding == "cross" else texts.max(0)
     return widths
+
+
+def in_length_order(
+    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions in `indices` (N,), each once, the longest first: examples of similar length share a batch, and a batch holds
+    as many as `EVAL_TOKENS` allow, or one."""
+    n_sides = 1 if config.pair_encoding == "cross" else len(data.tasks[task][split].texts)
+    lengths = row_lengths(data, config, task, split)[indices]
+    n_tokens = np.minimum(lengths + N_SPECIAL, config.max_length) * n_sides
+    order = np.argsort(-n_tokens, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, EVAL_TOKENS // int(n_tokens[order[start]]))
+        yield order[start : start + size]
+        start += size
 
 
 def mean_tokens(data: TokenizedData, config: TrialConfig, task: str) -> float:
@@ -60,19 +92,28 @@ def mean_tokens(data: TokenizedData, config: TrialConfig, task: str) -> float:
 
 
 def micro_batches(
-    data: TokenizedData, config: TrialConfig, schedule: Schedule, step: int, rank: int, world_size: int
-) -> list[list[Batch]]:
+    data: TokenizedData,
+    config: TrialConfig,
+    schedule: Schedule,
+    step: int,
+    rank: int,
+    world_size: int,
+    features: Features | None = None,
+) -> list[list[Batch | PooledBatch]]:
     """A rank's share of a step: for each accumulation step the batches of the tasks that the step trains.
 
     The global batch is cut into contiguous equal shares, rank by rank and then micro-batch by micro-batch, so that the
     examples of a step do not depend on how many ranks or micro-batches share them.
     """
     accumulation = config.optim.accumulation
-    shares: list[list[Batch]] = [[] for _ in range(accumulation)]
+    shares: list[list[Batch | PooledBatch]] = [[] for _ in range(accumulation)]
     for task in schedule.tasks_at(step):
         mine = np.split(schedule.batch(step, task), world_size)[rank]
         for share, indices in zip(shares, np.split(mine, accumulation), strict=True):
-            share.append(make_batch(data, config, task, "train", indices, noise_step=step))
+            if features is None:
+                share.append(make_batch(data, config, task, "train", indices, noise_step=step))
+            else:
+                share.append(make_pooled_batch(data, features, task, "train", indices))
     return shares
 
 

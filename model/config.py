@@ -50,6 +50,8 @@ class MixingConfig(Section):
     """How the tasks of the mixture share the training steps (smart-and-mixing.md, section 3)."""
 
     strategy: MixingStrategy = "loop_to_max"
+    """`loop_to_max` trains every task at every step, the smaller ones over again; the others draw one task per step, with p_i
+    by size (`proportional`, `sqrt`, `temperature`, `annealed`), alike for all (`uniform`), or as given (`ratios`)."""
     temperature: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
     """T of `temperature`: p_i ∝ n_i^(1/T)."""
     annealed_end: Probability = 0.2
@@ -57,6 +59,8 @@ class MixingConfig(Section):
     ratios: dict[str, Probability] = Field(default_factory=dict)
     """p of `ratios`, one entry for each task of the mixture, summing to 1."""
     loss_weights: LossWeights = "equal"
+    """How the tasks' losses are added: `log_classes` divides each by the log of its classes, `uncertainty` learns the weights
+    (Kendall et al. 2018), `explicit` takes `weights`."""
     weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     """Loss weights of `explicit`, one entry for each task of the mixture."""
 
@@ -71,7 +75,9 @@ class OptimConfig(Section):
     warmup: Probability = 0.1
     """Share of the updates that warm up linearly from 0."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
+    """Course of the learning rates after the warm-up."""
     weight_decay: NonNegativeFloat = 0.01
+    """AdamW's, of matrices alone."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     """Examples of one task in one update, over all ranks and accumulation steps."""
     accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -105,7 +111,9 @@ class EngineConfig(Section):
     """What DeepSpeed is asked for."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` is autocast inside the loss: weights, optimiser and teacher stay float32."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
+    """What the ranks share out: nothing, optimiser states (1), gradients too (2), weights too (3)."""
     allow_zero3: bool = False
     """ZeRO-3 is refused without this. It trains heads that a step leaves out on stale gradients, so it goes with `loop_to_max`
     alone, and leaks memory, so its ranks are started anew for each trial."""
@@ -130,10 +138,14 @@ class TrialConfig(Section):
     mode: Literal["finetune", "pretrain"] = "finetune"
     """`finetune` trains all weights, `pretrain` only the heads on a frozen encoder."""
     pair_encoding: PairEncoding = "cosine"
+    """How a pair is judged: both texts in one sequence (`cross`), or each by itself, and then a head on both
+    (`concat_pooled`) or on their cosine (`cosine`)."""
     pooling: Literal["cls", "mean"] = "mean"
+    """What stands for a text: the pooler's output of its first token, or the mean over its tokens."""
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
     """Tokens of one sequence, special tokens included; longer ones are cut."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Of heads, batches, noise and dropout."""
     watch: tuple[Watched, ...] = ()
     """Splits that every evaluation measures, whole, beside `select`: `dev` gives `dev/sst/accuracy` and so on. Besides train
     and dev there are the arms of a cue data set (`python -m model.cues build`): of select's reviews or, after `dev-`, dev's."""

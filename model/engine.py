@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model.collective_error import TIMEOUT_S
 from model.deepspeed_config import deepspeed_config
 from model.loss import MultitaskLoss
-from model.network import Batch
+from model.network import Batch, PooledBatch
 from model.schedules import lambda_factor, learning_rate_factor
 
 CHECKPOINT_TAG = "state"
@@ -31,6 +35,8 @@ class Rank:
     address: str = "127.0.0.1"
     port: int = 0
     """Port of rank 0's rendezvous; 0 lets a lone rank choose a free one."""
+    collective_timeout_s: float = TIMEOUT_S
+    """How long a collective may take, and with it the wait for a rank that hangs."""
 
     @property
     def device(self) -> torch.device:
@@ -52,15 +58,19 @@ def join(rank: Rank) -> None:
     )
     if rank.device.type == "cuda":
         torch.cuda.set_device(rank.device)
+    limit = timedelta(seconds=rank.collective_timeout_s)
     deepspeed.init_distributed(
-        dist_backend="nccl" if rank.device.type == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False
+        dist_backend="nccl" if rank.device.type == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False, timeout=limit
     )
+    # Gradients go through DeepSpeed's own copy of the world, which is made with torch's limit.
+    torch.distributed.distributed_c10d._set_pg_timeout(limit, deepspeed.utils.groups._clone_world_group())
 
 
 def _import_deepspeed(rank: Rank) -> Any:
     """DeepSpeed for this rank's device, kept off standard output and away from compilers."""
     os.environ.setdefault("DS_ACCELERATOR", rank.device.type)
-    import deepspeed
+    with _hidden("mlflow"):  # its autotuner, which nobody runs here, would take seconds to load it
+        import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Reading this table would try a compiler on each of its own kernels. None is used; of its shared-memory collectives,
@@ -69,12 +79,34 @@ def _import_deepspeed(rank: Rank) -> Any:
     return deepspeed
 
 
+@contextmanager
+def _hidden(module: str) -> Iterator[None]:
+    """Within, an import of a module that was not imported yet fails as where it is not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
 def _free_port() -> int:
     import socket
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def load_tensors(path: str, map_location: Any = None, *, also: Sequence[type] = ()) -> Any:
+    """A file of `torch.save` that holds tensors, plain values and objects of the classes `also`; runs no code of its own.
+
+    Raises `pickle.UnpicklingError` where it holds anything else: a folder of checkpoints may be open to others.
+    """
+    with torch.serialization.safe_globals(list(also)):
+        return torch.load(path, map_location=map_location, weights_only=True)
 
 
 class TaskAdamW(torch.optim.AdamW):
@@ -122,6 +154,9 @@ class Engine:
 
     def __init__(self, loss: MultitaskLoss, rank: Rank, n_updates: int) -> None:
         import deepspeed
+        from deepspeed.runtime.fp16.loss_scaler import LossScaler
+        from deepspeed.runtime.zero.config import ZeroStageEnum
+        from deepspeed.utils.tensor_fragment import fragment_address
 
         self.loss = loss
         self.n_updates = n_updates
@@ -129,8 +164,17 @@ class Engine:
         self._engine, self._optimizer, _, _ = deepspeed.initialize(
             model=loss, optimizer=optimizer, config=deepspeed_config(loss.config, rank.world_size), dist_init_required=False
         )
+        if rank.world_size == 1 and loss.config.engine.zero_stage == 0:
+            # A lone rank would copy all gradients into one buffer and back, to sum over itself: an eighth of a CPU's step.
+            self._engine.enable_backward_allreduce = False
+        # DeepSpeed's own takes two or three kernels for each parameter and waits twice for the device. Gradients are summed by
+        # now, so their norm is the same on every rank. ZeRO 1 to 3 clip in their optimisers.
+        trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+        self._engine.clip_fp32_gradients = partial(nn.utils.clip_grad_norm_, trained, loss.config.optim.clip_norm, foreach=True)
+        # DeepSpeed would unpickle whatever a checkpoint holds.
+        self._engine.checkpoint_engine.load = partial(load_tensors, also=(LossScaler, ZeroStageEnum, fragment_address))
 
-    def update(self, update: int, shares: Sequence[Sequence[Batch]], seeds: Sequence[int]) -> dict[str, Tensor]:
+    def update(self, update: int, shares: Sequence[Sequence[Batch | PooledBatch]], seeds: Sequence[int]) -> dict[str, Tensor]:
         """One optimiser update from a rank's micro-batches. Returns the mean loss terms of this rank, on the device."""
         tasks = {batch.task for batch in shares[0]}
         factor = learning_rate_factor(self.loss.config.optim, update, self.n_updates)

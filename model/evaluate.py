@@ -8,20 +8,23 @@ import numpy as np
 import torch
 
 from model import metrics
-from model.batches import make_batch, row_lengths
+from model.batches import in_length_order, make_batch, make_pooled_batch
 from model.config import TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Rank
-from model.network import MultitaskNetwork, batch_to, predictions
+from model.network import Batch, Features, MultitaskNetwork, PooledBatch, batch_to, predictions
 from model.tasks import TASKS
-
-EVAL_BATCH = 64
-"""Examples of one forward pass: without gradients it may be larger than a training batch."""
 
 
 @torch.no_grad()
 def predict_split(
-    network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray
+    network: MultitaskNetwork,
+    data: TokenizedData,
+    config: TrialConfig,
+    task: str,
+    split: str,
+    indices: np.ndarray,
+    features: Features | None = None,
 ) -> np.ndarray:
     """Predictions (N,) for examples `indices` (N,) of a split, in their order. Leaves the network's mode as it was.
 
@@ -31,20 +34,23 @@ def predict_split(
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    order = np.argsort(row_lengths(data, config, task, split)[indices], kind="stable")
-    parts = []
-    for start in range(0, len(order), EVAL_BATCH):
-        chosen = indices[order[start : start + EVAL_BATCH]]
-        batch = batch_to(make_batch(data, config, task, split, chosen), device)
+    positions, parts = [], []
+    for chosen in in_length_order(data, config, task, split, indices):
+        if features is None:
+            made: Batch | PooledBatch = make_batch(data, config, task, split, indices[chosen])
+        else:
+            made = make_pooled_batch(data, features, task, split, indices[chosen])
         with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
-            logits = network(batch, network.embed(batch.input_ids))
+            logits = network.logits(batch_to(made, device))
         diverged = ~logits.isfinite().all(-1)
+        positions.append(chosen)
         parts.append(predictions(TASKS[task], logits).double().masked_fill(diverged, torch.nan))
     network.train(was_training)
     if config.mode == "pretrain":
         network.encoder.eval()
     in_order = np.empty(len(indices), dtype=np.float64)
-    in_order[order] = torch.cat(parts).cpu().numpy() if parts else 0.0
+    if parts:
+        in_order[np.concatenate(positions)] = torch.cat(parts).cpu().numpy()
     return in_order
 
 
@@ -57,6 +63,7 @@ def evaluate(
     *,
     tasks: Sequence[str] | None = None,
     limit: int | None = None,
+    features: Features | None = None,
 ) -> dict[str, float]:
     """`task/metric` on a split, the same on every rank; the ranks share the work.
 
@@ -66,18 +73,20 @@ def evaluate(
     for task in config.mixture if tasks is None else tasks:
         labels = data.tasks[task][split].labels[:limit]
         mine = np.arange(rank.rank, len(labels), rank.world_size)
-        gathered = _gather(predict_split(network, data, config, task, split, mine), len(labels), rank)
+        gathered = _gather(predict_split(network, data, config, task, split, mine, features), len(labels), rank)
         found.update(metrics.compute(TASKS[task], gathered, labels))
     return found
 
 
-def evaluate_watched(network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, rank: Rank) -> dict[str, float]:
+def evaluate_watched(
+    network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, rank: Rank, features: Features | None = None
+) -> dict[str, float]:
     """`split/task/metric` on every split of `config.watch`, for the tasks that have it. With both arms there,
     `cue_gap/cfimdb/accuracy` is clean − inverted: what a model loses where the cue says the opposite."""
     found: dict[str, float] = {}
     for split in config.watch:
         tasks = [task for task in config.mixture if split in data.tasks[task]]
-        found |= metrics.on_split(split, evaluate(network, data, config, split, rank, tasks=tasks))
+        found |= metrics.on_split(split, evaluate(network, data, config, split, rank, tasks=tasks, features=features))
     for dev in ("", "dev-"):
         clean, inverted = (found.get(f"{dev}{arm}/cfimdb/accuracy") for arm in ("clean", "inverted"))
         if clean is not None and inverted is not None:

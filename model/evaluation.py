@@ -29,9 +29,15 @@ class Evaluation:
     health: dict[str, float] = field(default_factory=dict, compare=False)
     """How well the regulariser works on one batch of each task (`model.health.measure`); empty without one, and under
     ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
+    system: dict[str, float] = field(default_factory=dict, compare=False)
+    """What rank 0 used since the last evaluation (`tuner.usage`); empty outside a search."""
     compute: float = 0.0
     """Training so far in tokens of plain steps: examples × mean tokens of their tasks × the cost of a step in plain ones
     (`model.cost`). 0 in records from before it was counted."""
+    evaluation_s: float = field(default=0.0, compare=False)
+    """Seconds of this evaluation alone, its health included; the rest of `seconds` is training. 0 in older records."""
+    trained_at: float = field(default=0.0, compare=False)
+    """When its last update had ended, in seconds since 1970 by rank 0's clock. 0 in older records."""
 
     @property
     def is_last(self) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model import smart
 from model.config import SmartConfig, TrialConfig
 from model.mixing import loss_weights
-from model.network import Batch, MultitaskNetwork
+from model.network import Batch, MultitaskNetwork, PooledBatch, to_device
 from model.smart_variants import VARIANTS
 from model.smart_variants.view import View, divergence
 from model.tasks import TASKS
@@ -59,29 +59,33 @@ class MultitaskLoss(nn.Module):
             self.network.encoder.eval()
         return self
 
-    def forward(self, batches: Sequence[Batch], seed: int, lambda_factor: float = 1.0) -> Tensor:
+    def forward(self, batches: Sequence[Batch | PooledBatch], seed: int, lambda_factor: float = 1.0) -> Tensor:
         """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream.
 
         `lambda_factor` is λ of this step as a share of the configured one.
         """
         torch.manual_seed(seed)
-        device_type = batches[0].input_ids.device.type
+        device_type = batches[0].labels.device.type
         self.terms = {}
         with torch.autocast(device_type, torch.bfloat16, enabled=self.config.engine.precision == "bf16"):
             losses = [self._task_loss(batch, lambda_factor) for batch in batches]
         return torch.stack(losses).sum()
 
-    def _task_loss(self, batch: Batch, lambda_factor: float) -> Tensor:
+    def _task_loss(self, batch: Batch | PooledBatch, lambda_factor: float) -> Tensor:
         settings = self.config.smart
-        embeddings = self.network.embed(batch.input_ids)
-        before = dropout_state(embeddings.device)
-        logits: Tensor = self.network(batch, embeddings)
+        weight = settings.lambda_of(batch.task) * lambda_factor
+        smoothness = None
+        if isinstance(batch, Batch) and settings.enabled and weight > 0:
+            embeddings = self.network.embed(batch.input_ids)
+            before = dropout_state(embeddings.device)
+            logits: Tensor = self.network(batch, embeddings)
+            smoothness = self._smoothness(batch, embeddings, logits, before).mean()
+        else:
+            logits = self.network.logits(batch)
         supervised = supervised_loss(batch, logits).mean()
         total = self._weighted(batch.task, supervised)
         self.terms[f"{batch.task}/loss"] = supervised.detach()
-        weight = settings.lambda_of(batch.task) * lambda_factor
-        if settings.enabled and weight > 0:
-            smoothness = self._smoothness(batch, embeddings, logits, before).mean()
+        if smoothness is not None:
             total = total + weight * smoothness
             self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
         if self.teacher is not None:
@@ -127,15 +131,14 @@ class MultitaskLoss(nn.Module):
             steps=settings.inner_steps,
         )
 
-    def _bregman(self, batch: Batch, logits: Tensor) -> Tensor:
+    def _bregman(self, batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
         assert self.teacher is not None
         with torch.no_grad():
-            teacher = self.teacher.network
-            target = teacher(batch, teacher.embed(batch.input_ids))
+            target = self.teacher.network.logits(batch)
         return divergence_of(batch.task)(logits, target)
 
 
-def supervised_loss(batch: Batch, logits: Tensor) -> Tensor:
+def supervised_loss(batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
     """Cross-entropy or squared error of each example. (B, C) → (B,) float32."""
     if TASKS[batch.task].kind == "regression":
         return (logits[:, 0].float() - batch.labels).square()
@@ -150,7 +153,7 @@ def divergence_of(task: str) -> smart.Divergence:
 def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
     """The random start of δ for a batch, (S, B, L, D) on its device."""
     noise = smart.example_noise(batch.lengths, dim, sigma=settings.sigma, seeds=batch.seeds, length=batch.mask.shape[-1])
-    return noise.to(batch.mask.device, non_blocking=True)
+    return to_device(noise, batch.mask.device)
 
 
 def dropout_state(device: torch.device) -> Tensor:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -36,6 +37,21 @@ class Batch:
     """(S, B) tokens of each side, on the host: reading them off `mask` would wait for the device"""
     seeds: np.ndarray
     """(B,) uint64, the seed of each example's noise in this step"""
+
+
+@dataclass(frozen=True)
+class PooledBatch:
+    """Examples of one task as a frozen encoder has pooled them (`model.features`)."""
+
+    task: str
+    pooled: Tensor
+    """(S, B, D) float32"""
+    labels: Tensor
+    """(B,) int64 classes or float32 values"""
+
+
+Features = Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
+"""By task and split: (S, N, D), the pooled sides of every example."""
 
 
 class CosineHead(nn.Module):
@@ -87,27 +103,51 @@ class MultitaskNetwork(nn.Module):
         return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return, union-attr, operator]
 
     def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
-        """(S, B, L, D) → (B, C). The encoder adds position and type embeddings and its LayerNorm to the sum, once."""
+        """(S, B, L, D) → (B, C)."""
+        return self.score(batch.task, self.pool(batch, embeddings))
+
+    def logits(self, batch: Batch | PooledBatch) -> Tensor:
+        """The clean pass of a batch, (B, C); of one that is pooled already, its head alone."""
+        if isinstance(batch, PooledBatch):
+            return self.score(batch.task, batch.pooled)
+        return self(batch, self.embed(batch.input_ids))  # type: ignore[no-any-return]
+
+    def pool(self, batch: Batch, embeddings: Tensor) -> Tensor:
+        """(S, B, L, D) → (S, B, D). The encoder adds position and type embeddings and its LayerNorm to the sum, once."""
         n_sides, n_examples, length, dim = embeddings.shape
         # Both sides of a pair go through the encoder in one pass.
         mask = batch.mask.view(-1, length)
         output = self.encoder(
             inputs_embeds=embeddings.view(-1, length, dim),
-            attention_mask=mask,
+            attention_mask=self._attention_mask(batch, mask),
             token_type_ids=batch.token_types.view(-1, length),
         )
         pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
-        sides = pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
-        # Also under bf16: rounded logits would often be the same with and without δ, its gradient and R_s exactly 0.
-        with torch.autocast(embeddings.device.type, enabled=False):
-            return self._score(batch.task, sides)
+        return pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
 
-    def _score(self, task: str, pooled: Tensor) -> Tensor:
+    def _attention_mask(self, batch: Batch, mask: Tensor) -> Tensor | None:
+        """What transformers would make of `mask` (N, L): (N, 1, L, L), or None where there is no padding.
+
+        It would look at the values, and so wait for the device in every pass; the lengths are known here.
+        """
+        if self.encoder.config._attn_implementation != "sdpa":  # type: ignore[union-attr]
+            return mask
+        length = mask.shape[1]
+        if (batch.lengths == length).all():
+            return None
+        return mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
+
+    def score(self, task: str, pooled: Tensor) -> Tensor:
         """The head of a task on its pooled sides. (S, B, D) → (B, C)."""
         head = self.heads[task]
-        if isinstance(head, CosineHead):
-            return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
-        return head(self.dropout(torch.cat(tuple(pooled), dim=-1)))  # type: ignore[no-any-return]
+        # Also under bf16: rounded logits would often be the same with and without δ, its gradient and R_s exactly 0.
+        with torch.autocast(pooled.device.type, enabled=False):
+            if isinstance(head, CosineHead):
+                return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
+            return head(self.dropout(torch.cat(tuple(pooled), dim=-1)))  # type: ignore[no-any-return]
+
+
+B = TypeVar("B", Batch, PooledBatch, Batch | PooledBatch)
 
 
 def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -152,9 +192,14 @@ def predictions(task: Task, logits: Tensor) -> Tensor:
     return logits[:, 0].float().clamp(*task.label_range)
 
 
-def batch_to(batch: Batch, device: torch.device) -> Batch:
+def batch_to(batch: B, device: torch.device) -> B:
     """The batch on another device, without waiting for the copy."""
-    moved: Mapping[str, Tensor] = {
-        name: getattr(batch, name).to(device, non_blocking=True) for name in ("input_ids", "mask", "token_types", "labels")
-    }
-    return dataclasses.replace(batch, **moved)  # type: ignore[arg-type]
+    moved: dict[str, Any] = {name: to_device(value, device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return dataclasses.replace(batch, **moved)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device. From memory that is not pinned the copy to a GPU would wait for all work before it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

@@ -37,6 +37,7 @@ class SmartConfig(Section):
     """SMART (Jiang et al. 2020). `lambda` weighs the smoothness term R_s, `mu` the Bregman term; defaults as published."""
 
     enabled: bool = True
+    """Whether there is a regulariser at all."""
     variant: SmartVariant = "paper"
     """Which regulariser R_s is; `model/smart_variants` has a file for each."""
     epsilon: PositiveFloat = 1e-5

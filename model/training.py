@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from model import backbone, health, mixing, saved, seeds
+from model import backbone, features, health, mixing, saved, seeds
 from model.batches import make_batch, mean_tokens, micro_batches, row_lengths
 from model.config import ConfigError, TrialConfig
 from model.cost import cost_in_plain_steps
@@ -21,17 +22,25 @@ from model.engine import Engine, Rank, join
 from model.evaluate import evaluate, evaluate_watched
 from model.evaluation import Evaluation, Failure
 from model.loss import MultitaskLoss
-from model.network import batch_to, build
+from model.network import Features, batch_to, build
 from model.schedules import lambda_factor
 from model.smart import teacher_beta
 
 TEACHER_FILE = "teacher.safetensors"
+FeaturesOf = Callable[[str, Callable[[], features.TaskFeatures]], features.TaskFeatures]
 
 
 class Training:
     """One rank's side of a trial. Iterating yields an `Evaluation` at each evaluation point, or one `Failure` at the end."""
 
-    def __init__(self, config: TrialConfig, data: TokenizedData, rank: Rank | None = None) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TokenizedData,
+        rank: Rank | None = None,
+        features_of: FeaturesOf = lambda task, compute: compute(),
+    ) -> None:
+        """`features_of(task, compute)` gives what `compute()` would, of a trial that trains on a frozen encoder's features."""
         self.config = config
         self.data = data
         self.rank = rank or Rank()
@@ -61,6 +70,12 @@ class Training:
         self.loss = MultitaskLoss(network, config).to(self.rank.device)
         if self.loss.teacher is not None:
             self.loss.teacher.network.to(self.rank.device)
+        self.features: Features | None = None
+        if features.reads_features(config):
+            network.to(self.rank.device)
+            self.features = {
+                task: features_of(task, partial(features.compute, network, data, config, task)) for task in config.mixture
+            }
         self.engine = Engine(self.loss, self.rank, self.n_steps)
         self.step = 0
         self.n_evaluations = 0
@@ -85,17 +100,19 @@ class Training:
                 return Failure(f"{name} became {value} {between}", target)
         if self.engine.n_skipped:
             return Failure(f"a gradient was not finite {between}", target)
+        trained, trained_at = time.perf_counter(), time.time()
         index = self.n_evaluations + 1
         is_last = index == len(self.evaluation_steps)
         limit = None if is_last else self.config.budget.early_eval_examples
-        found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit)
-        found |= evaluate_watched(self.loss.network, self.data, self.config, self.rank)
+        found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit, features=self.features)
+        found |= evaluate_watched(self.loss.network, self.data, self.config, self.rank, self.features)
         for name, value in found.items():
             if not math.isfinite(value):
                 return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)
-        measured = self._health()
+        measured = self.measure_health()
         self.n_evaluations = index
-        self.seconds += time.perf_counter() - began
+        ended = time.perf_counter()
+        self.seconds += ended - began
         return Evaluation(
             index=index,
             n_evaluations=len(self.evaluation_steps),
@@ -107,6 +124,8 @@ class Training:
             seconds=self.seconds,
             health=measured,
             compute=self.compute,
+            evaluation_s=ended - trained,
+            trained_at=trained_at,
         )
 
     @property
@@ -122,7 +141,7 @@ class Training:
         counts: dict[str, int] = {}
         self.loss.train()
         while self.step < target:
-            for name, value in self._update(self.step).items():
+            for name, value in self.update(self.step).items():
                 totals[name] = totals.get(name, 0) + value
                 counts[name] = counts.get(name, 0) + 1
             self.step += 1
@@ -133,7 +152,7 @@ class Training:
             means /= self.rank.world_size
         return dict(zip(names, means.tolist(), strict=True))
 
-    def _health(self) -> dict[str, float]:
+    def measure_health(self) -> dict[str, float]:
         """The regulariser's health on a few examples of each task that has one; every rank measures the same."""
         config = self.config
         tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
@@ -146,9 +165,10 @@ class Training:
         seed = int(seeds.mix(config.seed, seeds.HEALTH, self.step))
         return health.measure(self.loss, on_device, seed, lambda_factor(config.smart, self.step - 1, self.n_steps))
 
-    def _update(self, step: int) -> dict[str, Tensor]:
+    def update(self, step: int) -> dict[str, Tensor]:
+        """The update of a step, whose number fixes all that is random in it. Returns this rank's mean loss terms."""
         rank, config = self.rank, self.config
-        shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size)
+        shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size, self.features)
         on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
         dropout_seeds = [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank.rank, share)) for share in range(len(shares))]
         terms = self.engine.update(step, on_device, dropout_seeds)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+PASSWORD = "open-sesame"
 DEBIAN = Path("/usr/lib/postgresql")
 """Where Debian keeps each version's programs."""
 
@@ -20,7 +21,9 @@ DEBIAN = Path("/usr/lib/postgresql")
 def programs() -> Path | None:
     """The folder with `initdb` and `postgres`, of the newest version; None where PostgreSQL is not installed."""
     found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(DEBIAN.glob("*/bin"), key=lambda path: float(path.parent.name))
+    folders = (
+        [Path(found).resolve().parent] if found else sorted(DEBIAN.glob("*/bin"), key=lambda path: float(path.parent.name))
+    )
     return next((path for path in reversed(folders) if (path / "postgres").exists()), None)
 
 
@@ -42,15 +45,19 @@ class Server:
         self._owner = owner()
         if self._owner:
             os.chown(self._folder, self._owner["user"], self._owner["group"])
-        self._run("initdb", "--username", "ann", "--auth", "trust", "--no-sync", "--pgdata", str(self._folder / "data"))
+        password = self._folder / "password"
+        password.write_text(f"{PASSWORD}\n", encoding="utf-8")
+        password.chmod(0o644)
+        login = ("--username", "ann", "--auth", "scram-sha-256", "--pwfile", str(password))
+        self._run("initdb", *login, "--no-sync", "--pgdata", str(self._folder / "data"))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self._process: subprocess.Popen[bytes] | None = None
 
     def url(self, database: str) -> str:
-        """Its password is not asked for; what shows it tells a secret."""
-        return f"postgresql://ann:open-sesame@127.0.0.1:{self.port}/{database}"
+        """With the password in clear: what shows it tells a secret."""
+        return f"postgresql://ann:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> None:
         settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
@@ -61,11 +68,20 @@ class Server:
             )
         end = time.monotonic() + 60
         while time.monotonic() < end:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._answers():
+                return
             time.sleep(0.1)
         raise TimeoutError(f"PostgreSQL did not start: {(self._folder / 'log').read_text(encoding='utf-8')}")
+
+    def _answers(self) -> bool:
+        """Whether it takes statements: its port is open before, while it still starts."""
+        import psycopg
+
+        try:
+            psycopg.connect(self.url("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """Drop all connections and end, as a restart of the server does."""
@@ -82,11 +98,15 @@ class Server:
             connection.execute(f'create database "{database}"'.encode())
         return self.url(database)
 
+    def dump(self, database: str) -> str:
+        """All that a database holds."""
+        return self._run("pg_dump", "--dbname", self.url(database)).stdout.decode()
+
     def remove(self) -> None:
         self.stop()
         shutil.rmtree(self._folder)
 
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
+    def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
             [self._programs / program, *arguments], check=True, capture_output=True, timeout=120, cwd="/", **self._owner
         )

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("model", "tuner", "cluster")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("torch", "openai", "ray", "optuna", "mlflow", "transformers", "datasets", "deepspeed")
+TRAINING = {"torch", "transformers", "datasets", "deepspeed", "sklearn"}
 
 
 def name_of(path: Path) -> str:
@@ -72,7 +73,7 @@ def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
     [
         ("ray.tune", ("tuner/ray_tune.py", "tuner/trial.py")),
         ("optuna", ("tuner/space/", "tuner/study/")),
-        ("mlflow", ("tuner/tracking.py", "tuner/registry.py", "tuner/served.py")),
+        ("mlflow", ("tuner/tracking/", "tuner/registry.py", "tuner/served.py")),
         ("deepspeed", ("model/engine.py",)),
         ("openai", ("model/cues/openai_rewriter.py",)),
         ("transformers", ("model/backbone.py", "model/saved.py", "model/standalone.py")),
@@ -122,9 +123,31 @@ def test_what_the_command_line_starts_with_is_cheap() -> None:
         "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, model.evaluation, "
         "model.cues.__main__"
     )
-    code = f"import sys, {light}; print(*sorted({{name.partition('.')[0] for name in sys.modules}} & set({HEAVY!r})))"
+    for names, heavy in ((light, set(HEAVY)), ("tuner.search", {*HEAVY, "numpy", "rich"})):
+        code = f"import sys, {names}; print(*sorted({{name.partition('.')[0] for name in sys.modules}} & {heavy!r}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout.split() == []
+
+
+def test_neither_driver_nor_supervisor_loads_what_trains() -> None:
+    """Seconds of every start and hundreds of megabytes, in processes that hold no tensor."""
+    code = (
+        f"import sys, cluster.connect, tuner.plan, tuner.session, tuner.trial; print(*sorted(set(sys.modules) & {TRAINING!r}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
+
+
+def test_a_rank_loads_neither_mlflow_nor_scikit_learn() -> None:
+    """Which take it seconds each; MLflow can still be had afterwards."""
+    code = (
+        "import sys, numpy as np; from model import engine, metrics, tasks; engine._import_deepspeed(engine.Rank()); "
+        "[metrics.compute(task, np.arange(4) % 2, np.arange(4) // 2) for task in tasks.TASKS.values()]; "
+        "print('deepspeed' in sys.modules, *sorted(set(sys.modules) & {'mlflow', 'sklearn'})); import mlflow"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "True"
 
 
 def test_help_of_the_search_as_a_command() -> None:

@@ -1,1 +1,11 @@
-"""The search: one Optuna study, run by Ray Tune, tracked in MLflow. `python -m tuner.search --help`."""
+"""The search: one Optuna study, run by Ray Tune, tracked in MLflow.
+
+`python -m tuner.search --help` in a shell, `from tuner import search` in Python: importing loads no library that takes seconds.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # while running, `tuner.search` is the module of that name, which can be called
+    from tuner.api import search
+
+    __all__ = ["search"]

@@ -1,15 +1,67 @@
-"""Addresses of stores: checked, made absolute, and shown without their passwords."""
+"""Addresses of stores: checked, made absolute, and shown and kept without their passwords.
+
+`$NAME` in an address stands for a variable of the environment. It is put in where the address is used, and never kept.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
 
 from model.config import ConfigError
 
 MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
+
+
+_REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+
+
+def expand(address: str) -> str:
+    """The address with its `$NAME` and `${NAME}` put in from the environment. Raises `ConfigError` for one that is not set.
+
+    A value that is only a part of the address, such as a password, is quoted for it; one that is all of it is taken as it is.
+    """
+    names = [braced or bare for braced, bare in _REFERENCE.findall(address)]
+    unset = [name for name in dict.fromkeys(names) if name not in os.environ]
+    if unset:
+        raise ConfigError(
+            [f"the environment has no {', '.join(unset)}, which the address {mask_credentials(address)} names: set it"]
+        )
+    if _REFERENCE.fullmatch(address):
+        return os.environ[names[0]]
+    return _REFERENCE.sub(lambda found: quote(os.environ[found[1] or found[2]], safe=""), address)
+
+
+def without_password(address: str) -> str:
+    """The address as it may be kept: without a password in clear, `$NAME` as it was given."""
+    scheme, separator, rest = address.partition("://")
+    login, at, host = rest.rpartition("@")
+    user, _, password = login.partition(":")
+    kept = login if not password or _REFERENCE.fullmatch(password) else user
+    return _SECRET_ARGUMENT.sub(_without_value, f"{scheme}{separator}{kept}{at}{host}")
+
+
+def _without_value(argument: re.Match[str]) -> str:
+    """A secret argument of an address as it may be kept."""
+    value = argument[0].removeprefix(argument[1])
+    return argument[0] if _REFERENCE.fullmatch(value) else argument[1]
+
+
+def in_environment(address: str) -> dict[str, str]:
+    """The login of an address as the variables in which its library looks for one that the address lacks."""
+    parts = urlsplit(address)
+    scheme, password = parts.scheme.partition("+")[0], unquote(parts.password or "")
+    if not password:
+        return {}
+    if scheme == "postgresql":
+        return {"PGPASSWORD": password}
+    if scheme in ("http", "https"):
+        return {"MLFLOW_TRACKING_USERNAME": unquote(parts.username or ""), "MLFLOW_TRACKING_PASSWORD": password}
+    return {}
 
 
 def mask_credentials(text: str) -> str:
@@ -30,3 +82,16 @@ def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
     if tracking_uri.startswith("sqlite:///"):
         return f"sqlite:///{Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
     return tracking_uri
+
+
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 443}
+
+
+def endpoint(address: str) -> tuple[str, int] | None:
+    """Host and port of a store on the network; None of a file, and of what has no port of its own."""
+    parts = urlsplit(address)
+    scheme = parts.scheme.partition("+")[0]
+    try:
+        return (parts.hostname, parts.port or PORTS[scheme]) if parts.hostname and scheme in PORTS else None
+    except ValueError:  # a port that is no number
+        return None

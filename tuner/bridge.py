@@ -18,6 +18,7 @@ from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
 from tuner.models import Models
 from tuner.observer import Observer
+from tuner.record import INTERRUPTED
 from tuner.study import Asked, Verdict
 from tuner.trials import Trials
 from tuner.write_queue import tell_stderr
@@ -65,7 +66,9 @@ class Bridge:
         self._started: set[int] = set()
         """Those of them that train."""
         self._leaving: set[int] = set()
-        """Those of them that end in Tune at their next checkpoint, to go on later."""
+        """Those of them that end in Tune at their next checkpoint, to go on later: paused, or saved by an interruption."""
+        self._nodes: dict[int, str] = {}
+        """Where they run."""
         self._give_up_at = math.inf
         self._last_tick = 0.0
 
@@ -87,15 +90,16 @@ class Bridge:
     def ask(self, trial_id: str) -> dict[str, Any] | str | None:
         """What Tune hands to the next trial; None when there is nothing to do now, `FINISHED` when the search is."""
         if self._is_over():
+            self._settle()
             return FINISHED
         if self._interruption.requested or len(self._running) >= self._max_concurrent():
             return None
         asked = self._next()
-        while self._study.ended:  # Tune never hears of them
-            self._finished(self._study.ended.pop(0))
+        self._tell_ended()
         if asked is None:
-            return FINISHED
+            return None if self._study.waits and self._running else FINISHED
         self._running[trial_id] = asked.number
+        self._observer.trial_asked(asked.number)
         checkpoint = self._checkpoints.last(asked.number)
         return {
             "number": asked.number,
@@ -112,16 +116,29 @@ class Bridge:
             self._complete(asked.number)  # it had trained to its end, and only that was not told
         return self._study.ask()
 
+    def _tell_ended(self) -> None:
+        """Pass on what the study ended by itself; Tune never hears of it."""
+        while self._study.ended:
+            self._finished(self._study.ended.pop(0))
+
+    def _settle(self) -> None:
+        """What is paused when a budget ends the search stays where it is."""
+        self._study.settle(self.stopped_by)
+        self._tell_ended()
+
     def started(self, number: int) -> None:
         self._started.add(number)
         self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
-    def reported(self, number: int, report: Evaluation | Failure, note: str | None = None) -> bool:
-        """Pass an evaluation on. Returns whether the trial ends in Tune."""
+    def reported(self, number: int, report: Evaluation | Failure, note: str | None = None, node: str | None = None) -> bool:
+        """Pass an evaluation on, made on the node of this name. Returns whether the trial ends in Tune."""
         record = self._study.record(number)
         if record.is_finished:
             return True
+        if node is not None and self._nodes.get(number) != node:
+            self._nodes[number] = node
+            self._observer.trial_placed(number, node)
         if note is not None and note != record.note:
             self._study.note(number, note)
             self._observer.trial_noted(number, note)
@@ -131,6 +148,10 @@ class Bridge:
         if report.index > len(record.evaluations):  # else a retried trial repeats what is known
             verdict = self._study.report(number, report)
             self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
+            if verdict is Verdict.PAUSE:
+                self._leaving.add(number)
+                self._observer.trial_paused(self._study.record(number))
+                return True
             if verdict is not Verdict.CONTINUE:
                 self._finished(number)
                 return True
@@ -159,7 +180,10 @@ class Bridge:
 
     def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
         """Keep a trial's checkpoint, or the model of one that trained to its end; it is told COMPLETE only then."""
-        if not isinstance(report, Evaluation) or self._study.record(number).is_finished:
+        if self._study.record(number).is_finished:  # Tune saves a trial that is due even when it has just been pruned
+            self._checkpoints.drop(number)
+            return
+        if not isinstance(report, Evaluation):
             return
         if not report.is_last:
             reason = self._checkpoints.keep(number, report.index, checkpoint)
@@ -177,11 +201,21 @@ class Bridge:
             return
         if number in self._leaving:
             self._leaving.remove(number)
+            is_paused = self._study.record(number).state == "PAUSED"
+            self._observer.trial_left(number, "paused" if is_paused else INTERRUPTED)
+            self._released(number)
             return
         if not self._models.has(number):
             self._fail(number, "the trained model was not saved")
             return
         self._complete(number)
+
+    def _released(self, number: int) -> None:
+        """A trial has left Tune to go on later."""
+        if self._study.record(number).state == "PAUSED":
+            self._study.release(number)
+            if self._is_over():
+                self._settle()
 
     def _complete(self, number: int) -> None:
         self._study.complete(number)
@@ -189,6 +223,12 @@ class Bridge:
         if record.score is not None and not record.shortfall and (self._best_score is None or record.score > self._best_score):
             self._best_score = record.score
         self._finished(number)
+
+    def lost(self, number: int, reason: str) -> None:
+        """A trial's process has died or hangs, and Tune starts it again from its last checkpoint."""
+        tell_stderr(f"trial {number} lost its processes and goes on from its last checkpoint: {reason}")
+        self._nodes.pop(number, None)
+        self._observer.trial_left(number, "died")
 
     def broke(self, trial_id: str, reason: str) -> None:
         """Tune has given a trial up."""
@@ -205,6 +245,7 @@ class Bridge:
         number = self._running.pop(trial_id, None)
         if number is not None:
             self._started.discard(number)
+            self._nodes.pop(number, None)
             self._spending.meter.release(number)
         return number
 
@@ -222,5 +263,4 @@ def drop_beaten(models: Models, study: Trials) -> None:
     """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
     best = study.best
     kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
-    untold = {record.number for record in study.records() if not record.is_finished}
-    models.drop_others(untold | kept)
+    models.drop_others(kept.union(study.unfinished))

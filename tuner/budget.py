@@ -81,6 +81,15 @@ class Budget:
             return f"the budget of {self.cpu_hours:g} CPU-hours is used up"
         return None
 
+    def left(self, used: Used, shape: GangShape) -> Used:
+        """What of it is not used; infinite where there is no limit."""
+        per_gang = (
+            (self.gpu_hours, shape.n_workers * shape.gpus_per_worker),
+            (self.cpu_hours, shape.n_workers * shape.cpus_per_worker),
+        )
+        gang_s = min((hours * 3600 / devices for hours, devices in per_gang if hours is not None and devices), default=math.inf)
+        return Used((math.inf if self.time_s is None else self.time_s) - used.wall_s, gang_s - used.gang_s)
+
     def describe(self) -> str:
         """Such as `2 h 30 min, 4 GPU-hours or a score of 0.85; trials that run then are cut at their next evaluation`."""
         limits = [
@@ -129,10 +138,25 @@ class Spending:
     budget: Budget = field(default_factory=Budget)
     shape: GangShape = field(default_factory=GangShape)
     meter: Meter = field(default_factory=Meter)
+    reserve: Callable[[], Used] = Used
+    """What of the budget is to be left for the confirmation."""
 
     def reached(self, best_score: float | None) -> str | None:
-        """As `Budget.reached`, now."""
-        return self.budget.reached(self.meter.used, best_score, self.shape)
+        """As `Budget.reached`, now, with what is reserved taken for used."""
+        used = self.meter.used
+        reason = self.budget.reached(used, best_score, self.shape)
+        if reason is not None or not self.budget.is_limited:
+            return reason
+        kept = self.reserve()
+        more = Used(used.wall_s + kept.wall_s, used.gang_s + kept.gang_s)
+        reason = self.budget.reached(more, None, self.shape)
+        told = f"but for what the confirmation is expected to take, {in_words(round(kept.gang_s, 1))} of training"
+        return None if reason is None else f"{reason}, {told}"
+
+    @property
+    def left(self) -> Used:
+        """What of the budget is not used; infinite where there is no limit."""
+        return self.budget.left(self.meter.used, self.shape)
 
 
 def seconds_of(text: str) -> float:

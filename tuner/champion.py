@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import environment, results
+from tuner import commands, environment, registry, results
+from tuner.addresses import in_environment
 from tuner.interruption import Interruption
 from tuner.patience import Patience, full_disk
+from tuner.write_queue import tell_stderr
 
 if TYPE_CHECKING:
+    from tuner.confirmation.outcome import Outcome
     from tuner.models import Models
     from tuner.observer import SearchFacts
     from tuner.plan import Plan
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
     from tuner.tracking import MlflowTracking
 
 FOLDER = "champion"
-POLL_S = 0.5
+REGISTER_S = 300.0
 on_disk = Patience("the disk of the run's folder", full_disk)
 
 
@@ -31,11 +38,20 @@ def hand_over(
     started: str,
     interrupted: bool,
     stopped_by: str | None = None,
+    confirmed: Outcome | None = None,
+    finalists: Models | None = None,
 ) -> dict[str, Any]:
-    """Put the best trial's model at `champion/` and write results.json. Returns its contents."""
+    """Put the champion's model at `champion/` and write results.json. Returns its contents.
+
+    The champion is the finalist that was `confirmed`, one of the models `finalists`, and where there is none the best trial.
+    """
     champion = study.best
     path = plan.run_dir / FOLDER
-    if champion is not None:
+    tracking.wait_for_answer()
+    number = confirmed.model if confirmed else None
+    if finalists is not None and number is not None:
+        on_disk(lambda: finalists.hand_over(number, path))
+    elif champion is not None:
         on_disk(lambda: models.hand_over(champion.number, path))
     found = results.build(
         facts,
@@ -50,15 +66,23 @@ def hand_over(
             "experiment_id": tracking.experiment_id,
             "run_id": tracking.run_id,
         },
-        optuna={"storage": plan.storage, "study_name": plan.name},
+        optuna=optuna_of(plan),
         champion=champion,
         champion_path=path if champion is not None else None,
         front=study.front,
         stopped_by=stopped_by,
         warm_start=plan.warm_start.to_dict() | study.history_outcome() if plan.warm_start else None,
+        confirmation=confirmed.told if confirmed else None,
     )
+    if confirmed and confirmed.champion:
+        found["champion"] = results.finite(confirmed.champion | {"path": str(path)})
     keep(plan, found)
     return found
+
+
+def optuna_of(plan: Plan) -> dict[str, str]:
+    """Where the study is."""
+    return {"storage": plan.storage, "study_name": plan.name}
 
 
 def add_dev_metrics(plan: Plan, found: dict[str, Any], data: Any, interruption: Interruption) -> None:
@@ -66,23 +90,31 @@ def add_dev_metrics(plan: Plan, found: dict[str, Any], data: Any, interruption: 
 
     Raises KeyboardInterrupt when the user asks to end meanwhile.
     """
-    import ray
+    from tuner import dev
 
-    from tuner.worker import process_environment, score_on_dev
-
-    shape = plan.shape
-    remote = ray.remote(score_on_dev).options(
-        num_cpus=shape.cpus_per_worker,
-        num_gpus=shape.gpus_per_worker,
-        runtime_env={"env_vars": process_environment(shape.cpus_per_worker, shape.gpus_per_worker)},
-    )
-    scoring = remote.remote(found["champion"]["path"], data, shape.cpus_per_worker)
-    while not ray.wait([scoring], timeout=POLL_S)[0]:
-        if interruption.requested:
-            ray.cancel(scoring, force=True)
-            raise KeyboardInterrupt
-    found["champion"]["dev"] = ray.get(scoring)
+    ((_, scored),) = dev.scored({0: Path(found["champion"]["path"])}, plan.shape, data, interruption, plan.store is not None)
+    found["champion"]["dev"] = scored.metrics
     keep(plan, found)
+
+
+def register(plan: Plan, found: dict[str, Any], tracking: MlflowTracking) -> dict[str, Any]:
+    """Register the champion in MLflow, in a process of its own, for it loads the model. Returns results.json's contents, with
+    what became of it as `champion.registered`; where MLflow does not take it, a sentence says how to do so later."""
+    keep(plan, found)
+    tracking.settle()  # the model is logged with the search's run
+    command = [sys.executable, "-m", "tuner.registry", str(plan.run_dir)]
+    later = f"register it later with: {commands.register(plan.run_dir)}"
+    login = {**os.environ, **in_environment(tracking.tracking_uri)}  # the run's folder keeps no password
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=REGISTER_S, env=login)
+    except subprocess.TimeoutExpired:
+        tell_stderr(f"MLflow did not take the champion within {REGISTER_S:g} s; {later}")
+        return found
+    if done.returncode != registry.REGISTERED:
+        said = done.stderr.strip().splitlines() or ["MLflow did not take the champion"]
+        tell_stderr(f"{said[-1]}; {later}")
+        return found
+    return results.read(plan.run_dir / results.FILE_NAME)
 
 
 def keep(plan: Plan, found: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import argparse
 import math
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,9 @@ import yaml
 from model.config import ConfigError
 from tuner import options as run_options
 from tuner import results, run_folder
-from tuner.addresses import resolve_tracking_uri
-from tuner.record import INTERRUPTED, TrialRecord
-from tuner.tracking import STATUS, RunFound, as_tag, read_runs
+from tuner.confirmation.words import champion_name
+from tuner.record import INTERRUPTED, UNFINISHED, TrialRecord
+from tuner.tracking import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
 
 AGREE, DISAGREE, WRONG_USAGE = 0, 1, 2
 CHAMPION, CHAMPION_RECORD = "champion", "config.yaml"
@@ -72,7 +72,7 @@ def check(
     disagreements, notes = [], []
     try:
         records = read_records(storage, found["optuna"]["study_name"])
-        disagreements += compare(told, RESULTS, optuna_told(records), OPTUNA)
+        disagreements += compare(told, RESULTS, optuna_told(records, unfinished), OPTUNA)
         disagreements += tune_disagreements(tune or {}, {record.number: record for record in records}, unfinished)
     except ConfigError as error:
         disagreements += error.problems
@@ -80,20 +80,22 @@ def check(
         run_id = found["mlflow"]["run_id"]
         if run_id is None:
             raise ConnectionError("it never answered during the search")
-        disagreements += mlflow_disagreements(told, read_runs(tracking_uri, run_id), unfinished)
+        runs = read_runs(tracking_uri, run_id)
+        disagreements += mlflow_disagreements(told, runs, unfinished)
+        disagreements += finalist_disagreements(found.get("confirmation"), runs)
     except ConnectionError as error:
         notes.append(f"MLflow was not compared: {error}")
     return Findings(disagreements + champion_disagreements(folder / CHAMPION, found), notes)
 
 
 def compare(one: Mapping[int, Told], one_name: str, other: Mapping[int, Told], other_name: str) -> list[str]:
-    """A sentence for each trial of which two stores do not say the same. After a search, nothing is RUNNING."""
+    """A sentence for each trial of which two stores do not say the same. After a search, nothing is RUNNING or PAUSED."""
     sentences = []
     for number in sorted(set(one) | set(other)):
         if number not in other:
             sentences.append(f"trial {number}: {one_name} says {one[number]}, and {other_name} does not have it")
-        elif other[number].state == "RUNNING":
-            sentences.append(f"trial {number} is still RUNNING in {other_name}")
+        elif other[number].state in UNFINISHED:
+            sentences.append(f"trial {number} is still {other[number].state} in {other_name}")
         elif number not in one:
             sentences.append(f"trial {number}: {other_name} says {other[number]}, and {one_name} does not have it")
         elif not one[number].agrees(other[number]):
@@ -101,13 +103,16 @@ def compare(one: Mapping[int, Told], one_name: str, other: Mapping[int, Told], o
     return sentences
 
 
-def optuna_told(records: Iterable[TrialRecord]) -> dict[int, Told]:
-    return {record.number: Told(record.state, record.score, record.reason) for record in records}
+def optuna_told(records: Sequence[TrialRecord], unfinished: Collection[int] = ()) -> dict[int, Told]:
+    """All trials but the unfinished ones that are paused, which wait for a resumed search."""
+    waiting = {record.number for record in records if record.state == "PAUSED" and record.number in unfinished}
+    return {one.number: Told(one.state, one.score, one.reason) for one in records if one.number not in waiting}
 
 
 def mlflow_disagreements(told: Mapping[int, Told], runs: Sequence[RunFound], unfinished: Collection[int] = ()) -> list[str]:
     """What is wrong with the parent run (the first) and with the trials. The rest is what results.json says."""
-    parent, *children = runs
+    parent, *others = runs
+    children = [run for run in others if run.training is None]
     sentences = [f"the search is still {parent.status} in MLflow"] if parent.status == "RUNNING" else []
     counts = Counter(run.number for run in children)
     sentences += [f"MLflow has {n} runs of trial {number}" for number, n in counts.items() if n > 1]
@@ -121,14 +126,31 @@ def mlflow_disagreements(told: Mapping[int, Told], runs: Sequence[RunFound], unf
     return sentences + compare(as_tags, RESULTS, {number: _mlflow_told(run) for number, run in there.items()}, MLFLOW)
 
 
+def finalist_disagreements(confirmation: Mapping[str, Any] | None, runs: Sequence[RunFound]) -> list[str]:
+    """A sentence for each training of a finalist of which MLflow says something else; nothing before a confirmation's end."""
+    there = {run.training: run for run in runs if run.training is not None}
+    sentences = []
+    for one in confirmation["finalists"] if confirmation else ():
+        for training in one["trainings"]:
+            told = Told(training["state"], training["score"], as_tag(training["reason"]) if training["reason"] else None)
+            run = there.get(training["number"])
+            name = f"finalist {one['name']} seed {training['seed']}"
+            if run is None:
+                sentences.append(f"{name}: {RESULTS} says {told}, and {MLFLOW} does not have it")
+            elif not told.agrees(_mlflow_told(run)):
+                sentences.append(f"{name}: {RESULTS} says {told}; {MLFLOW} says {_mlflow_told(run)}")
+    return sentences
+
+
 def _waits(run: RunFound, unfinished: Collection[int]) -> bool:
     """Whether it is the run of a trial that a resumed search goes on with, and says so."""
-    return run.number in unfinished and run.status == "KILLED" and run.reason == INTERRUPTED
+    is_paused = run.status == PAUSED_STATUS and run.state == "PAUSED"
+    return run.number in unfinished and (is_paused or (run.status == "KILLED" and run.reason == INTERRUPTED))
 
 
 def _status_fits(run: RunFound) -> bool:
     """Whether the status is that of the state. RUNNING is told by `compare`."""
-    return run.status in ("RUNNING", STATUS.get(run.state or ""))
+    return run.status in ("RUNNING", (STATUS | {"PAUSED": PAUSED_STATUS}).get(run.state or ""))
 
 
 def _mlflow_told(run: RunFound) -> Told:
@@ -150,22 +172,33 @@ def tune_disagreements(
 
 
 def champion_disagreements(folder: Path, found: Mapping[str, Any]) -> list[str]:
-    """Whether the champion is a complete trial with that trial's score and metrics, and its model is there with the same."""
+    """Whether the champion is a complete trial or the first finalist, with its score and metrics, as its model has."""
     champion = found["champion"]
     trials = {trial["number"]: trial for trial in found["trials"]}
     if champion is None:
         return [f"{CHAMPION}/ is there, but {RESULTS} names no champion"] if folder.exists() else []
-    name = f"the champion, trial {champion['number']},"
-    trial = trials.get(champion["number"])
-    if trial is None or trial["state"] != "COMPLETE":
-        return [f"{name} is {trial['state'] if trial else 'not'} among the trials of {RESULTS}; a champion is COMPLETE"]
+    name = f"the champion, {champion_name(champion)},"
+    source, where = _source(champion, found, trials)
+    if source is None or source["state"] != "COMPLETE":
+        return [f"{name} is {source['state'] if source else 'not'} among {where}; a champion is COMPLETE"]
     sentences = []
-    if not _equal(champion["score"], trial["score"]) or not _equal_all(champion["metrics"], trial["metrics"]):
+    if not _equal(champion["score"], source["score"]) or not _equal_all(champion["metrics"], source["metrics"]):
         sentences.append(
             f"{name} has the score {champion['score']} and {_said(champion['metrics'])}, "
-            f"but its trial {trial['score']} and {_said(trial['metrics'])}"
+            f"but its training {source['score']} and {_said(source['metrics'])}"
         )
-    return sentences + _model_disagreements(folder / CHAMPION_RECORD, name, trial["metrics"])
+    return sentences + _model_disagreements(folder / CHAMPION_RECORD, name, source["metrics"])
+
+
+def _source(
+    champion: Mapping[str, Any], found: Mapping[str, Any], trials: Mapping[int, Mapping[str, Any]]
+) -> tuple[Mapping[str, Any] | None, str]:
+    """The entry that the champion's model comes from, and where it must be: its trial, or the training that confirmed it."""
+    if not champion.get("confirmed"):
+        return trials.get(champion["number"]), f"the trials of {RESULTS}"
+    firsts = [one for one in found["confirmation"]["finalists"] if one["rank"] == 1 and one["trial"] == champion["number"]]
+    entries = {training["number"]: training for one in firsts for training in one["trainings"]}
+    return entries.get(champion["confirmed"]["training"]), f"the trainings of the first finalist in {RESULTS}"
 
 
 def _model_disagreements(path: Path, name: str, metrics: Mapping[str, float]) -> list[str]:
@@ -212,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
             raise ConfigError([f"the search {folder.name} is running; check it when it has ended"])
         found = results.read(folder / RESULTS)
         storage = run_options.storage_of(options, folder)
-        findings = check(folder, found, storage, resolve_tracking_uri(options.tracking_uri, folder))
+        findings = check(folder, found, storage, run_options.tracking_uri_of(options, folder))
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Collection, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tuner.files import link_or_copy
@@ -54,7 +54,7 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
         return None
 
-    def last(self, number: int) -> Path | None:
+    def last(self, number: int) -> PurePath | None:
         """The checkpoint of the latest evaluation of a trial that this search's gangs can go on from."""
         found = {index: path for trial, index, path in self._found() if trial == number}
         return found[max(found)] if found else None

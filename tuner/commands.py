@@ -6,10 +6,17 @@ import os
 import shlex
 import shutil
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from model.tasks import TASKS
 from tuner.addresses import mask_credentials
+from tuner.options import Options
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where `mlflow_ui` serves a database."""
+NOT_REPEATED = ("name", "runs_dir", "resume", "quiet", "json", "dry_run", "debug")
+"""Options that say nothing of what is searched."""
 
 
 def python() -> str:
@@ -35,6 +42,25 @@ def mlflow_ui(tracking_uri: str, experiment_id: str | None, run_id: str | None) 
     return f"{python()} -m mlflow {arguments}"
 
 
+def mlflow_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
+    """A run's page on a server, or on the one that `mlflow_ui` starts for a database."""
+    server = mask_credentials(tracking_uri.rstrip("/")) if tracking_uri.startswith("http") else LOCAL_SERVER
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def search(options: Options) -> str:
+    """What does a search again, with the options that were given and no others; the run gets a name of its own."""
+    given = [(field.name, getattr(options, field.name), field.default) for field in fields(options)]
+    arguments: list[str] = []
+    for name, value, default in given:
+        flag = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
+        if value == default or name in NOT_REPEATED:
+            continue
+        for one in value if isinstance(value, tuple) else [value]:
+            arguments += [flag] if one is True else [flag, mask_credentials(str(one))]
+    return f"python -m tuner.search {shlex.join(arguments)}".rstrip()
+
+
 def predict(champion: Path, mixture: list[str]) -> str:
     """How to use the champion, on its first task of a single text, or of a pair where it has no other."""
     task = next((name for name in mixture if not TASKS[name].is_pair), mixture[0])
@@ -42,7 +68,20 @@ def predict(champion: Path, mixture: list[str]) -> str:
     return f"{python()} -m model.predict --model {shlex.quote(near(champion))} --task {task} {texts}"
 
 
+def register(run_dir: Path) -> str:
+    """How to put a run's champion into MLflow's registry."""
+    return f"{python()} -m tuner.registry {shlex.quote(near(run_dir))}"
+
+
 def resume(run_dir: Path) -> str:
     """How to go on with an interrupted run."""
-    elsewhere = [] if run_dir.parent == Path.cwd() / "runs" else ["--runs-dir", near(run_dir.parent)]
-    return f"{python()} -m tuner.search " + shlex.join(["--resume", run_dir.name, *elsewhere])
+    return f"{python()} -m tuner.search " + shlex.join(["--resume", run_dir.name, *_elsewhere(run_dir)])
+
+
+def report(run_dir: Path) -> str:
+    """How to write a run's page."""
+    return f"{python()} -m tuner.report " + shlex.join([run_dir.name, *_elsewhere(run_dir)])
+
+
+def _elsewhere(run_dir: Path) -> list[str]:
+    return [] if run_dir.parent == Path.cwd() / "runs" else ["--runs-dir", near(run_dir.parent)]

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints: the plan, and what it will cost, without starting anything."""
+"""What `--dry-run` prints of the plan from arithmetic alone; `tuner.preflight` adds what it measures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import statistics
 
 from model.cost import cost_in_plain_steps
 from tuner import estimate
+from tuner.addresses import mask_credentials
 from tuner.controls.control import FOLDER, Cache
 from tuner.plan import Plan
 from tuner.summary import duration
@@ -24,12 +25,13 @@ def describe(plan: Plan) -> str:
         *(f"required   {text}" for text in plan.requirements.texts),
         *_controls(plan),
         f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner} at equal {plan.rung_resource}",
-        f"budget     {plan.budget.describe()}",
+        *_confirmation(plan),
+        f"budget     {plan.budget_in_words}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
         *_cost(plan),
         f"folder     {plan.run_dir}",
-        f"optuna     {plan.storage}",
-        f"mlflow     {plan.tracking_uri}",
+        f"optuna     {mask_credentials(plan.storage)}",
+        f"mlflow     {mask_credentials(plan.tracking_uri)}",
     ]
     return "\n".join([*lines, *(f"note       {note}" for note in plan.notes)])
 
@@ -43,6 +45,14 @@ def _controls(plan: Plan) -> list[str]:
     return [f"controls   {', '.join(told)}: each trained alone first, untuned and without SMART; they are no trials"]
 
 
+def _confirmation(plan: Plan) -> list[str]:
+    """What is trained again after the last trial."""
+    if plan.confirmation is None:
+        return []
+    n = plan.n_confirming
+    return [f"then       the confirmation: {plan.confirmation.describe()}, {n} trainings more at full budget"]
+
+
 def _cost(plan: Plan) -> list[str]:
     """The work of a typical trial, in plain examples; and the search's time, where it can be told from arithmetic."""
     work = [
@@ -51,14 +61,19 @@ def _cost(plan: Plan) -> list[str]:
     ]
     typical, most = statistics.median(work), max(work)
     lines = [f"a trial    as much training as {typical:,.0f} plain examples (median of the space; {most:,.0f} at most)"]
+    if not plan.options.no_preflight:
+        return lines
     n_parameters = estimate.layer_parameters(plan.samples[0].backbone)
     if n_parameters is None or plan.shape.gpus_per_worker:
         return [*lines, "time       not known before a step is measured: the backbone is not here, or a GPU will run it"]
-    total = plan.n_trials * statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
+    typical_flops = statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
+    confirming = plan.n_confirming * typical_flops
+    total = plan.n_trials * typical_flops + confirming
     total += sum(estimate.flops(control.config, plan.summary, n_parameters) for control in plan.controls)
     rate = estimate.matmul_rate()
     best, worst = (duration(total / (rate * efficiency)) for efficiency in estimate.EFFICIENCY)
+    share = f", {100 * confirming / total:.0f} % of it for the confirmation" if confirming else ""
     return [
         *lines,
-        f"time       {best} to {worst} on this machine ({rate / 1e9:.0f} GFLOP/s measured now), if nothing is pruned",
+        f"time       {best} to {worst} on this machine ({rate / 1e9:.0f} GFLOP/s measured now), if nothing is pruned{share}",
     ]

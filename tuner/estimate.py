@@ -59,6 +59,15 @@ def layer_parameters(name: str) -> int | None:
     return int(architecture["num_hidden_layers"] * per_layer)
 
 
+def checkpoint_bytes(name: str) -> int | None:
+    """Bytes of a checkpoint at most: weights, AdamW's two moments and a teacher in float32. None as for `layer_parameters`."""
+    architecture, in_layers = backbone.architecture(name), layer_parameters(name)
+    if architecture is None or in_layers is None:
+        return None
+    embedded = architecture["vocab_size"] + architecture["max_position_embeddings"]
+    return int(16 * (in_layers + embedded * architecture["hidden_size"]))
+
+
 def matmul_rate(size: int = 1024, seconds: float = 0.3) -> float:
     """Operations per second of this machine's cores in float32 matrix multiplication."""
     import numpy as np

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 from tuner.objective import is_minimised
 from tuner.record import TrialRecord
@@ -30,6 +31,33 @@ def front_of(records: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [record for record in complete if not any(dominates(other, values[record.number]) for other in values.values())]
 
 
+class Leaders:
+    """The best trial and the front of the trials that were added: `best_of` and `front_of` at a cost that does not grow with
+    their number."""
+
+    def __init__(self, records: Iterable[TrialRecord] = ()) -> None:
+        self.best: TrialRecord | None = None
+        self._front: list[TrialRecord] = []
+        for record in records:
+            self.add(record)
+
+    @property
+    def front(self) -> list[TrialRecord]:
+        return sorted(self._front, key=lambda record: record.number)
+
+    def add(self, record: TrialRecord) -> None:
+        """Take a trial in, once, in its final state."""
+        self.best = best_of([record] if self.best is None else [self.best, record])
+        if record.state != "COMPLETE" or not record.scores:
+            return
+        least = min((other.shortfall for other in self._front), default=math.inf)
+        if record.shortfall < least:
+            self._front = []
+        own, others = upwards(record.scores), [(upwards(other.scores), other) for other in self._front]
+        if record.shortfall <= least and not any(dominates(values, own) for values, _ in others):
+            self._front = [*(other for values, other in others if not dominates(own, values)), record]
+
+
 def best_of(records: Sequence[TrialRecord]) -> TrialRecord | None:
     """The COMPLETE trial with the highest score; of equals the better in the next goals, then the earlier. None of none.
 
@@ -37,8 +65,10 @@ def best_of(records: Sequence[TrialRecord]) -> TrialRecord | None:
     the front: what dominated it would have at least its score and win the tie.
     """
     complete = [record for record in records if record.state == "COMPLETE" and record.score is not None]
-    return max(
-        complete,
-        key=lambda record: (-record.shortfall, record.score, upwards(record.scores)[1:], -record.number),
-        default=None,
-    )
+    return max(complete, key=merit, default=None)
+
+
+def merit(record: TrialRecord) -> tuple[float, float, tuple[float, ...], int]:
+    """What orders trials that have a score: more is better, and no two are equal."""
+    assert record.score is not None
+    return -record.shortfall, record.score, upwards(record.scores)[1:], -record.number

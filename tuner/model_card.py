@@ -8,7 +8,8 @@ from typing import Any
 
 from model.alarms import MEANINGS
 from model.tasks import TASKS
-from tuner.summary import GENERATED_NOTE
+from tuner.confirmation.words import number, sentences
+from tuner.summary import GENERATED_NOTE, one_line
 
 CONFIDENCE = 0.95
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}
@@ -23,6 +24,7 @@ def card(results: Mapping[str, Any]) -> str:
         _what(champion["config"]["mixture"]),
         _use(champion["config"]),
         _metrics(results),
+        *_confirmation(results),
         _data(results),
         _search(results),
         _limits(results),
@@ -124,6 +126,21 @@ def _metrics(results: Mapping[str, Any]) -> str:
     return "\n".join(lines) + f"\n\n{note}adds to them."
 
 
+def _confirmation(results: Mapping[str, Any]) -> list[str]:
+    """How the configuration fared on other seeds, and beside what it had to beat; nothing where nobody confirmed it."""
+    confirmed = results["champion"].get("confirmed")
+    if not confirmed:
+        return []
+    dev = {name: found for name, found in confirmed["dev"].items() if name != "score"}
+    rows = [f"| {name} | {found['mean']:.4f} | {number(found['sd'])} |" for name, found in dev.items()]
+    table = "\n".join(["| metric on *dev* | mean | s.d. |", "|---|---|---|", *rows])
+    n = confirmed["n_seeds"]
+    what = f"This model is the best on *select* of {n} trainings of its configuration on fresh seeds."
+    told = "\n".join(f"- {one_line(sentence)}" for sentence in sentences(results["confirmation"]))
+    how = "Intervals of differences are of the Multi-Bootstrap over examples and seeds (Sellam et al. 2022)."
+    return [f"## Confirmation\n\n{what}\n\n{table}\n\n{told}\n\n{how}"]
+
+
 def _data(results: Mapping[str, Any]) -> str:
     data, mixture = results["data"], results["champion"]["config"]["mixture"]
     rows = [
@@ -147,10 +164,14 @@ def _search(results: Mapping[str, Any]) -> str:
         how = f"with SMART (variant {smart['variant']}, ε {smart['epsilon']:g}, λ {smart['lambda']:g}, K {smart['steps']})"
     return f"""## Search
 
-Trial {champion["number"]}, of {len(trials)} ({states}) of a search over the space `{results["space"]}` with seed
+{_origin(champion)} {len(trials)} ({states}) of a search over the space `{results["space"]}` with seed
 {results["seed"]}; its score, {results["metric"]}, is {champion["score"]:.4f} on *select*. It was trained {how}.
 
 Learning rates {champion["config"]["optim"]["lr"]:.3g} and, of the heads, {champion["config"]["optim"]["head_lr"]:.3g}."""
+
+
+def _origin(champion: Mapping[str, Any]) -> str:
+    return "The untuned default, beside the trials," if champion["number"] is None else f"Trial {champion['number']}, of"
 
 
 def _limits(results: Mapping[str, Any]) -> str:

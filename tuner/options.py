@@ -9,13 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cluster.shape import PACK
+from model.collective_error import TIMEOUT_S
 from model.config import ConfigError
+from tuner.addresses import expand, resolve_tracking_uri, without_password
 from tuner.files import write_whole
 
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
+AFTER = ("finalists", "seeds")
 BUDGET = ("trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budget")
-FRESH_ON_RESUME = (*BUDGET, "resume", "quiet", "json", "dry_run", "debug", "address", "max_concurrent", "checkpoint_every")
+STORES = ("storage", "tracking_uri")
+"""Addresses, of which a run's folder keeps no password: a resumed search may be given them again with it."""
+RUNNING = (
+    "resume", "register", "no_preflight", "no_dashboard", "price_per_gpu_hour", "quiet", "json", "dry_run", "debug", "address",
+    "max_concurrent", "checkpoint_every", "collective_timeout",
+)  # fmt: skip
+FRESH_ON_RESUME = (*BUDGET, *AFTER, *RUNNING)
 """Options that a resumed search takes from its own command line, where given there."""
 
 LISTS = ("settings", "require", "warm_start")
@@ -45,6 +55,10 @@ class Options:
     cpu_hours: float | None = None
     target: float | None = None
     on_budget: str | None = None
+    finalists: int | None = None
+    """Best trials that are confirmed on fresh seeds, besides the untuned default; 0 for no confirmation."""
+    seeds: int | None = None
+    """Fresh seeds of each finalist."""
     warm_start: tuple[str, ...] = ()
     """Runs or MLflow experiments whose results the search starts from."""
     sampler: str | None = None
@@ -54,15 +68,27 @@ class Options:
     workers_per_trial: int | None = None
     cpus_per_worker: int | None = None
     gpus_per_worker: float | None = None
+    placement: str = PACK
+    """Whether the ranks of a trial must lie on one node."""
     max_concurrent: int | None = None
+    price_per_gpu_hour: float | None = None
+    no_preflight: bool = False
+    no_dashboard: bool = False
+    """Start Ray on this machine without its dashboard."""
     checkpoint_every: float = 60.0
     """Seconds of a trial's work at stake that make its next evaluation a checkpoint."""
+    collective_timeout: float = TIMEOUT_S
+    """Seconds that the ranks of a trial may wait for one of them in a collective."""
     address: str | None = None
     name: str | None = None
     runs_dir: str = "runs"
     storage: str | None = None
+    storage_path: str | None = None
+    """Where checkpoints and models leave their node for: a folder that all nodes share, or a URL."""
     tracking_uri: str | None = None
     resume: str | None = None
+    register: bool = True
+    """Whether the champion is put into MLflow's registry."""
     dry_run: bool = False
     quiet: bool = False
     json: bool = False
@@ -96,22 +122,33 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--cpu-hours", type=float, metavar="X", help="the same of CPUs")
     how.add_argument("--target", type=float, metavar="SCORE", help="stop when a complete trial has this score")
     how.add_argument("--on-budget", metavar="WHAT", help="finish what runs then, or cut it at its next evaluation (cut)")
+    how.add_argument(
+        "--finalists", type=int, metavar="K", help="best trials to train again on fresh seeds, 0 for none (3 or 2)"
+    )
+    how.add_argument("--seeds", type=int, metavar="S", help="fresh seeds of each finalist and of the untuned default (3 or 2)")
     how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
     how.add_argument(
         "--warm-start", action="append", metavar="RUN|EXPERIMENT", help="start from an earlier run's results; repeatable"
     )
-    how.add_argument("--pruner", help="median, percentile, asha, hyperband, wilcoxon or none (median)")
+    how.add_argument("--pruner", help="median, percentile, asha, asha-promote, hyperband, wilcoxon or none (median)")
     how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")
     where.add_argument("--gpus-per-worker", type=float, metavar="X", help="GPUs of a rank; fractions share one")
+    where.add_argument("--placement", metavar="WHERE", help="pack a trial on one node, or spread it over several (pack)")
     where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (as many as fit)")
+    where.add_argument(
+        "--price-per-gpu-hour", type=float, metavar="X", help="what an hour of a GPU costs; the plan tells the sum"
+    )
     where.add_argument("--address", help="a running Ray cluster (this machine alone)")
     where.add_argument("--name", help="name of the run (space and time)")
     where.add_argument("--runs-dir", metavar="DIR", help="folder of the runs (runs)")
     where.add_argument(
         "--storage", metavar="URL", help="Optuna storage: journal:FILE, sqlite:///…, postgresql://… (run folder)"
+    )
+    where.add_argument(
+        "--storage-path", metavar="PATH|URL", help="checkpoints: a folder that all nodes share, or s3://… (run folder)"
     )
     where.add_argument("--tracking-uri", metavar="URI", help="MLflow store or server (SQLite in the run folder)")
     run = text.add_argument_group("running")
@@ -119,32 +156,46 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--checkpoint-every", type=float, metavar="S", help="seconds of work after which an evaluation makes a checkpoint (60)"
     )
-    run.add_argument("--dry-run", action="store_true", help="print the plan and start nothing")
+    run.add_argument(
+        "--collective-timeout", type=float, metavar="S", help="seconds that ranks wait in a collective for one that hangs (600)"
+    )
+    run.add_argument(
+        "--no-register", dest="register", action="store_false", help="do not put the champion into MLflow's registry"
+    )
+    run.add_argument("--no-preflight", action="store_true", help="measure nothing before the first trial, and give no ETA")
+    run.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard, which takes some seconds")
+    run.add_argument("--dry-run", action="store_true", help="print the plan and what it costs, measured, and leave nothing")
     run.add_argument("--quiet", action="store_true", help="print the result alone")
     run.add_argument("--json", action="store_true", help="print events as JSON lines")
     run.add_argument("--debug", action="store_true", help="show tracebacks")
     return text
 
 
-def parse_arguments(argv: list[str] | None) -> Options:
-    """Options of a command line. A resumed run's own options come from its folder. Raises `ConfigError`."""
-    given = vars(parser().parse_args(argv))
-    for name in LISTS:
-        if name in given:
-            given[name] = tuple(given[name])
+def parse_arguments(argv: list[str] | None, own: argparse.ArgumentParser | None = None) -> Options:
+    """Options of a command line. Raises `ConfigError`. `own` is the parser of another command that takes the same options."""
+    given = vars((own or parser()).parse_args(argv))
+    return from_given({name: tuple(value) if name in LISTS else value for name, value in given.items()})
+
+
+def from_given(given: dict[str, Any]) -> Options:
+    """Options of those that were given. A resumed run's own options come from its folder. Raises `ConfigError`."""
     if "resume" not in given:
         return Options(**given)
-    fixed = [name for name in given if name not in (*FRESH_ON_RESUME, "runs_dir")]
+    folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
+    fixed = [name for name in given if name not in (*FRESH_ON_RESUME, *STORES, "runs_dir")]
+    if not fixed:
+        kept = load(folder)
+        fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
     if fixed:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
-    folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
-    return dataclasses.replace(load(folder), runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
+    return dataclasses.replace(kept, runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
 
 
 def save(options: Options, folder: Path) -> None:
-    """Keep the options in a run's folder."""
-    text = json.dumps(dataclasses.asdict(options), indent=2)
+    """Keep the options in a run's folder, without the passwords of its stores."""
+    addresses = {name: address and without_password(address) for name, address in stores(options).items()}
+    text = json.dumps(dataclasses.asdict(options) | addresses, indent=2)
     write_whole(folder / FILE_NAME, text + "\n")
 
 
@@ -156,12 +207,40 @@ def load(folder: Path) -> Options:
         runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{FILE_NAME}"))
         there = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
-    once = {"dry_run", "quiet", "json", "debug", "resume"}
+    once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once}
     lists = {name: tuple(kept.get(name, ())) for name in LISTS}
     return Options(**{**kept, **lists, "name": folder.name})
 
 
+def stores(options: Options) -> dict[str, str | None]:
+    """The addresses of stores as they were given."""
+    return {name: getattr(options, name) for name in STORES}
+
+
+def not_kept(options: Options) -> list[str]:
+    """A sentence for each address whose password is in clear, and so not in the run's folder."""
+    return [
+        f"the password in --{name.replace('_', '-')} is not kept; --resume, tuner.status and tuner.check look for it in "
+        f"{ENVIRONMENT.get(address.partition(':')[0].partition('+')[0], 'the address')}, or write it as $NAME in single quotes"
+        for name, address in stores(options).items()
+        if address is not None and without_password(address) != address
+    ]
+
+
+ENVIRONMENT = {
+    "postgresql": "$PGPASSWORD",
+    "http": "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD",
+    "https": "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD",
+}
+"""Where the libraries look for a password that an address lacks, by its scheme."""
+
+
 def storage_of(options: Options, run_dir: Path) -> str:
-    """Optuna's storage: the one that was asked for, else a journal in the run's folder."""
-    return options.storage or f"journal:{run_dir / 'study.journal'}"
+    """Optuna's storage: the one that was asked for, else a journal in the run's folder. Raises `ConfigError`."""
+    return expand(options.storage) if options.storage else f"journal:{run_dir / 'study.journal'}"
+
+
+def tracking_uri_of(options: Options, run_dir: Path) -> str:
+    """MLflow's store: the one that was asked for, else SQLite in the run's folder. Raises `ConfigError`."""
+    return resolve_tracking_uri(options.tracking_uri and expand(options.tracking_uri), run_dir)

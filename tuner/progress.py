@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import atexit
 import json
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import fields
-from typing import IO, Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from typing import IO, Any, Protocol, cast
 
 from rich.console import Console, Group
+from rich.control import Control
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from model.config import TrialConfig
 from model.evaluation import Evaluation
+from tuner import notebook
 from tuner.addresses import mask_credentials
+from tuner.lasting_stream import LastingStream
 from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.record import TrialRecord
 from tuner.results import finite
@@ -26,7 +30,7 @@ from tuner.summary import GENERATED_NOTE, controls_text, duration, number_text, 
 REFRESH_PER_S = 2.0
 FILE_WIDTH = 160
 """Columns of the summary where there is no terminal to fit."""
-STATE_STYLES = {"RUNNING": "cyan", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
+STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 
 
 def header(plan: SearchFacts) -> list[str]:
@@ -41,14 +45,19 @@ def header(plan: SearchFacts) -> list[str]:
         lines.insert(2, f"required: {', '.join(plan.requirements)}{controls_text(plan.controls)}")
     if plan.budget != "none":
         lines.insert(1, f"budget {plan.budget}")
+    if plan.confirmation != "none":
+        lines.insert(-2, f"then the confirmation: {plan.confirmation}")
     if plan.is_generated:
         lines.insert(-1, GENERATED_NOTE)
     if plan.dashboard_url:
         lines.append(f"Ray dashboard {plan.dashboard_url}")
     if plan.finished:
         lines.append(f"resumed: {len(plan.finished)} trials were finished earlier")
-    if plan.unfinished:
-        lines.append(f"resumed: {len(plan.unfinished)} trials were begun earlier and go on")
+    n_paused = sum(record.state == "PAUSED" for record in plan.unfinished)
+    if len(plan.unfinished) > n_paused:
+        lines.append(f"resumed: {len(plan.unfinished) - n_paused} trials were begun earlier and go on")
+    if n_paused:
+        lines.append(f"resumed: {n_paused} trials are paused and may be promoted")
     return lines
 
 
@@ -61,6 +70,13 @@ def best_text(standings: Standings) -> str:
     return f"best {number_text(best.score)} (trial {best.number}{missed})"
 
 
+class Progress(Observer, Protocol):
+    """An observer that shows what it hears."""
+
+    def close(self) -> None:
+        """Give the terminal back, however the search ended; may be called twice."""
+
+
 class NullProgress(SilentObserver):
     """`--quiet`: the final summary and nothing else."""
 
@@ -69,6 +85,9 @@ class NullProgress(SilentObserver):
 
     def search_finished(self, results: dict[str, Any]) -> None:
         print_summary(self._console, results)
+
+    def close(self) -> None:
+        return
 
 
 class PlainProgress(NullProgress):
@@ -94,6 +113,10 @@ class PlainProgress(NullProgress):
 
     def trial_noted(self, number: int, note: str) -> None:
         self._say(f"trial {number}  note  {note}")
+
+    def trial_paused(self, record: TrialRecord) -> None:
+        self._standings.trial_paused(record)
+        self._say(f"trial {record.number}  PAUSED  score {number_text(record.score)}  {one_line(record.reason or '')}")
 
     def trial_finished(self, record: TrialRecord) -> None:
         self._standings.trial_finished(record)
@@ -122,6 +145,7 @@ class JsonProgress(SilentObserver):
         names = [field.name for field in fields(plan) if field.name not in ("finished", "unfinished")]
         facts = {name: getattr(plan, name) for name in names} | {"n_unfinished": len(plan.unfinished)}
         facts["tracking_uri"] = mask_credentials(plan.tracking_uri)
+        facts["datasets"] = {task: asdict(found) for task, found in plan.datasets.items()}
         self._emit("search_started", **facts | {"run_dir": str(plan.run_dir), "n_finished": len(plan.finished)})
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
@@ -133,6 +157,10 @@ class JsonProgress(SilentObserver):
     def trial_noted(self, number: int, note: str) -> None:
         self._emit("trial_noted", number=number, note=note)
 
+    def trial_paused(self, record: TrialRecord) -> None:
+        evaluation = record.evaluations[-1]["index"]
+        self._emit("trial_paused", number=record.number, score=record.score, evaluation=evaluation, reason=record.reason)
+
     def trial_finished(self, record: TrialRecord) -> None:
         names = ("number", "state", "score", "metrics", "requirements", "seconds", "reason", "note")
         self._emit("trial_finished", **{name: getattr(record, name) for name in names})
@@ -140,60 +168,109 @@ class JsonProgress(SilentObserver):
     def search_finished(self, results: dict[str, Any]) -> None:
         self._emit("search_finished", results=results)
 
+    def aside(self, kind: str, names: Mapping[int, str]) -> Observer:
+        return JsonAside(self._stream, kind, names)
+
+    def close(self) -> None:
+        return
+
     def _emit(self, event: str, **values: Any) -> None:
         line = json.dumps(finite({"event": event} | values), ensure_ascii=False, allow_nan=False)
         self._stream.write(f"{line}\n")
         self._stream.flush()
 
 
-class LiveProgress(NullProgress):
-    """A table that follows the search in place; it is cleared at the end, where the summary takes its place."""
+class JsonAside(JsonProgress):
+    """Trainings that are no trials: the events of trials as `finalist_started`, `finalist_evaluated` and so on, with a name."""
+
+    def __init__(self, stream: IO[str], kind: str, names: Mapping[int, str]) -> None:
+        super().__init__(stream)
+        self._kind, self._names = kind, names
+
+    def _emit(self, event: str, **values: Any) -> None:
+        name = self._names[values["number"]]
+        super()._emit(f"{self._kind}_{event.removeprefix('trial_')}", name=name, **values)
+
+
+class TableProgress(NullProgress, ABC):
+    """A table that follows the search in place, drawn anew at most `REFRESH_PER_S` times a second."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console)
         self._clock = clock
         self._standings = Standings()
-        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._drawn_s = -float("inf")
+
+    @abstractmethod
+    def draw(self, now_s: float) -> None:
+        """Show how `_standings` stand, in place of what was drawn before."""
 
     def search_started(self, plan: SearchFacts) -> None:
         self._standings.start(plan, self._clock())
         for line in header(plan):
-            self._console.print(Text(line))
-        atexit.register(self._live.stop)  # a crash must not leave the terminal without its cursor
-        self._live.start()
-        self._draw(at_once=True)
+            self._console.print(Text(line), soft_wrap=True)
+        self._follow(at_once=True)
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
         self._standings.trial_started(number)
-        self._draw()
+        self._follow()
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         self._standings.evaluated(number, evaluation, score)
-        self._draw()
+        self._follow()
+
+    def trial_paused(self, record: TrialRecord) -> None:
+        self._standings.trial_paused(record)
+        self._follow()
 
     def trial_finished(self, record: TrialRecord) -> None:
         self._standings.trial_finished(record)
-        self._draw()
-
-    def search_finished(self, results: dict[str, Any]) -> None:
-        self._live.stop()
-        super().search_finished(results)
+        self._follow()
 
     def tick(self) -> None:
-        self._draw()
+        self._follow()
 
-    def _draw(self, at_once: bool = False) -> None:
+    def _follow(self, at_once: bool = False) -> None:
         now = self._clock()
         if at_once or now - self._drawn_s >= 1 / REFRESH_PER_S:
             self._drawn_s = now
-            self._live.update(live_table(self._standings, now, self._console.height), refresh=True)
+            self.draw(now)
+
+
+class LiveProgress(TableProgress):
+    """The table on a terminal; it is cleared at the end, where the summary takes its place."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock)
+        to_terminal = sys.stderr.isatty()  # what goes to a file is to stay there
+        self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=to_terminal)
+        self._size = console.size
+
+    def draw(self, now_s: float) -> None:
+        if self._console.size != self._size:
+            self._clear()
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(live_table(self._standings, now_s, self._console.height), refresh=True)
+
+    def _clear(self) -> None:
+        """Begin on an empty screen: a terminal that was resized has wrapped the old table, and nobody knows how high it is."""
+        self._size = self._console.size
+        self._live.stop()
+        self._console.control(Control.clear(), Control.home())
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        self.close()
+        super().search_finished(results)
+
+    def close(self) -> None:
+        self._live.stop()
 
 
 def live_table(standings: Standings, now_s: float, height: int) -> Group:
     """The table and its two lines of totals, in at most `height` lines of at most the console's width.
 
-    Running trials come first, then the last finished ones; what does not fit is left out.
+    Running trials come first, then paused ones, then the last finished ones; what does not fit is left out.
     """
     table = Table(box=None, pad_edge=False, expand=True)
     for name in ("trial", "state", "eval", "step", "score", "best", "ETA"):
@@ -229,18 +306,22 @@ def totals(standings: Standings, now_s: float) -> tuple[str, str]:
     n = standings.counts()
     finished = n["COMPLETE"] + n["PRUNED"] + n["FAIL"]
     trials = f"{finished}/{standings.n_trials} done  {n['RUNNING']} running  {n['PRUNED']} pruned  {n['FAIL']} failed"
+    trials += f"  {n['PAUSED']} paused" if n["PAUSED"] else ""
     trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"
     return trials, f"{best_text(standings)}  {times}"
 
 
-def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Observer:
+def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
     """The observer that suits the options and the stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
+    lasting = cast(IO[str], LastingStream(stream))
     if json:
-        return JsonProgress(stream)
-    console = Console(file=stream)
+        return JsonProgress(lasting)
+    if not quiet and stream is sys.stdout and notebook.is_here():
+        return notebook.make(lasting)
+    console = Console(file=lasting, force_jupyter=False)  # where rich sees a notebook, it writes there and not to its file
     if not console.is_terminal:
-        console = Console(file=stream, width=FILE_WIDTH)
+        console = Console(file=lasting, force_jupyter=False, width=FILE_WIDTH)
     if quiet:
         return NullProgress(console)
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)

@@ -7,28 +7,45 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
 from typing import Any
 
-from ray import cloudpickle, tune
-from ray.tune.result import SHOULD_CHECKPOINT
+from ray import tune
+from ray.tune.result import HOSTNAME, SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.shape import GangShape
+from tuner import store_watch
 from tuner.bridge import Bridge
-from tuner.gang import reason_of
+from tuner.features import open_shelf
+from tuner.options import Options
+from tuner.patience import LIMIT_S, StoreAwayError
+from tuner.store import Store
+from tuner.store_watch import Watch
 from tuner.trial import NOTE, REPORT, GangTrial
+from tuner.waiting import Waiting
 
+_FAILURE = "Failure # "
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_OWN = re.compile(r"^(?:CollectiveError|LeavingError): ")
+"""Errors whose text says all."""
+_RAISED = re.compile(r"(?:\w+\.)*\w+: ")
 MAX_RETRIES = 2
 """How often a trial whose process died is started again from its last checkpoint."""
+TRIALS_WAIT_S = 2 * LIMIT_S
+"""How long a trial waits for a store that is away: longer than the search, which ends then, and can be gone on with."""
+PENDING, RUNNING = "PENDING", "RUNNING"
+"""Tune's words for a trial that waits for its processes and one that has them."""
 ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # MLflow and results.json are the record
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # each failure's reason is in the study, in one line
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `interruption` hears signals, and the stopper ends the search
     "TUNE_GLOBAL_CHECKPOINT_S": "60",
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # gangs start beside each other; how many there may be the bridge says
     "RAY_AIR_NEW_OUTPUT": "0",  # its banner is printed however quiet Tune is told to be
 }
 
@@ -36,14 +53,16 @@ ENVIRONMENT = {
 class StudySearcher(Searcher):  # type: ignore[misc]
     """Tune's searcher: asks the study."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, watch: Watch) -> None:
         super().__init__(metric=None, mode=None)
         self._bridge = bridge
+        self._watch = watch
 
     def suggest(self, trial_id: str) -> Any:
         return self._bridge.ask(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self._watch.check()
         if not error:
             self._bridge.ended(trial_id)
 
@@ -63,8 +82,18 @@ class StudyScheduler(FIFOScheduler):  # type: ignore[misc]
         self._bridge = bridge
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        ends = self._bridge.reported(trial.config["number"], result[REPORT], result[NOTE])
+        ends = self._bridge.reported(trial.config["number"], result[REPORT], result[NOTE], result.get(HOSTNAME))
         return str(TrialScheduler.STOP if ends else TrialScheduler.CONTINUE)
+
+
+class Silent(tune.ProgressReporter):  # type: ignore[misc]
+    """Tune's reporter: none. In a notebook its own would clear what the cell shows."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        return False
+
+    def report(self, trials: list[Any], done: bool, *sys_info: Any) -> None:
+        return
 
 
 class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
@@ -83,8 +112,10 @@ class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
 class Events(tune.Callback):  # type: ignore[misc]
     """Tune's callbacks, passed on."""
 
-    def __init__(self, bridge: Bridge) -> None:
+    def __init__(self, bridge: Bridge, waiting: Waiting, watch: Watch) -> None:
         self._bridge = bridge
+        self._waiting = waiting
+        self._watch = watch
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._bridge.started(trial.config["number"])
@@ -94,7 +125,10 @@ class Events(tune.Callback):  # type: ignore[misc]
             result[SHOULD_CHECKPOINT] = True  # Tune lets callbacks change a result
 
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
-        self._bridge.saved(trial.config["number"], trial.last_result[REPORT], checkpoint)
+        try:
+            self._bridge.saved(trial.config["number"], trial.last_result[REPORT], checkpoint)
+        except StoreAwayError as error:  # Tune would log it and go on
+            self._watch.gone(error)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         _delete_files_of(trial)
@@ -103,8 +137,15 @@ class Events(tune.Callback):  # type: ignore[misc]
         self._bridge.broke(trial.trial_id, _reason_of_trial(trial))
         _delete_files_of(trial)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._bridge.lost(trial.config["number"], _reason_of_trial(trial))
+
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        self._watch.check()
         self._bridge.tick()
+        if self._waiting.is_due():
+            pending, running = ([t.config["number"] for t in trials if t.status == state] for state in (PENDING, RUNNING))
+            self._waiting.look(pending, running)
 
 
 def _delete_files_of(trial: Any) -> None:
@@ -114,49 +155,64 @@ def _delete_files_of(trial: Any) -> None:
 
 
 def _reason_of_trial(trial: Any) -> str:
-    """Why Tune gave a trial up, in one line: its last error, which lies where the driver keeps its own files."""
-    path = trial.pickled_error_file
+    """Why Tune gave a trial up, in one line: from the text it keeps of errors, since the pickle beside it could run code."""
+    path = trial.error_file
     if path is None or not Path(path).is_file():
         return "its processes died"
-    error = cloudpickle.loads(Path(path).read_bytes())  # written by this process
-    return reason_of(getattr(error, "cause", None) or error)
+    return last_error(Path(path).read_text(encoding="utf-8", errors="replace")) or "its processes died"
 
 
-def run(bridge: Bridge, shape: GangShape, data: Any, storage: Path, checkpoint_every_s: float) -> dict[int, str]:
+def last_error(text: str) -> str | None:
+    """The last failure of Tune's error file in one line: an exception with its message, else its first line."""
+    lines = [line.rstrip() for line in _COLOUR.sub("", text).rpartition(_FAILURE)[2].splitlines()[1:]]
+    raised = [line for line in lines if _RAISED.match(line)]
+    said = raised[-1] if raised else next((line.strip() for line in lines if line.strip()), None)
+    return said and _OWN.sub("", re.sub(r"^(?:\w+\.)+(?=\w+: )", "", said))
+
+
+def run(
+    bridge: Bridge, shape: GangShape, data: Any, storage: Path, options: Options, store: Store | None = None
+) -> dict[int, str]:
     """Run the study's trials until it has no more, or until the user asks to end.
 
-    `data` is a reference to the tokenised data in the object store; `storage` is for Tune's own files, and is deleted.
+    `data` is a reference to the tokenised data in the object store; `storage` is for Tune's own files, and is deleted. Where
+    there is a `store`, checkpoints and models go there. Of the `options`, those on running a trial count.
     Returns Tune's own last word on each trial, by number: nothing of it is kept on disk.
     """
     shutil.rmtree(storage, ignore_errors=True)  # a killed session's
     os.environ.update(ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    for_trials = store and store.waiting_quietly(TRIALS_WAIT_S)
+    shared = {"shape": shape, "data": [data], "shelf": open_shelf(), "store": for_trials}
+    seconds = {"checkpoint_every_s": options.checkpoint_every, "collective_timeout_s": options.collective_timeout}
     trainable = tune.with_resources(
-        tune.with_parameters(GangTrial, shape=shape, data=[data], checkpoint_every_s=checkpoint_every_s),
-        # On one node: checkpoints of its ranks meet in one folder.
-        tune.PlacementGroupFactory(shape.bundles(), strategy="STRICT_PACK"),
+        tune.with_parameters(GangTrial, **shared, **seconds),
+        tune.PlacementGroupFactory(shape.bundles(), strategy=shape.strategy),
     )
-    tuner = tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=StudySearcher(bridge),
-            scheduler=StudyScheduler(bridge),
-            num_samples=-1,
-            reuse_actors=True,
-            trial_name_creator=lambda trial: f"trial_{trial.config['number']:05d}",
-            trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:05d}",
-        ),
-        run_config=tune.RunConfig(
-            name=f"trials-{uuid.uuid4().hex}",  # ranks of a killed driver may still write to its folder
-            storage_path=str(storage),
-            callbacks=[Events(bridge)],
-            failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
-            # At its end a trial asks for its own checkpoint; Tune's would save pruned and failed trials too.
-            checkpoint_config=tune.CheckpointConfig(num_to_keep=2, checkpoint_at_end=False),
-            stop=StopWhenInterrupted(bridge),
-            verbose=0,
-        ),
-    )
-    trials = tuner.fit()._experiment_analysis.trials
+    with store_watch.watching(store) as watch:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=StudySearcher(bridge, watch),
+                scheduler=StudyScheduler(bridge),
+                num_samples=-1,
+                reuse_actors=True,
+                trial_name_creator=lambda trial: f"trial_{trial.config['number']:05d}",
+                trial_dirname_creator=lambda trial: f"trial_{trial.config['number']:05d}",
+            ),
+            run_config=tune.RunConfig(
+                name=f"trials-{uuid.uuid4().hex}",  # ranks of a killed driver may still write to its folder
+                storage_path=str(storage),
+                callbacks=[Events(bridge, Waiting(shape), watch)],
+                failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
+                # At its end a trial asks for its own checkpoint; Tune's would save pruned and failed trials too.
+                # What a store has, `StoredCheckpoints` deletes.
+                checkpoint_config=tune.CheckpointConfig(num_to_keep=2 if store is None else None, checkpoint_at_end=False),
+                stop=StopWhenInterrupted(bridge),
+                progress_reporter=Silent(),
+                verbose=0,
+            ),
+        )
+        trials = tuner.fit()._experiment_analysis.trials
     shutil.rmtree(storage, ignore_errors=True)
     return {trial.config["number"]: trial.status for trial in trials}

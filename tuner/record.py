@@ -11,7 +11,10 @@ from tuner.requirements import shortfall
 INTERRUPTED = "interrupted"
 """What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
 
-TrialState = Literal["RUNNING", "COMPLETE", "PRUNED", "FAIL"]
+TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "PRUNED", "FAIL"]
+
+UNFINISHED = ("RUNNING", "PAUSED")
+"""States of trials that go on, in this session or a resumed one."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class TrialRecord:
     seconds: float
     """Seconds of training and evaluation up to the last evaluation, without waiting and set-up; 0 for a repeat."""
     reason: str | None
-    """Why the trial was pruned, failed or not trained, in one line."""
+    """Why the trial was pruned, failed, paused or not trained, in one line."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Every goal at the last evaluation made, by name; empty where `score` is absent."""
     same_as: int | None = None
@@ -40,6 +43,8 @@ class TrialRecord:
     """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
     requirements: Mapping[str, float] = field(default_factory=dict)
     """How far each requirement's bound is exceeded at the last evaluation made, ≤ 0 where it is met; empty as `scores` is."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """What was drawn, scalars by Optuna's names; a parameter whose condition did not hold is not there."""
 
     @property
     def shortfall(self) -> float:
@@ -48,7 +53,7 @@ class TrialRecord:
 
     @property
     def is_finished(self) -> bool:
-        return self.state != "RUNNING"
+        return self.state not in UNFINISHED
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,7 +10,6 @@ Exit status: 0 registered; 1 MLflow did not take it; 2 wrong usage.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials, resolve_tracking_uri
+from tuner.addresses import mask_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,14 +67,21 @@ def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, 
     champion, metric = found["champion"], found["metric"]
     if not champion["feasible"]:
         return False, "it does not meet the requirements, so it is no champion to others"
+    score = score_of(champion)
     if previous is None:
-        return True, f"the first on these data, with a score of {champion['score']:.4f}"
+        return True, f"the first on these data, with a score of {score:.4f}"
     before = f"version {previous.version}"
     if previous.metric != metric:
         return False, f"{before} stays champion: its score is {previous.metric}, and this one's {metric}"
-    if champion["score"] > previous.score:
-        return True, f"its score of {champion['score']:.4f} beats the {previous.score:.4f} of {before}"
-    return False, f"{before} stays champion with {previous.score:.4f}; this one has {champion['score']:.4f}"
+    if score > previous.score:
+        return True, f"its score of {score:.4f} beats the {previous.score:.4f} of {before}"
+    return False, f"{before} stays champion with {previous.score:.4f}; this one has {score:.4f}"
+
+
+def score_of(champion: Mapping[str, Any]) -> float:
+    """What a champion is judged by: the confirmed mean over its fresh seeds, and its own score where nothing was confirmed."""
+    confirmed = champion.get("confirmed")
+    return float(confirmed["mean"] if confirmed else champion["score"])
 
 
 def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Registered:
@@ -89,12 +95,11 @@ def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Register
         warnings.simplefilter("ignore")  # MLflow and its database layer warn of their own deprecations
         import mlflow
 
-        for library in ("mlflow", "alembic"):
-            logging.getLogger(library).setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+        from tuner.tracking.store import connect
 
         mlflow.set_tracking_uri(tracking_uri)
         try:
-            return _register(run, found, mlflow.MlflowClient())
+            return _register(run, found, connect(tracking_uri))
         except ConfigError:
             raise
         except Exception as error:  # MLflow, its database layer and artifact stores raise what they like
@@ -104,24 +109,33 @@ def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Register
 
 def _register(run: Path, found: Mapping[str, Any], client: MlflowClient) -> Registered:
     name, run_id = model_name(found), found["mlflow"]["run_id"]
-    number = str(found["champion"]["number"])
+    origin = _origin(found["champion"])
     _make_model(client, name, found)
     holder = _holder(client, name)
     there = [
-        v for v in client.search_model_versions(f"run_id = '{run_id}'") if v.name == name and v.tags.get("trial") == number
+        v
+        for v in client.search_model_versions(f"run_id = '{run_id}'")
+        if v.name == name and {tag: v.tags[tag] for tag in ("trial", "seed") if tag in v.tags} == origin
     ]
     if there:
         version = int(there[0].version)
         has_it = holder is not None and int(holder.version) == version
         return Registered(name, version, has_it, "it was registered before")
     takes, said = verdict(found, holder and _previous(holder))
-    tags = {"trial": number, "search": found["name"], "metric": found["metric"], "score": repr(found["champion"]["score"])}
+    tags = origin | {"search": found["name"], "metric": found["metric"], "score": repr(score_of(found["champion"]))}
     with _as_it_is(client, run_id):
         address = _log(run, found, run_id)
     created = client.create_model_version(name, address, run_id, tags=tags, description=said)
     if takes:
         client.set_registered_model_alias(name, ALIAS, created.version)
     return Registered(name, int(created.version), takes, said)
+
+
+def _origin(champion: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that say which of a search's trainings it is."""
+    confirmed = champion.get("confirmed")
+    number = "default" if champion["number"] is None else str(champion["number"])
+    return {"trial": number} | ({"seed": str(confirmed["seed"])} if confirmed else {})
 
 
 @contextmanager
@@ -221,7 +235,7 @@ def main(argv: list[str] | None = None) -> int:
         if found["champion"] is None or found["mlflow"]["run_id"] is None:
             lacks = "champion" if found["champion"] is None else "run in MLflow"
             raise ConfigError([f"{folder.name} has no {lacks}; --resume {folder.name} goes on with it"])
-        done = register(folder, found, resolve_tracking_uri(options.load(folder).tracking_uri, folder))
+        done = register(folder, found, options.tracking_uri_of(options.load(folder), folder))
     except ConfigError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return WRONG_USAGE

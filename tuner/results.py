@@ -68,6 +68,7 @@ def build(
     mode: str = "max",
     stopped_by: str | None = None,
     warm_start: Mapping[str, Any] | None = None,
+    confirmation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json.
 
@@ -76,8 +77,11 @@ def build(
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
     `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until `tuner.check` has
     compared the stores, then the list of what they disagree on.
-    `warm_start` says what was taken from earlier searches, None where nothing was.
-    Trials that were begun and have no result yet are `unfinished`, by number: a resumed search goes on with them.
+    `preflight` is what was measured and foreseen before the first trial, set once the search can be held against it.
+    `warm_start` says what was taken from earlier searches, None where nothing was. `confirmation` is what the finalists came
+    to, None where there were none.
+    Trials that were begun and have no result yet, paused ones included, are `unfinished`, by number: a resumed search goes on
+    with them.
     """
     return finite(  # type: ignore[no-any-return]
         {
@@ -91,14 +95,17 @@ def build(
             "requirements": list(facts.requirements),
             "controls": facts.controls,
             "mode": mode,
+            "gang": facts.gang,
             "started": started,
             "finished": finished,
             "stopped_by": stopped_by,
             "warm_start": warm_start,
-            "trials": [_trial(record) for record in records if record.state != "RUNNING"],
-            "unfinished": [record.number for record in records if record.state == "RUNNING"],
-            "champion": champion and _champion(champion, champion_path),
+            "preflight": None,
+            "trials": [trial_entry(record) for record in records if record.is_finished],
+            "unfinished": [record.number for record in records if not record.is_finished],
+            "champion": champion and champion_entry(champion, champion_path),
             "front": [record.number for record in front],
+            "confirmation": confirmation,
             "environment": environment,
             "mlflow": _pick(mlflow, "tracking_uri", "experiment_id", "run_id"),
             "optuna": _pick(optuna, "storage", "study_name"),
@@ -107,9 +114,10 @@ def build(
     )
 
 
-def _trial(record: TrialRecord) -> dict[str, Any]:
+def trial_entry(record: TrialRecord) -> dict[str, Any]:
+    """An entry of `trials`."""
     evaluation_keys = ("step", "score", "metrics", "seconds")
-    later = {"health": {}, "compute": 0.0}  # what evaluations from before it was measured lack
+    later = {"health": {}, "compute": 0.0, "evaluation_s": 0.0}  # what evaluations from before it was measured lack
     return {
         "number": record.number,
         "state": record.state,
@@ -123,6 +131,7 @@ def _trial(record: TrialRecord) -> dict[str, Any]:
         ],
         "alarms": alarms_of(record.evaluations),
         "config": record.config,
+        "params": record.params,
         "seconds": record.seconds,
         "reason": record.reason,
         "same_as": record.same_as,
@@ -135,7 +144,8 @@ def _requirements(record: TrialRecord) -> dict[str, dict[str, Any]]:
     return {text: {"met": excess <= 0, "missed_by": max(excess, 0.0)} for text, excess in record.requirements.items()}
 
 
-def _champion(record: TrialRecord, path: Path | None) -> dict[str, Any]:
+def champion_entry(record: TrialRecord, path: Path | None) -> dict[str, Any]:
+    """The entry `champion`, its model at `path`."""
     return {
         "number": record.number,
         "score": record.score,
@@ -144,6 +154,7 @@ def _champion(record: TrialRecord, path: Path | None) -> dict[str, Any]:
         "metrics": record.metrics,
         "config": record.config,
         "path": str(path) if path else None,
+        "confirmed": None,
     }
 
 

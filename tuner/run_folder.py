@@ -33,6 +33,8 @@ class State:
     """Seconds that trials held their gangs."""
     n_trials: int | None = None
     """Trials in total that the last session was to come to."""
+    stored_as: str | None = None
+    """The run's own part of `--storage-path`, which other runs of its name do not touch."""
 
 
 def read_state(folder: Path) -> State | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.evaluation import Evaluation
 from tuner.front import best_of
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord
+from tuner.record import UNFINISHED, TrialRecord
 
 
 @dataclass
@@ -62,6 +62,9 @@ class Standings:
         self._started_s = at_s
         for record in plan.finished:
             self.trial_finished(record)
+        for record in plan.unfinished:
+            if record.state == "PAUSED":
+                self.trial_paused(record)
         self._n_earlier = self._n_finished()
 
     def trial_started(self, number: int) -> None:
@@ -73,6 +76,15 @@ class Standings:
         row.step, row.n_steps, row.seconds = evaluation.step, evaluation.n_steps, evaluation.seconds
         row.score = score
         row.best_score = score if row.best_score is None else max(row.best_score, score)
+
+    def trial_paused(self, record: TrialRecord) -> None:
+        row = self._rows.setdefault(record.number, Row(record.number))
+        row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
+        if record.evaluations:  # of an earlier session, perhaps
+            last = record.evaluations[-1]
+            row.index, row.n_evaluations, row.step, row.n_steps = (
+                last[name] for name in ("index", "n_evaluations", "step", "n_steps")
+            )
 
     def trial_finished(self, record: TrialRecord) -> None:
         row = self._rows.setdefault(record.number, Row(record.number))
@@ -93,16 +105,18 @@ class Standings:
         return sum(not self._rows[number].is_repeat for number in self._finished)
 
     def visible(self, n: int) -> list[Row]:
-        """At most `n` rows: running trials by number, then finished ones, the last first."""
-        running = sorted(number for number, row in self._rows.items() if row.state == "RUNNING")
-        return [self._rows[number] for number in [*running, *reversed(self._finished)][:n]]
+        """At most `n` rows: running trials by number, then paused ones, then finished ones, the last first."""
+        running, paused = (
+            sorted(number for number, row in self._rows.items() if row.state == state) for state in ("RUNNING", "PAUSED")
+        )
+        return [self._rows[number] for number in [*running, *paused, *reversed(self._finished)][:n]]
 
     def elapsed_s(self, now_s: float) -> float:
         return now_s - self._started_s
 
     def eta_s(self, now_s: float) -> float | None:
         """Seconds until the last trial ends, at the pace of this session; None while nothing is done."""
-        running = (row for row in self._rows.values() if row.state == "RUNNING")
-        done = self._n_finished() - self._n_earlier + sum(row.step / row.n_steps for row in running if row.n_steps)
+        begun = (row for row in self._rows.values() if row.state in UNFINISHED)
+        done = self._n_finished() - self._n_earlier + sum(row.step / row.n_steps for row in begun if row.n_steps)
         planned = self.n_trials - self._n_earlier
         return eta_s(self.elapsed_s(now_s), done / planned) if planned > 0 else 0.0

@@ -9,20 +9,20 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from tuner.record import TrialRecord
+from tuner.record import UNFINISHED, TrialRecord
 
 TOLD, WRONG_USAGE = 0, 2
-STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING")
+STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
 
 
 @dataclass(frozen=True)
 class Running:
-    """A trial that trains, or waits for `--resume`."""
+    """A trial that trains, is paused, or waits for `--resume`."""
 
     number: int
     evaluation: int
@@ -38,7 +38,7 @@ class Status:
 
     name: str
     stage: str
-    """`searching`, `finished`, or `interrupted` where no process runs it and it did not come to its end."""
+    """`searching`, `confirming`, `finished`, or `interrupted` where no process runs it and it did not come to its end."""
     started: str | None
     """When its first session began, ISO 8601."""
     wall_s: float
@@ -52,12 +52,17 @@ class Status:
     metrics: dict[str, float]
     """Of the best COMPLETE trial."""
     running: tuple[Running, ...]
+    paused: tuple[Running, ...]
+    """They hold no processes, and go on if they are promoted."""
     last_failure: str | None
+    confirmed: tuple[int, int] | None = None
+    """Trainings of the confirmation that have ended, and all of them, where it is under way."""
 
 
 def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
     from tuner import options, results, run_folder
+    from tuner.confirmation.kept import FOLDER, Kept
     from tuner.study import read_records
 
     given = options.load(folder)
@@ -72,7 +77,9 @@ def status(folder: Path) -> Status:
     path = folder / results.FILE_NAME
     if stage != "searching" and path.is_file() and results.read(path)["finished"]:
         stage = "finished"
-    return of(records, folder.name, stage, state)
+    confirmed = Kept(folder / FOLDER).progress() if stage != "finished" else None
+    stage = "confirming" if stage == "searching" and confirmed else stage
+    return replace(of(records, folder.name, stage, state), confirmed=confirmed)
 
 
 def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Status:
@@ -92,7 +99,8 @@ def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Sta
         best=best.number if best else None,
         score=best.score if best else None,
         metrics=dict(best.metrics) if best else {},
-        running=tuple(_running(record) for record in trials if not record.is_finished),
+        running=tuple(_running(record) for record in trials if record.state == "RUNNING"),
+        paused=tuple(_running(record) for record in trials if record.state == "PAUSED"),
         last_failure=failed[-1] if failed else None,
     )
 
@@ -106,11 +114,11 @@ def describe(found: Status) -> list[str]:
     """Lines for people."""
     from tuner.summary import duration, number_text, one_line
 
-    ended = sum(n for state, n in found.states.items() if state != "RUNNING")
+    ended = sum(n for state, n in found.states.items() if state not in UNFINISHED)
     total = f" of {found.n_trials}" if found.n_trials else ""
     counts = ", ".join(f"{n} {state}" for state, n in found.states.items() if n) or "none yet"
     began = f", began {found.started}" if found.started else ""
-    word = "running" if found.stage == "searching" else "unfinished"
+    word = "running" if found.stage in ("searching", "confirming") else "unfinished"
     lines = [
         f"{found.name}: {found.stage}{began}, {duration(found.wall_s)} of searching",
         f"trials: {ended}{total} ended ({counts})",
@@ -118,10 +126,16 @@ def describe(found: Status) -> list[str]:
     if found.best is not None:
         metrics = ", ".join(f"{name} {number_text(value)}" for name, value in found.metrics.items())
         lines.append(f"best: trial {found.best}, score {number_text(found.score)} ({metrics})")
+    if found.confirmed is not None:
+        lines.append(f"confirmation: {found.confirmed[0]} of {found.confirmed[1]} trainings ended")
     for trial in found.running:
         place = f"evaluation {trial.evaluation} of {trial.n_evaluations}, score {number_text(trial.score)}"
         place = place if trial.n_evaluations else "its configuration is being drawn"
         lines.append(f"{word}: trial {trial.number}, {place}")
+    if found.paused:
+        furthest = max(found.paused, key=lambda trial: trial.evaluation)
+        place = f"trial {furthest.number}, evaluation {furthest.evaluation} of {furthest.n_evaluations}"
+        lines.append(f"paused: {len(found.paused)}, to go on if promoted; the furthest is {place}")
     if found.last_failure:
         lines.append(f"last failure: {one_line(found.last_failure)}")
     return lines

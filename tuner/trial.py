@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pyarrow.fs import LocalFileSystem
 from ray import tune
+from ray.train._internal.session import _TrainingResult
 from ray.tune.result import SHOULD_CHECKPOINT
+from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from cluster.shape import GangShape
 from model.config import parse
@@ -16,21 +20,60 @@ from model.evaluation import Evaluation, Failure
 from model.out_of_memory import with_smaller_micro_batch
 from tuner.gang import Gang, RankError, RankOutOfMemoryError
 from tuner.models import FAILED
+from tuner.patience import StoreAwayError
+from tuner.store import Store
+from tuner.stored import StoredFolder
+from tuner.stored_checkpoints import FOLDER
 
 REPORT, NOTE = "report", "note"
 """Keys of a result under which the `Evaluation` or `Failure` travels up, and a line on how the trial runs, or None."""
 
 
-class GangTrial(tune.Trainable):  # type: ignore[misc]
-    """Tune's view of a trial. `config` holds `number`, the trial's `config`, and the folder of the `checkpoint` to go on from
-    or None; the rest is the search's own.
+class Stored(tune.Checkpoint):  # type: ignore[misc]
+    """What Tune, which knows folders only, has of a checkpoint in the store: its key there, or why there is none."""
 
-    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to. An
-    evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a short trial would cost more than it.
+    def __init__(self, stored: StoredFolder | None, failed: str | None = None) -> None:
+        self.stored = stored
+        self.key = stored.key if stored is not None else ""
+        self.failed = failed
+        super().__init__(self.key, LocalFileSystem())
+
+    def to_directory(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Fetch it, or the reason why there is none. Raises OSError, and `StoreAwayError`."""
+        assert path is not None
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        if self.stored is None:
+            (folder / FAILED).write_text(self.failed or "", encoding="utf-8")
+        else:
+            self.stored.fetch(folder)
+        return str(folder)
+
+
+class GangTrial(tune.Trainable):  # type: ignore[misc]
+    """Tune's view of a trial. `config` holds `number`, the trial's `config`, and the `checkpoint` to go on from or None: its
+    folder, or its key in the `store` where there is one; the rest is the search's own.
+
+    With a store, checkpoints go from the ranks' nodes to it and back, past Tune, which can neither wait for one that is away
+    nor gather the files of several nodes.
+
+    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to; `shelf` is
+    the actor of `tuner.features`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
+    short trial would cost more than it.
     """
 
-    def setup(self, config: dict[str, Any], shape: GangShape, data: list[Any], checkpoint_every_s: float) -> None:
-        self._gang = Gang(shape, data[0])
+    def setup(
+        self,
+        config: dict[str, Any],
+        shape: GangShape,
+        data: list[Any],
+        shelf: Any,
+        checkpoint_every_s: float,
+        collective_timeout_s: float,
+        store: Store | None,
+    ) -> None:
+        self._store = store
+        self._gang = Gang(shape, data[0], shelf, collective_timeout_s)
         self._checkpoint_every_s = checkpoint_every_s
         self._n_workers = shape.n_workers
         self._begin(config)
@@ -44,7 +87,9 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         self._last: Evaluation | None = None
         self._failure: Failure | None = None
         self._note: str | None = None
+        self._moves = False
         self._config = parse(config["config"])
+        self._number = config["number"]
         self._saved_at = time.monotonic()
         try:
             self._gang.begin(config["config"])
@@ -55,20 +100,26 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def _go_on(self, config: dict[str, Any]) -> None:
         """Load the checkpoint, if there is one. One that cannot be read costs time only: the beginning leads to the same."""
         checkpoint = config["checkpoint"]
-        if checkpoint is None or not Path(checkpoint).is_dir():
+        if checkpoint is None or (self._store is None and not Path(checkpoint).is_dir()):
             return
         try:
-            self._gang.load(checkpoint)
+            if self._store is not None:
+                self._gang.load_stored(StoredFolder(self._store, checkpoint))
+            else:
+                self._gang.load(checkpoint)
         except RankError:
             self._gang.begin(config["config"])
 
     def step(self) -> dict[str, Any]:
         """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
+        if self._moves and self._failure is None:  # what it has done is saved
+            self._gang.leave()
         reported = self._failure or self._advance()
         if isinstance(reported, Failure):
             return {REPORT: reported, NOTE: self._note}
         self._last = reported
-        due = time.monotonic() - self._saved_at > self._checkpoint_every_s
+        self._moves = self._gang.must_leave()
+        due = self._moves or time.monotonic() - self._saved_at > self._checkpoint_every_s
         return {REPORT: reported, NOTE: self._note, SHOULD_CHECKPOINT: reported.is_last or due}
 
     def _advance(self) -> Evaluation | Failure:
@@ -92,6 +143,42 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def _failed(self, reason: str) -> Failure:
         return Failure(reason, step=self._last.step if self._last else 0)
 
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """Tune's order to save: to the store where there is one, else into its folder."""
+        if self._store is None:
+            return super().save(checkpoint_dir)
+        return _TrainingResult(checkpoint=self._put(self._store), metrics=dict(self._last_result or {}))
+
+    def restore(self, checkpoint_path: Any) -> None:
+        """Tune's order to go on after a process died. One that cannot be had costs time only.
+
+        Tune's own would load a pickle that lies in a checkpoint: here only somebody else can have laid it there.
+        """
+        if self._store is None:
+            with checkpoint_path.checkpoint.as_directory() as folder:
+                Path(folder, _DICT_CHECKPOINT_FILE_NAME).unlink(missing_ok=True)
+            super().restore(checkpoint_path)
+            return
+        stored = checkpoint_path.checkpoint.stored
+        if stored is None:
+            return
+        try:
+            self._gang.load_stored(stored)
+        except RankError:
+            self._gang.begin(self._config.to_dict())
+
+    def _put(self, store: Store) -> Stored:
+        assert self._last is not None
+        prefix = f"{FOLDER.format(self._number)}/evaluation_{self._last.index}"
+        try:
+            stored = self._gang.store(store, prefix, self._last.metrics if self._last.is_last else None)
+        except (RankError, OSError, StoreAwayError) as error:
+            self._failure = Failure(str(error), self._last.step)
+            return Stored(None, str(error))
+        finally:
+            self._saved_at = time.monotonic()
+        return Stored(stored)
+
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """The model for use when training is over; before, all that is needed to go on.
 
@@ -110,7 +197,10 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         self._saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        self._gang.load(checkpoint)
+        try:
+            self._gang.load(checkpoint)
+        except RankError:  # it cannot be read: the beginning leads to the same
+            self._gang.begin(self._config.to_dict())
 
     def cleanup(self) -> None:
         self._gang.kill()

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from model.collective_error import TIMEOUT_S
+from tuner.usage import Usage
 
 if TYPE_CHECKING:
-    from model.data.source import DataSource
     from model.data.tokenised import TokenizedData
     from model.evaluation import Evaluation, Failure
+    from model.rehearsal import Rehearsal
     from model.training import Training
+    from tuner.stored import StoredFolder
+
+
+def scratch(name: str) -> Path:
+    """A folder on this node's disk, the same to all ranks there."""
+    return Path(tempfile.gettempdir()) / name
+
+
+T = TypeVar("T")
 
 
 class RankWorker:
     """Trains one trial after another as rank `rank` of `world_size`. Imports, threads and process group are set up once."""
 
-    def __init__(self, rank: int, world_size: int, n_threads: int) -> None:
+    def __init__(self, rank: int, world_size: int, n_threads: int, collective_timeout_s: float = TIMEOUT_S) -> None:
         import torch
 
         torch.set_num_threads(n_threads)
         self._rank = rank
         self._world_size = world_size
+        self._collective_timeout_s = collective_timeout_s
         self._training: Training | None = None
         self._address = ("127.0.0.1", 0)
+        self._usage = Usage()
+        self._must_leave = False
+
+    def _note_notice(self, number: int, frame: Any) -> None:
+        """SIGTERM comes some time before SIGKILL: meanwhile the trial is saved at its next evaluation, and moves."""
+        self._must_leave = True
+
+    def must_leave(self) -> bool:
+        """Whether this process was told to end."""
+        return self._must_leave
 
     def rendezvous(self) -> tuple[str, int]:
         """This node's address and a free port on it, for rank 0 to be found at."""
@@ -40,27 +70,58 @@ class RankWorker:
         from model.engine import join
 
         self._address = address
+        signal.signal(signal.SIGTERM, self._note_notice)
         join(self._place())
 
-    def begin(self, config: dict[str, Any], data: TokenizedData) -> None:
-        """Set up a trial, in place of the one before."""
+    def begin(self, config: dict[str, Any], data: TokenizedData, shelf: Any = None) -> None:
+        """Set up a trial, in place of the one before. `shelf` has the features of frozen encoders, or takes them."""
         from model.config import parse
+        from model.features import key_of
         from model.training import Training
+        from tuner.features import shared
 
         self.end()
-        self._training = Training(parse(config), data, self._place())
+        parsed = parse(config)
+
+        def features_of(task: str, compute: Callable[[], Any]) -> Any:
+            return compute() if shelf is None else shared(shelf, key_of(parsed, task), compute)
+
+        self._training = Training(parsed, data, self._place(), features_of)
+        self._usage = Usage()
+
+    def idle(self) -> None:
+        """Return once the calls before are done."""
 
     def advance(self) -> Evaluation | Failure:
         """Train to the next evaluation. Raises `OutOfMemory` where there is no memory for it."""
+        from model.evaluation import Evaluation
+
+        reported = self._in_memory(self._current.advance)
+        used = self._usage.lap()
+        return replace(reported, system=used) if isinstance(reported, Evaluation) else reported
+
+    def _in_memory(self, work: Callable[[], T]) -> T:
         from model.out_of_memory import OutOfMemory, is_out_of_memory
 
         try:
-            return self._current.advance()
+            return work()
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             lines = str(error).splitlines()
             raise OutOfMemory(lines[0] if lines else "no memory is left") from None
+
+    def rehearse(self, n_updates: int) -> Rehearsal:
+        """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory` where there is no memory for them."""
+        from model.rehearsal import rehearse
+
+        return self._in_memory(lambda: rehearse(self._current, n_updates))
+
+    def heaviest_update(self) -> None:
+        """The update that needs most memory. Raises `OutOfMemory` where there is none for it."""
+        from model.rehearsal import heaviest_update
+
+        self._in_memory(lambda: heaviest_update(self._current))
 
     def save(self, folder: str) -> None:
         self._current.save(Path(folder))
@@ -71,6 +132,42 @@ class RankWorker:
     def export(self, folder: str, metrics: dict[str, float]) -> None:
         """Write the trained model; rank 0 does, with the help of all."""
         self._current.export(Path(folder), metrics)
+
+    def node(self) -> str:
+        """The node this rank is on."""
+        import ray
+
+        return str(ray.get_runtime_context().get_node_id())
+
+    def save_here(self, name: str, metrics: dict[str, float] | None) -> None:
+        """Write to this node's own disk: a checkpoint, or with `metrics` the trained model."""
+        folder = scratch(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        if metrics is None:
+            self._current.save(folder)
+        else:
+            self._current.export(folder, metrics)
+
+    def files_here(self, name: str) -> dict[str, str]:
+        """SHA-256 of what the ranks of this node wrote, by file."""
+        from tuner.stored import contents
+
+        return contents(scratch(name))
+
+    def put(self, name: str, stored: StoredFolder, files: dict[str, str]) -> None:
+        """Bring what the ranks of this node wrote to the store."""
+        stored.put(scratch(name), files)
+
+    def fetch(self, name: str, stored: StoredFolder) -> None:
+        """Bring a checkpoint from the store to this node."""
+        stored.fetch(scratch(name))
+
+    def load_here(self, name: str) -> None:
+        self._current.load(scratch(name))
+
+    def discard(self, name: str) -> None:
+        """Delete what was written to, or fetched to, this node."""
+        shutil.rmtree(scratch(name), ignore_errors=True)
 
     def end(self) -> None:
         """Give the trial's memory back."""
@@ -87,33 +184,36 @@ class RankWorker:
         from model.engine import Rank
 
         host, port = self._address
-        return Rank(self._rank, self._world_size, local_rank=0, address=host, port=port)
+        return Rank(self._rank, self._world_size, 0, host, port, self._collective_timeout_s)
 
 
-def prepare_data(
-    source: DataSource, tasks: tuple[str, ...], backbone: str, max_length: int, skip_bad_rows: bool, arms: tuple[str, ...]
-) -> tuple[TokenizedData, bool]:
-    """Read and tokenise a search's data, once for all its trials. The second value lets the driver wait without the first."""
-    from model import backbone as backbones
-    from model.data.source import read
-    from model.data.tokenised import tokenise
+def predict_on_dev(
+    model: str | dict[str, bytes], data: TokenizedData, n_threads: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A saved model's predictions on the dev split, which nothing was chosen on, and the labels there: (n,) by task.
 
-    dataset = read(source, tasks, skip_bad_rows=skip_bad_rows, arms=arms)
-    return tokenise(dataset, backbones.load_tokenizer(backbone), max_length), True
-
-
-def score_on_dev(folder: str, data: TokenizedData, n_threads: int) -> dict[str, float]:
-    """A saved model's metrics on the dev split, which nothing was chosen on."""
+    `model` is its folder or, for a node that does not see that, the folder's files by their paths in it.
+    """
+    if isinstance(model, dict):
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in model.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            return predict_on_dev(folder, data, n_threads)
     import torch
 
     from model import saved
     from model.engine import Rank
-    from model.evaluate import evaluate
+    from model.evaluate import predict_split
 
     torch.set_num_threads(n_threads)
-    model = saved.read(Path(folder))
-    rank = Rank()
-    return evaluate(model.network.to(rank.device), data, model.config, "dev", rank)
+    read = saved.read(Path(model))
+    network = read.network.to(Rank().device)
+    labels = {task: data.tasks[task]["dev"].labels.astype(np.float64) for task in read.config.mixture}
+    return {
+        task: predict_split(network, data, read.config, task, "dev", np.arange(len(own))) for task, own in labels.items()
+    }, labels
 
 
 def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""Writes to a store that may be away: done in order, kept while they cannot be done, none lost while the process lives."""
+"""Writes to a store that may be slow or away: done in order by a thread of their own, none lost while the process lives."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from typing import Generic, Protocol, TypeVar
 
 RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
 """Seconds before a store that is away is tried again, doubling up to the longest."""
+HURRIED_RETRY_S = 0.5
+"""The same while `drain` waits."""
 
 Client = TypeVar("Client")
 ClientT_co = TypeVar("ClientT_co", covariant=True)
@@ -36,55 +39,63 @@ class Store(Protocol[ClientT_co]):
 
 
 class WriteQueue(Generic[Client]):
-    """Each write is a function of the store's client, and is tried again from its beginning: it must bear being done twice."""
+    """Each write is a function of the store's client, and is tried again from its beginning: it must bear being done twice.
 
-    def __init__(self, store: Store[Client], warn: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    `put` never waits for the store: whoever has something to write goes on with what it does.
+    """
+
+    def __init__(self, store: Store[Client], warn: Callable[[str], None]) -> None:
         self._store = store
         self._warn = warn
-        self._clock = clock
         self._writes: deque[Callable[[Client], None]] = deque()
-        self._wait_s = RETRY_S
-        self._not_before = -float("inf")
+        self._changed = threading.Condition()
+        self._hurry = threading.Event()
+        self._thread: threading.Thread | None = None
         self._warned: set[bool] = set()
 
     def __len__(self) -> int:
-        """Writes that wait."""
+        """Writes that are not done yet."""
         return len(self._writes)
 
     def put(self, write: Callable[[Client], None]) -> None:
-        self._writes.append(write)
-        self.flush()
-
-    def flush(self) -> None:
-        """Do the waiting writes, unless the store was away a moment ago."""
-        if self._clock() >= self._not_before:
-            self._work()
+        with self._changed:
+            self._writes.append(write)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="writes", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
 
     def drain(self, limit_s: float) -> None:
-        """Do the waiting writes, trying for `limit_s` seconds, and say so when some are lost."""
-        end = self._clock() + limit_s
-        self._work()
-        while self._writes and self._clock() < end:
-            time.sleep(0.5)
-            self._work()
-        if self._writes:
+        """Wait until all is written, for `limit_s` seconds, and say so when some is lost."""
+        self._hurry.set()
+        with self._changed:
+            done = self._changed.wait_for(lambda: not self._writes, timeout=limit_s)
+            n_left = len(self._writes)
+        self._hurry.clear()
+        if not done:
             self._warn(
-                f"MLflow did not come back within {limit_s:g} s; {len(self._writes)} writes to it are lost, "
+                f"MLflow did not come back within {limit_s:g} s; {n_left} writes to it are lost, "
                 "but for those of trials that have ended, which --resume sends"
             )
 
     def _work(self) -> None:
-        while self._writes:
+        wait_s = RETRY_S
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._writes)
             trouble = self._store.attempt(self._writes[0])
-            if trouble and trouble.passes:
-                self._tell(trouble)
-                self._not_before = self._clock() + self._wait_s
-                self._wait_s = min(2 * self._wait_s, LONGEST_RETRY_S)
-                return
             if trouble:
                 self._tell(trouble)
-            self._writes.popleft()
-            self._wait_s = RETRY_S
+            if trouble and trouble.passes:
+                if self._hurry.wait(wait_s):
+                    time.sleep(HURRIED_RETRY_S)
+                else:
+                    wait_s = min(2 * wait_s, LONGEST_RETRY_S)
+                continue
+            wait_s = RETRY_S
+            with self._changed:
+                self._writes.popleft()
+                self._changed.notify_all()
 
     def _tell(self, trouble: Trouble) -> None:
         """One sentence for the first trouble of each kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -189,3 +190,16 @@ class TestSource:
             DataSource.parse(str(tmp_path / "nowhere"))
         with pytest.raises(ConfigError, match="there is no task qnli; the tasks are sst, quora, sts, cfimdb"):
             inspect(DataSource.parse("demo"), ["qnli"])
+
+
+def test_rows_are_not_held(tmp_path: Path) -> None:
+    """Of a file of 10 MB no more than its ids, some hundred bytes each, and a record are in memory at once."""
+    path = tmp_path / "file.csv"
+    path.write_text(SST_HEADER + "".join(f"{i}\tid{i}\t{'word ' * 400}{i}\t3\n" for i in range(5000)), encoding="utf-8")
+    tracemalloc.start()
+    try:
+        assert sum(isinstance(row, Example) for row in read_rows(path, TASKS["sst"])) == 5000
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < path.stat().st_size / 5

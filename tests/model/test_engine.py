@@ -50,7 +50,7 @@ def by_deepspeed(config: TrialConfig) -> tuple[dict[str, Tensor], dict[str, Tens
     with training_of(config) as training:
         training.loss.train()
         for step in range(training.n_steps):
-            training._update(step)
+            training.update(step)
         teacher = training.loss.teacher
         return weights_of(training.loss), dict(teacher.network.state_dict()) if teacher else {}
 
@@ -169,7 +169,7 @@ def test_heads_that_a_step_does_not_use_stay_as_they_are(tiny_backbone: Path, st
         for step in range(training.n_steps):
             (task,) = training.schedule.tasks_at(step)
             before, module = snapshot(training.engine), weights_of(training.loss)
-            training._update(step)
+            training.update(step)
             after = snapshot(training.engine)
             for owner, number in before:
                 idle = owner is not None and owner != task
@@ -261,7 +261,7 @@ class TestLearningRate:
         with training_of(config) as training:
             training.loss.train()
             for step in range(3):
-                training._update(step)
+                training.update(step)
                 factor = learning_rate_factor(config.optim, step, N_STEPS)
                 for group in training.engine._optimizer.param_groups:
                     peak = config.optim.lr if group["task"] is None else config.optim.head_lr

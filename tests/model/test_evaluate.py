@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from model import evaluate, metrics
+from model import batches, evaluate, metrics
 from model.batches import make_batch
 from model.config import TrialConfig
 from model.engine import Rank
@@ -36,17 +36,34 @@ def one_by_one(network: MultitaskNetwork, config: TrialConfig, task: str, split:
 
 
 @pytest.mark.parametrize("encoding", ["cosine", "cross", "concat_pooled"])
-@pytest.mark.parametrize("batch", [64, 5])
+@pytest.mark.parametrize("tokens", [8192, 100, 1])
 def test_predictions_are_those_of_each_example_alone(
-    tiny_backbone: Path, encoding: str, batch: int, monkeypatch: pytest.MonkeyPatch
+    tiny_backbone: Path, encoding: str, tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluate, "EVAL_BATCH", batch)
+    monkeypatch.setattr(batches, "EVAL_TOKENS", tokens)
     config = tiny.config(tiny_backbone, mixture=ALL, pair_encoding=encoding)
     network = build(config)
     for task in ALL:
         n = len(tiny.data().tasks[task]["dev"])
         found = predict_split(network, tiny.data(), config, task, "dev", np.arange(n))
         np.testing.assert_allclose(found, one_by_one(network, config, task, "dev", n), atol=1e-5)
+
+
+@pytest.mark.parametrize("encoding", ["cosine", "cross"])
+@pytest.mark.parametrize("task", ALL)
+def test_batches_of_an_evaluation_keep_to_their_tokens(
+    tiny_backbone: Path, task: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each example once; a batch is within its tokens, and the first of the next would not have fitted."""
+    monkeypatch.setattr(batches, "EVAL_TOKENS", 200)
+    config = tiny.config(tiny_backbone, mixture=ALL, pair_encoding=encoding)
+    indices = np.arange(len(tiny.data().tasks[task]["train"]))
+    chosen = list(batches.in_length_order(tiny.data(), config, task, "train", indices))
+    assert sorted(np.concatenate(chosen)) == list(indices)
+    assert len(chosen) < len(indices)
+    for positions in chosen:
+        made = make_batch(tiny.data(), config, task, "train", indices[positions])
+        assert made.input_ids.numel() <= 200 or len(positions) == 1
 
 
 def test_predictions_come_in_the_order_they_were_asked_for(tiny_backbone: Path) -> None:

@@ -15,7 +15,10 @@ from model.evaluation import Evaluation
 from model.training import Training
 from tests import tiny
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:barrier\\(\\). using the device under current context:UserWarning"),  # DeepSpeed's
+]
 NO_DROPOUT = {"batch_size": 8, "lr": 1e-3, "dropout": 0.0}
 
 ON_CPU = """
@@ -38,7 +41,12 @@ def first_losses(config: object) -> dict[str, float]:
 
 
 def test_trains_as_on_the_cpu(tiny_backbone: Path) -> None:
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "DS_ACCELERATOR": "cpu",  # a trial before this one has set it to cuda
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     done = subprocess.run(
         [sys.executable, "-c", ON_CPU, str(tiny_backbone)], capture_output=True, text=True, check=True, env=environment
     )
@@ -52,6 +60,19 @@ def test_bf16_trains(tiny_backbone: Path) -> None:
     smart = {"epsilon": 1e-2, "sigma": 1e-2}
     losses = first_losses(tiny.config(tiny_backbone, engine={"precision": "bf16"}, smart=smart))
     assert all(value == value for value in losses.values())
+
+
+def test_an_update_never_waits_for_the_device(tiny_backbone: Path) -> None:
+    """As far as torch can tell: the host gives out the next update while the device is at this one."""
+    training = Training(tiny.config(tiny_backbone), tiny.data())
+    training.loss.train()
+    training.update(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training.update(1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        training.close()
 
 
 def test_resumes_on_the_device(tiny_backbone: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_every_task_has_its_numbers_and_nothing_is_disturbed(tiny_backbone, vari
     assert set(found) == {f"{task}/{name}" for task in EVERY for name in (*geometry, "lambda")} | {"smart/time_share"}
     assert [found[f"{task}/lambda"] for task in EVERY] == [1.5, 1.5, 1.0]
     assert all(math.isfinite(value) for value in found.values())
-    assert 0 < found["smart/time_share"] < 1
+    assert 0 <= found["smart/time_share"] <= 1, "what the clock says is not asserted"
     assert torch.equal(torch.get_rng_state(), stream)
     assert [module.training for module in loss.modules()] == modes
     assert all(parameter.grad is None for parameter in loss.parameters())

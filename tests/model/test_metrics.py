@@ -1,4 +1,4 @@
-"""Metrics against values worked out by hand and closed forms."""
+"""Metrics against values worked out by hand, closed forms, and scikit-learn's and scipy's."""
 
 import logging
 import math
@@ -93,3 +93,31 @@ def test_a_prediction_that_is_not_finite_gives_nan(task, bad) -> None:
 def test_shapes_must_match(predictions, labels) -> None:
     with pytest.raises(ValueError, match="one vector each"):
         compute(STS, predictions, labels)
+
+
+@given(st.data(), st.sampled_from([SST, QUORA]), st.integers(1, 40))
+def test_accuracy_and_f1_are_scikit_learns(data: st.DataObject, task, n: int) -> None:
+    """Whichever classes occur among labels and predictions."""
+    from sklearn.metrics import accuracy_score, f1_score
+
+    ids = st.lists(st.integers(0, task.n_classes - 1), min_size=n, max_size=n)
+    predictions, labels = np.array(data.draw(ids)), np.array(data.draw(ids))
+    average = "binary" if task.n_classes == 2 else "macro"
+    f1 = f1_score(labels, predictions, average=average, zero_division=0.0)
+    expected = {f"{task.name}/accuracy": accuracy_score(labels, predictions), f"{task.name}/f1": f1}
+    assert compute(task, predictions, labels) == pytest.approx(expected, abs=1e-15)
+
+
+@given(st.data(), st.integers(2, 40))
+def test_correlations_are_scipys(data: st.DataObject, n: int) -> None:
+    """With and without ties."""
+    from scipy.stats import pearsonr, spearmanr
+
+    values = st.one_of(st.integers(0, 5).map(float), st.floats(-1e3, 1e3).map(lambda x: round(x, 3)))
+    sides = st.lists(values, min_size=n, max_size=n).map(np.array).filter(lambda side: len(np.unique(side)) > 1)
+    predictions, labels = data.draw(sides), data.draw(sides)
+    expected = {
+        "sts/pearson": pearsonr(predictions, labels).statistic,
+        "sts/spearman": spearmanr(predictions, labels).statistic,
+    }
+    assert compute(STS, predictions, labels) == pytest.approx(expected, abs=1e-12)

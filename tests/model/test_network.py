@@ -137,6 +137,15 @@ def test_logits_ignore_padding_and_batch_mates(tiny_backbone, pair_encoding, poo
         torch.testing.assert_close(logits_of(loss.network, steps.padded(alone, 9)), among)
 
 
+@pytest.mark.parametrize("indices", [[0, 1, 2, 3], [0]], ids=["padded", "no padding"])
+def test_the_mask_is_what_transformers_makes_of_it(tiny_backbone, indices) -> None:
+    """Bit for bit, though transformers is not given the values to look at."""
+    loss = steps.loss_of(tiny_backbone)
+    network, batch = loss.network.eval(), steps.batch_of(loss.config, "sst", indices)
+    assert (batch.mask == 1).all() == (len(indices) == 1)
+    assert torch.equal(network.pool(batch, network.embed(batch.input_ids))[0], pooled_alone(network, batch, 0))
+
+
 def test_mean_pooling_has_no_pooler_and_cls_uses_it(tiny_backbone) -> None:
     assert build(tiny.config(tiny_backbone, pooling="mean")).encoder.pooler is None
     loss = steps.loss_of(tiny_backbone, mixture=["sst"], pooling="cls")

@@ -202,8 +202,8 @@ def test_10_a_plain_step_is_the_textbook_one_on_token_ids(tiny_backbone) -> None
     logits = network.heads["sst"](network.dropout(mean_pool(hidden, mask)))
     textbook = nn.functional.cross_entropy(logits, batch.labels)
     textbook.backward()
-    assert torch.equal(value, textbook.detach())
-    steps.assert_same(gradients, steps.gradients(loss))
+    torch.testing.assert_close(value, textbook.detach(), rtol=1e-6, atol=0.0)  # the mean is taken in another order
+    torch.testing.assert_close(gradients, steps.gradients(loss), rtol=1e-4, atol=1e-7)
 
 
 def test_10_with_shared_masks_smart_draws_the_same_random_stream(tiny_backbone) -> None:

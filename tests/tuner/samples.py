@@ -8,7 +8,7 @@ from typing import Any
 
 from model.config import TrialConfig
 from model.evaluation import Evaluation
-from tuner.observer import SearchFacts
+from tuner.observer import Dataset, SearchFacts
 from tuner.record import TrialRecord
 from tuner.results import build
 
@@ -33,6 +33,9 @@ def facts(run_dir: Path, **changes: Any) -> SearchFacts:
         "dashboard_url": None,
         "tracking_uri": "sqlite:////somewhere/mlflow.db",
         "git_commit": "c0ffee",
+        "datasets": {
+            task: Dataset("corpus", "cd" * 32, {"train": 90, "select": 10, "dev": 20}) for task in ("sst", "sts", "quora")
+        },
     }
     return SearchFacts(**values | changes)
 
@@ -47,6 +50,7 @@ def evaluation(index: int, accuracy: float, pearson: float = 0.5) -> Evaluation:
         metrics={"sst/accuracy": accuracy, "sts/pearson": pearson},
         losses={"sst/loss": 1.0 / index},
         seconds=4.0 * index,
+        system={"system/cpu_utilization_percentage": 98.0},
     )
 
 

@@ -35,10 +35,15 @@ class Heard(SilentObserver):
     """Notes what it hears."""
 
     evaluations: list[tuple[int, int]] = field(default_factory=list)
+    paused: list[int] = field(default_factory=list)
     ended: list[tuple[int, str]] = field(default_factory=list)
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         self.evaluations.append((number, evaluation.index))
+
+    def trial_paused(self, record: TrialRecord) -> None:
+        assert record.state == "PAUSED"
+        self.paused.append(record.number)
 
     def trial_finished(self, record: TrialRecord) -> None:
         self.ended.append((record.number, record.state))
@@ -171,3 +176,113 @@ def test_a_trial_that_ends_at_its_last_evaluation_is_not_kept_waiting_by_an_inte
     assert session.report(0, 4)
     session.bridge.ended("a")
     assert session.heard.ended == [(0, "COMPLETE")]
+
+
+def paused_session(folder: Path, n_trials: int = 9) -> Session:
+    """Trial 0 trains in slot "a"; 1 and 2 came to the first rung after it, were worse, and have left slot "b"."""
+    session = Session(folder, n_trials=n_trials, pruner="asha-promote")
+    session.ask("a")
+    assert not session.report(0, 1, 0.9)
+    for number in (1, 2):
+        assert session.ask("b")["number"] == number
+        assert session.report(number, 1, 0.5 - 0.1 * number)
+        session.bridge.ended("b")
+    return session
+
+
+def checkpoint_of(folder: Path, number: int) -> str:
+    return str(folder / "checkpoints" / f"trial_{number}_evaluation_1_ranks_1")
+
+
+def test_a_trial_pauses_with_a_checkpoint_and_is_promoted_from_it(tmp_path: Path) -> None:
+    session = paused_session(tmp_path)
+    assert session.heard.paused == [1, 2]
+    assert session.ask("b")["number"] == 3
+    assert session.report(3, 1, 0.1)  # four came to the rung: two of them go on
+    session.bridge.ended("b")
+    assert session.ask("b") == {
+        "number": 1,
+        "config": session.study.record(1).config,
+        "checkpoint": checkpoint_of(tmp_path, 1),
+    }
+    assert not session.report(1, 2, 0.3), "the first to come to the next rung goes on"
+
+
+def test_what_still_holds_its_processes_is_not_promoted(tmp_path: Path) -> None:
+    session = Session(tmp_path, slots=3, pruner="asha-promote")
+    for name in "abc":
+        session.ask(name)
+    session.report(0, 1, 0.9)
+    assert session.report(1, 1, 0.5)
+    session.bridge.broke("a", "its processes died")  # now trial 1 is the best that is left
+    assert session.bridge.ask("d") is None, "it is still being saved"
+    session.bridge.ended("b")
+    assert session.ask("d")["number"] == 1
+
+
+@pytest.mark.parametrize("has_checkpoint", [True, False])
+def test_after_a_kill_the_paused_are_paused_and_repeat_nothing(tmp_path: Path, has_checkpoint: bool) -> None:
+    paused_session(tmp_path)
+    # kill -9
+    if not has_checkpoint:
+        shutil.rmtree(checkpoint_of(tmp_path, 1))
+    again = Session(tmp_path, n_trials=9, pruner="asha-promote")
+    again.checkpoints.drop_others({0, *again.study.paused})
+    assert again.study.paused == [1, 2]
+    assert again.ask("a")["number"] == 0
+    again.bridge.broke("a", "its processes died")
+    asked = again.ask("a")
+    assert (asked["number"], asked["checkpoint"]) == (1, checkpoint_of(tmp_path, 1) if has_checkpoint else None)
+    for index in (2, 3, 4) if has_checkpoint else (1, 2, 3, 4):
+        assert again.report(1, index, 0.4) == (index == 4)
+    again.bridge.ended("a")
+    assert again.heard.evaluations == [(1, 2), (1, 3), (1, 4)]
+    assert again.heard.ended == [(0, "FAIL"), (1, "COMPLETE")]
+
+
+def test_the_search_waits_while_a_trial_runs_that_may_make_room_and_then_settles(tmp_path: Path) -> None:
+    session = paused_session(tmp_path, n_trials=3)
+    assert session.bridge.ask("b") is None
+    for index in (2, 3, 4):
+        session.report(0, index, 0.9)
+    session.bridge.ended("a")
+    assert session.bridge.ask("b") == FINISHED
+    assert session.heard.ended == [(0, "COMPLETE"), (1, "PRUNED"), (2, "PRUNED")]
+    assert session.study.record(1).reason == "not promoted from evaluation 1 of 4, score 0.4000"
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_a_search_whose_last_trial_still_runs_is_not_finished(tmp_path: Path) -> None:
+    """It may pause, and be promoted."""
+    session = Session(tmp_path, n_trials=1, pruner="asha-promote")
+    session.ask("a")
+    assert session.bridge.ask("b") is None
+
+
+def test_an_interruption_leaves_the_paused_paused(tmp_path: Path) -> None:
+    session = paused_session(tmp_path)
+    session.interruption.requested = True
+    assert session.report(0, 2, 0.9)
+    session.bridge.ended("a")
+    assert session.bridge.should_end()
+    assert [record.state for record in session.study.records()] == ["RUNNING", "PAUSED", "PAUSED"]
+    session.study.park()
+    assert [record.state for record in session.study.records()] == ["PAUSED", "PAUSED"]
+    again = Session(tmp_path, n_trials=9, pruner="asha-promote")
+    assert again.study.paused == [1, 2]
+    assert again.ask("a")["number"] == 0
+
+
+def test_a_pause_that_cannot_be_saved_costs_time_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = Session(tmp_path, pruner="asha-promote")
+    for name in "ab":
+        session.ask(name)
+    session.report(0, 1, 0.9)
+    evaluation = Evaluation(1, N_EVALUATIONS, 10, 40, 80, {"sst/accuracy": 0.5}, {}, 1.0)
+    assert session.bridge.reported(1, evaluation)
+    session.bridge.saved(1, evaluation, Folder(tmp_path / "gone"))
+    assert "its checkpoint of evaluation 1 cannot be kept" in capsys.readouterr().err
+    session.bridge.ended("b")
+    session.bridge.broke("a", "its processes died")
+    asked = session.ask("b")
+    assert (asked["number"], asked["checkpoint"]) == (1, None)

@@ -49,12 +49,12 @@ class Checkpoint:
 class Search:
     """A study and its bridge, with a clock to turn."""
 
-    def __init__(self, folder: Path, budget: Budget, *, n_trials: int = 9) -> None:
+    def __init__(self, folder: Path, budget: Budget, *, n_trials: int = 9, pruner: str = "none") -> None:
         path = folder / "tiny.yaml"
         path.write_text(SPACE, encoding="utf-8")
         storage = f"journal:{folder / 'study.journal'}"
         objective = Objective("mean", ("sst", "sts"))
-        self.study = Study.open(storage, "study", load(path), objective, "random", "none", 0, n_trials, 2)
+        self.study = Study.open(storage, "study", load(path), objective, "random", pruner, 0, n_trials, 2)
         self.clock, self.heard = Clock(), Heard()
         spending = Spending(budget, GangShape(1, 2, 0.5), Meter(clock=self.clock))
         models = Models(folder / "models")
@@ -163,3 +163,23 @@ def test_a_refused_configuration_is_told(tmp_path: Path) -> None:
     search.study.space = replace(search.study.space, fixed={"mixture": ["sst", "sts"], "mixing.loss_weights": "explicit"})
     assert search.bridge.ask("a") == FINISHED
     assert [(record.number, record.state) for record in search.heard.finished] == [(0, "FAIL"), (1, "FAIL")]
+
+
+@pytest.mark.parametrize("on_end", ["cut", "finish"])
+def test_what_is_paused_when_the_time_is_up_is_settled_and_what_pauses_later_too(tmp_path: Path, on_end: str) -> None:
+    search = Search(tmp_path, Budget(time_s=9000, on_end=on_end), pruner="asha-promote")
+    first, second = search.start("a"), search.start("b")
+    assert not search.evaluate(first, 1, 0.9)
+    assert search.evaluate(second, 1, 0.5)
+    search.bridge.ended("b")
+    third = search.start("b")
+    search.clock.now += 9000
+    assert search.bridge.ask("c") == FINISHED
+    assert search.evaluate(third, 1, 0.4)
+    search.bridge.ended("b")
+    up = "not promoted from evaluation 1 of 2, score {}: the time budget of 2 h 30 min is used up"
+    assert [record.reason for record in search.heard.finished] == [up.format("0.5000"), up.format("0.4000")]
+    assert [search.study.record(number).state for number in (first, second, third)] == ["RUNNING", "PRUNED", "PRUNED"]
+    search.complete("a", first, 0.9)
+    assert search.bridge.ask("b") == FINISHED
+    assert search.study.paused == []

@@ -81,7 +81,7 @@ def test_every_problem_is_told() -> None:
         "--time-budget 0: give a time above 0",
         "--target 85: scores go from -1 to 1; give one of them, such as 0.85",
         "--on-budget stop: choose one of finish, cut",
-        "--gpu-hours -1: the trials have no GPU (2 × (3 CPU)); use --time-budget or --cpu-hours, "
+        "--gpu-hours -1: the trials have no GPU (2 × (3 CPU) on one node); use --time-budget or --cpu-hours, "
         "or give them GPUs with --gpus-per-worker",
     ]
     assert Budget(60, 1, 1, 0.5).problems(GPU) == []
@@ -138,7 +138,11 @@ def test_wrong_budgets_are_told_together_before_anything_is_written(tmp_path: Pa
     budgets = ["--gpu-hours", "2", "--target", "85", "--on-budget", "wait"]
     assert search.main(["--profile", "laptop", "--gpus-per-worker", "0", *budgets, "--runs-dir", str(tmp_path / "runs")]) == 2
     said = capsys.readouterr().err
-    for sentence in ("--gpu-hours 2: the trials have no GPU (1 × (1 CPU))", "--target 85", "--on-budget wait: choose one of"):
+    for sentence in (
+        "--gpu-hours 2: the trials have no GPU (1 × (1 CPU) on one node)",
+        "--target 85",
+        "--on-budget wait: choose one of",
+    ):
         assert sentence in said
     assert search.main(["--time-budget", "soon", "--trials", "0", "--runs-dir", str(tmp_path / "runs")]) == 2
     said = capsys.readouterr().err
@@ -148,7 +152,7 @@ def test_wrong_budgets_are_told_together_before_anything_is_written(tmp_path: Pa
 
 
 def test_a_dry_run_shows_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--profile", "laptop", "--time-budget", "45m", "--dry-run", "--runs-dir", str(tmp_path)]
+    arguments = ["--profile", "laptop", "--time-budget", "45m", "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path)]
     assert search.main(arguments) == 0
     assert "budget     45 min; trials that run then are cut at their next evaluation" in capsys.readouterr().out
 

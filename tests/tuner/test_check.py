@@ -18,7 +18,7 @@ from tuner import check, options, results
 from tuner.objective import Objective
 from tuner.space import load
 from tuner.study import Study
-from tuner.tracking import MlflowTracking
+from tuner.tracking import MlflowTracking, RunFound
 
 SPACE = """\
 name: tiny
@@ -72,6 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "champion").mkdir()
     content = {"config": dict(champion.config), "metrics": dict(champion.metrics)}
     (folder / "champion" / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    tracking.settle()
     mlflow = {"tracking_uri": tracking.tracking_uri, "experiment_id": tracking.experiment_id, "run_id": tracking.run_id}
     found = samples.results(facts, study.records(), champion, mlflow=mlflow, optuna={"storage": storage, "study_name": "night"})
     tracking.search_finished(found)
@@ -299,6 +300,7 @@ def test_a_refused_configuration_is_in_mlflow_too(made: Path, tmp_path: Path) ->
     tracking.search_started(samples.facts(tmp_path))
     refused = samples.record(0, "FAIL", reason=f"{REFUSED}: …", config={"mixture": ["sst"], "optim": {"lr": -1.0}})
     tracking.trial_finished(refused)
+    tracking.settle()
     assert tracking.run_id is not None
     from tuner.tracking import read_runs
 
@@ -332,3 +334,16 @@ def test_evaluation_of_samples_has_the_score_that_is_played() -> None:
     """The fixture tells MLflow the score that the study computes."""
     evaluation: Evaluation = samples.evaluation(1, 0.3, pearson=0.3)
     assert Objective("mean", ("sst", "sts")).score(evaluation.metrics) == 0.3
+
+
+def test_a_paused_trial_is_unfinished_in_all_stores_or_told() -> None:
+    why = "paused by asha-promote at evaluation 1 of 2, score 0.5000"
+    records = [samples.record(0, "PAUSED", 0.5, reason=why)]
+    parent = RunFound(None, "KILLED", None, None, None)
+    runs = [parent, RunFound(0, "SCHEDULED", "PAUSED", 0.5, why)]
+    assert check.compare({}, "results.json", check.optuna_told(records, {0}), "Optuna") == []
+    assert check.mlflow_disagreements({}, runs, {0}) == []
+    assert check.compare({}, "results.json", check.optuna_told(records), "Optuna") == ["trial 0 is still PAUSED in Optuna"]
+    assert check.mlflow_disagreements({}, runs) == ["trial 0 is still PAUSED in MLflow"]
+    (line,) = check.mlflow_disagreements({}, [parent, RunFound(0, "KILLED", "PAUSED", 0.5, why)], {0})[:1]
+    assert line == "trial 0: MLflow has the status KILLED and the tag state PAUSED, which do not go together"

@@ -70,7 +70,7 @@ def control(config: TrialConfig | None = None, task: str = "sst") -> Control:
     return Control(task, config, key(config, "aa", 1))
 
 
-REACHED = Reached("sst", "sst/accuracy", 0.4, 12.0, {}, "first")
+REACHED = Reached("sst", "sst/accuracy", 0.4, 12.0, {}, "first", [])
 
 
 class TestControl:
@@ -135,7 +135,7 @@ class TestTraining:
         told = replace(samples.evaluation(1, 0.3), metrics={"sts/pearson": math.nan})
         assert trials.report(asked.number, told) is Verdict.STOP
         assert trials.record(asked.number).state == "FAIL"
-        assert trials.record(asked.number).reason == "its sts/pearson became nan"
+        assert trials.record(asked.number).reason == "its score became nan at step 10"
         assert cache.get(control(task="sts")) is None
 
 

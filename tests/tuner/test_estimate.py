@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
 from model.config import parse
 from model.data.source import DataSummary
+from model.training import Training
+from tests import tiny
 from tuner import estimate
 
 SUMMARY = DataSummary(
@@ -54,5 +59,16 @@ def test_parameters_of_the_embedded_backbone() -> None:
     assert estimate.layer_parameters("embedded") == 6 * (4 * 384**2 + 2 * 384 * 1536)
 
 
+def test_a_checkpoint_is_about_as_large_as_is_said(tmp_path: Path) -> None:
+    backbone = tiny.write_backbone(tmp_path / "tiny")
+    with closing(Training(tiny.config(backbone, smart={"mu": 1.0}), tiny.data())) as training:
+        training.advance()
+        (tmp_path / "saved").mkdir()
+        training.save(tmp_path / "saved")
+    there = sum(path.stat().st_size for path in (tmp_path / "saved").rglob("*") if path.is_file())
+    assert estimate.checkpoint_bytes(str(backbone)) == pytest.approx(there, rel=0.03)
+
+
 def test_a_backbone_elsewhere_is_not_guessed() -> None:
     assert estimate.layer_parameters("bert-base-uncased") is None
+    assert estimate.checkpoint_bytes("bert-base-uncased") is None

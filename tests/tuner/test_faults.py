@@ -12,27 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.tuner.spaces import ONE_TRIAL
 from tests.tuner.test_search import command, processes_of, write_space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-ONE = """
-name: one
-metric: mean
-targets: [sst, quora, sts]
-options: {{trials: 1, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
-fixed:
-  backbone: {backbone}
-  max_length: 32
-  mixture: [sst, quora, sts]
-  pair_encoding: cosine
-  optim.lr: 1.0e-3
-  budget.examples: 2400
-  budget.evaluations: 5
-  budget.early_eval_examples: 32
-search:
-  optim.dropout: {{choice: [0.1]}}
-"""
 
 
 def results_of(folder: Path) -> dict[str, Any]:
@@ -55,7 +38,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"the search ended without {text!r}: {process.stderr and process.stderr.read()}")
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 180) -> tuple[str, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 600) -> tuple[str, str]:
     """What a search still says. It must leave no process behind; Ray's own agents may take minutes to notice a kill."""
     out, err = process.communicate(timeout=timeout)
 
@@ -70,7 +53,7 @@ def finish(process: subprocess.Popen[str], timeout: float = 180) -> tuple[str, s
 
 
 def test_killed_rank_is_replaced_and_the_trial_comes_out_the_same(tmp_path: Path, tiny_backbone: Path) -> None:
-    space = write_space(tmp_path, tiny_backbone, ONE)
+    space = write_space(tmp_path, tiny_backbone, ONE_TRIAL)
     arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--workers-per-trial", "2"]
     undisturbed = command(*arguments, "--name", "calm")
     _, err = finish(undisturbed)
@@ -92,7 +75,7 @@ def test_killed_driver_loses_nothing(tmp_path: Path, tiny_backbone: Path) -> Non
     wait_for(process, "COMPLETE")
     wait_for(process, "eval 1/5")
     process.kill()
-    finish(process, timeout=60)
+    finish(process, timeout=600)
     assert not (tmp_path / "shot" / "results.json").exists()
 
     again = command("--resume", "shot", "--runs-dir", str(tmp_path))
@@ -113,7 +96,7 @@ def test_killed_driver_loses_nothing(tmp_path: Path, tiny_backbone: Path) -> Non
 
 def test_model_that_cannot_be_written_fails_its_trial_once(tmp_path: Path, tiny_backbone: Path) -> None:
     """The tokenizer vanishes while the trial trains, as a file system may: the export raises."""
-    space = write_space(tmp_path, tiny_backbone, ONE)
+    space = write_space(tmp_path, tiny_backbone, ONE_TRIAL)
     copy = tmp_path / "vanishing"
     copy.mkdir()
     for path in tiny_backbone.iterdir():

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.tuner.spaces import small
 from tests.tuner.test_faults import finish, results_of
 from tests.tuner.test_search import write_space
 
@@ -54,24 +55,12 @@ FULL_DISK = """
         return write(self, *arguments)
     training.{method} = full
 """
-SPACE = """
-name: small
-metric: mean
-targets: [sst, quora, sts]
-options: {{trials: 2, sampler: grid, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
-fixed:
-  backbone: {backbone}
-  max_length: 32
-  mixture: [sst, quora, sts]
-  pair_encoding: cosine
-  optim.batch_size: 8
-  optim.dropout: 0.0
-  budget.examples: 480
-  budget.evaluations: 4
-  budget.early_eval_examples: 32
-search:
-  optim.lr: {{choice: [1.0e-3, 1.0e-4]}}
-"""
+SPACE = small(
+    {"optim.lr": {"choice": [1e-3, 1e-4]}},
+    {"pair_encoding": "cosine", "optim.batch_size": 8, "optim.dropout": 0.0, "budget.examples": 480, "budget.evaluations": 4},
+    trials=2,
+    sampler="grid",
+)
 
 
 def search(folder: Path, backbone: Path, hook: str | None, *arguments: str) -> tuple[int, dict[str, Any], str, str]:
@@ -82,9 +71,9 @@ def search(folder: Path, backbone: Path, hook: str | None, *arguments: str) -> t
         (folder / "hook").mkdir()
         (folder / "hook" / "sitecustomize.py").write_text(HOOK + hook, encoding="utf-8")
         paths.insert(0, str(folder / "hook"))
-    run = ["--space", str(space), "--runs-dir", str(folder), "--name", "faulty", *arguments]
+    run = ["--space", str(space), "--runs-dir", str(folder), "--name", "faulty", "--no-preflight", *arguments]
     process = subprocess.Popen(
-        [sys.executable, "-m", "tuner.search", *run],
+        [sys.executable, "-m", "tuner.search", "--no-register", "--no-dashboard", *run],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

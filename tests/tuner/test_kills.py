@@ -16,29 +16,19 @@ import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from tests.tuner.spaces import DROPOUTS, small
 from tests.tuner.test_faults import finish, results_of, wait_for
 from tests.tuner.test_search import command, write_space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 N_KILLS, N_TRIALS, N_EVALUATIONS = 20, 6, 8
-SPACE = """
-name: stormy
-metric: mean
-targets: [sst, quora, sts]
-options: {{trials: 6, sampler: grid, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
-fixed:
-  backbone: {backbone}
-  max_length: 32
-  mixture: [sst, quora, sts]
-  pair_encoding: cosine
-  optim.lr: 1.0e-3
-  budget.examples: 1920
-  budget.evaluations: 8
-  budget.early_eval_examples: 32
-search:
-  optim.dropout: {{choice: [0.0, 0.05, 0.1, 0.15, 0.2, 0.25]}}
-"""
+SPACE = small(
+    DROPOUTS,
+    {"pair_encoding": "cosine", "optim.lr": 1e-3, "budget.examples": 1920, "budget.evaluations": N_EVALUATIONS},
+    trials=N_TRIALS,
+    sampler="grid",
+)
 MOMENTS = [("", 5.0)] * 5 + [("results", 1.0)] * 3 + [("started", 2.0)] * 4 + [("eval", 2.0)] * 8
 """What a session has said last before it is killed, and the seconds that it may have after that at most."""
 

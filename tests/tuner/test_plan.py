@@ -42,6 +42,26 @@ def test_what_needs_a_broken_part_is_not_guessed_at(tmp_path: Path) -> None:
     assert [word in problem for word, problem in zip(("smart_mlt", "--pruner med"), found, strict=True)] == [True, True]
 
 
+def test_placement_and_storage_path_are_checked_before_anything_starts(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    found = problems_of(profile="laptop", placement="spred", storage_path=str(file / "x"), runs_dir=str(tmp_path))
+    assert found[0] == "--placement spred (did you mean spread?): choose one of pack, spread"
+    assert found[1].startswith(f"--storage-path {file}/x cannot be used: ") and found[1].endswith("s3://bucket/folder")
+    assert len(found) == 2
+    (problem,) = problems_of(profile="laptop", placement="spread", runs_dir=str(tmp_path))
+    assert problem.startswith("--placement spread leaves parts of a trial's checkpoints on several nodes; give --storage-path")
+
+
+def test_a_storage_path_is_absolute_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed search finds it from any other folder."""
+    monkeypatch.chdir(tmp_path)
+    plan = make(Options(profile="laptop", storage_path="shared", runs_dir=str(tmp_path)), has_gpu=False)
+    assert plan.options.storage_path == str(tmp_path / "shared")
+    assert plan.store is not None and plan.store.url == str(tmp_path / "shared")
+    assert list((tmp_path / "shared").iterdir()) == []
+
+
 def test_goals_and_budget_are_told_with_the_gang(tmp_path: Path) -> None:
     found = problems_of(
         profile="laptop", metric="sst/accuracy,sts/pearson", pruner="wilcoxon", sampler="gp", target=0.9, gpu_hours=2.0,
@@ -50,3 +70,14 @@ def test_goals_and_budget_are_told_with_the_gang(tmp_path: Path) -> None:
     for word in ("wilcoxon", "--target 0.9", "--gpus-per-worker 1.5"):
         assert any(word in problem for problem in found), word
     assert not any("--gpu-hours" in problem for problem in found), "whether there are GPUs is not known"
+
+
+def test_what_paused_trials_keep_on_disk_is_a_note(tmp_path: Path) -> None:
+    def notes(pruner: str) -> list[str]:
+        options = Options(profile="laptop", pruner=pruner, runs_dir=str(tmp_path))
+        return [note for note in make(options, has_gpu=False).notes if "checkpoint" in note]
+
+    assert notes("asha") == []
+    assert notes("asha-promote") == [
+        "each paused trial keeps a checkpoint of about 0.4 GB in the run's folder until it is promoted or pruned"
+    ]

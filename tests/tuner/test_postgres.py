@@ -16,6 +16,7 @@ from tests.tuner.test_faults import finish, results_of, wait_for
 from tests.tuner.test_storage_faults import opened, play
 from tuner.study import read_records
 from tuner.study.storage import PatientDatabase
+from tuner.tracking import read_runs
 
 pytestmark = pytest.mark.slow
 
@@ -66,9 +67,10 @@ def test_a_search_outlives_a_restart_of_the_database_of_both(
     server: postgres.Server, tmp_path: Path, tiny_backbone: Path
 ) -> None:
     """Optuna and MLflow lose the same server in the middle; in the end everything agrees, and no password is told."""
-    search = [sys.executable, "-m", "tuner.search", "--profile", "laptop", "--backbone", str(tiny_backbone)]
+    search = [sys.executable, "-m", "tuner.search", "--no-preflight", "--no-dashboard", "--profile", "laptop"]
+    search += ["--backbone", str(tiny_backbone)]
     search += ["--set", "budget.examples=960", "--set", "budget.evaluations=5", "--set", "max_length=32"]
-    search += ["--trials", "3", "--pruner", "none", "--runs-dir", str(tmp_path), "--name", "away", "--json"]
+    search += ["--trials", "3", "--finalists", "0", "--pruner", "none", "--runs-dir", str(tmp_path), "--name", "away", "--json"]
     search += ["--storage", server.create("optuna"), "--tracking-uri", server.create("mlflow")]
     process = subprocess.Popen(search, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
@@ -85,5 +87,14 @@ def test_a_search_outlives_a_restart_of_the_database_of_both(
     found = results_of(tmp_path / "away")
     assert [trial["state"] for trial in found["trials"]] == ["COMPLETE"] * 3
     assert found["consistency"] == []
-    told = out + err + (tmp_path / "away" / "results.json").read_text(encoding="utf-8")
+    assert found["champion"]["registered"]["is_champion"]
+    page = (tmp_path / "away" / "report.html").read_text(encoding="utf-8")
+    assert "/runs/" in page, "the trials' links to MLflow"
+    told = out + err + page + (tmp_path / "away" / "results.json").read_text(encoding="utf-8")
     assert "open-sesame" not in told
+
+
+def test_a_store_that_does_not_let_in_says_so_at_once(server: postgres.Server) -> None:
+    uri = server.create("locked").replace("open-sesame", "wrong")
+    with pytest.raises(ConnectionError, match="password authentication failed"):
+        read_runs(uri, "any")

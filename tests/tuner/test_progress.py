@@ -169,6 +169,18 @@ def test_live_table_of_500_trials_fits(tmp_path: Path, height: int) -> None:
         assert "[red]boom[/]" in text
 
 
+def test_characters_that_a_stream_lacks_are_written_as_escapes(tmp_path: Path) -> None:
+    """A latin terminal, or a log in ASCII, must not end a search with an encoding error."""
+    held = io.BytesIO()
+    stream = io.TextIOWrapper(held, encoding="ascii")
+    failed = samples.record(0, "FAIL", reason="‖δ‖ became nan")
+    progress = make_progress(quiet=False, json=False, stream=stream)
+    progress.search_started(samples.facts(tmp_path))
+    progress.trial_finished(failed)
+    stream.flush()
+    assert b"\\u2016\\u03b4\\u2016 became nan" in held.getvalue()
+
+
 def test_totals(tmp_path: Path) -> None:
     standings = Standings()
     standings.start(samples.facts(tmp_path), at_s=100.0)
@@ -233,6 +245,7 @@ def test_summary_ranks_and_names_the_commands(tmp_path: Path, monkeypatch: pytes
     database = "--backend-store-uri sqlite:////somewhere/mlflow.db --host 127.0.0.1"
     assert f"MLflow:   {python} -m mlflow ui {database}" in lines
     assert f'use it:   {python} -m model.predict --model runs/night/champion --task sst "text"' in lines
+    assert "report:   runs/night/report.html" in lines
     assert "--resume" not in shown
 
 
@@ -308,3 +321,56 @@ def test_broadcast_keeps_the_order(tmp_path: Path) -> None:
     streams = io.StringIO(), io.StringIO()
     play(broadcast(*(make_progress(False, True, stream) for stream in streams)), tmp_path)
     assert streams[0].getvalue() == streams[1].getvalue() != ""
+
+
+def test_a_paused_trial_is_shown_until_it_goes_on(tmp_path: Path) -> None:
+    why = "paused by asha-promote at evaluation 2 of 2, score 0.5000"
+    record = samples.record(1, "PAUSED", score=0.5, reason=why)
+
+    def pause(observer: Observer) -> None:
+        observer.search_started(samples.facts(tmp_path, unfinished=(samples.record(0, "PAUSED", 0.3, reason=why),)))
+        observer.trial_started(1, samples.CONFIG)
+        observer.evaluated(1, samples.evaluation(2, 0.5), 0.5)
+        observer.trial_paused(record)
+
+    shown = printed(lambda console: pause(PlainProgress(console)), width=160)
+    assert f"trial 1  PAUSED  score 0.5000  {why}" in shown
+    assert "resumed: 1 trials are paused and may be promoted" in shown
+    assert "go on" not in shown
+    stream = io.StringIO()
+    pause(JsonProgress(stream))
+    told = json.loads(stream.getvalue().splitlines()[-1])
+    assert told == {"event": "trial_paused", "number": 1, "score": 0.5, "evaluation": 2, "reason": why}
+    standings = Standings()
+    standings.start(samples.facts(tmp_path, unfinished=(samples.record(0, "PAUSED", 0.3, reason=why),)), 0.0)
+    standings.trial_started(1)
+    standings.evaluated(1, samples.evaluation(2, 0.5), 0.5)
+    standings.trial_paused(record)
+    assert totals(standings, 1.0)[0] == "0/4 done  0 running  0 pruned  0 failed  2 paused"
+    assert [(row.number, row.state, row.index) for row in standings.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
+    standings.trial_started(1)
+    assert totals(standings, 1.0)[0] == "0/4 done  1 running  0 pruned  0 failed  1 paused"
+
+
+def test_json_tells_of_finalists_as_of_trials() -> None:
+    stream = io.StringIO()
+    finalists = JsonProgress(stream).aside("finalist", {1 << 40: "trial 3 seed 11"})
+    finalists.trial_started(1 << 40, samples.CONFIG)
+    finalists.evaluated(1 << 40, samples.evaluation(1, 0.5), 0.5)
+    finalists.trial_noted(1 << 40, "with micro-batches of 4")
+    finalists.trial_finished(samples.record(1 << 40, score=0.6))
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["event"] for event in events] == [
+        "finalist_started",
+        "finalist_evaluated",
+        "finalist_noted",
+        "finalist_finished",
+    ]
+    assert {(event["name"], event["number"]) for event in events} == {("trial 3 seed 11", 1 << 40)}
+    assert (events[1]["score"], events[3]["state"], events[3]["score"]) == (0.5, "COMPLETE", 0.6)
+
+
+def test_others_hear_of_finalists_on_stderr_alone() -> None:
+    stream = io.StringIO()
+    PlainProgress(Console(file=stream)).aside("finalist", {1: "trial 3 seed 11"}).trial_started(1, samples.CONFIG)
+    assert stream.getvalue() == ""

@@ -15,6 +15,7 @@ from rich.console import Console
 from scipy import stats
 
 from tests.tuner.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
+from tests.tuner.test_confirmation import come_to, tried
 from tuner import report, results
 from tuner.paper.document import Document, documents
 from tuner.paper.effect import compare, welch
@@ -96,6 +97,17 @@ def test_seeds_that_all_differ_alike_have_no_error_of_rounding(n_rows: int) -> N
         assert (found.how, found.se, found.n_se, found.p) == ("paired", 0.0, None, None)
         alike = welch([smart[0]] * 3, [plain[0]] * 3)
         assert (alike.how, alike.se, alike.n_se, alike.p) == ("Welch", 0.0, None, None)
+
+
+def test_a_confirmation_changes_no_cell(tmp_path: Path) -> None:
+    """Finalists of a grid are no trials: table and effects are the same beside them, whoever is champion."""
+    found = full_run(tmp_path)
+    came = come_to(tried("3", [0.70, 0.72], search=0.8), tried("default", [0.75, 0.76]))
+    assert came.champion is not None
+    confirmed = found | {"confirmation": came.told, "champion": came.champion | {"path": None}}
+    assert documents(confirmed) == documents(found)
+    results.write(tmp_path / results.FILE_NAME, confirmed)
+    assert report.main(["--paper", str(tmp_path), "--format", "json"]) == 0
 
 
 def test_gaps_have_their_reasons(tmp_path: Path) -> None:

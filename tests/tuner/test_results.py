@@ -17,15 +17,15 @@ from tuner import results
 from tuner.addresses import mask_credentials, resolve_tracking_uri
 
 KEYS: dict[str, Any] = {
-    "": "schema_version name folder space seed data metric requirements controls mode started finished stopped_by "
-    "warm_start trials unfinished champion front environment mlflow optuna consistency",
+    "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
+    "warm_start preflight trials unfinished champion front confirmation environment mlflow optuna consistency",
     "data": "source generated sha256 rows",
-    "champion": "number score feasible requirements metrics config path",
+    "champion": "number score feasible requirements metrics config path confirmed",
     "environment": "versions hardware git",
     "mlflow": "tracking_uri experiment_id run_id",
     "optuna": "storage study_name",
 }
-TRIAL_KEYS = "number state score scores requirements metrics evaluations alarms config seconds reason same_as note"
+TRIAL_KEYS = "number state score scores requirements metrics evaluations alarms config params seconds reason same_as note"
 
 
 def built(tmp_path: Path, **changes: Any) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def test_keys_are_those_that_were_promised(tmp_path: Path) -> None:
         assert set(found[section] if section else found) == set(names.split())
     for trial in found["trials"]:
         assert set(trial) == set(TRIAL_KEYS.split())
-        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health", "compute"}
+        assert set(trial["evaluations"][0]) == {"step", "score", "metrics", "seconds", "health", "compute", "evaluation_s"}
     assert parse(found["champion"]["config"]) == samples.CONFIG
 
 

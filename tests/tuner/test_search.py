@@ -23,7 +23,8 @@ from optuna.trial import TrialState
 
 from model import saved
 from model.config import parse
-from tuner import search
+from tuner import prepare, search, timeline
+from tuner.report.numbers.timeline import schedule
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -31,7 +32,7 @@ SPACE = """
 name: small
 metric: mean
 targets: [sst, quora, sts]
-options: {{trials: 7, pruner: median, cpus_per_worker: 1, gpus_per_worker: 0}}
+options: {{trials: 7, finalists: 0, pruner: median, cpus_per_worker: 1, gpus_per_worker: 0}}
 fixed:
   backbone: {backbone}
   max_length: 32
@@ -60,9 +61,9 @@ def write_space(folder: Path, backbone: Path, text: str = SPACE) -> Path:
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
-    """A search in a process group of its own, as a shell would start it."""
+    """A search in a process group of its own, as a shell would start it; without what takes time and has tests of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tuner.search", *arguments],
+        [sys.executable, "-m", "tuner.search", "--no-preflight", "--no-register", "--no-dashboard", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,7 +85,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[s
     space = write_space(folder, tiny_backbone)
     arguments = ["--space", str(space), "--name", "one", "--runs-dir", str(folder), "--seed", "1", "--workers-per-trial", "2"]
     process = command(*arguments, "--set", "engine.zero_stage=2", "--json")
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     results = json.loads((folder / "one" / "results.json").read_text(encoding="utf-8"))
     return {"folder": folder / "one", "results": results, "out": out, "err": err, "session": process.pid}
@@ -119,6 +120,12 @@ def test_optuna_agrees(run: dict[str, Any]) -> None:
         assert trial.intermediate_values == reported
 
 
+def test_the_tokens_are_kept_beside_the_run(run: dict[str, Any]) -> None:
+    (kept,) = (run["folder"].parent / prepare.FOLDER).iterdir()
+    assert kept.suffix == ".npz"
+    assert not (run["folder"] / prepare.OWN).exists()
+
+
 def test_all_stores_agree(run: dict[str, Any]) -> None:
     assert run["results"]["consistency"] == []
     assert "not compared" not in run["err"]
@@ -149,6 +156,25 @@ def test_mlflow_agrees(run: dict[str, Any]) -> None:
         assert found.data.params["optim.lr"] == str(entry["config"]["optim"]["lr"])
 
 
+def test_the_report_and_its_timeline_tell_of_every_trial(run: dict[str, Any]) -> None:
+    text = (run["folder"] / "report.html").read_text(encoding="utf-8")
+    assert "UNFINISHED" not in text
+    assert text.count("/runs/") >= 7, "a link to each trial's MLflow run"
+    found = schedule(timeline.read(run["folder"]))
+    assert found is not None
+    told = {segment.trial: segment for segment in found.segments}
+    for trial in run["results"]["trials"]:
+        segment = told[trial["number"]]
+        assert segment.ended_as == trial["state"]
+        evaluations = [span for span in segment.spans if span.kind == "evaluation"]
+        assert len(evaluations) == len(trial["evaluations"])
+        if trial["evaluations"]:
+            assert segment.node != "node unknown"
+            assert 0 < sum(span.seconds for span in evaluations) < trial["seconds"]
+    assert found.gang["n_workers"] == 2
+    assert 0 < found.held_s <= found.slot_s
+
+
 def test_best_complete_trial_is_champion(run: dict[str, Any]) -> None:
     results = run["results"]
     complete = [trial for trial in results["trials"] if trial["state"] == "COMPLETE"]
@@ -165,11 +191,23 @@ def test_champion_reproduces_its_metrics(run: dict[str, Any], capsys: pytest.Cap
     champion = run["results"]["champion"]
     arguments = ["--evaluate-only", "--model", champion["path"], "--data", "demo"]
     done = subprocess.run(
-        [sys.executable, "-m", "model.train", *arguments], capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-m", "model.train", *arguments], capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])["metrics"]
     assert found == pytest.approx(champion["metrics"], abs=1e-6)
+
+
+def test_champion_trains_again_to_the_last_bit(run: dict[str, Any]) -> None:
+    """From its record alone, with the same two ranks, and the run stays as it was."""
+    before = sorted(path.name for path in run["folder"].iterdir())
+    command = [sys.executable, "-m", "tuner.reproduce", str(run["folder"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout.splitlines()
+    assert told[0].endswith("2 × (1 CPU) on one node")
+    assert told[-1] == "equal: all 5 evaluations are the same to the last bit"
+    assert sorted(path.name for path in run["folder"].iterdir()) == before
 
 
 def test_keeps_only_the_best_model(run: dict[str, Any]) -> None:
@@ -202,7 +240,7 @@ def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None
     text = SPACE.partition("start:")[0].replace("[1.0e-3, 1.0e-5, 1.0e+30]", "[1.0e+30, 1.0e+31]")
     space = write_space(tmp_path, tiny_backbone, text)
     process = command("--space", str(space), "--name", "bad", "--runs-dir", str(tmp_path), "--trials", "2")
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 1, err
     assert "no champion" in out
     assert "commonest failure" in out
@@ -212,7 +250,7 @@ def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None
 REPEATING = """
 name: repeating
 metric: sst/accuracy
-options: {{trials: 9, pruner: none, sampler: random, cpus_per_worker: 1, gpus_per_worker: 0}}
+options: {{trials: 9, finalists: 0, pruner: none, sampler: random, cpus_per_worker: 1, gpus_per_worker: 0}}
 fixed: {{backbone: {backbone}, max_length: 32, mixture: [sst], budget.examples: 48, budget.evaluations: 2, smart.mu: 0.0}}
 search:
   smart.enabled: {{choice: [true, false]}}
@@ -224,7 +262,7 @@ search:
 def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_path: Path, tiny_backbone: Path) -> None:
     space = write_space(tmp_path, tiny_backbone, REPEATING)
     process = command("--space", str(space), "--name", "one", "--runs-dir", str(tmp_path), "--json")
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     assert err.startswith("the search ends after 3 of 9 trials: ")
     run = {"folder": tmp_path / "one", "results": json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))}
@@ -254,7 +292,7 @@ def test_interrupted_search_goes_on(tmp_path: Path, tiny_backbone: Path) -> None
         if "COMPLETE" in line:
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
             break
-    rest, err = process.communicate(timeout=60)
+    rest, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert f"--resume cut --runs-dir {tmp_path}" in rest
@@ -264,7 +302,7 @@ def test_interrupted_search_goes_on(tmp_path: Path, tiny_backbone: Path) -> None
     assert done
 
     again = command("--resume", "cut", "--runs-dir", str(tmp_path))
-    _, err = again.communicate(timeout=180)
+    _, err = again.communicate(timeout=600)
     assert again.returncode == 0, err
     after = json.loads((tmp_path / "cut" / "results.json").read_text(encoding="utf-8"))
     assert {n: after["trials"][n] for n in done} == done, "what was finished stays as it was"
@@ -285,7 +323,7 @@ class TestWrongUsage:
         assert not (tmp_path / "runs").exists()
 
     def test_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert search.main(["--profile", "laptop", "--dry-run", "--runs-dir", str(tmp_path / "runs")]) == 0
+        assert search.main(["--profile", "laptop", "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path / "runs")]) == 0
         said = capsys.readouterr().out
         assert "8 in total" in said
         assert "1 × (1 CPU)" in said

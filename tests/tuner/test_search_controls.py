@@ -10,6 +10,7 @@ import pytest
 
 from tests.tuner.test_search import command
 from tuner.search import CHAMPION, SHORT
+from tuner.tracking import read_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -21,7 +22,7 @@ REQUIRED = "no-negative-transfer:0.05"
 def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[str, Any]:
     """Both searches, of three trials each, by name: results, stderr, and which controls lay in the cache afterwards."""
     folder = tmp_path_factory.mktemp("controls")
-    sizes = ["--set", "max_length=32", "--set", "budget.examples=320", "--set", "budget.evaluations=2"]
+    sizes = ["--max-concurrent", "1", "--set", "max_length=32", "--set", "budget.examples=320", "--set", "budget.evaluations=2"]
     arguments = [
         "--profile",
         "laptop",
@@ -31,6 +32,8 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
         "sst/accuracy",
         "--trials",
         "3",
+        "--finalists",
+        "0",
         "--require",
         REQUIRED,
     ]
@@ -38,7 +41,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     for name in NAMES:
         where = ["--backbone", str(tiny_backbone), "--name", name, "--runs-dir", str(folder), "--quiet"]
         process = command(*arguments, *sizes, *where)
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=600)
         assert process.returncode in (CHAMPION, SHORT), err
         results = json.loads((folder / name / "results.json").read_text(encoding="utf-8"))
         cached = {path.name: path.read_bytes() for path in (folder / ".controls").iterdir()}
@@ -53,7 +56,7 @@ def test_the_first_search_trains_a_control_of_each_task_and_the_second_none(foun
     assert first["cached"] == second["cached"]
     assert len(first["cached"]) == 2
     assert "first the single-task controls of sst, sts, which are no trials" in first["err"]
-    assert "control sst  COMPLETE  sst/accuracy" in first["err"]
+    assert "control sst  COMPLETE  score" in first["err"]
     assert "control" not in second["err"]
     for task in ("sst", "sts"):
         assert first["results"]["controls"][task]["value"] == second["results"]["controls"][task]["value"]
@@ -71,3 +74,15 @@ def test_trials_are_compared_with_the_controls_of_their_own_tasks(found: dict[st
     assert found[name]["status"] == (CHAMPION if results["champion"]["feasible"] else SHORT)
     assert results["consistency"] == []
     assert not (found["folder"] / name / "controls").exists(), "what they were trained in is gone"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mlflow_has_a_nested_run_of_each_control_and_of_each_trial(found: dict[str, Any], name: str) -> None:
+    mlflow = found[name]["results"]["mlflow"]
+    parent, *children = read_runs(mlflow["tracking_uri"], mlflow["run_id"])
+    assert parent.number is None
+    assert sorted(run.number for run in children if run.number is not None) == [0, 1, 2]
+    controls = [run for run in children if run.training is not None]
+    values = sorted(control["value"] for control in found[name]["results"]["controls"].values())
+    assert [run.state for run in controls] == ["COMPLETE"] * 2
+    assert sorted(run.score for run in controls if run.score is not None) == pytest.approx(values)

@@ -28,9 +28,21 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     folder = tmp_path_factory.mktemp("robust")
     assert cues(["build", "--data", "demo", "--out", str(folder / "cues")]) == 0
     sizes = ["--set", "max_length=32", "--set", "budget.examples=320", "--set", "budget.evaluations=2"]
-    arguments = ["--space", "robust_cfimdb", "--profile", "laptop", "--data", str(folder / "cues"), "--trials", "4"]
-    process = command(*arguments, *sizes, "--backbone", str(tiny_backbone), "--name", "r", "--runs-dir", str(folder), "--quiet")
-    out, err = process.communicate(timeout=240)
+    arguments = [
+        "--space",
+        "robust_cfimdb",
+        "--profile",
+        "laptop",
+        "--data",
+        str(folder / "cues"),
+        "--trials",
+        "4",
+        "--finalists",
+        "0",
+    ]
+    where = ["--backbone", str(tiny_backbone), "--name", "r", "--runs-dir", str(folder), "--max-concurrent", "1", "--quiet"]
+    process = command(*arguments, *sizes, *where)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     results = json.loads((folder / "r" / "results.json").read_text(encoding="utf-8"))
     return {"folder": folder, "results": results, "out": out}

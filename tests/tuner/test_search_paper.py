@@ -21,8 +21,8 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     folder = tmp_path_factory.mktemp("paper")
     sizes = ["--set", "max_length=32", "--set", "budget.examples=192", "--set", "seed=0", "--set", "mode=pretrain"]
     arguments = ["--space", "paper_table2", "--profile", "laptop", *sizes, "--backbone", str(tiny_backbone), "--quiet"]
-    process = command(*arguments, "--name", "p", "--runs-dir", str(folder))
-    _, err = process.communicate(timeout=300)
+    process = command(*arguments, "--name", "p", "--runs-dir", str(folder), "--max-concurrent", "1")
+    _, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     return {"folder": folder, "results": json.loads((folder / "p" / "results.json").read_text(encoding="utf-8"))}
 

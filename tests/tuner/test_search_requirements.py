@@ -36,12 +36,14 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
         "asha",
         "--trials",
         "8",
+        "--finalists",
+        "0",
         "--rung-resource",
         "steps",
     ]
     where = ["--backbone", str(tiny_backbone), "--name", "r", "--runs-dir", str(folder), "--max-concurrent", "1", "--quiet"]
     process = command(*arguments, *required, *sizes, *where)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == SHORT, err
     results = json.loads((folder / "r" / "results.json").read_text(encoding="utf-8"))
     return {"folder": folder, "results": results, "out": out}

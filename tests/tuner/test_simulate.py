@@ -33,7 +33,7 @@ from tuner.space import Space, load
 from tuner.study import Asked, Study, Verdict
 
 OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
-FREE = Charges(cold_s=0, warm_s=0, prune_s=0, report_s=0, ask_s=0)
+FREE = Charges(cold_s=0, warm_s=0, prune_s=0, save_s=0, load_s=0, report_s=0, ask_s=0)
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +110,17 @@ def test_inner_steps_and_the_teacher_cost_what_they_cost(space: Space) -> None:
     short, long = (costs.seconds(config, data, 1.0)[-1] - evaluating for config in (plain, full))
     assert long / short == pytest.approx(3.0)  # (6 + 2 + 1) / 3
     assert list(costs.seconds(plain, data, 1.0)) == sorted(costs.seconds(plain, data, 1.0))
+    assert np.array(costs.compute(full, data)) == pytest.approx(3.0 * np.array(costs.compute(plain, data)))
+
+
+def test_courses_tell_their_compute_so_that_pruners_compare_at_it(space: Space) -> None:
+    world, some = Synthetic(space, OBJECTIVE, 1, 1e10), configs(space, 60)
+    whole = [world.course(config).evaluations[-1].compute for config in some]
+    assert max(whole) > 2 * min(whole), "mixtures and inner steps of different cost"
+    for config, spent in zip(some, whole, strict=True):
+        assert [found.compute for found in world.course(config).evaluations] == pytest.approx(
+            [spent * index / 10 for index in range(1, 11)]
+        )
 
 
 # Records
@@ -119,7 +130,9 @@ def recorded(space: Space, ends: list[tuple[str, int, float]]) -> list[dict[str,
     """Trials with a state, a number of evaluations and a last score; curves are straight."""
     trials = []
     for number, (state, n, last) in enumerate(ends):
-        evaluations = [{"score": last * i / n, "seconds": 2.0 * i, "step": i, "metrics": {}} for i in range(1, n + 1)]
+        evaluations = [
+            {"score": last * i / n, "seconds": 2.0 * i, "compute": 70.0 * i, "step": i, "metrics": {}} for i in range(1, n + 1)
+        ]
         config = configs(space, len(ends))[number].to_dict()
         trials.append(sample_record(number, state, None, evaluations=evaluations, config=config).to_dict())
     return trials
@@ -132,6 +145,7 @@ def test_a_recorded_configuration_takes_its_recorded_course(space: Space) -> Non
         course = world.course(parse(trial["config"]))
         assert scores(course) == pytest.approx([e["score"] for e in trial["evaluations"]])
         assert [e.seconds for e in course.evaluations] == pytest.approx([e["seconds"] for e in trial["evaluations"]])
+        assert [e.compute for e in course.evaluations] == pytest.approx([e["compute"] for e in trial["evaluations"]])
     assert world.best == pytest.approx(0.7)
     # A pruned trial goes on as the complete ones did on average: from .6 · 3/10 to .6.
     pruned = world.course(parse(trials[2]["config"]))
@@ -202,6 +216,9 @@ class Script:
             return Verdict.STOP
         return Verdict.PRUNE if number in self.pruned else Verdict.CONTINUE
 
+    def release(self, number: int) -> None:
+        """It pauses nothing."""
+
     def complete(self, number: int) -> None:
         self.heard.append((number, 0))
 
@@ -222,6 +239,41 @@ def test_every_charge_is_on_the_bill() -> None:
     third = 3 + 100 + 10 + 1 + 10 + 1
     assert log.end_s == log.busy_s == first + second + third
     assert (len(log.ended), log.n_pruned, log.n_failed, log.n_cut) == (1, 1, 1, 0)
+
+
+class Pausing(Script):
+    """Pauses trial 0 at its first evaluation, and promotes it once trial 1 is complete."""
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        verdict = super().report(number, evaluation)
+        return Verdict.PAUSE if (number, evaluation.index) == (0, 1) else verdict
+
+    def release(self, number: int) -> None:
+        self.heard.append((number, -1))
+
+    def ask(self) -> Asked | None:
+        if (1, 0) in self.heard and (0, -1) in self.heard and (0, 2) not in self.heard:
+            return Asked(0, TrialConfig(seed=0))
+        return super().ask()
+
+
+def test_a_paused_trial_frees_its_slot_and_a_promoted_one_pays_for_its_checkpoint() -> None:
+    charges = Charges(cold_s=100, warm_s=5, prune_s=3, save_s=7, load_s=11, report_s=1, ask_s=2)
+    script = Pausing(2)
+    log = play(script, Straight({}), 1, charges)
+    assert script.heard == [(0, 1), (0, -1), (1, 1), (1, 2), (1, 0), (0, 2), (0, 0)]
+    first = 2 + 100 + 10 + 1 + 3 + 7  # asked, cold, trained, reported, freed, saved
+    second = 2 + 5 + 10 + 1 + 10 + 1
+    promoted = 2 + 5 + 11 + 10 + 1  # asked, warm, loaded, the other evaluation alone
+    assert log.end_s == log.busy_s == first + second + promoted
+    assert (len(log.ended), log.n_promoted, log.n_pruned) == (2, 1, 0)
+
+
+def test_an_idle_slot_hears_of_a_promotion_and_what_is_never_promoted_is_pruned() -> None:
+    log = play(Pausing(2), Straight({}), 2, FREE)
+    assert [(trial.at_s, trial.score) for trial in log.ended] == [(20, 1), (30, 0)]
+    log = play(Pausing(1), Straight({}), 2, FREE)
+    assert (len(log.ended), log.n_promoted, log.n_pruned) == (0, 0, 1)
 
 
 def test_the_driver_serves_one_after_another() -> None:
@@ -250,12 +302,16 @@ class ThroughBridge:
         self.study = study
         kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
         self.bridge = Bridge(study, SilentObserver(), *kept, lambda: n_slots, Interruption())
+        self.ids: dict[int, str] = {}
+        self.n_started = 0
 
     def ask(self) -> Asked | None:
-        config = self.bridge.ask(f"t{len(self.study.records())}")
-        assert config is not None, "a slot asks only when it is free"
-        if isinstance(config, str):
+        self.n_started += 1
+        config = self.bridge.ask(f"t{self.n_started}")
+        assert config is not None or self.study.waits, "a slot asks only when it is free"
+        if config is None or isinstance(config, str):
             return None
+        self.ids[config["number"]] = f"t{self.n_started}"
         self.bridge.started(config["number"])
         return Asked(config["number"], parse(config["config"]))
 
@@ -266,11 +322,17 @@ class ThroughBridge:
         state = self.study.record(number).state
         if not stops or state == "RUNNING":
             return Verdict.CONTINUE
-        self.bridge.ended(f"t{number}")
+        if state == "PAUSED":
+            assert self.bridge.wants_checkpoint(number)
+            return Verdict.PAUSE
+        self.bridge.ended(self.ids[number])
         return Verdict.PRUNE if state == "PRUNED" else Verdict.STOP
 
+    def release(self, number: int) -> None:
+        self.bridge.ended(self.ids[number])
+
     def complete(self, number: int) -> None:
-        self.bridge.ended(f"t{number}")
+        self.bridge.ended(self.ids[number])
 
 
 class Trained:
@@ -282,7 +344,7 @@ class Trained:
 
 
 @pytest.mark.parametrize("n_slots", [1, 4])
-@pytest.mark.parametrize("pruner", ["median", "asha"])
+@pytest.mark.parametrize("pruner", ["median", "asha", "asha-promote"])
 def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: Path, pruner: str, n_slots: int) -> None:
     world = Synthetic(space, OBJECTIVE, 0, 1e10)
     plain, real = (open_study(space, 5, pruner=pruner, n_trials=24) for _ in range(2))
@@ -293,8 +355,9 @@ def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: 
     assert log.n_pruned > 3
 
 
-def test_states_in_the_log_are_those_in_the_study(space: Space) -> None:
-    study = open_study(space, 1, n_trials=30)
+@pytest.mark.parametrize("pruner", ["median", "asha-promote"])
+def test_states_in_the_log_are_those_in_the_study(space: Space, pruner: str) -> None:
+    study = open_study(space, 1, pruner=pruner, n_trials=30)
     log = play(study, Synthetic(space, OBJECTIVE, 7, 1e10), 4, Charges())
     states = [record.state for record in study.records()]
     assert [states.count(state) for state in ("COMPLETE", "PRUNED", "FAIL")] == [len(log.ended), log.n_pruned, log.n_failed]

@@ -49,7 +49,7 @@ def test_a_running_search(folder: Path, study: Study) -> None:
     with run_folder.opened(folder, Options()):
         found = status(folder)
     assert (found.stage, found.n_trials, found.wall_s) == ("searching", 9, 75.0)
-    assert found.states == {"COMPLETE": 2, "PRUNED": 0, "FAIL": 1, "RUNNING": 1}
+    assert found.states == {"COMPLETE": 2, "PRUNED": 0, "FAIL": 1, "RUNNING": 1, "PAUSED": 0}
     assert (found.best, found.score) == (1, 0.7)
     (running,) = found.running
     assert (running.number, running.evaluation, running.score) == (3, 1, 0.6)
@@ -83,6 +83,31 @@ def test_lines_for_people_and_json_for_programs(folder: Path, study: Study, caps
     ]
     assert main([*arguments, "--json"]) == TOLD
     assert json.loads(capsys.readouterr().out)["running"][0]["number"] == 1
+
+
+def test_paused_trials_are_told_while_it_runs_and_after(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")
+    storage, objective = f"journal:{folder / 'study.journal'}", Objective("mean", ("sst", "sts"))
+    study = Study.open(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "asha-promote", 0, 9, 2)
+    play(study, 0.5)
+    for score in (0.4, 0.3):
+        study.release(begin(study, score))
+    told = []
+    for between in (lambda: None, study.park):
+        between()
+        assert main(["night", "--runs-dir", str(folder.parent)]) == TOLD
+        told.append(capsys.readouterr().out.splitlines()[1:])
+    assert (
+        told[0]
+        == told[1]
+        == [
+            "trials: 1 of 9 ended (1 COMPLETE, 2 PAUSED)",
+            "best: trial 0, score 0.5000 (sst/accuracy 0.5000, sts/pearson 0.5000)",
+            "paused: 2, to go on if promoted; the furthest is trial 1, evaluation 1 of 10",
+        ]
+    )
 
 
 def test_no_such_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,8 @@ def run(study: Study, number: int, scores: list[float]) -> Verdict:
     """Report one score after another until the trial is over."""
     for index, score in enumerate(scores, start=1):
         verdict = study.report(number, evaluation(index, score))
+        if verdict is Verdict.PAUSE:
+            study.release(number)
         if verdict is not Verdict.CONTINUE:
             return verdict
     study.complete(number)
@@ -132,7 +134,7 @@ def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open)
     assert record.seconds == 7.5
     assert study.best == record
     assert record.scores == {study.objective.name: 0.4}
-    names = "number state score scores requirements metrics evaluations config seconds reason same_as note"
+    names = "number state score scores requirements metrics evaluations config seconds reason same_as note params"
     assert set(record.to_dict()) == set(names.split())
 
 
@@ -343,7 +345,7 @@ def test_unknown_sampler_and_pruner_are_told_together(open_study: Open) -> None:
     assert caught.value.problems == [
         "unknown sampler tpee (did you mean tpe?); the samplers are tpe, random, gp, cmaes, qmc, nsga2, grid",
         "unknown pruner hyperbnd (did you mean hyperband?); "
-        "the pruners are median, percentile, asha, hyperband, wilcoxon, none",
+        "the pruners are median, percentile, asha, asha-promote, hyperband, wilcoxon, none",
     ]
 
 

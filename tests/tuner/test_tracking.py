@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,12 +13,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from model.deepspeed_config import deepspeed_config
 from tests.tuner import samples
+from tuner.controls import stage as controls
 from tuner.record import TrialRecord
 from tuner.tracking import MlflowTracking, flatten
 
@@ -49,13 +53,17 @@ class Reader:
             from mlflow import MlflowClient
 
             self.client = MlflowClient(tracking_uri=tracking.tracking_uri)
+        tracking.settle()
+        self.settle = tracking.settle
         self.experiment_id = tracking.experiment_id
         self.run_id = tracking.run_id
 
     def parent(self) -> Any:
+        self.settle()
         return self.client.get_run(self.run_id)
 
     def children(self) -> dict[str, Any]:
+        self.settle()
         found = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'")
         assert len({run.info.run_name for run in found}) == len(found)
         return {run.info.run_name: run for run in found}
@@ -70,7 +78,6 @@ class Reader:
 def play(tracking: MlflowTracking, record: TrialRecord, score: float = 0.5) -> None:
     """One trial from start to end, with two evaluations."""
     tracking.trial_started(record.number, samples.CONFIG)
-    tracking.log_artifacts(record.number, {"deepspeed.json": '{"zero": 0}'})
     tracking.evaluated(record.number, samples.evaluation(1, score - 0.1), score - 0.1)
     tracking.evaluated(record.number, samples.evaluation(2, score), score)
     tracking.trial_finished(record)
@@ -101,12 +108,24 @@ def test_a_search_from_start_to_end(run_dir: Path, capfd: pytest.CaptureFixture[
     assert reader.history(first, "sst/accuracy") == [(10, 0.5), (20, 0.6)]
     assert reader.history(first, "evaluation") == [(10, 1.0), (20, 2.0)]
     assert reader.history(first, "sst/loss") == [(10, 1.0), (20, 0.5)]
+    assert reader.history(first, "system/cpu_utilization_percentage") == [(10, 98.0), (20, 98.0)]
+    for run, tasks in ((reader.parent(), {"sst", "sts", "quora"}), (first, {"sst", "sts"})):
+        data = {found.dataset.name: found.dataset for found in run.inputs.dataset_inputs}
+        assert set(data) == tasks
+        assert (data["sst"].digest, json.loads(data["sst"].profile)) == ("cd" * 18, {"train": 90, "select": 10, "dev": 20})
     tags = {"state": "PRUNED", "reason": "below the median at evaluation 2", "git_commit": "c0ffee", "data_sha256": "ab" * 32}
-    tags |= {"space": "smart_mtl", "sampler": "tpe", "mixture": "sst,sts", "smart": "on", "trial": "1"}
-    assert tags.items() <= children["trial 1"].data.tags.items()
+    tags |= {
+        "space": "smart_mtl",
+        "sampler": "tpe",
+        "mixture": "sst,sts",
+        "strategy": "loop_to_max",
+        "smart": "on",
+        "trial": "1",
+    }
+    assert (tags | {"trial": "1"}).items() <= children["trial 1"].data.tags.items()
     assert children["trial 2"].data.tags["reason"] == "the loss became NaN at step 12"
     assert "lambda: 1.0" in reader.text(first, "config.yaml", run_dir)
-    assert reader.text(first, "deepspeed.json", run_dir) == '{"zero": 0}'
+    assert json.loads(reader.text(first, "deepspeed.json", run_dir)) == deepspeed_config(samples.CONFIG, 1)
 
     parent = reader.parent()
     assert (parent.info.status, parent.info.run_name) == ("FINISHED", "night")
@@ -115,6 +134,38 @@ def test_a_search_from_start_to_end(run_dir: Path, capfd: pytest.CaptureFixture[
     assert reader.history(parent, "best/sst/accuracy") == [(1, 0.6), (4, 0.7)]
     assert '"schema_version": 1' in reader.text(parent, "results.json", run_dir)
     assert Path(first.info.artifact_uri).is_relative_to(run_dir / "mlartifacts")
+
+
+def test_a_control_is_a_nested_run_and_no_trial(run_dir: Path) -> None:
+    """Written once, in whichever session, whether this search trained it or found it in the cache."""
+    evaluations = [samples.evaluation(index, score).to_dict() | {"score": score} for index, score in ((1, 0.3), (2, 0.4))]
+    reached = {
+        task: {
+            "number": (1 << 40) + index, "value": 0.4, "config": samples.CONFIG.to_dict(), "seconds": 20.0,
+            "evaluations": evaluations, "cached": index == 1, "trained_by": "night" if index == 0 else "earlier",
+        }
+        for index, task in enumerate(("sst", "sts"))
+    }  # fmt: skip
+    tracking = MlflowTracking(None, run_dir, "night")
+    for _ in range(2):
+        tracking.search_started(samples.facts(run_dir))
+        controls.track(reached, tracking)
+        tracking.settle()
+        tracking = MlflowTracking(None, run_dir, "night", tracking.run_id)
+    tracking.search_started(samples.facts(run_dir))
+    play(tracking, samples.record(0, score=0.6))
+    tracking.search_finished(samples.results(samples.facts(run_dir), [samples.record(0, score=0.6)], None))
+    reader = Reader(tracking)
+    children = reader.children()
+    assert set(children) == {"control sst", "control sts", "trial 0"}
+    sst, sts = children["control sst"], children["control sts"]
+    assert (sst.info.status, sst.data.tags["state"]) == ("FINISHED", "COMPLETE")
+    assert [(run.data.tags["control"], run.data.tags["cached"], run.data.tags["trained_by"]) for run in (sst, sts)] == [
+        ("sst", "false", "night"), ("sts", "true", "earlier"),
+    ]  # fmt: skip
+    assert "trial" not in sst.data.tags, "a warm start would take it for a trial"
+    assert [score for _, score in reader.history(sst, "score")] == [0.3, 0.4]
+    assert reader.parent().data.metrics["best_score"] == 0.6, "a control is not the best trial"
 
 
 def test_the_health_of_a_trial_is_logged_and_an_alarm_is_a_tag(run_dir: Path) -> None:
@@ -181,6 +232,7 @@ def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     play(killed, done)
     for number in (1, 2, 3, 4):
         killed.trial_started(number, samples.CONFIG)
+    killed.settle()
     del killed  # kill -9: trials 1 to 4 and the search itself stay RUNNING in MLflow
 
     facts = samples.facts(run_dir, finished=(done, told_late), n_trials=9)
@@ -217,14 +269,15 @@ def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
     for number in (0, 2):
         killed.trial_started(number, samples.CONFIG)
         killed.evaluated(number, samples.evaluation(1, 0.5), 0.5)
+    killed.settle()
     del killed
 
     done, lost = samples.record(0, score=0.6), samples.record(1, "PRUNED", 0.6, reason="below the median")
     unfinished = samples.record(2, "RUNNING", 0.6)
     resumed = MlflowTracking(None, run_dir, "night")
     resumed.search_started(samples.facts(run_dir, started=started, finished=(done, lost), unfinished=(unfinished,)))
-    assert resumed.run_id == _only_parent(run_dir)
     reader = Reader(resumed)
+    assert resumed.run_id == _only_parent(run_dir)
     children = reader.children()
     statuses = {name: run.info.status for name, run in children.items()}
     assert statuses == {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "KILLED"}
@@ -284,10 +337,10 @@ def test_limits_of_mlflow(run_dir: Path) -> None:
     assert child.data.params["backbone"] == "b" * 6000
     assert child.data.tags["reason"] == "r" * 8000
     many = flatten({"section": {f"p{i}": i for i in range(250)}})
-    from tuner.tracking import _log_params
+    from tuner.tracking.writes import log_params
 
     reader = Reader(tracking)
-    _log_params(reader.client, child.info.run_id, many)
+    log_params(reader.client, child.info.run_id, many)
     assert many.items() <= reader.client.get_run(child.info.run_id).data.params.items()
 
 
@@ -346,6 +399,14 @@ def _wait_until_listening(port: int) -> None:
     raise TimeoutError("the MLflow server did not start")
 
 
+def wait_for(told: list[str]) -> None:
+    """Until something is told."""
+    deadline = time.monotonic() + 60
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert told
+
+
 @pytest.mark.slow
 def test_a_server_that_is_away_gets_everything_in_the_end(
     tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]]
@@ -359,9 +420,9 @@ def test_a_server_that_is_away_gets_everything_in_the_end(
     tracking.search_started(facts)
     play(tracking, samples.record(0, score=0.6), score=0.6)
     assert time.monotonic() - began < 10.0  # the search is not held up
+    wait_for(told)
     assert tracking.run_id is None
     start()
-    tracking.tick()
     play(tracking, samples.record(1, "PRUNED", 0.3), score=0.3)
     tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
 
@@ -391,10 +452,12 @@ def test_a_server_that_hangs_gets_everything_when_it_goes_on(
     facts = samples.facts(tmp_path / "night")
     tracking.search_started(facts)
     play(tracking, samples.record(0, score=0.6), score=0.6)
+    tracking.settle()
     group = _group_listening_on(address)
     os.killpg(group, signal.SIGSTOP)
     try:
         play(tracking, samples.record(1, "PRUNED", 0.3, reason="below the median"), score=0.3)
+        wait_for(told)
     finally:
         os.killpg(group, signal.SIGCONT)
     tracking.trial_started(2, samples.CONFIG)
@@ -422,9 +485,11 @@ def test_a_locked_database_gets_everything_in_the_end(run_dir: Path, capfd: pyte
     tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
     facts = samples.facts(run_dir)
     tracking.search_started(facts)
+    tracking.settle()
     locker = sqlite3.connect(run_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
     locker.execute("begin exclusive")
     play(tracking, samples.record(0, score=0.6), score=0.6)
+    wait_for(told)
     locker.rollback()
     locker.close()
     tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
@@ -442,3 +507,36 @@ def test_a_note_is_a_tag(run_dir: Path) -> None:
     tracking.trial_started(0, samples.CONFIG)
     tracking.trial_noted(0, "accumulation 4 after out of memory")
     assert Reader(tracking).children()["trial 0"].data.tags["note"] == "accumulation 4 after out of memory"
+
+
+def test_a_paused_trial_is_scheduled_and_says_why(run_dir: Path) -> None:
+    """Trial 0 is promoted and completes, 1 never is, 2 is paused when the driver is killed, and still after it."""
+    why = "paused by asha-promote at evaluation 1 of 2, score 0.5000"
+    tracking = MlflowTracking(None, run_dir, "night")
+    tracking.search_started(samples.facts(run_dir))
+    first = samples.record(0, "PAUSED", reason=why)
+    for number in (0, 1, 2):
+        tracking.trial_started(number, samples.CONFIG)
+        tracking.evaluated(number, samples.evaluation(1, 0.5), 0.5)
+        tracking.trial_paused(replace(first, number=number))
+    reader = Reader(tracking)
+    for run in reader.children().values():
+        assert (run.info.status, run.data.tags["state"], run.data.tags["reason"]) == ("SCHEDULED", "PAUSED", why)
+    tracking.trial_started(0, samples.CONFIG)
+    going = reader.children()["trial 0"]
+    assert (going.info.status, going.data.tags.get("state"), going.data.tags.get("reason")) == ("RUNNING", None, None)
+    tracking.evaluated(0, samples.evaluation(2, 0.6), 0.6)
+    tracking.trial_finished(samples.record(0, score=0.6))
+    tracking.trial_finished(samples.record(1, "PRUNED", 0.5, reason="not promoted from evaluation 1 of 2, score 0.5000"))
+    tracking.settle()
+    # kill -9
+    facts = samples.facts(run_dir, finished=(samples.record(0, score=0.6),), unfinished=(replace(first, number=2),))
+    resumed = MlflowTracking(None, run_dir, "night", run_id=tracking.run_id)
+    resumed.search_started(facts)
+    children = Reader(resumed).children()
+    assert {name: run.info.status for name, run in children.items()} == {
+        "trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "SCHEDULED",
+    }  # fmt: skip
+    assert children["trial 1"].data.tags["reason"] == "not promoted from evaluation 1 of 2, score 0.5000"
+    assert reader.history(children["trial 0"], "score") == [(10, 0.5), (20, 0.6)]
+    assert children["trial 2"].data.tags["state"] == "PAUSED"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,11 @@ class Control:
     key: str
     """Its name in the cache."""
 
+    @property
+    def number(self) -> int:
+        """The same in every session; above trials' numbers."""
+        return (1 << 40) + int(self.key[:10], 16)
+
 
 @dataclass(frozen=True)
 class Reached:
@@ -50,6 +56,8 @@ class Reached:
     config: dict[str, Any]
     trained_by: str
     """The search that trained it."""
+    evaluations: Sequence[Mapping[str, Any]]
+    """As a trial's record has them."""
 
 
 def configure(space: Space, task: str, seed: int) -> TrialConfig:
@@ -88,13 +96,13 @@ def key(config: TrialConfig, data_sha256: str, n_workers: int) -> str:
         "config": config.to_dict(),
         "data": data_sha256,
         "n_workers": n_workers,
-        "backbone": _weights(Path(config.backbone)),
+        "backbone": weights(Path(config.backbone)),
         "libraries": {name: versions[name] for name in LIBRARIES},
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _weights(backbone: Path) -> dict[str, str]:
+def weights(backbone: Path) -> dict[str, str]:
     """A backbone's files by content, where it is a folder: its name does not say what is in it."""
     files = [*sorted(backbone.glob("*.safetensors")), *sorted(backbone.glob("*.json"))] if backbone.is_dir() else []
     return {file.name: _digest(file) for file in files}

@@ -1,15 +1,16 @@
 """A search under a simulated clock: slots that train, and one driver that asks and judges, one thing after another.
 
 The decisions are those of `bridge.Bridge`: a free slot asks; each evaluation is reported in order of simulated time; a trial
-that is pruned or fails gives its slot back; one that ends is told COMPLETE. While the driver is busy everybody else waits, as
-under Tune: a trial trains on once its evaluation is dealt with.
+that is pruned or fails gives its slot back; one that ends is told COMPLETE. One that pauses is saved and gives its slot back;
+it is loaded where it is promoted. A slot that finds nothing to do asks again when anything has happened. While the driver is
+busy everybody else waits, as under Tune: a trial trains on once its evaluation is dealt with.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from model.evaluation import Evaluation
@@ -24,6 +25,8 @@ class Decisions(Protocol):
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
 
+    def release(self, number: int) -> None: ...
+
     def complete(self, number: int) -> None: ...
 
 
@@ -37,6 +40,11 @@ class Charges:
     """The same with the processes of the trial before."""
     prune_s: float = 1.0
     """From the verdict on a trial to its slot being free."""
+    save_s: float = 2.0
+    """What a trial that pauses adds to that: its state is written. An assumption, for a model and AdamW's two moments of about
+    1 GB; so is the next."""
+    load_s: float = 2.0
+    """What a promoted trial adds to its start."""
     report_s: float = 0.01
     """The driver's work on one evaluation."""
     ask_s: float = 0.02
@@ -65,6 +73,9 @@ class Log:
     ended: list[Ended] = field(default_factory=list)
     """COMPLETE trials in order of time."""
     n_pruned: int = 0
+    """Those that paused and were never promoted are among them."""
+    n_promoted: int = 0
+    """How often a paused trial went on."""
     n_failed: int = 0
     n_cut: int = 0
     """Trials that were running when time was up."""
@@ -81,6 +92,12 @@ class _Running:
     since_s: float
     n_reported: int = 0
 
+    @property
+    def next_s(self) -> float:
+        """Seconds of training and evaluation to its next evaluation."""
+        done = self.course.evaluations[self.n_reported - 1].seconds if self.n_reported else 0.0
+        return self.course.evaluations[self.n_reported].seconds - done
+
 
 @dataclass
 class _Search:
@@ -94,6 +111,12 @@ class _Search:
     """When, a running number, the slot, and the trial whose evaluation is due; None for a free slot."""
     cold: set[int] = field(default_factory=set)
     """Slots without processes."""
+    idle: set[int] = field(default_factory=set)
+    """Slots that found nothing to do."""
+    paused: dict[int, _Running] = field(default_factory=dict)
+    """By number; a trial that is promoted goes on where it was."""
+    pausing: dict[int, int] = field(default_factory=dict)
+    """The trial that a slot is about to be free of, by slot."""
     driver_free_s: float = 0.0
     n_asked: int = 0
     n_events: int = 0
@@ -103,16 +126,24 @@ class _Search:
         heapq.heappush(self.events, (time_s, self.n_events, slot, running))
 
     def ask(self, now_s: float, slot: int) -> None:
-        """Start the next trial on a free slot, if there is one."""
+        """Start the next trial on a free slot, or go on with a promoted one, if there is any."""
+        if slot in self.pausing:
+            self.decisions.release(self.pausing.pop(slot))
         asked = self.decisions.ask()
         if asked is None:
+            self.idle.add(slot)
             return
         self.driver_free_s = now_s + self.charges.asking_s(self.n_asked)
-        self.n_asked += 1
-        running = _Running(asked.number, self.world.course(asked.config), now_s)
         setup_s = self.charges.cold_s if slot in self.cold else self.charges.warm_s
         self.cold.discard(slot)
-        self.at(self.driver_free_s + setup_s + running.course.evaluations[0].seconds, slot, running)
+        if asked.number in self.paused:
+            running = replace(self.paused.pop(asked.number), since_s=now_s)
+            self.log.n_promoted += 1
+            setup_s += self.charges.load_s
+        else:
+            running = _Running(asked.number, self.world.course(asked.config), now_s)
+            self.n_asked += 1
+        self.at(self.driver_free_s + setup_s + running.next_s, slot, running)
 
     def report(self, now_s: float, slot: int, running: _Running) -> None:
         """Put an evaluation to the study and do what it says."""
@@ -121,20 +152,32 @@ class _Search:
         verdict = self.decisions.report(running.number, evaluation)
         self.driver_free_s = now_s + self.charges.report_s
         if verdict is Verdict.CONTINUE and not evaluation.is_last:
-            following = running.course.evaluations[running.n_reported]
-            self.at(self.driver_free_s + following.seconds - evaluation.seconds, slot, running)
+            self.at(self.driver_free_s + running.next_s, slot, running)
+            self.wake(self.driver_free_s)
             return
         if verdict is Verdict.CONTINUE:
             self._complete(running, evaluation)
         elif verdict is Verdict.PRUNE:
             self.log.n_pruned += 1
+        elif verdict is Verdict.PAUSE:
+            self.paused[running.number] = running
+            self.pausing[slot] = running.number
         else:
             self.log.n_failed += 1
             self.cold.add(slot)
         free_s = self.driver_free_s + (0.0 if verdict is Verdict.CONTINUE else self.charges.prune_s)
+        free_s += self.charges.save_s if verdict is Verdict.PAUSE else 0.0
         self.log.busy_s += free_s - running.since_s
         self.log.end_s = max(self.log.end_s, free_s)
         self.at(free_s, slot, None)
+        self.wake(free_s)
+
+    def wake(self, at_s: float) -> None:
+        """Let idle slots ask again where there may be something to promote."""
+        if self.paused:
+            for slot in sorted(self.idle):
+                self.at(at_s, slot, None)
+            self.idle.clear()
 
     def cut(self, now_s: float) -> None:
         """Time is up: what runs is charged for and thrown away."""
@@ -164,4 +207,5 @@ def play(decisions: Decisions, world: World, n_slots: int, charges: Charges, unt
             search.ask(now_s, slot)
         else:
             search.report(now_s, slot, running)
+    search.log.n_pruned += len(search.paused)
     return search.log

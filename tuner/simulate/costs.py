@@ -6,6 +6,7 @@ from functools import cache
 
 from model import mixing
 from model.config import TrialConfig
+from model.cost import cost_in_plain_steps
 from model.data.source import DataSummary
 from tuner import estimate
 
@@ -39,6 +40,14 @@ def seconds(config: TrialConfig, data: DataSummary, flops_per_s: float) -> tuple
     training = total - (n - 1) * early - last
     done = [training * index / n + early * index for index in range(1, n)]
     return tuple(flops / flops_per_s for flops in (*done, total))
+
+
+def compute(config: TrialConfig, data: DataSummary) -> tuple[float, ...]:
+    """Tokens of plain steps trained on up to each evaluation, as `Evaluation.compute` counts them."""
+    seen = estimate.training_examples(config, data)
+    tokens = sum(n * (2 + estimate.TOKENS_PER_WORD * data.words[task]) for task, n in seen.items())
+    n = config.budget.evaluations
+    return tuple(tokens * cost_in_plain_steps(config.smart) * index / n for index in range(1, n + 1))
 
 
 @cache

@@ -26,6 +26,8 @@ from tuner.study import PRUNERS, SAMPLERS
 
 USUAL = ("tpe+median", "random+none", "random+asha")
 """What is compared when nothing is named; the first is a search's default."""
+CHARGED = ("cold_s", "warm_s", "prune_s", "save_s", "load_s")
+"""The charges of the clock that the command line can set."""
 CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
 """Operations per second of a slot: of one core as seen in docs/log.md, and of a GPU in fp32 with padding, about."""
 
@@ -56,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     clock.add_argument("--warm-s", type=float, default=Charges.warm_s, help="start of a trial on a warm gang, seconds (0.8)")
     clock.add_argument("--prune-s", type=float, default=Charges.prune_s, help="from a verdict to a free slot, seconds (1)")
     clock.add_argument("--flops", type=float, help="operations per second of a slot, for generated curves")
+    clock.add_argument(
+        "--save-s", type=float, default=Charges.save_s, help="what a trial that pauses adds to that, seconds (2)"
+    )
+    clock.add_argument(
+        "--load-s", type=float, default=Charges.load_s, help="what a promoted trial adds to its start, seconds (2)"
+    )
     text.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return text
 
@@ -88,14 +96,14 @@ def make(options: argparse.Namespace) -> Simulation:
     if isinstance(worlds[0], Replay) and worlds[0].n_evaluations != n_evaluations:
         raise ConfigError([f"the record has {worlds[0].n_evaluations} evaluations per trial, the space {n_evaluations}"])
     n_trials = options.trials or space.options.get("trials") or 20
-    charges = Charges(cold_s=options.cold_s, warm_s=options.warm_s, prune_s=options.prune_s)
+    charges = Charges(**{name: getattr(options, name) for name in CHARGED})
     policies = tuple(study_policy(text, space, objective, n_trials, n_evaluations, charges) for text in _policies(options))
     until_s = math.inf if options.hours is None else options.hours * 3600
     return Simulation(worlds, policies, options.slots, n_trials, until_s, options.seed, options.target, title)
 
 
 def _number_problems(options: argparse.Namespace) -> list[str]:
-    least = {"slots": 1, "trials": 1, "repetitions": 1, "seed": 0, "cold_s": 0, "warm_s": 0, "prune_s": 0}
+    least = {"slots": 1, "trials": 1, "repetitions": 1, "seed": 0} | dict.fromkeys(CHARGED, 0)
     problems = [
         f"--{name.replace('_', '-')} {value:g}: give {low} or more"
         for name, low in least.items()

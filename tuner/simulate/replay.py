@@ -3,7 +3,8 @@
 A record has few trials, and a sampler asks for others: their courses are those of the k nearest recorded trials, weighted by
 1/distance², so that a recorded configuration takes exactly its recorded course. Distances are root mean squares over the
 coordinates that either of two configurations uses (`position`): the difference of numbers, and 1 for different labels and for
-coordinates that only one of them uses. Seconds are the neighbours', per unit of the step's arithmetic (`cost_in_plain_steps`).
+coordinates that only one of them uses. Seconds and compute are the neighbours', per unit of the step's arithmetic
+(`cost_in_plain_steps`).
 
 A pruned trial's curve is continued by what the complete ones gained on average from where it ended, at its own pace. A trial
 that failed lends its failure to configurations to which it is the nearest. How far to believe all this: `leave_one_out`.
@@ -38,8 +39,8 @@ class Recorded:
     here: Position
     scores: np.ndarray
     """(n_evaluations,); NaN from where it failed."""
-    seconds: np.ndarray
-    """(n_evaluations,), divided by the step's cost in plain steps."""
+    spent: np.ndarray
+    """(n_evaluations, 2): seconds and compute, divided by the step's cost in plain steps."""
     is_complete: bool
 
     @property
@@ -77,13 +78,15 @@ class Replay:
         return len(self.trials[0].scores)
 
     def course(self, config: TrialConfig) -> Course:
-        scores, seconds = self._predict(position(self.space, config), self.trials)
+        scores, spent = self._predict(position(self.space, config), self.trials)
         true_score = float(scores[-1])
         n, cost = self.n_evaluations, cost_in_plain_steps(config.smart)
         names = scored_metrics(self.objective, config)
         evaluations = tuple(
-            Evaluation(i, n, i, n, i, dict.fromkeys(names, float(score)), {}, float(second * cost))
-            for i, (score, second) in enumerate(zip(scores, seconds, strict=True), start=1)
+            Evaluation(
+                i, n, i, n, i, dict.fromkeys(names, float(score)), {}, float(second * cost), compute=float(compute * cost)
+            )
+            for i, (score, (second, compute)) in enumerate(zip(scores, spent, strict=True), start=1)
         )
         return Course(evaluations, true_score)
 
@@ -102,19 +105,19 @@ class Replay:
         return float(np.mean(nearest)), float(np.mean(mean))
 
     def _predict(self, here: Position, trials: Sequence[Recorded]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores and seconds per plain step, (n_evaluations,) each."""
+        """Scores (n_evaluations,), and seconds and compute per plain step (n_evaluations, 2)."""
         distances = np.array([distance(here, trial.here) for trial in trials])
         nearest = np.argsort(distances, kind="stable")[:N_NEIGHBOURS]
         if trials[nearest[0]].fails:
-            return trials[nearest[0]].scores, trials[nearest[0]].seconds
+            return trials[nearest[0]].scores, trials[nearest[0]].spent
         sound = [index for index in nearest if not trials[index].fails]
         if distances[sound[0]] == 0.0:
-            return trials[sound[0]].scores, trials[sound[0]].seconds
+            return trials[sound[0]].scores, trials[sound[0]].spent
         weights = distances[sound] ** -2.0
         weights /= weights.sum()
         return (
             weights @ np.stack([trials[index].scores for index in sound]),
-            weights @ np.stack([trials[index].seconds for index in sound]),
+            np.tensordot(weights, np.stack([trials[index].spent for index in sound]), axes=1),
         )
 
 
@@ -148,9 +151,10 @@ def _whole(trial: Mapping[str, Any], gains: np.ndarray, space: Space) -> Recorde
     config = parse(trial["config"])
     n, m = len(gains), len(trial["evaluations"])
     scores = np.array([evaluation["score"] for evaluation in trial["evaluations"]] + [math.nan] * (n - m))
-    seconds = np.array([evaluation["seconds"] for evaluation in trial["evaluations"]], dtype=float)
+    known = [(evaluation["seconds"], evaluation.get("compute", 0.0)) for evaluation in trial["evaluations"]]
+    spent = np.array(known, dtype=float).reshape(m, 2)
     if trial["state"] != "FAIL":
         scores[m:] = scores[m - 1] + gains[m:] - gains[m - 1]
-    pace = seconds[-1] / m if m else 0.0
-    seconds = np.concatenate([seconds, pace * np.arange(m + 1, n + 1)])
-    return Recorded(position(space, config), scores, seconds / cost_in_plain_steps(config.smart), trial["state"] == "COMPLETE")
+    pace = spent[-1] / m if m else np.zeros(2)
+    spent = np.concatenate([spent, np.arange(m + 1, n + 1)[:, None] * pace])
+    return Recorded(position(space, config), scores, spent / cost_in_plain_steps(config.smart), trial["state"] == "COMPLETE")

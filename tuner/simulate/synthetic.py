@@ -81,10 +81,20 @@ class Synthetic:
         luck = math.exp(rng.normal(0.0, SECONDS_JITTER))
         seconds = [luck * s for s in costs.seconds(config, data, self.flops_per_s)]
         n_steps = costs.n_steps(config, data)
-        names = scored_metrics(self.objective, config)
+        names, computes = scored_metrics(self.objective, config), costs.compute(config, data)
         evaluations = tuple(
-            Evaluation(i, n, i * n_steps // n, n_steps, i * n_steps // n, dict.fromkeys(names, float(score)), {}, second)
-            for i, (score, second) in enumerate(zip(scores, seconds, strict=True), start=1)
+            Evaluation(
+                i,
+                n,
+                i * n_steps // n,
+                n_steps,
+                i * n_steps // n,
+                dict.fromkeys(names, float(score)),
+                {},
+                second,
+                compute=compute,
+            )
+            for i, (score, second, compute) in enumerate(zip(scores, seconds, computes, strict=True), start=1)
         )
         return Course(evaluations, land.end(here))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Sampler = Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid"]
-Pruner = Literal["median", "percentile", "asha", "hyperband", "wilcoxon", "none"]
+Pruner = Literal["median", "percentile", "asha", "asha-promote", "hyperband", "wilcoxon", "none"]
 
 
 class Options(BaseModel):
@@ -20,6 +20,10 @@ class Options(BaseModel):
     sampler: Sampler | None = None
     pruner: Pruner | None = None
     rung_resource: Literal["compute", "steps"] | None = None
+    finalists: Annotated[int, Field(ge=0)] | None = None
+    """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    """Fresh seeds of each finalist."""
     workers_per_trial: Annotated[int, Field(ge=1)] | None = None
     """DeepSpeed ranks of one trial."""
     cpus_per_worker: Annotated[int, Field(ge=1)] | None = None

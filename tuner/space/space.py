@@ -88,12 +88,13 @@ class Space:
     def _assign(self, pick: Pick) -> dict[str, Any]:
         values = dict(self.fixed)
         labels: dict[str, Scalar] = {}
+        known = _labels_of(values)
         for parameter in self.parameters:
             if parameter.is_active(labels):
                 tasks = mixture_of(values)
                 drawn = {name: pick(name, distribution) for name, distribution in parameter.distributions(tasks).items()}
-                values[parameter.name] = parameter.value({**_labels_of(values), **drawn}, tasks)
-                labels[parameter.name] = label(values[parameter.name])
+                values[parameter.name] = parameter.value({**known, **drawn}, tasks)
+                known[parameter.name] = labels[parameter.name] = label(values[parameter.name])
         return nest(values)
 
     def fix(self, settings: Mapping[str, Any]) -> Space:

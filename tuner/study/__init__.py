@@ -4,23 +4,31 @@ Everything about a trial is in the study's storage, so its records are the same 
 All calls come from the driver's one thread.
 """
 
-from tuner.study.pruners import PRUNERS
+from tuner.study.answers import Asked, Verdict
+from tuner.study.importance import Importance, Weight, read_importance
+from tuner.study.pruners import PROMOTING, PRUNERS
 from tuner.study.reading import read_records
 from tuner.study.rungs import RESOURCES
 from tuner.study.samplers import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
 from tuner.study.standing import pruner_problems
-from tuner.study.study import Asked, Study, Verdict
+from tuner.study.storage import probe
+from tuner.study.study import Study
 
 __all__ = [
     "CONSTRAINED",
+    "PROMOTING",
     "PRUNERS",
     "REMEMBERING",
     "RESOURCES",
     "SAMPLERS",
     "SINGLE_GOAL",
     "Asked",
+    "Importance",
     "Study",
     "Verdict",
+    "Weight",
+    "probe",
     "pruner_problems",
+    "read_importance",
     "read_records",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tuner.front import dominates
 
@@ -30,6 +30,10 @@ class Fronts:
     def __len__(self) -> int:
         """Vectors in all fronts."""
         return sum(map(len, self._fronts))
+
+    def __iter__(self) -> Iterator[list[Vector]]:
+        """The fronts, the best first."""
+        return iter(self._fronts)
 
     def front(self, index: int) -> list[Vector]:
         """The vectors of a front, from 0; the order has no meaning."""

@@ -54,6 +54,9 @@ class _ByRank(BasePruner, Running):
     def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
         self._peers.restart(trials)
 
+    def reported(self, trial: FrozenTrial) -> None:
+        self._peers.reported(trial)
+
     def completed(self, trial: FrozenTrial) -> None:
         self._peers.completed(trial)
 
@@ -71,7 +74,7 @@ class ParetoPercentile(_ByRank):
         curve = self._peers.curve_of(trial)
         if len(curve) < self._n_warmup or self._peers.n_complete < self._n_startup:
             return False
-        others = self._peers.complete(study, trial)
+        others = self._peers.complete(trial)
         return len(others) > 0 and is_behind(others, curve[-1][1], self._percentile)
 
 
@@ -88,7 +91,7 @@ class ParetoHalving(_ByRank):
         curve = self._peers.curve_of(trial)
         if not self._is_rung(len(curve)):
             return False
-        return not is_promoted(self._peers.arrived(study, trial), curve[-1][1], self._reduction_factor)
+        return not is_promoted(self._peers.arrived(trial), curve[-1][1], self._reduction_factor)
 
     def _is_rung(self, index: int) -> bool:
         rung = self._min_resource

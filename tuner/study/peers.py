@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from optuna import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.fronts import Fronts, Vector
 from tuner.study.repeats import SAME_AS
-from tuner.study.rungs import score_within
+from tuner.study.rungs import Curve
+from tuner.study.sample import Sample
 
-Curve = Sequence[tuple[float, Vector]]
+CurveOf = Callable[[FrozenTrial], Curve[Vector]]
 """Compute and goals of each evaluation of a trial, in order; more is better."""
-CurveOf = Callable[[FrozenTrial], Curve]
 
 
 class Peers(ABC):
@@ -35,16 +34,20 @@ class Peers(ABC):
         """Forget everything and read all trials of the study."""
         self.n_complete = sum(trial.state is TrialState.COMPLETE for trial in trials)
 
+    def reported(self, trial: FrozenTrial) -> None:
+        """Hear that an evaluation was stored, the last that this trial has."""
+        return
+
     def completed(self, trial: FrozenTrial) -> None:
         """Hear that a trial has become COMPLETE."""
         self.n_complete += 1
 
     @abstractmethod
-    def complete(self, study: Study, trial: FrozenTrial) -> Fronts:
+    def complete(self, trial: FrozenTrial) -> Fronts:
         """What the COMPLETE trials had where this one is."""
 
     @abstractmethod
-    def arrived(self, study: Study, trial: FrozenTrial) -> Fronts:
+    def arrived(self, trial: FrozenTrial) -> Fronts:
         """What all trials had that came to where this one is, itself included."""
 
 
@@ -70,10 +73,10 @@ class AtEqualSteps(Peers):
         for index, (_, vector) in enumerate(self.curve_of(trial), start=1):
             self._complete.setdefault(index, Fronts()).add(vector)
 
-    def complete(self, study: Study, trial: FrozenTrial) -> Fronts:
+    def complete(self, trial: FrozenTrial) -> Fronts:
         return self._complete.get(len(self.curve_of(trial)), Fronts())
 
-    def arrived(self, study: Study, trial: FrozenTrial) -> Fronts:
+    def arrived(self, trial: FrozenTrial) -> Fronts:
         curve = self.curve_of(trial)
         rung = self._arrived.setdefault(len(curve), Fronts())
         rung.add(curve[-1][1])
@@ -81,34 +84,36 @@ class AtEqualSteps(Peers):
 
 
 class AtEqualCompute(Peers):
-    """Reads the study at every judgement, since each trial stands elsewhere; curves of finished trials are kept."""
+    """A sample of the others (sample.py), since each trial stands elsewhere."""
 
     def restart(self, trials: Iterable[FrozenTrial]) -> None:
         trials = list(trials)
         super().restart(trials)
-        self._curves: dict[int, Curve] = {}
+        self._complete: Sample[Vector] = Sample()
+        self._arrived: Sample[Vector] = Sample()
+        for trial in trials:
+            curve, is_complete = self.curve_of(trial), trial.state is TrialState.COMPLETE
+            if SAME_AS not in trial.user_attrs:
+                self._arrived.put(trial.number, curve, is_complete=is_complete)
+            if is_complete:
+                self._complete.put(trial.number, curve, is_complete=True)
 
-    def complete(self, study: Study, trial: FrozenTrial) -> Fronts:
-        return Fronts(self._within(study, trial, (TrialState.COMPLETE,)))
+    def reported(self, trial: FrozenTrial) -> None:
+        self._arrived.put(trial.number, self.curve_of(trial), is_complete=False)
 
-    def arrived(self, study: Study, trial: FrozenTrial) -> Fronts:
-        return Fronts([*self._within(study, trial, None), self.curve_of(trial)[-1][1]])
+    def completed(self, trial: FrozenTrial) -> None:
+        super().completed(trial)
+        self._complete.put(trial.number, self.curve_of(trial), is_complete=True)
+        if trial.number in self._arrived:
+            self._arrived.put(trial.number, self.curve_of(trial), is_complete=True)
 
-    def _within(self, study: Study, trial: FrozenTrial, states: tuple[TrialState, ...] | None) -> list[Vector]:
-        """The last vector of each other trial within this one's compute."""
-        compute = self.curve_of(trial)[-1][0]
-        others = [other for other in study.get_trials(deepcopy=False, states=states) if other.number != trial.number]
-        if states is None:
-            others = [other for other in others if SAME_AS not in other.user_attrs]
-        found = (score_within(self._curve(other), compute, is_complete=other.state is TrialState.COMPLETE) for other in others)
-        return [vector for vector in found if vector is not None]
+    def complete(self, trial: FrozenTrial) -> Fronts:
+        compute, _ = self.curve_of(trial)[-1]
+        return Fronts(self._complete.within(compute))
 
-    def _curve(self, trial: FrozenTrial) -> Curve:
-        if not trial.state.is_finished():
-            return self.curve_of(trial)
-        if trial.number not in self._curves:
-            self._curves[trial.number] = self.curve_of(trial)
-        return self._curves[trial.number]
+    def arrived(self, trial: FrozenTrial) -> Fronts:
+        compute, own = self.curve_of(trial)[-1]
+        return Fronts([*self._arrived.within(compute, but=trial.number), own])
 
 
 PEERS: dict[str, type[Peers]] = {"steps": AtEqualSteps, "compute": AtEqualCompute}

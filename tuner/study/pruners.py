@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -20,25 +21,44 @@ from optuna.pruners import (
     WilcoxonPruner,
 )
 
+from tuner.study.compute_pruners import (
+    CurveOf,
+    HalvingAtCompute,
+    HyperbandAtCompute,
+    PercentileAtCompute,
+    WilcoxonAtCompute,
+)
+from tuner.study.ladder import Ladder
 from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile
 from tuner.study.peers import Peers
 from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
 
+REDUCTION_FACTOR = 2
+"""η: one in so many goes on from a rung of `asha`."""
+
 
 @dataclass(frozen=True)
 class Kinds:
-    """The classes that pruners are made of."""
+    """What pruners are made with; the parameters are those of Optuna's classes."""
 
-    percentile: type[PercentilePruner]
-    halving: type[SuccessiveHalvingPruner]
-    hyperband: type[HyperbandPruner]
-    wilcoxon: type[WilcoxonPruner]
+    percentile: Callable[..., PercentilePruner]
+    halving: Callable[..., SuccessiveHalvingPruner]
+    hyperband: Callable[..., HyperbandPruner]
+    wilcoxon: Callable[..., WilcoxonPruner]
 
 
-OPTUNAS = Kinds(PercentilePruner, SuccessiveHalvingPruner, HyperbandPruner, WilcoxonPruner)
-"""They read the study at every evaluation, so that it can be shown to them as it was at equal compute (rungs.py)."""
 RUNNING = Kinds(RunningPercentile, RunningHalving, RunningHyperband, RunningWilcoxon)
-"""The same decisions at equal steps, at a cost that does not grow with the study."""
+"""Trials meet at equal steps."""
+
+
+def at_compute(curve_of: CurveOf) -> Kinds:
+    """Trials meet at equal compute."""
+    return Kinds(
+        partial(PercentileAtCompute, curve_of=curve_of),
+        partial(HalvingAtCompute, curve_of=curve_of),
+        partial(HyperbandAtCompute, curve_of=curve_of),
+        partial(WilcoxonAtCompute, curve_of=curve_of),
+    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +96,12 @@ def _percentile(races: Races) -> BasePruner:
 
 
 def _asha(races: Races) -> BasePruner:
-    return races.kinds.halving(min_resource=races.first_rung, reduction_factor=2)
+    return races.kinds.halving(min_resource=races.first_rung, reduction_factor=REDUCTION_FACTOR)
+
+
+def _by_the_ladder(races: Races) -> BasePruner:
+    """Optuna judges nothing: the ladder does (ladder.py)."""
+    return NopPruner()
 
 
 def _hyperband(races: Races) -> BasePruner:
@@ -96,14 +121,24 @@ PRUNERS: dict[str, Callable[[Races], BasePruner]] = {
     "median": _median,
     "percentile": _percentile,
     "asha": _asha,
+    "asha-promote": _by_the_ladder,
     "hyperband": _hyperband,
     "wilcoxon": _wilcoxon,
     "none": _none,
 }
 
 
+PROMOTING = ("asha-promote",)
+"""Those that pause a trial, and promote it when others have made room."""
+
+
+def make_ladder(n_trials: int, n_evaluations: int, tolerance: float) -> Ladder:
+    """The ladder of `asha-promote`: the rungs and the η of `asha`. `tolerance`: computes this near are equal."""
+    return Ladder(Races(n_trials, n_evaluations).first_rung, REDUCTION_FACTOR, tolerance)
+
+
 def make_pruner(name: str, n_trials: int, n_evaluations: int, kinds: Kinds = RUNNING) -> BasePruner:
-    """The pruner called `name`, made of classes of these kinds."""
+    """The pruner called `name`, for one goal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return PRUNERS[name](Races(n_trials, n_evaluations, kinds))
@@ -118,13 +153,14 @@ def _pareto_percentile(races: Races, peers: Peers) -> BasePruner:
 
 
 def _pareto_asha(races: Races, peers: Peers) -> BasePruner:
-    return ParetoHalving(races.first_rung, 2, peers)
+    return ParetoHalving(races.first_rung, REDUCTION_FACTOR, peers)
 
 
 PARETO_PRUNERS: dict[str, Callable[[Races, Peers], BasePruner]] = {
     "median": _pareto_median,
     "percentile": _pareto_percentile,
     "asha": _pareto_asha,
+    "asha-promote": lambda races, peers: NopPruner(),
     "none": lambda races, peers: NopPruner(),
 }
 """Those that can judge by Pareto rank, with the settings that they have under one goal. The others compare single values."""

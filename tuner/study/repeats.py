@@ -12,6 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig
+from tuner.study.stored import EVALUATION, frozen_of, pause_of
 
 if TYPE_CHECKING:
     from tuner.space import Space
@@ -25,17 +26,13 @@ MOST_DRAWS = 1000
 
 
 class Known:
-    """Which trials of a study have which canonical configuration.
+    """Which trained trials of a study have which canonical configuration."""
 
-    `prefix` is that of the user attributes that hold a trial's evaluations.
-    """
-
-    def __init__(self, study: optuna.Study, prefix: str) -> None:
+    def __init__(self, study: optuna.Study) -> None:
         self._study = study
-        self._prefix = prefix
         self._numbers: defaultdict[str, list[int]] = defaultdict(list)
         for frozen in study.get_trials(deepcopy=False):
-            if "config" in frozen.user_attrs:
+            if "config" in frozen.user_attrs and SAME_AS not in frozen.user_attrs:
                 self._numbers[_key(frozen.user_attrs["config"])].append(frozen.number)
 
     def tell(self, trial: Trial, config: TrialConfig) -> bool:
@@ -45,16 +42,15 @@ class Known:
         sampler learns, and the sampler may ask for the configuration again later.
         """
         numbers = self._numbers[_key(config.to_dict())]
-        trials = self._study.get_trials(deepcopy=False)
-        source = original(trials[number] for number in numbers if number != trial.number)
-        numbers.append(trial.number)
+        source = original(frozen_of(self._study, number) for number in numbers if number != trial.number)
         if source is None:
+            numbers.append(trial.number)
             return False
         if source.state is TrialState.RUNNING:
-            self._finish(trial, source, TrialState.FAIL, "which still runs")
+            self._finish(trial, source, TrialState.FAIL, "which still runs" if pause_of(source) is None else "which is paused")
             return True
         for name, value in source.user_attrs.items():
-            if name.startswith(self._prefix):
+            if name.startswith(EVALUATION):
                 trial.set_user_attr(name, value)
         for step, score in source.intermediate_values.items():
             trial.report(score, step)
@@ -83,11 +79,11 @@ class Known:
 
 
 def original(same: Iterable[FrozenTrial]) -> FrozenTrial | None:
-    """Of the trials of one configuration the one to tell others from: a finished one, else one that runs.
+    """Of the trained trials of one configuration the one to tell others from: a finished one, else one that runs.
 
     A failed trial serves for none: its configuration may be tried again.
     """
-    trained = [frozen for frozen in same if SAME_AS not in frozen.user_attrs]
+    trained = list(same)
     order = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
     return next((frozen for state in order for frozen in trained if frozen.state is state), None)
 

@@ -27,6 +27,10 @@ class Running(ABC):
     def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
         """Forget everything and read all trials of the study."""
 
+    def reported(self, trial: FrozenTrial) -> None:
+        """Hear that an evaluation was stored, the last that this trial has; one that ends the trial by its verdict too."""
+        return
+
     def completed(self, trial: FrozenTrial) -> None:
         """Hear that a trial has become COMPLETE."""
         return
@@ -51,10 +55,14 @@ class RunningPercentile(PercentilePruner, Running):
         step = trial.last_step
         if step is None or step < self._n_warmup_steps or self._n_complete < max(self._n_startup_trials, 1):
             return False
-        values = self._at.get(step, [])
+        values = self._complete_where(trial, step)
         if len(values) < self._n_min_trials:
             return False
         return max(trial.intermediate_values.values()) < percentile(values, 100 - self._percentile)
+
+    def _complete_where(self, trial: FrozenTrial, step: int) -> Sequence[float]:
+        """What COMPLETE trials had where this one is, in increasing order."""
+        return self._at.get(step, [])
 
 
 class RunningHalving(SuccessiveHalvingPruner, Running):
@@ -75,13 +83,18 @@ class RunningHalving(SuccessiveHalvingPruner, Running):
         rung, value = self._next_rung(trial), trial.intermediate_values[step]
         while step >= self._min_resource * self._reduction_factor ** (self._min_early_stopping_rate + rung):
             study._storage.set_trial_system_attr(trial._trial_id, f"{RUNG}{rung}", value)
-            values = self._rungs.setdefault(rung, [])
-            bisect.insort(values, value)
+            values = self._arrived_where(trial, rung, value)
             n_promoted = max(len(values) // self._reduction_factor, 1)
             if len(values) <= self._bootstrap_count or value < values[-n_promoted]:
                 return True
             rung += 1
         return False
+
+    def _arrived_where(self, trial: FrozenTrial, rung: int, value: float) -> Sequence[float]:
+        """What all trials had that came to where this one is, its own value included, in increasing order."""
+        values = self._rungs.setdefault(rung, [])
+        bisect.insort(values, value)
+        return values
 
     def _next_rung(self, trial: FrozenTrial) -> int:
         done = {int(key.removeprefix(RUNG)) for key in trial.system_attrs if key.startswith(RUNG)}
@@ -94,7 +107,7 @@ class RunningHyperband(HyperbandPruner, Running):
     def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
         if not self._pruners:
             self._try_initialization(study)
-            self._pruners = [_running(pruner) for pruner in self._pruners]
+            self._pruners = [self._make_bracket(pruner) for pruner in self._pruners]
         shares: list[list[FrozenTrial]] = [[] for _ in self._pruners]
         for trial in trials:
             shares[self._get_bracket_id(study, trial)].append(trial)
@@ -103,6 +116,9 @@ class RunningHyperband(HyperbandPruner, Running):
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         return self._pruners[self._get_bracket_id(study, trial)].prune(study, trial)
+
+    def _make_bracket(self, pruner: SuccessiveHalvingPruner) -> RunningHalving:
+        return RunningHalving(*settings_of(pruner))
 
 
 class RunningWilcoxon(WilcoxonPruner, Running):
@@ -121,7 +137,12 @@ class RunningWilcoxon(WilcoxonPruner, Running):
             self._best = trial
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._best is not None and super().prune(cast(Study, _WithBest(study, self._best)), trial)
+        best = self._best_where(trial)
+        return best is not None and super().prune(cast(Study, _WithBest(study, best)), trial)
+
+    def _best_where(self, trial: FrozenTrial) -> FrozenTrial | None:
+        """The best trial with what it had where this one was."""
+        return self._best
 
 
 class _WithBest:
@@ -132,11 +153,10 @@ class _WithBest:
         self.best_trial = best
 
 
-def _running(pruner: SuccessiveHalvingPruner) -> RunningHalving:
-    assert pruner._min_resource is not None
-    return RunningHalving(
-        pruner._min_resource, pruner._reduction_factor, pruner._min_early_stopping_rate, pruner._bootstrap_count
-    )
+def settings_of(pruner: SuccessiveHalvingPruner) -> tuple[int, int, int, int]:
+    """What a halving pruner is made from, in the order of its parameters."""
+    assert pruner._min_resource is not None, "our halving names its first rung"
+    return pruner._min_resource, pruner._reduction_factor, pruner._min_early_stopping_rate, pruner._bootstrap_count
 
 
 def percentile(ordered: Sequence[float], q: float) -> float:

@@ -37,7 +37,17 @@ def curve(evaluations: Sequence[Told], objective: Objective) -> list[tuple[float
 
     The index of an evaluation stands for a compute that was not counted.
     """
-    return [(told.get("compute") or float(told["index"]), _vector(told, objective)) for told in evaluations]
+    return [(_resource(told), _vector(told, objective)) for told in evaluations]
+
+
+def score_curve(evaluations: Sequence[Told]) -> list[tuple[float, float]]:
+    """The same with the score alone."""
+    return [(_resource(told), told["score"]) for told in evaluations]
+
+
+def _resource(told: Told) -> float:
+    compute: float | None = told.get("compute")
+    return compute or float(told["index"])
 
 
 def _vector(told: Told, objective: Objective) -> Vector:

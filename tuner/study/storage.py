@@ -14,6 +14,7 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, JournalStorage, RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -34,10 +35,7 @@ def open_storage(given: str) -> BaseStorage:
         return _open_journal(Path(given.removeprefix(JOURNAL)))
     if given == MEMORY:
         return InMemoryStorage()
-    if "://" not in given:
-        raise ConfigError(
-            [f"the storage {given} is neither {JOURNAL}PATH nor the URL of a database, such as sqlite:///study.db"]
-        )
+    _check_form(given)
     try:
         # A connection that a restarted server has dropped is noticed before it is used.
         database = RDBStorage(given, engine_kwargs={"pool_pre_ping": True})
@@ -46,7 +44,54 @@ def open_storage(given: str) -> BaseStorage:
         needed = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
         raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}; {needed}"]) from None
     except (ValueError, SQLAlchemyError, RuntimeError) as error:
-        raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}"]) from None
+        mend = "; it is looked for in $PGPASSWORD where the address has none" if "no password supplied" in str(error) else ""
+        raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}{mend}"]) from None
+
+
+def probe(given: str, to_be_made: Path | None = None) -> None:
+    """Whether `open_storage` could open it, writing nothing. Raises `ConfigError` when it cannot be used.
+
+    `to_be_made` is the folder that the search itself makes before.
+    """
+    if given == MEMORY:
+        return
+    for scheme in (JOURNAL, "sqlite:///"):
+        if given.startswith(scheme):
+            path = Path(given.removeprefix(scheme))
+            if not given.startswith(JOURNAL) and path.parent != to_be_made and not path.parent.is_dir():
+                raise ConfigError([f"there is no folder {path.parent} for {path.name}"])
+            _check_file(path, given.startswith(JOURNAL))
+            return
+    _check_form(given)
+    try:
+        engine = create_engine(given)
+        with engine.connect() as connection:
+            connection.execute(text("select 1"))
+        engine.dispose()
+    except ImportError as error:
+        needed = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
+        raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}; {needed}"]) from None
+    except (ValueError, SQLAlchemyError) as error:
+        raise ConfigError([f"{_without_password(given)} cannot be used: {_first_line(error)}"]) from None
+
+
+def _check_form(given: str) -> None:
+    if "://" not in given:
+        raise ConfigError(
+            [f"the storage {given} is neither {JOURNAL}PATH nor the URL of a database, such as sqlite:///study.db"]
+        )
+
+
+def _check_file(path: Path, is_journal: bool) -> None:
+    """Whether a file of the study can be made, or written to where it is there."""
+    folder = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not os.access(folder, os.W_OK):
+        raise ConfigError([f"{folder} cannot be written"])
+    if path.is_file():
+        with path.open("rb") as file:
+            begins = file.read(1)
+        if is_journal and begins not in (b"", b"{"):
+            raise ConfigError([f"{path} is not an Optuna journal"])
 
 
 def _open_journal(path: Path) -> BaseStorage:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
-import random
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,57 +14,35 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from model.canonical import canonical
-from model.config import ConfigError, TrialConfig, nearest, parse
+from model.config import ConfigError, nearest, parse
 from model.evaluation import Evaluation
-from tuner.front import best_of, front_of
 from tuner.record import TrialRecord
 from tuner.requirements import Requirements
+from tuner.study.answers import Asked, Verdict
+from tuner.study.candidates import Candidates
 from tuner.study.history import STARTED, History, outcome
+from tuner.study.judges import Judge, Promoting, Stopping
+from tuner.study.paused_as_pruned import PausedAsPruned
 from tuner.study.peers import PEERS
-from tuner.study.pruners import OPTUNAS, PRUNERS, RUNNING, make_pareto_pruner, make_pruner
-from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, SAME_AS, Known
-from tuner.study.rungs import RESOURCES, should_prune
+from tuner.study.pruners import PROMOTING, PRUNERS, RUNNING, at_compute, make_ladder, make_pareto_pruner, make_pruner
+from tuner.study.records import Records
+from tuner.study.repeats import SAME_AS
+from tuner.study.rungs import RESOURCES, TOLERANCE
 from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
-from tuner.study.standing import constraints, curve, is_by_rank, pruner_problems
+from tuner.study.searched import KEY, check_same, searched
+from tuner.study.standing import constraints, curve, is_by_rank, pruner_problems, score_curve
 from tuner.study.storage import open_storage
+from tuner.study.stored import EVALUATION, PAUSED, PROMOTED, PRUNED, frozen_of, pause_of, stored
+from tuner.study.stored import evaluations as evaluations_of
 
 if TYPE_CHECKING:
     from tuner.objective import Objective
     from tuner.space import Space
 
-EVALUATION = "evaluation/"
-"""Prefix of the user attributes that hold the evaluations, by index."""
 NO_REQUIREMENTS = Requirements()
-OTHERS = {
-    "space": "another space",
-    "metric": "another metric",
-    "data": "other data",
-    "requirements": "other requirements",
-}
-"""What a study has one of."""
-PRUNED = "pruned"
-"""Key of the reason in the evaluation at which a trial is pruned."""
-OPENED = ("_study", "_grid", "_known", "_counted", "_finished")
+OPENED = ("_study", "_candidates", "_judge", "_records", "_counted", "_unfinished")
 """What a process reads or makes when it first needs it."""
-
-
-class Verdict(Enum):
-    """What becomes of a trial after an evaluation."""
-
-    CONTINUE = "continue"
-    PRUNE = "prune"
-    STOP = "stop"
-    """It is over for another reason: its score is not finite, or it had ended before."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A trial to run."""
-
-    number: int
-    config: TrialConfig
 
 
 @dataclass
@@ -94,7 +69,8 @@ class Study:
     history: History = field(default_factory=History)
     """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
-    """Trials that `ask` ended, repeats and refused configurations, and that nobody has been told of yet."""
+    """Trials that the study ended by itself, repeats, refused configurations and paused ones that were not promoted, and that
+    nobody has been told of yet."""
     exhausted: str | None = field(default=None, init=False)
     """Why the search ends before its total, in a sentence; None while there are configurations left to try."""
 
@@ -139,35 +115,80 @@ class Study:
     def ask(self) -> Asked | None:
         """The next trial to run, in canonical form, or None when all are asked for, or no configuration is left.
 
-        A configuration that a trial has already is told from its record, and the next one is asked.
+        A configuration that a trial has already is told from its record, and the next one is asked. A paused trial that may go
+        on comes before a new one; while the study `waits`, None is not its end.
         """
+        asked = self._promote() or self._draw()
+        if asked is None and not self._judge.is_moving:
+            self.settle()
+        return asked
+
+    def _promote(self) -> Asked | None:
+        """The most promising paused trial that may go on."""
+        number = self._judge.promote()
+        if number is None:
+            return None
+        frozen = self._frozen(number)
+        Trial(self._study, frozen._trial_id).set_user_attr(PROMOTED, stored(frozen)[-1]["index"])
+        return Asked(number, parse(frozen.user_attrs["config"]))
+
+    def _draw(self) -> Asked | None:
+        """A new trial."""
         n_repeats = 0
-        while len(self._counted) < self.n_trials:
-            if not self._enqueue(n_repeats):
+        while len(self._counted) < self.n_trials and self.exhausted is None:
+            if not self._candidates.enqueue(n_repeats):
+                self.exhausted = self._candidates.exhausted(len(self._counted), self.n_trials, n_repeats)
                 return None
             trial = self._study.ask()
             self._counted.add(trial.number)
+            self._unfinished.add(trial.number)
             asked = self._configure(trial)
             if asked is not None:
+                self._judge.begin(trial.number)
                 return asked
             n_repeats += trial.number not in self._counted
         return None
 
+    @property
+    def waits(self) -> bool:
+        """Whether a trial may be promoted later, though there is none to run now."""
+        return self._judge.is_moving or bool(self._judge.paused)
+
+    @property
+    def paused(self) -> list[int]:
+        """The trials that are paused and hold no processes, by number."""
+        return self._judge.paused
+
+    def release(self, number: int) -> None:
+        """A trial that pauses has given its processes back, and may be promoted."""
+        assert isinstance(self._judge, Promoting), "only a pruner that promotes pauses a trial"
+        self._judge.release(number)
+
+    def settle(self, why: str | None = None) -> None:
+        """Prune what is paused: nothing will promote it any more."""
+        for number in self.paused:
+            *_, last = evaluations_of(self._frozen(number))
+            where = f"evaluation {last['index']} of {last['n_evaluations']}, score {_in_words(last['scores'])}"
+            self.prune(number, f"not promoted from {where}" + (f": {why}" if why else ""))
+            self.ended.append(number)
+
     def take_up(self) -> list[Asked]:
-        """The trials that an earlier session began and did not end, by number; they go on as what they are.
+        """The trials that an earlier session began and did not end, by number; they go on as what they are. Paused ones wait.
 
         For the start of a resumed search, before anything is asked.
         """
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if "config" in frozen.user_attrs:
                 self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
-        self.__dict__.pop("_counted", None)
+        for name in ("_counted", "_unfinished"):
+            self.__dict__.pop(name, None)
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        asked = [self._take_up(frozen) for frozen in running]
+        asked = [self._take_up(frozen) for frozen in running if pause_of(frozen) is None]
+        self.__dict__.pop("_judge", None)
         return [one for one in asked if one is not None]
 
     def _take_up(self, frozen: FrozenTrial) -> Asked | None:
-        verdicts = [evaluation[PRUNED] for evaluation in _stored(frozen) if PRUNED in evaluation]
+        verdicts = [evaluation[PRUNED] for evaluation in stored(frozen) if PRUNED in evaluation]
         if verdicts:  # it was decided, and only that was not told
             self.prune(frozen.number, verdicts[-1])
             return None
@@ -182,17 +203,18 @@ class Study:
 
     def _configure(self, trial: Trial) -> Asked | None:
         """Draw a trial's configuration; None when that ends the trial, as one that is refused or known does."""
-        values = self.space.suggest(trial)
+        values = self._candidates.draw(trial)
         try:
-            config = self._canonical(values)
+            config = self._candidates.config_of(values)
         except ConfigError as error:
             trial.set_user_attr("config", values)
             self.fail(trial.number, f"the configuration is refused: {'; '.join(error.problems)}")
             self.ended.append(trial.number)
             return None
         trial.set_user_attr("config", config.to_dict())
-        if not self._known.tell(trial, config):
+        if not self._candidates.is_known(trial, config):
             return Asked(trial.number, config)
+        self._unfinished.discard(trial.number)
         self._counted.discard(trial.number)
         self.ended.append(trial.number)
         self._note_completed(trial.number)
@@ -201,8 +223,8 @@ class Study:
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         """Store an evaluation and judge the trial. On PRUNE and STOP the trial has its final state.
 
-        An index that was reported before, as a trial does that is retried from its checkpoint, changes nothing. The
-        last evaluation is not put to the pruner: there is nothing left to save.
+        On PAUSE it is to be released once its processes are free. An index that was reported before, as a trial does that is
+        retried from its checkpoint, changes nothing. The last evaluation never stops a trial: there is nothing left to save.
         """
         frozen = self._frozen(number)
         if frozen.state.is_finished():
@@ -223,40 +245,32 @@ class Study:
         told |= {"requirements": excess} if excess else {}
         if evaluation.index not in frozen.intermediate_values and len(scores) == 1:  # else a kill came between the two
             trial.report(told["score"], evaluation.index)
-        prunes = not evaluation.is_last and self._should_prune(trial, told)
-        if not prunes:
-            trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told)
-            return Verdict.CONTINUE
+        judged = self._with(number, told)
+        verdict = self._judge.verdict(judged, told)
+        key = {Verdict.PRUNE: PRUNED, Verdict.PAUSE: PAUSED}.get(verdict)
+        reason = f"{key} by {self.pruner} at {where}, score {_in_words(scores)}"
         # In one write: a kill after it loses no verdict.
-        reason = f"pruned by {self.pruner} at {where}, score {', '.join(f'{score:.4f}' for score in scores.values())}"
-        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | {PRUNED: reason})
-        self.prune(number, reason)
-        return Verdict.PRUNE
+        trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | ({key: reason} if key else {}))
+        self._judge.reported(judged)
+        if verdict is Verdict.PRUNE:
+            self.prune(number, reason)
+        return verdict
 
     def _words(self, metrics: Mapping[str, float]) -> str:
         """The metrics that decide, as far as all trials have them."""
         names = dict.fromkeys((*self.objective.metrics, *self.requirements.metrics))
         return ", ".join(f"{name} {metrics[name]:g}" for name in names)
 
-    def _should_prune(self, trial: Trial, told: dict[str, Any]) -> bool:
-        """The pruner's verdict at the evaluation `told`, which is not stored yet."""
-        if is_by_rank(self.objective, self.requirements):
-            judged = copy.copy(self._frozen(trial.number))
-            judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
-            return self._study.pruner.prune(self._study, judged)
-        if self.rung_resource == "steps":
-            return trial.should_prune()
-        own = [*_curve(_evaluations(self._frozen(trial.number))), *_curve([told])]
-        return should_prune(
-            self._study,
-            self._frozen(trial.number),
-            lambda other: own if other.number == trial.number else _curve(_evaluations(other)),
-        )
+    def _with(self, number: int, told: dict[str, Any]) -> FrozenTrial:
+        """A trial with an evaluation that is not stored yet."""
+        judged = copy.copy(self._frozen(number))
+        judged.user_attrs = {**judged.user_attrs, f"{EVALUATION}{told['index']}": told}
+        return judged
 
     def _constrain(self, number: int) -> None:
         """Tell Optuna of a trial that is about to end by how much it exceeds the requirements."""
         frozen = self._frozen(number)
-        for name, value in constraints(_evaluations(frozen), self.objective).items():
+        for name, value in constraints(evaluations_of(frozen), self.objective).items():
             if name not in frozen.constraints:  # else a kill came before the trial was told
                 Trial(self._study, frozen._trial_id).set_constraint(name, value)
 
@@ -265,7 +279,7 @@ class Study:
         frozen = self._frozen(number)
         if frozen.state.is_finished():
             return
-        evaluations = _evaluations(frozen)
+        evaluations = evaluations_of(frozen)
         if not evaluations or evaluations[-1]["index"] != evaluations[-1]["n_evaluations"]:
             raise AssertionError(f"trial {number} is completed before its last evaluation is reported")
         self._constrain(number)
@@ -276,12 +290,13 @@ class Study:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
             self._study.tell(number, values, state=state)
+        self._unfinished.discard(number)
 
     def _note_completed(self, number: int) -> None:
         frozen = self._frozen(number)
-        pruner = self._study.pruner
-        if isinstance(pruner, Running) and frozen.state is TrialState.COMPLETE:
-            pruner.completed(frozen)
+        if frozen.state is TrialState.COMPLETE:
+            self._records.completed(frozen)
+            self._judge.completed(frozen)
 
     def prune(self, number: int, reason: str) -> None:
         """End the trial as PRUNED, with the score of its last evaluation. A final state stays."""
@@ -299,6 +314,7 @@ class Study:
         if state is TrialState.PRUNED:
             self._constrain(number)
         self._tell(number, state=state)
+        self._judge.end(number, state)
 
     def note(self, number: int, note: str) -> None:
         """Keep a line on how a running trial runs. That of a trial that has ended stays."""
@@ -308,11 +324,10 @@ class Study:
 
     def records(self) -> list[TrialRecord]:
         """Every trial that was asked for, by number."""
-        trials = self._study.get_trials(deepcopy=False)
-        return [self._record_of(frozen) for frozen in trials if frozen.state is not TrialState.WAITING]
+        return self._records.all()
 
     def record(self, number: int) -> TrialRecord:
-        return self._record_of(self._frozen(number))
+        return self._records.of(self._frozen(number))
 
     def history_outcome(self) -> dict[str, Any]:
         """What became of the earlier trials, as JSON values."""
@@ -321,11 +336,16 @@ class Study:
     @property
     def front(self) -> list[TrialRecord]:
         """Under several goals the trials that none dominates; under one nothing."""
-        return front_of(self.records()) if len(self.objective.goals) > 1 else []
+        return self._records.leaders.front if len(self.objective.goals) > 1 else []
 
     @property
     def best(self) -> TrialRecord | None:
-        return best_of(self.records())
+        return self._records.leaders.best
+
+    @property
+    def unfinished(self) -> Collection[int]:
+        """Trials that were asked for and have no final state."""
+        return self._unfinished
 
     @cached_property
     def _study(self) -> optuna.Study:
@@ -341,43 +361,45 @@ class Study:
         if isinstance(study.pruner, Running):
             study.pruner.restart(study, trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
-        study.sampler = make_sampler(
-            self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials
-        )  # fmt: skip
-        self._check_same(study)
+        sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials)
+        study.sampler = PausedAsPruned(sampler, self.objective) if self.pruner in PROMOTING else sampler
+        now = searched(self.space, self.objective, self.data_sha256, self.requirements)
+        if KEY in study.user_attrs:
+            check_same(study, now)
+            return study
+        self._enqueue_starts(study)
+        study.set_user_attr(KEY, now)
         return study
 
-    def _make_pruner(self) -> BasePruner:
-        if is_by_rank(self.objective, self.requirements):
-            objective = self.objective
-            peers = PEERS[self.rung_resource](lambda frozen: curve(_evaluations(frozen), objective))
-            return make_pareto_pruner(self.pruner, self.n_trials, self.n_evaluations, peers)
-        kinds = RUNNING if self.rung_resource == "steps" else OPTUNAS
-        return make_pruner(self.pruner, self.n_trials, self.n_evaluations, kinds)
+    def _enqueue_starts(self, study: optuna.Study) -> None:
+        """What a new study tries first: configurations of earlier searches, then those that the space names."""
+        for picks in self.history.starts[: self.n_trials]:
+            study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
+        for picks in self.space.start[: max(self.n_trials - len(self.history.starts), 0)]:
+            study.enqueue_trial(dict(picks), skip_if_exists=True)
 
-    def _check_same(self, study: optuna.Study) -> None:
-        """Write down what a new study searches, with its start configurations; compare it for an old one."""
-        searched = {
-            "space": self.space.to_dict(),
-            "metric": self.objective.describe(),
-            "data": self.data_sha256,
-            "requirements": sorted(self.requirements.texts),
-        }
-        if "searched" not in study.user_attrs:
-            for picks in self.history.starts[: self.n_trials]:
-                study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
-            for picks in self.space.start[: max(self.n_trials - len(self.history.starts), 0)]:
-                study.enqueue_trial(dict(picks), skip_if_exists=True)
-            study.set_user_attr("searched", searched)
-            return
-        before = {"requirements": []} | study.user_attrs["searched"]  # a study begun before there were any
-        problems = [
-            f"the study {self.name} was begun with {other}; go on with that, or give the search a new name"
-            for key, other in OTHERS.items()
-            if _as_json(searched[key]) != _as_json(before[key])
-        ]
-        if problems:
-            raise ConfigError(problems)
+    def _make_pruner(self) -> BasePruner:
+        objective, races = self.objective, (self.pruner, self.n_trials, self.n_evaluations)
+        if is_by_rank(objective, self.requirements):
+            peers = PEERS[self.rung_resource](lambda frozen: curve(evaluations_of(frozen), objective))
+            return make_pareto_pruner(*races, peers)
+        kinds = RUNNING if self.rung_resource == "steps" else at_compute(lambda frozen: score_curve(evaluations_of(frozen)))
+        return make_pruner(*races, kinds)
+
+    @cached_property
+    def _judge(self) -> Judge:
+        if self.pruner not in PROMOTING:
+            return Stopping(self._study)
+        ladder = make_ladder(self.n_trials, self.n_evaluations, TOLERANCE if self.rung_resource == "compute" else 0.0)
+        return Promoting(self._study, ladder, self.objective, self.rung_resource)
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        return Candidates(self._study, self.space, self.sampler, self.seed)
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self._study)
 
     @cached_property
     def _counted(self) -> set[int]:
@@ -388,64 +410,11 @@ class Study:
         }
 
     @cached_property
-    def _finished(self) -> dict[int, TrialRecord]:
-        """Records of finished trials, which do not change any more."""
-        return {}
-
-    def _record_of(self, frozen: FrozenTrial) -> TrialRecord:
-        if not frozen.state.is_finished():
-            return _record(frozen)
-        if frozen.number not in self._finished:
-            self._finished[frozen.number] = _record(frozen)
-        return self._finished[frozen.number]
-
-    def _canonical(self, values: dict[str, Any]) -> TrialConfig:
-        """The configuration of nested values of the space, which may leave the seed to the search."""
-        values.setdefault("seed", self.seed)
-        return canonical(parse(values))
-
-    @cached_property
-    def _known(self) -> Known:
-        return Known(self._study, EVALUATION)
-
-    def _enqueue(self, n_repeats: int) -> bool:
-        """See to it that what is asked next can be new after `n_repeats` repeats in a row; False where nothing is left."""
-        if self.sampler == "grid":
-            return self._enqueue_grid_point()
-        if n_repeats < MOST_REPEATS:
-            return True
-        point = self._known.new_point(self.space, self._canonical, self.seed)
-        if point is not None:
-            self._study.enqueue_trial(point)
-            return True
-        self.exhausted = (
-            f"the search ends after {len(self._counted)} of {self.n_trials} trials: the last {n_repeats} configurations "
-            f"asked for were known, and of {MOST_DRAWS} random ones none is new"
-        )
-        return False
+    def _unfinished(self) -> set[int]:
+        return {record.number for record in self.records() if not record.is_finished}
 
     def _frozen(self, number: int) -> FrozenTrial:
-        """A trial as it is now; the cost does not depend on how many there are."""
-        storage = self._study._storage
-        return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number))
-
-    @cached_property
-    def _grid(self) -> list[dict[str, Any]]:
-        """The grid in a random order, so that a part of it is a fair sample."""
-        points = list(self.space.grid_points())
-        random.Random(self.seed).shuffle(points)
-        return points
-
-    def _enqueue_grid_point(self) -> bool:
-        """See to it that a trial waits to be asked for; False when every point of the grid was tried."""
-        trials = self._study.get_trials(deepcopy=False)
-        if any(frozen.state is TrialState.WAITING for frozen in trials):
-            return True
-        tried = {frozenset(frozen.params.items()) for frozen in trials}
-        point = next((point for point in self._grid if frozenset(point.items()) not in tried), None)
-        if point is not None:
-            self._study.enqueue_trial(point)
-        return point is not None
+        return frozen_of(self._study, number)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key not in OPENED}
@@ -456,39 +425,5 @@ def _unknown(what: str, name: str, table: Iterable[str]) -> list[str]:
     return [] if name in table else [f"unknown {what} {name}{nearest(name, valid)}; the {what}s are {', '.join(valid)}"]
 
 
-def _as_json(value: Any) -> Any:
-    return json.loads(json.dumps(value))
-
-
-def _evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
-    return [{key: value for key, value in stored.items() if key != PRUNED} for stored in _stored(frozen)]
-
-
-def _stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
-    found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
-    return sorted(found, key=lambda evaluation: int(evaluation["index"]))
-
-
-def _curve(evaluations: list[dict[str, Any]]) -> list[tuple[float, float]]:
-    """Compute and score of evaluations; their index stands for a compute that was not counted."""
-    return [(found.get("compute") or float(found["index"]), found["score"]) for found in evaluations]
-
-
-def _record(frozen: FrozenTrial) -> TrialRecord:
-    evaluations = _evaluations(frozen)
-    last = evaluations[-1] if evaluations else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
-    same_as = frozen.user_attrs.get(SAME_AS)
-    return TrialRecord(
-        number=frozen.number,
-        state=frozen.state.name,  # type: ignore[arg-type]  # Optuna's names are ours; WAITING has no record
-        score=None if frozen.state is TrialState.FAIL else last["score"],
-        metrics=last["metrics"],
-        evaluations=evaluations,
-        config=frozen.user_attrs.get("config", {}),
-        seconds=last["seconds"] if same_as is None else 0.0,
-        reason=frozen.user_attrs.get("reason"),
-        scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
-        requirements={} if frozen.state is TrialState.FAIL else last.get("requirements", {}),
-        same_as=same_as,
-        note=frozen.user_attrs.get("note"),
-    )
+def _in_words(scores: Mapping[str, float]) -> str:
+    return ", ".join(f"{score:.4f}" for score in scores.values())

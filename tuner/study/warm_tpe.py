@@ -30,7 +30,7 @@ class WarmTPESampler(BoundedTPESampler):
 
     def _part(self, study: Study, trial: FrozenTrial) -> Study:
         part = super()._part(study, trial)
-        if part is study:
+        if len(study.directions) > 1:
             return part
         if self._warm is None or self._warm[0] != trial.number:
             own = part._get_trials()

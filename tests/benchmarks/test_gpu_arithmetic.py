@@ -1,0 +1,83 @@
+"""The arithmetic of the benchmarks; of their speeds nothing is said here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import sharing
+from benchmarks.hardware import SHAPES, Shape, work_of
+from tests import tiny
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_operations_of_a_forward_pass_are_those_that_torch_counts() -> None:
+    """Every matrix product of the encoder, attention included, on two sequences of 7 tokens."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+        vocab_size=100,
+        attn_implementation="eager",
+    )
+    encoder = BertModel(config, add_pooling_layer=False).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        encoder(torch.ones(2, 7, dtype=torch.long))
+    assert Shape.of(config) == Shape(3, 32, 4, 48)
+    assert Shape.of(config).forward_flops(np.array([7, 7])) == counter.get_total_flops()
+
+
+def test_bert_base_has_85_million_weights_in_its_layers() -> None:
+    """Of 110 million: the rest are embeddings, biases and the pooler."""
+    assert SHAPES["bert-base"].weights == 12 * 12 * 768**2 == 84_934_656
+
+
+def test_work_counts_both_sides_of_a_pair_with_and_without_padding(tiny_backbone: Path) -> None:
+    from model.batches import micro_batches
+    from model.training import Training
+
+    with closing(Training(tiny.config(tiny_backbone), tiny.data())) as training:
+        work = work_of(training, range(3))
+        batches = [
+            batch
+            for step in range(3)
+            for batch in micro_batches(training.data, training.config, training.schedule, step, 0, 1)[0]
+        ]
+    assert work.examples == 3 * 3 * 8
+    assert work.useful_tokens == sum(int(batch.mask.sum()) for batch in batches)  # type: ignore[union-attr]
+    assert work.padded_tokens == sum(batch.mask.numel() for batch in batches)  # type: ignore[union-attr]
+    assert 3 * 2 * SHAPES["tiny"].weights * work.padded_tokens < work.padded_flops
+    assert work.useful_flops < work.padded_flops
+
+
+def test_what_trials_gain_together() -> None:
+    """One makes 10 updates of 96 examples a second; two that share make 6 and 9: half as much again."""
+    alone, together = sharing.rows({("plain", 1): [(20, 2.0)], ("plain", 2): [(12, 2.0), (18, 2.0)]}, {"plain": 96})
+    assert (alone.examples_per_s, alone.gain, alone.update_s) == (960.0, 1.0, 0.1)
+    assert (together.examples_per_s, together.gain) == (1440.0, 1.5)
+    assert together.update_s == pytest.approx((1 / 6 + 1 / 9) / 2)
+    (unknown,) = sharing.rows({("plain", 2): [(12, 2.0), (18, 2.0)]}, {"plain": 96})
+    assert unknown.gain is None
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.gpu", "--tiny", "--updates", "1", "--json", str(tmp_path / "table.json")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
+    assert found["failures"] == {}
+    for row in found["rows"]:
+        assert row["useful_tokens_per_s"] < row["padded_tokens_per_s"]
+        assert (row["noise_s"] > 1e-5) == ("SMART" in row["name"])

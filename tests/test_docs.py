@@ -1,0 +1,163 @@
+"""The pages under docs/ say what is so: the tutorial's commands run, one after the other, and all are understood."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from model.tasks import Task
+from tuner import reference, space
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+HOW_TOS = sorted((DOCS / "how-to").glob("*.md"))
+WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", DOCS / "options.md", *HOW_TOS]
+PARSERS = {parser.prog: parser for parser in reference.parsers()}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def tutorial() -> list[str]:
+    """Its commands, in order."""
+    return [line for block in blocks(DOCS / "tutorial.md", "sh") for line in block.splitlines() if line.strip()]
+
+
+def test_the_tutorial_goes_the_whole_way() -> None:
+    told = "\n".join(tutorial())
+    steps = "model.data.demo --dry-run tuner.status --resume tuner.check tuner.export tuner.registry serve curl"
+    for part in steps.split():
+        assert part in told
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_the_tutorials_commands_work_in_order(tmp_path: Path, tiny_backbone: Path) -> None:
+    """As a shell would run them in an empty folder, with less to train. The server runs until its last command has answered."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    name, servers, answers = "", [], {}
+    try:
+        for line in tutorial():
+            command = line.replace("smart_mtl-NAME", name).replace("5001", port)
+            if "--data data --tasks" in command:
+                command += f" --backbone {tiny_backbone}"
+            if "tuner.search" in command:
+                command += " --no-dashboard --finalists 1 --seeds 1"
+            if "models serve" in command:
+                quiet = subprocess.DEVNULL
+                server = subprocess.Popen(
+                    command, shell=True, cwd=tmp_path, env=env, stdout=quiet, stderr=quiet, start_new_session=True
+                )
+                servers.append(server)
+                continue
+            answers[line] = ask(command, tmp_path, env) if servers else run(command, tmp_path, env)
+            if "tuner.registry" in command:
+                name = re.findall(r"smart_mtl-[0-9a-f]{8}", answers[line])[0]
+    finally:
+        for server in servers:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, 15)
+            server.wait(timeout=30)
+    *_, last = answers.values()
+    (served,) = json.loads(last)["predictions"]
+    (said,) = [answer for line, answer in answers.items() if line.startswith("python exported/predict.py")]
+    assert said.split("\t")[0] == served["label"]
+    results = json.loads((tmp_path / "runs" / "first" / "results.json").read_text(encoding="utf-8"))
+    assert len(results["trials"]) >= 3
+
+
+def run(command: str, folder: Path, env: dict[str, str]) -> str:
+    """What a command of the tutorial prints; it must succeed."""
+    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=1200, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def ask(command: str, folder: Path, env: dict[str, str]) -> str:
+    """The same, once the server is there."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode == 0 and done.stdout.startswith("{"):
+            return done.stdout
+        time.sleep(0.5)
+    raise TimeoutError("the model was not served")
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The module and the arguments of every `python -m` of the project that a page tells, in a block or in a line."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    fenced = re.findall(r"```(?:sh|text)\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("  #")[0] for block in fenced for line in block.splitlines()]
+    lines += re.findall(r"`([^`]*python -m [^`]*)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    told = [line.partition("python -m ")[2] for line in lines if "python -m " in line]
+    return [shlex.split(line) for line in told if line.startswith(("tuner.", "model."))]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.stem)
+def test_commands_are_understood(page: Path) -> None:
+    """By the parser of each."""
+    for module, *arguments in commands_of(page):
+        parser = PARSERS.get(f"python -m {module}")
+        if parser is None:  # one of the modules that take no options that matter here
+            assert module in ("tuner.reference", "model.data.demo"), module
+        elif arguments and arguments != ["--help"]:
+            parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
+def test_options_that_are_named_exist(page: Path) -> None:
+    parsers = [*PARSERS.values(), *(sub for parser in PARSERS.values() for sub in subparsers(parser))]
+    flags = {flag for parser in parsers for action in parser._actions for flag in action.option_strings}
+    of_others = {"--env-manager"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text(encoding="utf-8"))) <= flags | of_others
+
+
+def subparsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    found = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return [sub for action in found for sub in action.choices.values()]
+
+
+def test_every_command_is_told_somewhere() -> None:
+    told = {module for page in WITH_COMMANDS for module, *_ in commands_of(page)}
+    assert {name.removeprefix("python -m ") for name in PARSERS} <= told
+
+
+def test_the_space_of_the_how_to_loads(tmp_path: Path) -> None:
+    (example,) = blocks(DOCS / "how-to" / "own-space.md", "yaml")
+    path = tmp_path / "smart_or_not.yaml"
+    path.write_text(example, encoding="utf-8")
+    found = space.load(path, "laptop")
+    assert [parameter.name for parameter in found.parameters][-2:] == ["smart.lambda", "smart.steps"]
+
+
+def test_the_task_of_the_how_to_is_a_task() -> None:
+    (example,) = blocks(DOCS / "how-to" / "own-task.md", "python")
+    names: dict[str, object] = {}
+    exec(example, names)
+    task = names["NEWS"]
+    assert isinstance(task, Task)
+    assert (task.n_classes, task.metric) == (4, "news/accuracy")
+    assert len(task.label_names) == task.n_classes
+
+
+@pytest.mark.parametrize("page", [DOCS / "tutorial.md", *HOW_TOS], ids=lambda page: page.stem)
+def test_pages_that_are_named_exist(page: Path) -> None:
+    for name in re.findall(r"`([a-z./-]+\.(?:md|ipynb))`", page.read_text(encoding="utf-8")):
+        assert (page.parent / name).exists() or (DOCS / name).exists(), name

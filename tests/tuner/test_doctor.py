@@ -1,0 +1,290 @@
+"""The doctor: what it makes of nodes' reports, and a real Ray with real ranks, healthy and with injected faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import connect
+from cluster.node import Node
+from cluster.shape import GangShape
+from tuner.addresses import endpoint
+from tuner.doctor import judge, ranks, stores
+from tuner.doctor.finding import Finding, is_well, passed, skipped
+from tuner.doctor.node import Disk, NodeReport, code_digest, unreachable
+from tuner.doctor.ranks import DoctorRank, Meeting
+
+CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
+REPORT = NodeReport(
+    versions={"python": "3.11.7", "torch": "2.13.0"},
+    code="a" * 64,
+    gpus=(),
+    cuda=None,
+    disks={"runs": Disk("/runs", 50.0, 0.4), "temporary": Disk("/tmp", 20.0, 0.5), "shared memory": Disk("/dev/shm", 8.0, 0.0)},
+    unreachable={},
+)
+
+
+def changed(**values: Any) -> NodeReport:
+    return dataclasses.replace(REPORT, **values)
+
+
+def statuses(findings: list[Finding]) -> list[str]:
+    return [finding.status for finding in findings]
+
+
+def test_a_node_with_another_version_or_without_a_package_fails() -> None:
+    other = changed(versions={"python": "3.11.7", "torch": "2.12.1"})
+    lacking = changed(versions={"python": "3.12.1", "torch": None})
+    found = judge.versions({"a": REPORT, "b": other, "c": lacking, "d": REPORT})
+    assert statuses(found) == ["PASS", "FAIL", "FAIL", "PASS"]
+    assert found[1].said == "torch is 2.12.1, on a 2.13.0"
+    assert found[2].said == "python is 3.12.1, on a 3.11.7, torch is missing, on a 2.13.0"
+    assert found[1].mend
+
+
+def test_what_the_driver_lacks_fails() -> None:
+    (found,) = judge.versions({"a": changed(versions={"python": "3.11.7", "torch": None})})
+    assert (found.status, found.said) == ("FAIL", "no torch")
+
+
+def test_other_code_fails() -> None:
+    assert statuses(judge.code({"a": REPORT, "b": changed(code="b" * 64), "c": REPORT})) == ["PASS", "FAIL", "PASS"]
+
+
+def test_the_digest_of_the_code_sees_any_change(tmp_path: Path) -> None:
+    for folder in ("tuner", "model"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.py").write_text("1")
+    before = code_digest(tmp_path)
+    assert code_digest(tmp_path) == before
+    (tmp_path / "model" / "notes.txt").write_text("no code")
+    assert code_digest(tmp_path) == before
+    (tmp_path / "model" / "x.py").rename(tmp_path / "model" / "y.py")
+    assert code_digest(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "theirs", "status", "word"),
+    [
+        (100.0, 100.1, 100.05, "PASS", "within"),
+        (100.0, 130.0, 101.0, "PASS", "within"),
+        (100.0, 100.1, 97.5, "FAIL", "2.5 s behind"),
+        (100.0, 100.1, 103.1, "FAIL", "3.0 s ahead of"),
+    ],
+)
+def test_clock_skew_is_what_the_answers_journey_cannot_explain(
+    asked: float, answered: float, theirs: float, status: str, word: str
+) -> None:
+    found = judge.clock("a", asked, answered, theirs)
+    assert found.status == status
+    assert word in found.said
+
+
+def test_gpus_that_torch_cannot_use_fail_and_their_absence_is_judged_by_what_trials_ask() -> None:
+    with_gpu, broken = changed(gpus=(CARD, CARD)), changed(gpus=(CARD,), cuda="torch 2.13.0+cpu was built for CUDA None")
+    asks, asks_none = GangShape(gpus_per_worker=1.0), GangShape()
+    found = judge.gpus({"a": REPORT, "b": with_gpu, "c": broken}, asks)
+    assert statuses(found) == ["SKIP", "PASS", "FAIL"]
+    assert "2 × H100 (driver 550.1)" in found[1].said
+    (nowhere,) = judge.gpus({"a": REPORT}, asks)
+    assert nowhere.status == "FAIL"
+    assert "--gpus-per-worker 0" in nowhere.mend
+    assert statuses(judge.gpus({"a": REPORT}, asks_none)) == ["SKIP"]
+
+
+def test_disks_are_held_against_what_the_search_writes() -> None:
+    need = judge.disk_need_gib(440 * 2**20, slots=8)
+    assert need == pytest.approx(1 + 440 / 1024 * (8 * 9 + 2))
+    full = changed(disks=REPORT.disks | {"temporary": Disk("/tmp", 0.5, 0.97)})
+    small = changed(disks=REPORT.disks | {"runs": Disk("/runs", need - 0.1, 0.4)})
+    container = changed(disks=REPORT.disks | {"shared memory": Disk("/dev/shm", 0.06, 0.0)})
+    reports = {"a": REPORT, "b": full, "c": small, "d": container}
+    assert statuses(judge.disks(reports, need, shares_memory=True)) == ["PASS", "FAIL", "FAIL", "FAIL"]
+    assert statuses(judge.disks(reports, None, shares_memory=False)) == ["PASS", "FAIL", "PASS", "PASS"]
+
+
+def test_stores_data_and_folder_are_told_node_by_node() -> None:
+    away = changed(unreachable={"database": "Connection refused"})
+    found = judge.stores({"a": REPORT, "b": away}, {"database": ("db", 5432)})
+    assert statuses(found) == ["PASS", "FAIL"]
+    assert "Connection refused" in found[1].said
+    assert "port 5432 of db" in found[1].mend
+    told: dict[str, str | list[str]] = {"a": "1" * 64, "b": "2" * 64, "c": ["/data/sts-train.csv does not exist"]}
+    found = judge.data(told, "1" * 64)
+    assert statuses(found) == ["PASS", "FAIL", "FAIL"]
+    assert "sts-train.csv" in found[2].said
+    found = judge.folder("/runs", {"a": True, "b": True, "c": False}, {"a": True, "b": False, "c": False})
+    assert statuses(found) == ["PASS", "FAIL", "FAIL"]
+    assert "is not the driver's folder" in found[1].said
+
+
+def test_a_skip_is_not_a_failure_and_every_line_is_one_line() -> None:
+    assert is_well([passed("a", "x"), skipped("b", "y")])
+    assert not is_well([Finding("a", "FAIL", "x")])
+    line = Finding("data", "FAIL", "two\nlines", "mend it", "10.0.0.1").line()
+    assert line == "FAIL  data        10.0.0.1: two lines; mend it"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("postgresql://ann:x@db/optuna", ("db", 5432)),
+        ("postgresql+psycopg://db:6543/optuna", ("db", 6543)),
+        ("https://mlflow.example.org", ("mlflow.example.org", 443)),
+        ("http://localhost:5000", ("localhost", 5000)),
+        ("sqlite:////runs/mlflow.db", None),
+        ("journal:/runs/study.journal", None),
+        ("", None),
+        ("http://host:port", None),
+    ],
+)
+def test_endpoint_of_a_store(address: str, expected: tuple[str, int] | None) -> None:
+    assert endpoint(address) == expected
+
+
+@pytest.mark.parametrize(("scheme", "told"), [("journal:", ""), ("sqlite:///", "there is no folder")])
+def test_a_store_in_the_folder_that_the_search_makes_is_well(tmp_path: Path, scheme: str, told: str) -> None:
+    run = tmp_path / "run"
+    assert stores.database(f"{scheme}{run / 'file'}", run).status == "PASS"
+    elsewhere = stores.database(f"{scheme}{tmp_path / 'x' / 'file'}", run)
+    assert elsewhere.status == ("FAIL" if told else "PASS"), "a journal's folder is made"
+    assert told in elsewhere.said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+    found = stores.database("postgresql://ann:open-sesame@127.0.0.1:9/optuna", tmp_path)
+    assert found.status == "FAIL"
+    assert "open-sesame" not in found.line()
+    hanging = stores._in_time("database", "it", lambda: time.sleep(60), "mend", 0.2)
+    assert hanging.said == "it gives no answer within 0.2 s"
+
+
+def test_a_closed_port_has_a_reason() -> None:
+    assert unreachable("127.0.0.1", 9) == "Connection refused"
+
+
+HERE, THERE = Node("1", "10.0.0.1", 8.0, 2.0, 8.0, 2.0), Node("2", "10.0.0.2", 8.0, 2.0, 8.0, 2.0)
+SMALL = Node("3", "10.0.0.3", 1.0, 1.0, 1.0, 1.0)
+
+
+def test_ranks_meet_within_each_node_that_holds_a_gang() -> None:
+    found = ranks.meetings([HERE, THERE, SMALL], GangShape(n_workers=4, cpus_per_worker=2))
+    assert found[:2] == [Meeting((HERE,) * 4), Meeting((THERE,) * 4)]
+    assert isinstance(found[2], Finding)
+    assert found[2].status == "SKIP"
+    assert ranks.meetings([SMALL], GangShape()) == [Meeting((SMALL,) * 2)], "a lone rank is tried with a second"
+
+
+def test_ranks_of_gpus_need_one_each() -> None:
+    shape = GangShape(gpus_per_worker=0.5)
+    one, two = ranks.meetings([SMALL, HERE], shape)
+    assert isinstance(one, Finding)
+    assert "second GPU" in one.said
+    assert two == Meeting((HERE, HERE), 1.0)
+    assert two.backend == "NCCL"
+
+
+def test_pairs_of_nodes_meet_where_a_gang_may_span_them() -> None:
+    found = ranks.meetings([HERE, THERE], GangShape(), spans_nodes=True)
+    assert [meeting.where for meeting in found if isinstance(meeting, Meeting)] == [
+        "10.0.0.1",
+        "10.0.0.2",
+        "10.0.0.1 and 10.0.0.2",
+    ]
+    assert len(ranks.meetings([HERE, THERE], GangShape())) == 2
+
+
+class HangingRank(DoctorRank):
+    """Its second rank never comes to the collective, so the first waits in it."""
+
+    def all_reduce(self) -> str:
+        Path(os.environ["DOCTOR_PIDS"], str(os.getpid())).touch()
+        while self._rank == 1:
+            time.sleep(1)
+        return super().all_reduce()
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_hanging_collective_is_a_line_and_its_processes_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCTOR_PIDS", str(tmp_path))
+    connect.connect(None)
+    try:
+        (node,) = connect.nodes()
+        found = ranks.reduce(Meeting((node, node)), rank_class=HangingRank, reduce_s=20.0)
+        assert found.status == "FAIL"
+        assert found.said == "2 ranks, gloo: no answer within 20 s"
+        pids = [int(path.name) for path in tmp_path.iterdir()]
+        assert len(pids) == 2
+        deadline = time.monotonic() + 20
+        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+        assert ranks.reduce(Meeting((node, node))).line() == f"PASS  all-reduce  {node.address}: 2 ranks, gloo"
+    finally:
+        connect.disconnect()
+
+
+def doctor(*arguments: str) -> tuple[int, list[dict[str, str]], str]:
+    command = [sys.executable, "-m", "tuner.doctor", "--profile", "laptop", "--json", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    return done.returncode, json.loads(done.stdout)["findings"], done.stdout + done.stderr
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_this_machine_is_well_and_nothing_is_left(tmp_path: Path, tiny_backbone: Path) -> None:
+    runs = tmp_path / "runs"
+    status, found, told = doctor("--backbone", str(tiny_backbone), "--runs-dir", str(runs), "--workers-per-trial", "2")
+    assert status == 0, told
+    assert [finding for finding in found if finding["status"] == "FAIL"] == []
+    checks = {finding["check"]: finding["status"] for finding in found}
+    assert checks.pop("gpus") in ("SKIP", "PASS")
+    assert set(checks) == {
+        "options", "ray", "database", "tracking", "versions", "code", "clock", "disk", "storage", "data", "all-reduce",
+        "backbone", "smart",
+    }  # fmt: skip
+    assert set(checks.values()) == {"PASS"}
+    (reduced,) = [finding for finding in found if finding["check"] == "all-reduce"]
+    assert reduced["said"] == "2 ranks, gloo"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_every_fault_has_its_line_and_its_mend(tmp_path: Path, tiny_backbone: Path) -> None:
+    """At once: no such database, a data folder without a file, a backbone without weights."""
+    bare, data = tmp_path / "bare", tmp_path / "data"
+    for folder in (bare, data):
+        folder.mkdir()
+    for path in tiny_backbone.iterdir():
+        if path.suffix != ".safetensors":
+            (bare / path.name).write_bytes(path.read_bytes())
+    (data / "ids-sst-train.csv").write_text("id\tsentence\tsentiment\n1\tgood\t4\n")
+    database = "postgresql://ann:open-sesame@127.0.0.1:9/optuna"
+    status, found, told = doctor(
+        "--backbone", str(bare), "--data", str(data), "--tasks", "sst", "--metric", "sst/accuracy", "--storage", database,
+        "--runs-dir", str(tmp_path / "runs"),
+    )  # fmt: skip
+    assert status == 1
+    failures = [finding for finding in found if finding["status"] == "FAIL"]
+    said = {check: "; ".join(f["said"] for f in failures if f["check"] == check) for check in {f["check"] for f in failures}}
+    assert set(said) == {"options", "database", "backbone"}
+    assert "ids-sst-dev.csv" in said["options"]
+    assert "127.0.0.1:9" in said["database"]
+    assert "no model.safetensors" in said["backbone"]
+    skips = {finding["check"]: finding["said"] for finding in found if finding["status"] == "SKIP"}
+    assert skips["data"] == "the options have problems"
+    assert skips["smart"] == "the backbone was not loaded"
+    assert "open-sesame" not in told
+    assert "Traceback" not in told

@@ -1,0 +1,274 @@
+"""The numbers of a report's sections, against arithmetic of their own."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.tuner import paper_runs, report_runs, samples
+from tuner.record import TrialRecord
+from tuner.report.numbers.champion import score_se, trust
+from tuner.report.numbers.cost import cost, saved_by_pruning
+from tuner.report.numbers.curves import curves, quartiles
+from tuner.report.numbers.health import health
+from tuner.report.numbers.levels import N_LEVELS, leveller
+from tuner.report.numbers.parameters import columns
+from tuner.report.numbers.pareto import planes
+from tuner.report.numbers.simplex import faces, mixed, place, shares
+from tuner.report.numbers.surface import BLANK, GRID, kernel_mean, surface
+from tuner.report.numbers.timeline import schedule
+from tuner.report.numbers.transfer import transfer
+from tuner.report.run import Run
+from tuner.results import trial_entry
+
+FOLDER = Path("/somewhere/runs/night")
+
+
+def run(records: list[TrialRecord], **changes: Any) -> Run:
+    events = changes.pop("events", ())
+    results = report_runs.results(records, FOLDER, **changes)
+    return Run(results, "finished", results["trials"], events)
+
+
+def trained(number: int, mixture: list[str], seed: int = 0, **metrics: float) -> TrialRecord:
+    """A COMPLETE trial with these main metrics at its one evaluation."""
+    names = {"sst": "sst/accuracy", "quora": "quora/accuracy", "sts": "sts/pearson", "cfimdb": "cfimdb/accuracy"}
+    values = {names[task]: value for task, value in metrics.items()}
+    config = paper_runs.config(mixture, False, seed, budget={"evaluations": 1})
+    score = statistics.fmean(values.values())
+    look = {"step": 9, "score": score, "metrics": values, "seconds": 10.0, "evaluation_s": 4.0}
+    return samples.record(
+        number, config=config, score=None, metrics=values, evaluations=[look], seconds=10.0, scores={"mean": score}
+    )
+
+
+def scored(record: TrialRecord) -> TrialRecord:
+    return replace(record, score=record.evaluations[-1]["score"])
+
+
+def test_transfer_is_welchs_difference_to_the_task_alone() -> None:
+    alone, together = [0.40, 0.43, 0.41], [0.45, 0.47]
+    records = [trained(i, ["sst"], i, sst=value) for i, value in enumerate(alone)]
+    records += [trained(3 + i, ["sst", "sts"], i, sst=value, sts=0.8 + i / 100) for i, value in enumerate(together)]
+    found = transfer(run([scored(one) for one in records]))
+    cell = found.cells[("sst", "sts"), "sst"]
+    expected = stats.ttest_ind(together, alone, equal_var=False).confidence_interval(0.95)
+    assert cell.gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
+    assert (cell.low, cell.high) == pytest.approx((expected.low, expected.high))
+    assert (cell.n_mixed, cell.n_alone, cell.how) == (2, 3, "trials")
+    assert (("sst", "sts"), "sts") not in found.cells, "nobody trained sts alone: that is unknown, not 0"
+
+
+def test_transfer_of_single_trainings_has_the_error_of_the_examples() -> None:
+    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
+    found = transfer(run([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], controls=control))
+    cell = found.cells[("sst", "sts"), "sst"]
+    n = report_runs.ROWS["sst"]["select"]
+    se = math.sqrt(0.46 * 0.54 / n + 0.40 * 0.60 / n)
+    assert (cell.low, cell.high) == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
+    assert (cell.how, found.sources) == ("examples", {"sst": "control"})
+    assert not found.cells.keys() & {(("sst", "sts"), "sts")}
+
+
+def test_transfer_without_rows_says_no_interval() -> None:
+    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
+    results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=control)
+    results["data"] = results["data"] | {"rows": {}}
+    cell = transfer(Run(results, "finished", results["trials"])).cells[("sst", "sts"), "sst"]
+    assert (cell.low, cell.high, cell.is_clear) == (None, None, False)
+
+
+def test_the_order_of_a_mixture_does_not_part_it() -> None:
+    records = [trained(0, ["sst", "sts"], sst=0.4, sts=0.8), trained(1, ["sts", "sst"], sst=0.5, sts=0.8)]
+    assert transfer(run(list(map(scored, records)))).mixtures == (("sst", "sts"),)
+
+
+def test_the_scores_error_is_that_of_its_metrics() -> None:
+    only = scored(trained(0, ["sst"], sst=0.4))
+    n = report_runs.ROWS["sst"]["select"]
+    found = run([only])
+    assert score_se(found, found.complete[0]) == pytest.approx(math.sqrt(0.24 / n))
+    both = run([scored(trained(0, ["sst", "cfimdb"], sst=0.4, cfimdb=0.9))])
+    parts = 0.24 / n + 0.09 / report_runs.ROWS["cfimdb"]["select"]
+    assert score_se(both, both.complete[0]) == pytest.approx(math.sqrt(parts) / 2)
+    other = run([replace(only, score=0.1234)])
+    assert score_se(other, other.complete[0]) is None, "no metric of the trial, nor their mean"
+
+
+def test_rivals_are_those_within_two_errors_of_a_difference() -> None:
+    n = report_runs.ROWS["sst"]["select"]
+    reach = 2 * math.sqrt(2) * math.sqrt(0.24 / n)
+    values = [0.4, 0.4 - 0.99 * reach, 0.4 - 1.01 * reach]
+    found = trust(run([scored(trained(i, ["sst"], i, sst=value)) for i, value in enumerate(values)]))
+    assert found is not None
+    assert (found.rivals, found.n_complete) == ((1,), 3)
+
+
+def test_pruning_saves_what_was_left_at_a_trials_own_pace() -> None:
+    records = [one for one in report_runs.records(40, seed=3) if one.state == "PRUNED"]
+    expected = sum(one.seconds / len(one.evaluations) * (10 - len(one.evaluations)) for one in records)
+    assert expected > 0
+    assert saved_by_pruning([trial_entry(one) for one in records]) == pytest.approx(expected)
+
+
+def test_cost_adds_up_to_what_the_slots_offered() -> None:
+    records = report_runs.records(40, seed=4, states=("COMPLETE", "PRUNED", "FAIL"))
+    events = report_runs.events(records, n_slots=3)
+    found = cost(run(records, events=events), schedule(events))
+    offered = 3 * (events[-1]["at"] - events[0]["at"])
+    assert found.total_s == pytest.approx(offered)
+    assert (found.per_gang, found.unit) == (2, "CPU")
+    assert found.hours(offered) == pytest.approx(offered * 2 / 3600)
+    assert sum(row.n for row in found.rows) == 40
+    assert found.n_unrecorded == 0
+
+
+def test_cost_without_a_timeline_is_the_trials_own_seconds() -> None:
+    records = report_runs.records(20, seed=5)
+    found = cost(run(records), None)
+    assert found.idle_s is None
+    assert found.total_s == pytest.approx(sum(one.seconds for one in records))
+    evaluating = sum(look["evaluation_s"] for one in records for look in one.evaluations)
+    assert sum(row.seconds["evaluation"] for row in found.rows) == pytest.approx(evaluating)
+
+
+def test_trainings_that_are_no_trials_are_counted_apart() -> None:
+    records = report_runs.records(5, seed=5)
+    events = report_runs.events([*records, replace(records[0], number=99)])
+    found = cost(run(records, events=events), schedule(events))
+    assert [row.n for row in found.rows if row.state == "others"] == [1]
+    held = schedule(events)
+    assert held is not None
+    assert found.total_s == pytest.approx(held.slot_s)
+
+
+def test_repeats_save_their_originals_seconds() -> None:
+    first = scored(trained(0, ["sst"], sst=0.4))
+    again = replace(first, number=1, same_as=0, seconds=0.0)
+    found = cost(run([first, again]), None)
+    assert (found.n_repeats, found.saved_by_repeats_s, found.total_s) == (1, 10.0, 10.0)
+
+
+def test_shares_follow_the_strategy() -> None:
+    sizes = {"sst": 100, "sts": 300, "quora": 600}
+    config = paper_runs.config(["sst", "sts", "quora"], False)
+    told = {name: shares(config | {"mixing": {"strategy": name}}, sizes) for name in ("loop_to_max", "proportional", "sqrt")}
+    assert told["loop_to_max"] == pytest.approx(dict.fromkeys(sizes, 1 / 3))
+    assert told["proportional"] == pytest.approx({"sst": 0.1, "sts": 0.3, "quora": 0.6})
+    roots = {task: math.sqrt(n) for task, n in sizes.items()}
+    assert told["sqrt"] == pytest.approx({task: root / sum(roots.values()) for task, root in roots.items()})
+    assert shares(config, {"sst": 100}) is None
+
+
+def test_faces_hold_all_trials_of_their_tasks() -> None:
+    found = run(report_runs.records(60, seed=6))
+    of_three = [face for face in faces(found) if face.corners == ("sst", "quora", "sts")]
+    assert len(faces(found)) == 4
+    (face,) = of_three
+    inside = {point.number for point, own in face.points if own}
+    assert inside == {point.number for point in mixed(found) if set(point.shares) <= {"sst", "quora", "sts"}}
+    assert all(sum(place(face, point).values()) == pytest.approx(1) for point, _ in face.points)
+
+
+def test_the_front_is_what_none_beats() -> None:
+    kind, found = planes(run(report_runs.records(60, seed=7)))
+    assert kind == "tasks"
+    for plane in found:
+        on_front = {number for number, _, _ in plane.front}
+        for number, a, b in plane.points:
+            is_beaten = any(c >= a and d >= b and (c, d) != (a, b) for _, c, d in plane.points)
+            assert (number not in on_front) == is_beaten
+
+
+def test_a_minimised_goal_turns_its_front() -> None:
+    scores = [(0.9, 0.5), (0.8, 0.1), (0.7, 0.4)]
+    goals = ("clean/cfimdb/accuracy", "cue_gap/cfimdb/accuracy")
+    records = [
+        replace(scored(trained(i, ["cfimdb"], i, cfimdb=a)), scores=dict(zip(goals, (a, b), strict=True)))
+        for i, (a, b) in enumerate(scores)
+    ]
+    kind, (plane,) = planes(run(records))
+    assert kind == "goals"
+    assert [number for number, _, _ in plane.front] == [1, 0]
+
+
+def test_the_surface_is_the_kernel_mean_and_blank_far_from_trials() -> None:
+    places, scores = np.array([[0.1, 0.1], [0.1, 0.1], [0.9, 0.9]]), np.array([1.0, 3.0, 7.0])
+    means, weights = kernel_mean(places, scores)
+    grid = means.reshape(GRID, GRID)
+    assert grid[1, 1] == pytest.approx(2.0, abs=1e-3)
+    assert grid[-2, -2] == pytest.approx(7.0, abs=1e-3)
+    assert weights.reshape(GRID, GRID)[0, -1] < 0.01
+
+
+def test_a_surface_knows_rows_from_columns() -> None:
+    """Trials lie along the lower edge alone: what is there is at the beginning, and the upper rows are blank."""
+    records = []
+    for i in range(12):
+        params = {"a": i / 11, "b": 0.0 if i else 1.0}
+        records.append(replace(scored(trained(i, ["sst"], i, sst=0.3 + i / 100)), params=params))
+    found = surface(run(records[:]).complete)
+    grid = found.grids[0, 1]
+    assert BLANK not in grid[2:GRID]
+    assert set(grid[GRID * 10 + 8 : GRID * 11]) == {BLANK}
+    assert grid[1] < grid[GRID - 1]
+    assert surface(run(records).complete, order=["b"]).columns[0].name == "b"
+
+
+def test_positions_lie_on_their_axis() -> None:
+    trials = [trial_entry(one) for one in report_runs.records(80, seed=8)]
+    by_name = {column.name: column for column in columns(trials)}
+    assert by_name["optim.lr"].is_log
+    assert not by_name["optim.dropout"].is_log
+    assert by_name["smart.enabled"].levels == ("false", "true")
+    for trial in trials:
+        for name, value in trial["params"].items():
+            if name in by_name:
+                assert 0 <= by_name[name].position(value) <= 1  # type: ignore[operator]
+    lr = by_name["optim.lr"]
+    assert lr.position(math.sqrt(lr.low * lr.high)) == pytest.approx(0.5)
+    for column in (lr, by_name["optim.dropout"]):
+        assert column.position(column.value_at(0.3)) == pytest.approx(0.3)
+
+
+def test_settings_stand_in_for_parameters_that_were_not_kept() -> None:
+    trials = [{**trial_entry(one), "params": None} for one in report_runs.records(10, seed=9)]
+    names = {column.name for column in columns(trials)}
+    assert {"optim.lr", "mixture", "smart.enabled"} <= names
+    assert "seed" not in names
+
+
+def test_levels_are_equal_shares() -> None:
+    scores = [float(i) for i in range(70)]
+    found = [leveller(scores)(score) for score in scores]
+    assert [found.count(level) for level in range(N_LEVELS)] == [10] * N_LEVELS
+    assert found == sorted(found)
+
+
+def test_curves_are_the_evaluations() -> None:
+    found = run(report_runs.records(12, seed=10, states=("COMPLETE", "PRUNED", "FAIL")))
+    for name, each in curves(found.counted).items():
+        for curve in each:
+            trial = found.trials[curve.number]
+            assert [value for _, value in curve.points] == [look["metrics"][name] for look in trial["evaluations"]]
+            assert curve.points[-1][0] == pytest.approx(len(trial["evaluations"]) / 10)
+    first = quartiles(found.counted, "sst/accuracy")[0]
+    values = [t["evaluations"][0]["metrics"]["sst/accuracy"] for t in found.counted if "sst/accuracy" in t["metrics"]]
+    assert (first.n, first.middle) == (len(values), pytest.approx(statistics.median(values)))
+
+
+def test_health_gathers_measures_and_alarms() -> None:
+    records = report_runs.records(20, seed=11)
+    looks = [look | {"losses": {"sst/smoothness": 0.0, "sst/loss": 1.0}} for look in records[0].evaluations]
+    found = health(run([replace(records[0], evaluations=looks), *records[1:]]))
+    (alarm,) = found.alarms
+    assert (alarm.name, alarm.numbers, alarm.tasks) == ("smart-no-op", (0,), ("sst",))
+    assert found.n_smart == sum(one.config["smart"]["enabled"] for one in records)
+    assert "saturated" in found.measures

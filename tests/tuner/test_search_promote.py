@@ -1,0 +1,140 @@
+"""`--pruner asha-promote` in a real search on one slot: paused, promoted from the checkpoint, and trained as if undisturbed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from tests.tuner.test_faults import finish, results_of, wait_for
+from tests.tuner.test_kills import runs_of
+from tests.tuner.test_search import command, write_space
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+SPACE = """
+name: promoting
+metric: mean
+targets: [sst, quora, sts]
+options:
+  {{trials: 8, finalists: 0, sampler: random, pruner: asha-promote, rung_resource: steps, cpus_per_worker: 1,
+    gpus_per_worker: 0}}
+fixed:
+  backbone: {backbone}
+  max_length: 32
+  mixture: [sst, quora, sts]
+  pair_encoding: cosine
+  budget.examples: 960
+  budget.evaluations: 3
+search:
+  optim.lr: {{choice: [1.0e-3, 5.0e-4, 3.0e-4, 1.0e-4, 5.0e-5, 2.0e-5, 1.0e-5, 5.0e-6]}}
+start:
+  - {{optim.lr: 5.0e-6}}
+  - {{optim.lr: 1.0e-5}}
+  - {{optim.lr: 2.0e-5}}
+  - {{optim.lr: 5.0e-5}}
+  - {{optim.lr: 1.0e-4}}
+  - {{optim.lr: 3.0e-4}}
+  - {{optim.lr: 5.0e-4}}
+  - {{optim.lr: 1.0e-3}}
+"""
+"""With so few steps the untrained scores best, so that the first trials are the best ones of the first rung: the second pauses
+there, and is promoted when worse ones have come."""
+
+
+def arguments(folder: Path, backbone: Path, name: str) -> list[str]:
+    """Without checkpoints but those of pauses."""
+    space = write_space(folder, backbone, SPACE)
+    where = ["--space", str(space), "--runs-dir", str(folder), "--name", name]
+    return [*where, "--max-concurrent", "1", "--checkpoint-every", "1000"]
+
+
+def undisturbed(folder: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """The evaluations of a training in one go, on a rank's one thread."""
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "model.train", "--config", str(folder / "config.yaml"), "--data", "demo"],
+        capture_output=True, text=True, check=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def ranks_in(session: int) -> set[int]:
+    """Processes of ranks of a session, whatever they do now."""
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return {int(line.split()[0]) for line in listed.stdout.splitlines() if "ray::RankWorker" in line}
+
+
+def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp_path: Path, tiny_backbone: Path) -> None:
+    process = command(*arguments(tmp_path, tiny_backbone, "promoting"), "--json")
+    assert process.stdout is not None
+    events, ranks = [], set()
+    for line in process.stdout:
+        events.append(json.loads(line))
+        ranks |= ranks_in(process.pid)
+    _, err = finish(process)
+    assert process.returncode == 0, err
+    results = results_of(tmp_path / "promoting")
+    assert results["consistency"] == []
+    assert results["unfinished"] == []
+    trials = {trial["number"]: trial for trial in results["trials"]}
+    assert len(trials) == 8
+    assert {trial["state"] for trial in trials.values()} == {"COMPLETE", "PRUNED"}
+    assert all("not promoted from evaluation" in trial["reason"] for trial in trials.values() if trial["state"] == "PRUNED")
+
+    happened = [(event["event"], event.get("number")) for event in events]
+    paused = {number for what, number in happened if what == "trial_paused"}
+    promoted = [number for number in paused if trials[number]["state"] == "COMPLETE"]
+    assert promoted, f"none went on to its end of {paused}"
+    number = promoted[0]
+    away = happened[happened.index(("trial_paused", number)) + 1 :]
+    away = away[: away.index(("trial_started", number))]
+    assert any(what == "trial_started" for what, _ in away), "others were trained while it was paused"
+    assert len(ranks) == 1, "by the same process"
+    told = [event["index"] for event in events if event["event"] == "evaluated" and event["number"] == number]
+    assert told == [1, 2, 3], "each evaluation is made once: it went on from its checkpoint"
+
+    alone = undisturbed(tmp_path, trials[number]["config"])
+    assert [(e["step"], e["metrics"]) for e in trials[number]["evaluations"]] == [(e["step"], e["metrics"]) for e in alone]
+    assert list((tmp_path / "promoting" / "checkpoints").iterdir()) == []
+    runs, scores = runs_of(results)
+    assert sorted(run.info.status for run in runs) == sorted(
+        ["FINISHED", *({"COMPLETE": "FINISHED", "PRUNED": "KILLED"}[trial["state"]] for trial in trials.values())]
+    )
+    assert scores == {str(n): [(e["step"], e["score"]) for e in trial["evaluations"]] for n, trial in trials.items()}
+
+
+def test_after_a_kill_what_was_paused_is_promoted_from_its_checkpoint(tmp_path: Path, tiny_backbone: Path) -> None:
+    """Seen by the time that the checkpoint says it took so far, which the test makes longer."""
+    process = command(*arguments(tmp_path, tiny_backbone, "cut"))
+    wait_for(process, "trial 1  PAUSED")
+    wait_for(process, "trial 2  started")
+    process.kill()
+    finish(process)
+    folder = tmp_path / "cut"
+    (checkpoint,) = folder.glob("checkpoints/trial_1_*")
+    (states,) = checkpoint.rglob("*model_states.pt")
+    content = torch.load(states, weights_only=False)
+    content["seconds"] += 1000.0
+    torch.save(content, states)
+    status = subprocess.run(
+        [sys.executable, "-m", "tuner.status", str(folder)], capture_output=True, text=True, check=True, timeout=600
+    )
+    assert "paused: 1" in status.stdout
+    again = command("--resume", "cut", "--runs-dir", str(tmp_path), "--max-concurrent", "1")
+    out, err = finish(again)
+    assert again.returncode == 0, err
+    assert "1 trials are paused and may be promoted" in out
+    results = results_of(folder)
+    assert results["consistency"] == []
+    trial = results["trials"][1]
+    assert len(trial["evaluations"]) > 1
+    assert trial["seconds"] > 1000.0
+    assert [trial["state"] for trial in results["trials"]].count("COMPLETE") >= 1

@@ -1,0 +1,74 @@
+"""Who tells the user that the store is away, and what ends a search whose store does not come back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests import object_store
+from tuner import store as stores
+from tuner import store_watch
+from tuner.patience import StoreAwayError
+from tuner.store import Store, opened
+from tuner.store_watch import watching
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert holds()
+
+
+def test_it_is_said_once_that_the_store_is_away_and_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(store_watch, "WATCH_S", 0.05)
+    monkeypatch.setattr(stores, "N_TRIES", 1)
+    said = ""
+
+    def has(text: str) -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return text in said
+
+    with object_store.serving() as server:
+        opened.cache_clear()
+        with watching(Store(f"{server.url}/runs")) as watch:
+            server.stop()
+            until(lambda: has("the storage s3://bucket/runs is away; the search waits for it ("))
+            server.start()
+            until(lambda: has("the storage s3://bucket/runs is back"))
+            watch.check()
+    opened.cache_clear()
+    assert len(said.splitlines()) == 2
+
+
+def test_a_store_that_does_not_come_back_ends_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_watch, "WATCH_S", 0.05)
+    monkeypatch.setattr(stores, "N_TRIES", 1)
+
+    def ended() -> bool:
+        try:
+            watch.check()
+        except StoreAwayError as error:
+            return "the storage s3://bucket/runs did not come back within 0 s" in str(error)
+        return False
+
+    with object_store.serving() as server:
+        opened.cache_clear()
+        with watching(Store(f"{server.url}/runs", limit_s=0.0)) as watch:
+            server.stop()
+            until(ended)
+            server.start()
+    opened.cache_clear()
+
+
+def test_without_a_store_nothing_is_watched() -> None:
+    with watching(None) as watch:
+        watch.check()
+    watch.gone(StoreAwayError("a trial's model could not be fetched"))
+    with pytest.raises(StoreAwayError, match="could not be fetched"):
+        watch.check()

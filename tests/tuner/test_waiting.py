@@ -1,0 +1,123 @@
+"""What is said of trials that wait for the cluster: exact sentences, each once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from cluster.node import Node
+from cluster.shape import GangShape
+from tuner.waiting import LOOK_S, PATIENCE_S, Waiting
+
+
+@dataclass
+class Fake:
+    """A cluster and a clock."""
+
+    there: list[Node]
+    others: list[str] = field(default_factory=list)
+    placed: bool = False
+    now: float = 100.0
+    said: list[str] = field(default_factory=list)
+
+    def nodes(self) -> list[Node]:
+        return self.there
+
+    def other_drivers(self) -> list[str]:
+        return self.others
+
+    def is_placed(self) -> bool:
+        return self.placed
+
+    def waiting(self, shape: GangShape) -> Waiting:
+        return Waiting(shape, self, warn=self.said.append, clock=lambda: self.now)
+
+    def later(self, waiting: Waiting, pending: list[int], running: list[int], seconds: float = PATIENCE_S) -> list[str]:
+        """What a look that much later says."""
+        self.said.clear()
+        self.now += seconds
+        assert waiting.is_due()
+        waiting.look(pending, running)
+        return list(self.said)
+
+
+TWO = GangShape(n_workers=2, cpus_per_worker=1)
+
+
+def node(address: str, cpus: float, free: float, gpus: float = 0.0, free_gpus: float = 0.0) -> Node:
+    return Node(address, address, cpus, gpus, free, free_gpus)
+
+
+def test_who_waits_for_what_is_said_once_and_when_it_is_over() -> None:
+    cluster = Fake([node("10.0.0.1", 4, 1)], others=["the process 7 on 10.0.0.2"])
+    waiting = cluster.waiting(TWO)
+    assert cluster.later(waiting, [3], [2]) == []
+    assert cluster.later(waiting, [3], [2]) == [
+        "trial 3 waits: a trial asks for 2 × (1 CPU) on one node; free now: 10.0.0.1 has 1 of 4 CPU and 0 of 0 GPU; "
+        "others hold 1 CPU: the process 7 on 10.0.0.2"
+    ]
+    assert cluster.later(waiting, [3], [2]) == []
+    assert cluster.later(waiting, [], [2, 3]) == ["trial 3 has started"]
+    assert cluster.later(waiting, [], [2, 3]) == []
+
+
+def test_one_that_has_its_place_and_sets_up_does_not_wait() -> None:
+    cluster = Fake([node("10.0.0.1", 4, 0)], placed=True)
+    waiting = cluster.waiting(TWO)
+    cluster.later(waiting, [3], [])
+    assert cluster.later(waiting, [3], []) == []
+
+
+def test_a_short_wait_is_not_mentioned() -> None:
+    cluster = Fake([node("10.0.0.1", 4, 0)])
+    waiting = cluster.waiting(TWO)
+    assert not waiting.look([3], [])
+    assert not waiting.is_due()
+    assert cluster.later(waiting, [3], [], LOOK_S) == []
+    assert cluster.later(waiting, [4], [3]) == [], "each has its own time"
+
+
+def test_lost_nodes_are_waited_for_aloud() -> None:
+    cluster = Fake([node("10.0.0.1", 1, 1)])
+    waiting = cluster.waiting(TWO)
+    cluster.later(waiting, [], [])
+    assert cluster.later(waiting, [], []) == [
+        "the search waits: a trial asks for 2 × (1 CPU) on one node, and what is left of the cluster can never give it: "
+        "10.0.0.1 has 1 CPU and 0 GPU; it goes on when nodes come back"
+    ]
+    cluster.there.append(node("10.0.0.9", 2, 2))
+    assert cluster.later(waiting, [], []) == ["the search goes on: the cluster has room for a trial again"]
+
+
+def test_a_trial_of_lost_nodes_and_one_that_was_ended_meanwhile() -> None:
+    cluster = Fake([])
+    waiting = cluster.waiting(TWO)
+    cluster.later(waiting, [5], [])
+    (said,) = cluster.later(waiting, [5], [])
+    assert said.startswith("trial 5 waits: ") and "can never give it: no node;" in said
+    cluster.there.append(node("10.0.0.9", 2, 2))
+    assert cluster.later(waiting, [], []) == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "slots"),
+    [
+        (GangShape(1, 1), [(2.0, 0.0), (1.0, 0.0)], 3),
+        (GangShape(2, 1), [(3.0, 0.0), (1.0, 0.0)], 1),
+        (GangShape(2, 1, placement="spread"), [(3.0, 0.0), (1.0, 0.0)], 2),
+        (GangShape(1, 1, 0.25), [(8.0, 1.0)], 4),
+        (GangShape(1, 1, 0.25), [(3.0, 1.0)], 3),
+        (GangShape(1, 1, 0.1), [(99.0, 1.0)], 10),
+        (GangShape(1, 1, 0.4), [(99.0, 2.0)], 4),
+        (GangShape(1, 1, 0.4), [(99.0, 1.5)], 3),
+        (GangShape(1, 1, 0.4), [(99.0, 0.3)], 0),
+        (GangShape(1, 1, 0.3333), [(99.0, 1.0)], 3),
+        (GangShape(2, 4, 1.0), [(64.0, 8.0), (64.0, 1.0)], 4),
+        (GangShape(2, 4, 1.0, placement="spread"), [(64.0, 1.0), (64.0, 1.0)], 1),
+        (GangShape(1, 4, 2.0), [(64.0, 3.0), (3.0, 8.0)], 1),
+    ],
+)
+def test_slots(shape: GangShape, sizes: list[tuple[float, float]], slots: int) -> None:
+    """Counted by hand; a rank's share of a GPU is of one GPU, and a packed trial lies on one node."""
+    assert shape.slots(sizes) == slots

@@ -1,0 +1,149 @@
+"""What a node says of itself: one process on each node, which the driver asks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.config import ConfigError
+from tuner import environment
+
+if TYPE_CHECKING:
+    from model.data.source import DataSource
+
+CODE = ("cluster", "model", "search_spaces", "tuner")
+"""Folders of the project whose files must be the same everywhere."""
+CONNECT_S = 5.0
+SHARED_MEMORY = Path("/dev/shm")
+TOKEN = ".doctor-"
+"""Beginning of the files, gone after a moment, by which a shared folder is known."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A file system."""
+
+    path: str
+    free_gib: float
+    used: float
+    """Share, 0 to 1, of what users may have."""
+
+
+@dataclass(frozen=True)
+class NodeReport:
+    """A node, without what takes long to tell."""
+
+    versions: Mapping[str, str | None]
+    code: str
+    """Hash over the project's files."""
+    gpus: tuple[dict[str, Any], ...]
+    """As nvidia-smi tells them."""
+    cuda: str | None
+    """Why torch cannot compute on them; None where it can, or where there is none."""
+    disks: Mapping[str, Disk]
+    """`runs`, `temporary` and, on Linux, `shared memory`."""
+    unreachable: Mapping[str, str]
+    """Stores that cannot be connected to, and why."""
+
+
+class NodeProbe:
+    """The process. Every method answers soon or is given up."""
+
+    def clock(self) -> float:
+        """This node's time, seconds since 1970."""
+        return time.time()
+
+    def report(self, runs_dir: str, temporary: str, endpoints: Mapping[str, tuple[str, int]]) -> NodeReport:
+        """The node by itself. `endpoints` are hosts and ports of stores, by name."""
+        gpus = tuple(environment.gpus())
+        disks = {"runs": disk(Path(runs_dir)), "temporary": disk(Path(temporary))}
+        if SHARED_MEMORY.is_dir():
+            disks["shared memory"] = disk(SHARED_MEMORY)
+        tried = {name: unreachable(*endpoint) for name, endpoint in endpoints.items()}
+        return NodeReport(
+            versions=environment.versions(),
+            code=code_digest(environment.PROJECT),
+            gpus=gpus,
+            cuda=cuda_problem() if gpus else None,
+            disks=disks,
+            unreachable={name: reason for name, reason in tried.items() if reason},
+        )
+
+    def leave_token(self, folder: str) -> str | None:
+        """Write an empty file of a random name into `folder` and return its path; None where it cannot be written."""
+        path = Path(folder, f"{TOKEN}{uuid.uuid4().hex}")
+        try:
+            path.touch()
+        except OSError:
+            return None
+        return str(path)
+
+    def sees(self, path: str) -> bool:
+        os.listdir(os.path.dirname(path))  # noqa: PTH208, PTH120  # network file systems look anew
+        return Path(path).exists()
+
+    def remove(self, path: str) -> None:
+        Path(path).unlink(missing_ok=True)
+
+    def data(self, source: DataSource, tasks: tuple[str, ...], skip_bad_rows: bool, arms: tuple[str, ...]) -> str | list[str]:
+        """SHA-256 of the data as this node reads them, or what is wrong with them."""
+        from model.data.source import inspect
+
+        try:
+            return inspect(source, tasks, skip_bad_rows=skip_bad_rows, arms=arms).sha256
+        except ConfigError as error:
+            return list(error.problems)
+
+
+def disk(path: Path) -> Disk:
+    """The file system that holds `path`, or will hold it."""
+    there = existing(path)
+    usage = shutil.disk_usage(there)
+    return Disk(str(path), usage.free / 2**30, usage.used / max(usage.used + usage.free, 1))
+
+
+def existing(path: Path) -> Path:
+    """`path`, or the nearest folder above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def unreachable(host: str, port: int) -> str | None:
+    """Why no connection to a port can be made; None where it can."""
+    try:
+        socket.create_connection((host, port), timeout=CONNECT_S).close()
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    return None
+
+
+def code_digest(project: Path) -> str:
+    """A hash over names and contents of the project's files, in order."""
+    digest = hashlib.sha256()
+    for folder in CODE:
+        for path in sorted((project / folder).rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                digest.update(f"{path.relative_to(project).as_posix()}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def cuda_problem() -> str | None:
+    """Why torch cannot compute on some GPU of this node."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return f"torch {torch.__version__} was built for CUDA {torch.version.cuda} and sees no GPU"
+    for index in range(torch.cuda.device_count()):
+        try:
+            float(torch.ones(8, device=f"cuda:{index}").sum())
+        except RuntimeError as error:
+            return f"GPU {index}: {str(error).splitlines()[0]}"
+    return None

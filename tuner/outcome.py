@@ -1,0 +1,185 @@
+"""What a search came to, for Python: a typed, read-only view of results.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.config import ConfigError, TrialConfig, nearest, parse
+from model.tasks import TASKS
+from tuner import results
+from tuner.confirmation.words import champion_name
+
+if TYPE_CHECKING:
+    import pandas
+
+    from model.predict import Prediction
+    from model.saved import SavedModel
+
+CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
+"""Exit statuses of a search."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One trial that has ended."""
+
+    number: int
+    state: str
+    """`COMPLETE`, `PRUNED` or `FAIL`."""
+    score: float | None
+    """The first goal on select at the last evaluation; None for a failed trial."""
+    metrics: Mapping[str, float]
+    """`task/metric` at the last evaluation."""
+    evaluations: Sequence[Mapping[str, Any]]
+    """Each evaluation's `step`, `score`, `metrics`, `seconds`, `health` and `compute`."""
+    seconds: float
+    reason: str | None
+    """Why it was pruned or failed."""
+    same_as: int | None
+    """The trial that it repeats, which is why it was not trained."""
+    raw: Mapping[str, Any] = field(repr=False)
+    """Its entry of results.json."""
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> TrialResult:
+        names = ("number", "state", "score", "metrics", "evaluations", "seconds", "reason", "same_as")
+        return cls(**{name: entry[name] for name in names}, raw=entry)
+
+    @property
+    def config(self) -> TrialConfig:
+        """Raises `ConfigError` where the configuration was refused, which is why the trial failed."""
+        return parse(self.raw["config"])
+
+
+@dataclass(frozen=True)
+class ChampionResult:
+    """The best trial, or the untuned default, whose model is kept."""
+
+    number: int | None
+    """None where the untuned default won and no trial had its configuration."""
+    score: float
+    metrics: Mapping[str, float]
+    """On select, by which it was chosen."""
+    dev: Mapping[str, float] | None
+    """On dev, by which nothing was chosen; None where the search was interrupted."""
+    feasible: bool
+    """Whether it meets what `require` asks."""
+    path: Path
+    """Folder of its model."""
+    raw: Mapping[str, Any] = field(repr=False)
+    """`champion` of results.json."""
+
+    @property
+    def config(self) -> TrialConfig:
+        return parse(self.raw["config"])
+
+    @cached_property
+    def model(self) -> SavedModel:
+        """The model, read on first use. Raises `ConfigError` when its folder is not whole."""
+        from model import saved
+
+        return saved.read(self.path)
+
+    def predict(self, task: str, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Prediction]:
+        """Predictions of texts, or of pairs for a task of pairs, in order. Raises `ConfigError` for what it cannot judge."""
+        from model import predict
+
+        mixture = list(self.raw["config"]["mixture"])
+        if task not in mixture:
+            raise ConfigError([f"this model was not trained on {task}{nearest(task, mixture)}; it knows {', '.join(mixture)}"])
+        given = [text if isinstance(text, tuple | list) else (text,) for text in texts]
+        wanted = len(TASKS[task].text_columns)
+        wrong = [number for number, text in enumerate(given) if len(text) != wanted or not all(map(_has_words, text))]
+        if isinstance(texts, str) or wrong:
+            each = "a pair of texts" if TASKS[task].is_pair else "a text"
+            where = f", and item {wrong[0]} is none" if wrong and not isinstance(texts, str) else ""
+            raise ConfigError([f"{task} takes a list with {each} that is not empty for each prediction{where}"])
+        chunks = (given[start : start + predict.LINES_AT_ONCE] for start in range(0, len(given), predict.LINES_AT_ONCE))
+        return [found for chunk in chunks for found in predict.predict(self.model, task, [tuple(text) for text in chunk])]
+
+
+def _has_words(text: object) -> bool:
+    return isinstance(text, str) and bool(text.strip())
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search that has ended, or was interrupted."""
+
+    path: Path
+    """Its folder."""
+    raw: Mapping[str, Any] = field(repr=False)
+    """The contents of results.json."""
+
+    @classmethod
+    def read(cls, path: str | Path) -> SearchResult:
+        """The result of the run in a folder. Raises `ConfigError` when there is none."""
+        folder = Path(path).expanduser().absolute()
+        return cls(folder, results.read(folder / results.FILE_NAME))
+
+    @property
+    def exit_status(self) -> int:
+        """As the command line's: 0 a champion, 1 none, 3 one that misses the requirements, 130 interrupted."""
+        return exit_status(self.raw)
+
+    @cached_property
+    def trials(self) -> tuple[TrialResult, ...]:
+        """Every trial that has ended, by number."""
+        return tuple(TrialResult.of(entry) for entry in self.raw["trials"])
+
+    @cached_property
+    def champion(self) -> ChampionResult | None:
+        found = self.raw["champion"]
+        if found is None:
+            return None
+        names = ("number", "score", "metrics", "feasible")
+        return ChampionResult(**{n: found[n] for n in names}, dev=found.get("dev"), path=self.path / "champion", raw=found)
+
+    @property
+    def front(self) -> tuple[TrialResult, ...]:
+        """Under several goals the trials that no other beats in one without losing in another."""
+        return tuple(trial for trial in self.trials if trial.number in self.raw["front"])
+
+    def to_frame(self) -> pandas.DataFrame:
+        """One row per trial, by number: state, score, metrics, then every setting by its dotted name."""
+        import pandas
+
+        rows = [
+            {"number": trial.number, "state": trial.state, "score": trial.score, "seconds": trial.seconds}
+            | dict(trial.metrics)
+            | _dotted(trial.raw["config"])
+            | {"reason": trial.reason}
+            for trial in self.trials
+        ]
+        return pandas.DataFrame(rows).set_index("number") if rows else pandas.DataFrame()
+
+    def __str__(self) -> str:
+        from tuner.summary import number_text
+
+        champion = self.champion
+        told = f"champion {champion_name(champion.raw)}, score {number_text(champion.score)}" if champion else "no champion"
+        return f"{self.raw['name']}: {len(self.trials)} trials, {told}, in {self.path}"
+
+
+def exit_status(found: Mapping[str, Any]) -> int:
+    """The exit status that the contents of results.json make."""
+    if found["finished"] is None:
+        return INTERRUPTED
+    if found["champion"] is None:
+        return FAILED
+    return CHAMPION if found["champion"]["feasible"] else SHORT
+
+
+def _dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`optim.lr` and so on; a mixture becomes `sst+sts`."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _dotted(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = "+".join(map(str, value)) if isinstance(value, list) else value
+    return flat

@@ -1,0 +1,194 @@
+"""From a few measured configurations to the time, GPU-hours and price of a search: pure functions."""
+
+from __future__ import annotations
+
+import heapq
+import random
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cluster.shape import GangShape
+from model.config import TrialConfig, parse
+from model.data.source import DataSummary
+from tuner import estimate
+from tuner.preflight import choose
+
+SAVED = {"median": 0.2, "percentile": 0.4, "asha": 0.5, "asha-promote": 0.5, "hyperband": 0.3, "wilcoxon": 0.45, "none": 0.0}
+"""Share of the slot-hours that a pruner saves: simulated searches of `smart_mtl` with `tpe` (docs/log.md)."""
+DRAWS = 200
+LOW, HIGH = 0.05, 0.95
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A configuration as it was measured in a gang."""
+
+    config: Mapping[str, Any]
+    begin_s: float
+    """Setting the trial up on warm ranks."""
+    update_s: float
+    example_s: float
+    """An example of an evaluation."""
+    health_s: float
+    """What an evaluation takes besides."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a preflight found; kept in the run's folder and beside the runs."""
+
+    timed: tuple[Timed, ...]
+    left_out: int
+    """Configurations that the bound on time left no room for."""
+    start_s: float
+    """Starting a gang's processes."""
+    note: str | None
+    """How the largest configuration fits, where it needs smaller micro-batches."""
+    took_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**vars(self), "timed": [dict(vars(one)) for one in self.timed]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Measured:
+        """Raises TypeError or KeyError where it is none."""
+        return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"])})
+
+
+@dataclass(frozen=True)
+class Range:
+    """An expectation, and what it may be: if the pruner stops as much as it usually does and the draws are cheap, and if
+    nothing is pruned and they are dear."""
+
+    expected: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        return Range(self.expected * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What the rest of a search will take."""
+
+    seconds: Range
+    gang_s: Range
+    """Seconds that trials hold their gangs."""
+    gpu_hours: Range | None
+    """None where trials have no GPU."""
+    price: Range | None
+
+
+def trial_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
+    """Seconds of a trial on warm ranks that is not pruned."""
+    like = [one for one in measured.timed if one.config["pair_encoding"] == config.pair_encoding] or list(measured.timed)
+    points = sorted((choose.work(parse(one.config), summary), one.update_s) for one in like)
+    update_s = along([work for work, _ in points], [seconds for _, seconds in points], choose.work(config, summary))
+    evaluated = sum(estimate.evaluated_examples(config, summary).values())
+    example_s = statistics.fmean(one.example_s for one in like)
+    smooth = [one.health_s for one in like if parse(one.config).smart.is_smoothing]
+    health_s = statistics.fmean(smooth) if smooth and config.smart.is_smoothing else 0.0
+    begin_s = statistics.median(one.begin_s for one in measured.timed)
+    return begin_s + choose.n_steps(config, summary) * update_s + evaluated * example_s + config.budget.evaluations * health_s
+
+
+def along(works: Sequence[float], seconds: Sequence[float], work: float) -> float:
+    """Seconds at `work`: between measured points on the line that joins them, beyond them in proportion. `works` ascend."""
+    if work <= works[0]:
+        return seconds[0] * work / works[0]
+    if work >= works[-1]:
+        return seconds[-1] * work / works[-1]
+    return float(np.interp(work, works, seconds))
+
+
+def makespan(trials_s: Sequence[float], slots: int, start_s: float) -> float:
+    """Seconds until all are done, when each takes the slot that is free first; a slot's processes start once."""
+    free = [start_s] * slots
+    for seconds in trials_s:
+        heapq.heappush(free, heapq.heappop(free) + seconds)
+    return max(free)
+
+
+def forecast(
+    trials_s: Sequence[float],
+    n_trials: int,
+    slots: int,
+    shape: GangShape,
+    pruner: str,
+    start_s: float,
+    *,
+    unpruned_s: float = 0.0,
+    limit_s: float | None = None,
+    price_per_gpu_hour: float | None = None,
+) -> Forecast:
+    """`trials_s` are the seconds of random configurations, of which `n_trials` are to be trained, `slots` at once.
+
+    `unpruned_s` are gang-seconds of what comes before and after them, spread over the slots; `limit_s` is what a time budget
+    leaves.
+    """
+    rng = random.Random(0)
+    kept = 1.0 - SAVED[pruner]
+    draws = [[rng.choice(trials_s) for _ in range(n_trials)] for _ in range(DRAWS)]
+    whole = [makespan(draw, slots, start_s) for draw in draws]
+    cut = [makespan([seconds * kept for seconds in draw], slots, start_s) for draw in draws]
+    seconds = _range(cut, whole, unpruned_s / slots, limit_s)
+    totals = [sum(draw) for draw in draws]
+    most = None if limit_s is None else limit_s * slots
+    gang_s = _range([total * kept for total in totals], totals, unpruned_s, most)
+    n_gpus = shape.n_workers * shape.gpus_per_worker
+    gpu_hours = gang_s.times(n_gpus / 3600) if n_gpus else None
+    price = gpu_hours.times(price_per_gpu_hour) if gpu_hours and price_per_gpu_hour is not None else None
+    return Forecast(seconds, gang_s, gpu_hours, price)
+
+
+def _range(cut: Sequence[float], whole: Sequence[float], more: float, limit: float | None) -> Range:
+    values = (statistics.median(cut), float(np.quantile(cut, LOW)), float(np.quantile(whole, HIGH)))
+    expected, low, high = (min(value + more, limit) if limit is not None else value + more for value in values)
+    return Range(expected, low, high)
+
+
+def about(seconds: float) -> str:
+    """Such as `45 s`, `2.3 min`, `12 min`, `3.2 h`."""
+    return f"{_number(seconds)} {_unit(seconds)[1]}"
+
+
+def in_range(range_: Range) -> str:
+    """Such as `12 min (8–15)`; bounds in a unit of their own carry it."""
+    low, high = (_number(end) if _unit(end) == _unit(range_.expected) else about(end) for end in (range_.low, range_.high))
+    return f"{about(range_.expected)} ({low}–{high})"
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    return (1.0, "s") if seconds < 90 else (60.0, "min") if seconds < 90 * 60 else (3600.0, "h")
+
+
+def _number(seconds: float) -> str:
+    size, name = _unit(seconds)
+    number = seconds / size
+    return f"{number:.1f}" if name == "h" or (name == "min" and number < 9.95) else f"{number:.0f}"
+
+
+def describe(found: Forecast) -> list[str]:
+    """Lines such as `ETA 12 min (8–15)` and `GPU-hours 1.6 (1.1–2.0), cost 4.80 (3.30–6.00)`."""
+    lines = [f"ETA {in_range(found.seconds)}"]
+    if found.gpu_hours is not None:
+        hours = found.gpu_hours
+        cost = found.price
+        priced = f", cost {cost.expected:.2f} ({cost.low:.2f}–{cost.high:.2f})" if cost else ""
+        lines.append(f"GPU-hours {hours.expected:.2g} ({hours.low:.2g}–{hours.high:.2g}){priced}")
+    return lines
+
+
+def error_of(found: Forecast, took_s: float) -> float:
+    """By how much a search took longer than expected, as a share of that."""
+    return (took_s - found.seconds.expected) / found.seconds.expected if found.seconds.expected else 0.0
+
+
+def outcome(found: Forecast, took_s: float) -> str:
+    """Such as `ETA 12 min (8–15), took 13 min: +8 %`."""
+    return f"ETA {in_range(found.seconds)}, took {about(took_s)}: {100 * error_of(found, took_s):+.0f} %"

@@ -1,0 +1,170 @@
+"""The reference, made from what it is about: `python -m tuner.reference` writes docs/reference.md.
+
+Every setting of a trial with its type, range, default and meaning, from the schema (`model.config`) and the texts under its
+fields; every command with its options, from their parsers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from model.config import TrialConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reference.md"
+BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
+HEAD = """# Reference
+
+Made by `python -m tuner.reference` from the schema and the parsers; a test says when it is stale.
+
+## Settings of a trial
+
+In a space's `fixed` and `search`, with `--set NAME=VALUE`, and in the file of `python -m model.train --config FILE`. Where the
+default is empty, the setting is absent.
+"""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    sections = [_section_of("", TrialConfig), *_sections(TrialConfig)]
+    commands = [_command(parser) for parser in sorted(parsers(), key=lambda parser: parser.prog)]
+    return "\n\n".join([HEAD.rstrip("\n"), *sections, "## Commands", *commands]) + "\n"
+
+
+def _sections(of: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """A table for each section of a model, and for those in it."""
+    texts = meanings(of)
+    for name, field in of.model_fields.items():
+        if _is_section(field.annotation):
+            dotted = f"{prefix}{field.alias or name}"
+            yield _section_of(dotted, field.annotation, texts.get(name))  # type: ignore[arg-type]
+            yield from _sections(field.annotation, f"{dotted}.")  # type: ignore[arg-type]
+
+
+def _section_of(prefix: str, of: type[BaseModel], about: str | None = None) -> str:
+    texts = meanings(of)
+    lines = [f"### {prefix or 'The trial'}", "", about or inspect.cleandoc(of.__doc__ or ""), ""]
+    lines += ["| setting | type | range | default | meaning |", "|---|---|---|---|---|"]
+    for name, field in of.model_fields.items():
+        if not _is_section(field.annotation):
+            dotted = f"{prefix}.{field.alias or name}".lstrip(".")
+            meaning = texts.get(name) or f"The same, for {name} alone."  # a number for each task, made while running
+            cells = (f"`{dotted}`", type_text(field.annotation), bounds(field), _default(field), meaning)
+            lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def meanings(of: type[BaseModel]) -> dict[str, str]:
+    """The text under each field of a model's source, in one line; a subclass's own goes before its bases'."""
+    found: dict[str, str] = {}
+    for base in reversed([base for base in of.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
+        try:
+            (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        except OSError:  # made while running, such as a number for each task
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for field, text in zip(body.body, body.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
+
+
+def type_text(annotation: Any) -> str:
+    """A type in words: `number`, `list of text`, `cosine, cross`."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is Union or str(origin) == "<class 'types.UnionType'>":
+        return " or ".join(type_text(argument) for argument in arguments if argument is not type(None))
+    if origin is tuple:
+        return f"list of {type_text(arguments[0])}"
+    if origin is dict:
+        return f"mapping from tasks to {type_text(arguments[1])}"
+    if origin is not None:  # Annotated
+        return type_text(arguments[0])
+    return {bool: "`true`, `false`", int: "whole number", float: "number", str: "text"}[annotation]
+
+
+def bounds(field: FieldInfo) -> str:
+    """Such as `≥ 1, ≤ 1024`; empty where anything goes."""
+    told = []
+    for rule in [*field.metadata, *_inner_rules(field.annotation)]:
+        if isinstance(rule, MinLen):
+            told.append("not empty")
+        for kind, (sign, name) in BOUNDS.items():
+            if isinstance(rule, kind):
+                told.append(f"{sign} {getattr(rule, name):.12g}")
+    return ", ".join(dict.fromkeys(told))
+
+
+def _inner_rules(annotation: Any) -> list[Any]:
+    """The rules of the numbers inside a union or mapping."""
+    rules: list[Any] = []
+    for argument in get_args(annotation):
+        for rule in getattr(argument, "__metadata__", ()):
+            rules += getattr(rule, "metadata", [rule])
+    return rules
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def parsers() -> list[argparse.ArgumentParser]:
+    """The parser of every command of the project, found by its function `parser`."""
+    files = [path for package in ("model", "tuner", "cluster") for path in sorted((ROOT / package).rglob("*.py"))]
+    with_parser = [path for path in files if "\ndef parser() -> argparse.ArgumentParser:" in path.read_text(encoding="utf-8")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in with_parser]
+    return [importlib.import_module(name).parser() for name in names]
+
+
+def _command(parser: argparse.ArgumentParser) -> str:
+    """A table of a command's options, then those of its subcommands."""
+    lines = [f"### {parser.prog}", "", parser.description or "", "", "| option | meaning |", "|---|---|"]
+    inner = []
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            inner = [_command(sub) for sub in action.choices.values()]
+        elif not isinstance(action, argparse._HelpAction):
+            lines.append(f"| `{_cell(_usage(action))}` | {_cell(action.help or '')} |")
+    own = [] if len(lines) == 6 and inner else ["\n".join(lines)]
+    return "\n\n".join([*own, *inner])
+
+
+def _usage(action: argparse.Action) -> str:
+    """An option as it is typed."""
+    name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+    if action.nargs == 0 or not action.option_strings:
+        return name
+    value = action.metavar or ("|".join(map(str, action.choices)) if action.choices else action.dest.upper())
+    return f"{name} {value}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)} is up to date\n")

@@ -1,0 +1,7 @@
+"""`python -m tuner.report`."""
+
+import sys
+
+from tuner.report.cli import main
+
+sys.exit(main())

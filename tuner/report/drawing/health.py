@@ -1,0 +1,55 @@
+"""SMART's health: its measures over training, and its alarms."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from tuner.report.drawing.curves import legend, panel
+from tuner.report.drawing.elements import element
+from tuner.report.drawing.figure import figure, number, table
+from tuner.report.numbers.health import MEASURES, Health, health
+from tuner.report.run import Run
+
+
+def section(run: Run) -> list[Element]:
+    found = health(run)
+    if not found.n_smart:
+        return [element("p", "No trial trained with SMART.", class_="none")]
+    alarms = [
+        element("li", f"{alarm.name} ({', '.join(alarm.tasks)}) in {_trials(alarm.numbers)}: {alarm.meaning}.")
+        for alarm in found.alarms
+    ]
+    told = element("ul", alarms, class_="warnings") if alarms else element("p", "No trial raised an alarm.")
+    if not found.measures and not found.time_share:
+        return [told, element("p", "Its health was not measured in these trials.", class_="none")]
+    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in found.measures.items()]
+    if found.time_share:
+        panels.append(panel("share of a step's time", {"": found.time_share}, run.champion_number))
+    tasks = list(dict.fromkeys(task for lines in found.measures.values() for task in lines))
+    caption = (
+        f"Measured on a few training examples of each task at every evaluation of the {found.n_smart} trials with SMART; bold: "
+        "the champion. A δ that is far from its bound, at right angles to its gradient, or no better than a random one, does "
+        "little; one that rounds away does nothing."
+    )
+    return [told, legend(tasks), figure("", panels, caption, _alternative(found))]
+
+
+def _trials(numbers: tuple[int, ...]) -> str:
+    if len(numbers) == 1:
+        return f"trial {numbers[0]}"
+    more = ", …" if len(numbers) > 5 else ""
+    return f"{len(numbers)} trials ({', '.join(map(str, numbers[:5]))}{more})"
+
+
+def _alternative(found: Health) -> Element:
+    """Each measure at the trials' last evaluations."""
+    rows = []
+    for name, lines in found.measures.items():
+        for task, curves in lines.items():
+            last = [curve.points[-1][1] for curve in curves]
+            quartiles = [number(float(q), 3) for q in np.quantile(last, [0.25, 0.5, 0.75])]
+            rows.append([MEASURES[name], task, str(len(last)), *quartiles])
+    head = ("measure", "task", "trials", "lower quartile", "median", "upper quartile")
+    return table(head, rows, "Health at the last evaluation", n_words=2)

@@ -1,0 +1,60 @@
+"""From values to places on an axis, and the ticks between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis from `low` to `high`, drawn from `start` to `end` in pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    is_log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (math.log(x) if self.is_log else x for x in (self.low, self.high, value))
+        share = (at - low) / (high - low) if high > low else 0.5
+        return self.start + share * (self.end - self.start)
+
+    def ticks(self, n: int = 5) -> list[float]:
+        """About `n` round values on the axis."""
+        return log_ticks(self.low, self.high, n) if self.is_log else linear_ticks(self.low, self.high, n)
+
+
+def linear_ticks(low: float, high: float, n: int = 5) -> list[float]:
+    """Multiples of 1, 2 or 5 times a power of ten between `low` and `high`."""
+    if high <= low:
+        return [low]
+    rough = (high - low) / max(n, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * power for step in (1, 2, 5, 10) if step * power >= rough * (1 - 1e-9))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(k * step, 12) for k in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float, n: int = 5) -> list[float]:
+    """Powers of ten between `low` and `high`, thinned to about `n`; linear ones where there are fewer than two."""
+    first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
+    if last - first < 1:
+        return linear_ticks(low, high, n)
+    return [10.0**k for k in range(first, last + 1, max(1, math.ceil((last - first) / n)))]
+
+
+def spanning(values: Sequence[float], start: float, end: float, pad: float = 0.04) -> Scale:
+    """A linear axis over `values`, a little wider than they are."""
+    low, high = min(values), max(values)
+    margin = (high - low) * pad or max(abs(high) * 0.05, 1e-3)
+    return Scale(low - margin, high + margin, start, end)
+
+
+def tick_text(value: float) -> str:
+    """Such as `0.25`, `1e-05`, `3000`."""
+    if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
+        return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
+    return f"{value:.4g}"

@@ -1,0 +1,89 @@
+"""The searched parameters as columns: which values each trial has, and where on an axis they lie."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuner.report.run import Trial
+
+WIDE = 8.0
+"""Highest over lowest value below which an axis is never logarithmic."""
+NOT_SEARCHED = ("seed", "backbone", "watch")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A parameter over all trials."""
+
+    name: str
+    levels: tuple[str, ...] = ()
+    """Of a choice; empty for a number."""
+    low: float = 0.0
+    high: float = 0.0
+    is_log: bool = False
+
+    def position(self, value: Any) -> float | None:
+        """Where a value lies, 0 to 1; None where the trial has none."""
+        if value is None:
+            return None
+        if self.levels:
+            return (self.levels.index(as_text(value)) + 0.5) / len(self.levels)
+        low, high, at = (math.log(x) if self.is_log else float(x) for x in (self.low, self.high, value))
+        return (at - low) / (high - low)
+
+    def value_at(self, place: float) -> float:
+        """The number that lies there."""
+        if self.is_log:
+            return float(self.low * (self.high / self.low) ** place)
+        return self.low + place * (self.high - self.low)
+
+
+def as_text(value: Any) -> str:
+    """A value as a space's file has it."""
+    return str(value).lower() if isinstance(value, bool) else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def values_of(trial: Trial) -> Mapping[str, Any]:
+    """What was drawn for a trial; of a record from before that was kept, its settings."""
+    drawn: Mapping[str, Any] | None = trial.get("params")
+    return drawn if drawn is not None else _flat(trial["config"])
+
+
+def columns(trials: Sequence[Trial]) -> list[Column]:
+    """The parameters that differ between trials, by name; one that is not drawn for a trial has no value there."""
+    by_name: dict[str, list[Any]] = {}
+    for trial in trials:
+        for name, value in values_of(trial).items():
+            by_name.setdefault(name, []).append(value)
+    return [_column(name, values) for name, values in sorted(by_name.items()) if len(set(map(as_text, values))) > 1]
+
+
+def _column(name: str, values: Sequence[Any]) -> Column:
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        low, high = float(min(values)), float(max(values))
+        if high > low:
+            return Column(name, (), low, high, _is_log(values, low, high))
+    return Column(name, tuple(sorted(set(map(as_text, values)))))
+
+
+def _is_log(values: Sequence[float], low: float, high: float) -> bool:
+    """Whether the values are more even on a logarithmic axis, by where their median lies."""
+    if low <= 0 or high / low < WIDE:
+        return False
+    middle = statistics.median(values)
+    on_log, on_linear = math.log(middle / low) / math.log(high / low), (middle - low) / (high - low)
+    return abs(on_log - 0.5) < abs(on_linear - 0.5)
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif prefix or name not in NOT_SEARCHED:
+            flat[f"{prefix}{name}"] = "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+    return {name: value for name, value in flat.items() if value is not None}
