@@ -89,6 +89,11 @@ def other_nodes() -> list[Node]:
     return [node for node in nodes() if node.identifier != own]
 
 
+def job() -> str:
+    """This driver's name, the same in all its processes, and no other driver's."""
+    return f"{worker._global_node.session_name}-{ray.get_runtime_context().get_job_id()}"
+
+
 def on_this_node() -> NodeAffinitySchedulingStrategy:
     """Where the driver is: for what reads its disk."""
     return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

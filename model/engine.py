@@ -47,7 +47,7 @@ def join(rank: Rank) -> None:
     """Enter the gang's process group, once per process: it outlives the trials of a warm gang."""
     if torch.distributed.is_initialized():
         return
-    deepspeed = _import_deepspeed(rank)
+    deepspeed = import_deepspeed(rank.device.type)
     os.environ.update(
         RANK=str(rank.rank),
         LOCAL_RANK=str(rank.local_rank),
@@ -66,9 +66,9 @@ def join(rank: Rank) -> None:
     torch.distributed.distributed_c10d._set_pg_timeout(limit, deepspeed.utils.groups._clone_world_group())
 
 
-def _import_deepspeed(rank: Rank) -> Any:
-    """DeepSpeed for this rank's device, kept off standard output and away from compilers."""
-    os.environ.setdefault("DS_ACCELERATOR", rank.device.type)
+def import_deepspeed(device: str) -> Any:
+    """DeepSpeed for a device, `cpu` or `cuda`, kept off standard output and away from compilers."""
+    os.environ.setdefault("DS_ACCELERATOR", device)
     with _hidden("mlflow"):  # its autotuner, which nobody runs here, would take seconds to load it
         import deepspeed
 

@@ -30,12 +30,15 @@ def scored(
     """
     import ray
 
-    from tuner.worker import predict_on_dev, process_environment
+    from cluster import connect
+    from tuner.worker import forked_environment, predict_on_dev, process_environment
+
+    need = (shape.cpus_per_worker, shape.gpus_per_worker)
 
     remote = ray.remote(predict_on_dev).options(
         num_cpus=shape.cpus_per_worker,
         num_gpus=shape.gpus_per_worker,
-        runtime_env={"env_vars": process_environment(shape.cpus_per_worker, shape.gpus_per_worker)},
+        runtime_env={"env_vars": process_environment(*need)} if connect.other_nodes() else forked_environment(*need),
     )
     models = {number: _files(folder) if sends_files else str(folder) for number, folder in folders.items()}
     waiting = {remote.remote(model, data, shape.cpus_per_worker): number for number, model in models.items()}

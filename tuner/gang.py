@@ -10,7 +10,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskErr
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster import connect
-from cluster.shape import GangShape
+from cluster.shape import PACK, GangShape
 from model.collective_error import TIMEOUT_S, CollectiveError, in_words, is_broken_collective
 from model.config import ConfigError
 from model.evaluation import Evaluation, Failure
@@ -18,7 +18,7 @@ from model.out_of_memory import OutOfMemory
 from tuner.patience import full_disk
 from tuner.store import Store
 from tuner.stored import StoredFolder, named
-from tuner.worker import RankWorker, process_environment
+from tuner.worker import RankWorker, forked_environment, process_environment
 
 if TYPE_CHECKING:
     from model.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
@@ -145,12 +145,16 @@ class Gang:
         # Tune drops the supervisor's bundle from the group because it is empty; the ranks' are the last ones either way.
         first = group.bundle_count - n_workers
         remote = ray.remote(RankWorker)
+        if self._shape.placement == PACK:  # they are where this process is
+            environment = forked_environment(n_threads, n_gpus)
+        else:
+            environment = {"env_vars": process_environment(n_threads, n_gpus)}
         self._actors = [
             remote.options(
                 num_cpus=n_threads,
                 num_gpus=n_gpus,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=first + rank),
-                runtime_env={"env_vars": process_environment(n_threads, n_gpus)},
+                runtime_env=environment,
             ).remote(rank, n_workers, n_threads, self._collective_timeout_s)
             for rank in range(n_workers)
         ]

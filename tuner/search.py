@@ -78,6 +78,7 @@ def run(plan: Plan, out: IO[str]) -> int:
             with closing(prepare.preparation(plan)) as preparation:
                 preparation.begin()
                 dashboard = _connect(plan)
+                _import_ahead(plan)
                 from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
 
                 with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
@@ -105,6 +106,7 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
     joined = connect.is_connected()
     try:
         _connect(plan)
+        _import_ahead(plan)
         slots = session.slots_of(plan)
         data = prepare.into_the_store(prepare.wanted_by(plan))
         measured = preflight.measure(plan, data, lambda: True, keep=False)
@@ -135,6 +137,15 @@ def _connect(plan: Plan) -> str | None:
         return connect.connect(plan.options.address, dashboard=not plan.options.no_dashboard)
     except (ConnectionError, ValueError) as error:
         raise ConfigError([f"no Ray cluster answers at {plan.options.address}: {error}"]) from None
+
+
+def _import_ahead(plan: Plan) -> None:
+    """Have a process import, while this one does, what ranks on this node are then forked with."""
+    from cluster import connect, fork
+    from tuner.worker import AHEAD
+
+    if plan.shape.has_room_on(connect.nodes()[0]):
+        fork.begin(connect.job(), AHEAD)
 
 
 class _CallableModule(ModuleType):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from cluster import fork
 from model.collective_error import TIMEOUT_S
 from tuner.usage import Usage
 
@@ -30,6 +31,8 @@ def scratch(name: str) -> Path:
 
 
 T = TypeVar("T")
+AHEAD = ("model.ahead",)
+"""What a process has imported that ranks are forked from."""
 
 
 class RankWorker:
@@ -214,6 +217,13 @@ def predict_on_dev(
     return {
         task: predict_split(network, data, read.config, task, "dev", np.arange(len(own))) for task, own in labels.items()
     }, labels
+
+
+def forked_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, Any]:
+    """Ray's `runtime_env` of a process that trains or predicts on a node where Python and the project lie as they lie here."""
+    from cluster import connect
+
+    return {"env_vars": process_environment(n_threads, n_gpus), "py_executable": fork.python(connect.job(), AHEAD)}
 
 
 def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:

@@ -24,9 +24,9 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 
 def ranks_of(session: int) -> list[int]:
-    """Processes of ranks that train in a session."""
+    """Processes of ranks in a session, at work or between two calls."""
     listed = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "RankWorker.advance" in line]
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if "ray::RankWorker" in line]
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
