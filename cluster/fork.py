@@ -26,8 +26,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,14 +61,22 @@ def python(key: str, modules: Iterable[str]) -> str:
     return shlex.join([sys.executable, "-I", "-S", str(FILE), "worker", key, ",".join(modules)])
 
 
-def begin(key: str, modules: Iterable[str]) -> None:
-    """Begin this node's fork server, ahead of the first worker, for as long as this process lives."""
-    if sys.platform == "linux":
-        _begin(key, ",".join(modules), os.getpid())
+@contextmanager
+def begun(key: str, modules: Iterable[str]) -> Iterator[None]:
+    """Within, this node has a fork server already when the first worker comes."""
+    if sys.platform != "linux":
+        yield
+        return
+    server = _begin(key, ",".join(modules), os.getpid())
+    try:
+        yield
+    finally:
+        server.kill()
+        server.wait()
 
 
-def _begin(key: str, modules: str, owner: int) -> None:
-    subprocess.Popen(
+def _begin(key: str, modules: str, owner: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         [sys.executable, "-P", str(FILE), "serve", key, modules, str(owner)],
         env={**os.environ, **SAFE},
         stdin=subprocess.DEVNULL,

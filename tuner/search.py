@@ -12,7 +12,7 @@ finalist, that is nearest to the requirements, which none meets; 130 interrupted
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -78,11 +78,11 @@ def run(plan: Plan, out: IO[str]) -> int:
             with closing(prepare.preparation(plan)) as preparation:
                 preparation.begin()
                 dashboard = _connect(plan)
-                _import_ahead(plan)
-                from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
+                with _imported_ahead(plan):
+                    from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
 
-                with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
-                    status = session.run(plan, preparation, dashboard, interruption, progress)
+                    with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
+                        status = session.run(plan, preparation, dashboard, interruption, progress)
         except Exception as error:
             away = away_in(error)
             if away is None:
@@ -106,10 +106,10 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
     joined = connect.is_connected()
     try:
         _connect(plan)
-        _import_ahead(plan)
         slots = session.slots_of(plan)
-        data = prepare.into_the_store(prepare.wanted_by(plan))
-        measured = preflight.measure(plan, data, lambda: True, keep=False)
+        with _imported_ahead(plan):
+            data = prepare.into_the_store(prepare.wanted_by(plan))
+            measured = preflight.measure(plan, data, lambda: True, keep=False)
         told = preflight.tell(plan, measured, preflight.foresee(plan, measured, slots(), plan.n_trials))
         print(*told, sep="\n", file=out)
     finally:
@@ -139,13 +139,13 @@ def _connect(plan: Plan) -> str | None:
         raise ConfigError([f"no Ray cluster answers at {plan.options.address}: {error}"]) from None
 
 
-def _import_ahead(plan: Plan) -> None:
-    """Have a process import, while this one does, what ranks on this node are then forked with."""
+def _imported_ahead(plan: Plan) -> AbstractContextManager[None]:
+    """Within, a process has imported, or imports beside this one, what ranks on this node are then forked with."""
     from cluster import connect, fork
     from tuner.worker import AHEAD
 
-    if plan.shape.has_room_on(connect.nodes()[0]):
-        fork.begin(connect.job(), AHEAD)
+    has_room = plan.shape.has_room_on(connect.nodes()[0])
+    return fork.begun(connect.job(), AHEAD) if has_room else nullcontext()
 
 
 class _CallableModule(ModuleType):

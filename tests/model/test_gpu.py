@@ -18,6 +18,7 @@ from tests import tiny
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.filterwarnings("ignore:barrier\\(\\). using the device under current context:UserWarning"),  # DeepSpeed's
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning"),
 ]
 NO_DROPOUT = {"batch_size": 8, "lr": 1e-3, "dropout": 0.0}
 

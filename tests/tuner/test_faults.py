@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cluster import fork
 from tests.tuner.spaces import ONE_TRIAL
 from tests.tuner.test_search import command, processes_of, write_space
 
@@ -27,6 +28,13 @@ def ranks_of(session: int) -> list[int]:
     """Processes of ranks in a session, at work or between two calls."""
     listed = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "ray::RankWorker" in line]
+
+
+def forked_by(pid: int) -> str:
+    """What a process's parent does for `cluster.fork`."""
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    command = Path(f"/proc/{parent}/cmdline").read_text().split("\0")
+    return command[command.index(str(fork.FILE)) + 1]
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -61,6 +69,7 @@ def test_killed_rank_is_replaced_and_the_trial_comes_out_the_same(tmp_path: Path
 
     process = command(*arguments, "--name", "storm")
     wait_for(process, "eval 2/5")
+    assert {forked_by(rank) for rank in ranks_of(process.pid)} == {"serve"}
     os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
     _, err = finish(process)
     assert process.returncode == 0, err
