@@ -23,11 +23,13 @@ hypothesis.settings.register_profile("by any clock", deadline=None)
 hypothesis.settings.load_profile("by any clock")
 
 
-class ClustersOneByOne(LoadScopeScheduling):
-    """Of several test processes, one takes all files whose tests start a Ray cluster; the others share the rest."""
+class ClustersByFile(LoadScopeScheduling):
+    """The tests of a file that starts Ray clusters stay together, so that a test process has one cluster at a time; the rest
+    are shared out one by one, after them."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.partition("::")[0] in with_clusters() else nodeid
+        file = nodeid.partition("::")[0]
+        return file if file in with_clusters() else nodeid
 
 
 @cache
@@ -39,8 +41,8 @@ def with_clusters() -> frozenset[str]:
     )
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClustersOneByOne:
-    return ClustersOneByOne(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClustersByFile:
+    return ClustersByFile(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 def test_a_search_starts_from_another_and_goes_on_without_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     write_backbone(tmp_path / "backbone")
-    runs = ["--runs-dir", str(tmp_path / "runs"), "--no-preflight", "--no-dashboard", "--max-concurrent", "1"]
+    runs = ["--runs-dir", str(tmp_path / "runs"), "--no-preflight", "--no-register", "--no-dashboard", "--max-concurrent", "1"]
     old = space(tmp_path, "old.yaml", "1.0e-3", "seed: {choice: [0]}")
     assert search.main(["--space", old, "--name", "first", "--trials", "3", "--quiet", *runs]) == search.CHAMPION
     before = results(tmp_path / "runs" / "first")
