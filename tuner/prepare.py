@@ -82,11 +82,11 @@ class Preparation:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self._process: subprocess.Popen[bytes] | None = None
+        self._was_there = wanted.path is None or wanted.path.is_file()
 
     def begin(self) -> None:
         """Start to tokenise, unless that was done before. What goes wrong is told by `finish`, which does it again."""
-        path = self._wanted.path
-        if path is None or path.is_file():
+        if self._was_there:
             return
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tuner.prepare"],
@@ -118,6 +118,17 @@ class Preparation:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+    def discard(self) -> None:
+        """Take back what was kept of it, for a search that cannot even begin leaves nothing."""
+        self.close()
+        path = self._wanted.path
+        if path is None or self._was_there:
+            return
+        with suppress(OSError):  # another search may keep its own there
+            for file in (path, *path.parent.glob(f".{path.name}*.tmp")):
+                file.unlink(missing_ok=True)
+            path.parent.rmdir()
 
 
 def preparation(plan: Plan) -> Preparation:

@@ -12,7 +12,8 @@ finalist, that is nearest to the requirements, which none meets; 130 interrupted
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from tuner.patience import StoreAwayError, away_in
 
 if TYPE_CHECKING:
     from tuner.plan import Plan
+    from tuner.prepare import Preparation
 
 __all__ = ["CHAMPION", "FAILED", "INTERRUPTED", "SHORT", "WRONG_USAGE", "main", "run", "search", "start"]
 
@@ -75,7 +77,7 @@ def run(plan: Plan, out: IO[str]) -> int:
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
         try:
-            with closing(prepare.preparation(plan)) as preparation:
+            with closing(prepare.preparation(plan)) as preparation, _leaving_nothing(preparation):
                 preparation.begin()
                 dashboard = _connect(plan)
                 with _imported_ahead(plan):
@@ -95,6 +97,16 @@ def run(plan: Plan, out: IO[str]) -> int:
                 connect.disconnect()
     _report(plan)  # of a run that nobody holds any more
     return status
+
+
+@contextmanager
+def _leaving_nothing(preparation: Preparation) -> Iterator[None]:
+    """Where the search cannot even begin."""
+    try:
+        yield
+    except ConfigError:
+        preparation.discard()
+        raise
 
 
 def _rehearse(plan: Plan, out: IO[str]) -> None:

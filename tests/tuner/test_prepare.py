@@ -61,6 +61,19 @@ def test_a_process_keeps_what_the_search_would_have_made(wanted: prepare.Wanted,
     assert again._process is None, "what was kept is not made again"
 
 
+def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: prepare.Wanted, tmp_path: Path) -> None:
+    path = tmp_path / ".tokens" / "a.npz"
+    first = prepare.Preparation(replace(wanted, path=path))
+    first.begin()
+    first.discard()
+    assert not path.parent.exists()
+    replace(wanted, path=path).tokens()
+    second = prepare.Preparation(replace(wanted, path=path))
+    second.begin()
+    second.discard()
+    assert path.is_file()
+
+
 def test_what_is_kept_is_taken(wanted: prepare.Wanted, tmp_path: Path) -> None:
     """Even where it is not what the files hold now, which the key would tell."""
     other = tokenise(tiny.dataset(), backbone.load_tokenizer("embedded"), 8)
