@@ -106,7 +106,7 @@ def test_a_forked_worker_is_what_python_would_have_started(
     assert found["argv"] == alone["argv"] == ["--one", "two words"]
     for told in ("folder", "environment", "name", "beside", "signals"):
         assert found[told] == alone[told], told
-    assert found["signals"] == [True, True, True]
+    assert found["signals"][0]
     assert found["environment"]["OF_THE_WORKER"] == "ä"
     assert found["leads"], "Ray ends a worker with its whole process group"
 
