@@ -26,8 +26,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,24 +62,36 @@ def python(key: str, modules: Iterable[str]) -> str:
 
 
 @contextmanager
-def begun(key: str, modules: Iterable[str]) -> Iterator[None]:
-    """Within, this node has a fork server already when the first worker comes."""
+def ahead(modules: Iterable[str]) -> Iterator[Callable[[str | None], None]]:
+    """Within, a process imports beside this one. It is this node's fork server from when it is given its key, and ends where it
+    is given None."""
     if sys.platform != "linux":
-        yield
+        yield lambda key: None
         return
-    server = _begin(key, ",".join(modules), os.getpid())
-    try:
-        yield
-    finally:
-        server.kill()
-        server.wait()
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            server = _begin("", ",".join(modules), os.getpid(), theirs)
+
+        def give(key: str | None) -> None:
+            if key is None:
+                ours.close()
+                return
+            with suppress(OSError), _listener(key) as listener:  # from now on no worker begins a server of its own
+                socket.send_fds(ours, [b"1"], [listener.fileno()])
+
+        try:
+            yield give
+        finally:
+            server.kill()
+            server.wait()
 
 
-def _begin(key: str, modules: str, owner: int) -> subprocess.Popen[bytes]:
+def _begin(key: str, modules: str, owner: int, stdin: socket.socket | None = None) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", str(FILE), "serve", key, modules, str(owner)],
         env={**os.environ, **SAFE},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL if stdin is None else stdin.fileno(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         process_group=0,  # signals to a worker's group, or to the terminal's, are not for it
@@ -134,14 +146,14 @@ def _check_user(peer: socket.socket) -> None:
 
 def _serve(key: str, modules: str, owner: int) -> Work | None:
     """Fork a child for each worker. Returns its work in a child, and None when the server has nothing more to do."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        try:
-            listener.bind(_address(key))
-            watched = os.pidfd_open(owner)
-        except OSError:  # there is one already, or nobody who needs one
-            return None
-        listener.listen(BACKLOG)  # what connects from now on waits
+    try:
+        watched = os.pidfd_open(owner)
+        listener = _listener(key) if key else None
         _import(modules)
+        listener = listener or _given_listener()
+    except OSError:  # there is a server already, or nobody who needs one
+        return None
+    with listener:
         children: set[int] = set()
         last_needed = time.monotonic()
         signal.signal(signal.SIGCHLD, lambda *_: _reap(children))
@@ -158,6 +170,25 @@ def _serve(key: str, modules: str, owner: int) -> Work | None:
                     return work
             elif time.monotonic() - last_needed > IDLE_S:
                 return None
+
+
+def _listener(key: str) -> socket.socket:
+    """Where workers ask; what connects before they are answered waits. Raises OSError where there is one already."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listener.bind(_address(key))
+        listener.listen(BACKLOG)
+        stack.pop_all()
+    return listener
+
+
+def _given_listener() -> socket.socket:
+    """The one that the owner has made meanwhile, or makes yet, and hands over on standard input. Raises OSError at its end."""
+    with socket.socket(fileno=os.dup(0)) as given:  # 0 itself stays taken: what is opened next must not get that number
+        _, files, _, _ = socket.recv_fds(given, 1, 1)
+    if not files:
+        raise ConnectionResetError
+    return socket.socket(fileno=files[0])
 
 
 def _import(modules: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -67,9 +67,10 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 
 def run(plan: Plan, out: IO[str]) -> int:
     """Run a checked search from beginning to end. Returns the exit status; raises as `start` does."""
-    from cluster import connect
+    from cluster import connect, fork
     from tuner import commands, prepare, run_folder
     from tuner.progress import make_progress
+    from tuner.worker import AHEAD
 
     interruption = Interruption()
     joined = connect.is_connected()
@@ -77,14 +78,14 @@ def run(plan: Plan, out: IO[str]) -> int:
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
         try:
-            with closing(prepare.preparation(plan)) as preparation, _leaving_nothing(preparation):
+            with closing(prepare.preparation(plan)) as preparation, _leaving_nothing(preparation), fork.ahead(AHEAD) as serve:
                 preparation.begin()
                 dashboard = _connect(plan)
-                with _imported_ahead(plan):
-                    from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
+                serve(_key_of_ranks(plan))
+                from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
 
-                    with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
-                        status = session.run(plan, preparation, dashboard, interruption, progress)
+                with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
+                    status = session.run(plan, preparation, dashboard, interruption, progress)
         except Exception as error:
             away = away_in(error)
             if away is None:
@@ -111,15 +112,17 @@ def _leaving_nothing(preparation: Preparation) -> Iterator[None]:
 
 def _rehearse(plan: Plan, out: IO[str]) -> None:
     """Show what a preflight finds, and leave nothing behind. Raises as a search would."""
-    from cluster import connect
+    from cluster import connect, fork
     from tuner import prepare, session
     from tuner.preflight import stage as preflight
+    from tuner.worker import AHEAD
 
     joined = connect.is_connected()
     try:
-        _connect(plan)
-        slots = session.slots_of(plan)
-        with _imported_ahead(plan):
+        with fork.ahead(AHEAD) as serve:
+            _connect(plan)
+            serve(_key_of_ranks(plan))
+            slots = session.slots_of(plan)
             data = prepare.into_the_store(prepare.wanted_by(plan))
             measured = preflight.measure(plan, data, lambda: True, keep=False)
         told = preflight.tell(plan, measured, preflight.foresee(plan, measured, slots(), plan.n_trials))
@@ -151,13 +154,11 @@ def _connect(plan: Plan) -> str | None:
         raise ConfigError([f"no Ray cluster answers at {plan.options.address}: {error}"]) from None
 
 
-def _imported_ahead(plan: Plan) -> AbstractContextManager[None]:
-    """Within, a process has imported, or imports beside this one, what ranks on this node are then forked with."""
-    from cluster import connect, fork
-    from tuner.worker import AHEAD
+def _key_of_ranks(plan: Plan) -> str | None:
+    """By which ranks on this node find what they are forked from; None where no rank fits this node."""
+    from cluster import connect
 
-    has_room = plan.shape.has_room_on(connect.nodes()[0])
-    return fork.begun(connect.job(), AHEAD) if has_room else nullcontext()
+    return connect.job() if plan.shape.has_room_on(connect.nodes()[0]) else None
 
 
 class _CallableModule(ModuleType):

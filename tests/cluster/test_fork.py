@@ -51,8 +51,10 @@ def key() -> str:
 @pytest.fixture
 def owner() -> Iterator[subprocess.Popen[bytes]]:
     """A process that has a fork server begun, and lives until its input ends."""
-    code = "import sys; from cluster import fork\nwith fork.begun(input(), ['colorsys']): sys.stdin.read()"
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+    code = (
+        "import sys; from cluster import fork\nwith fork.ahead(sys.argv[1:]) as serve: serve(input() or None); sys.stdin.read()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, AHEAD], stdin=subprocess.PIPE)
     yield process
     assert process.stdin is not None
     process.stdin.close()
@@ -63,7 +65,7 @@ def begin_server(owner: subprocess.Popen[bytes], key: str) -> None:
     assert owner.stdin is not None
     owner.stdin.write(f"{key}\n".encode())
     owner.stdin.flush()
-    wait_until(lambda: answers(key))
+    wait_until(lambda: not key or answers(key))
 
 
 def answers(key: str) -> bool:
@@ -128,6 +130,14 @@ def test_a_server_ends_with_its_owner(key: str, owner: subprocess.Popen[bytes], 
         owner.stdin.close()
     owner.wait()
     wait_until(lambda: not answers(key))
+
+
+def test_what_was_imported_ahead_in_vain_ends(owner: subprocess.Popen[bytes]) -> None:
+    begin_server(owner, "")
+    children = Path(f"/proc/{owner.pid}/task/{owner.pid}/children")
+    wait_until(lambda: children.read_text() != "")
+    (server,) = children.read_text().split()
+    wait_until(lambda: Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def test_a_server_that_nobody_needs_ends(key: str) -> None:
