@@ -23,26 +23,28 @@ hypothesis.settings.register_profile("by any clock", deadline=None)
 hypothesis.settings.load_profile("by any clock")
 
 
-class ClustersByFile(LoadScopeScheduling):
-    """The tests of a file that starts Ray clusters stay together, so that a test process has one cluster at a time; the rest
-    are shared out one by one, after them."""
+class DearFilesTogether(LoadScopeScheduling):
+    """A file whose tests start Ray clusters, or share what was made once for all of them, goes to one test process as a whole;
+    other tests are shared out one by one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if file in with_clusters() else nodeid
+        return file if file in kept_together() else nodeid
 
 
 @cache
-def with_clusters() -> frozenset[str]:
-    """Files with tests that are marked so, relative to the project. xdist's own groups do not work with this pytest."""
-    files = TESTS.rglob("test_*.py")
+def kept_together() -> frozenset[str]:
+    """Files relative to the project. xdist's own groups do not work with this pytest."""
+    marks = ("mark.cluster", 'fixture(scope="module")')
     return frozenset(
-        path.relative_to(TESTS.parent).as_posix() for path in files if "mark.cluster" in path.read_text(encoding="utf-8")
+        path.relative_to(TESTS.parent).as_posix()
+        for path in TESTS.rglob("test_*.py")
+        if any(mark in path.read_text(encoding="utf-8") for mark in marks)
     )
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClustersByFile:
-    return ClustersByFile(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> DearFilesTogether:
+    return DearFilesTogether(config, log)
 
 
 @pytest.fixture(scope="session")
