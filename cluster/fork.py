@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 FILE = Path(__file__).resolve()
 PROJECT = FILE.parent.parent
@@ -253,7 +253,7 @@ def _become(work: Work, files: list[int]) -> None:
     gc.unfreeze()
 
 
-def _main(role: str, key: str, modules: str, *rest: Any) -> None:
+def _main(role: str, key: str, modules: str, *rest: str) -> None:
     if role == "worker":
         _worker(key, modules, list(rest))
         return

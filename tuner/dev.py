@@ -34,7 +34,6 @@ def scored(
     from tuner.worker import forked_environment, predict_on_dev, process_environment
 
     need = (shape.cpus_per_worker, shape.gpus_per_worker)
-
     remote = ray.remote(predict_on_dev).options(
         num_cpus=shape.cpus_per_worker,
         num_gpus=shape.gpus_per_worker,

@@ -30,11 +30,12 @@ def ranks_of(session: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "ray::RankWorker" in line]
 
 
-def forked_by(pid: int) -> str:
-    """What a process's parent does for `cluster.fork`."""
+def forked_by(pid: int) -> tuple[str, str]:
+    """What a process's parent does for `cluster.fork`, and whose it is."""
     parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
     command = Path(f"/proc/{parent}/cmdline").read_text().split("\0")
-    return command[command.index(str(fork.FILE)) + 1]
+    role, _, _, owner = command[command.index(str(fork.FILE)) + 1 :][:4]
+    return role, owner
 
 
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
@@ -69,7 +70,7 @@ def test_killed_rank_is_replaced_and_the_trial_comes_out_the_same(tmp_path: Path
 
     process = command(*arguments, "--name", "storm")
     wait_for(process, "eval 2/5")
-    assert {forked_by(rank) for rank in ranks_of(process.pid)} == {"serve"}
+    assert {forked_by(rank) for rank in ranks_of(process.pid)} == {("serve", str(process.pid))}
     os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
     _, err = finish(process)
     assert process.returncode == 0, err

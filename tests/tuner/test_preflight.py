@@ -15,8 +15,8 @@ import pytest
 
 from cluster.shape import GangShape
 from model.config import TrialConfig, parse
-from model.data.source import DataSummary
 from tests import tiny
+from tests.tuner.test_estimate import SUMMARY
 from tests.tuner.test_injected_faults import HOOK
 from tests.tuner.test_search import write_space
 from tuner import plan as plans
@@ -37,15 +37,6 @@ from tuner.preflight.forecast import (
     trial_s,
 )
 from tuner.study import PRUNERS
-
-SUMMARY = DataSummary(
-    source="demo",
-    generated=True,
-    rows={"sst": {"train": 100, "select": 10, "dev": 10}, "sts": {"train": 300, "select": 30, "dev": 30}},
-    skipped={"sst": 0, "sts": 0},
-    task_sha256={"sst": "a", "sts": "b"},
-    words={"sst": 10.0, "sts": 20.0},
-)
 
 
 def config(**settings: Any) -> TrialConfig:
