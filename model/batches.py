@@ -17,8 +17,9 @@ from model.mixing import Schedule
 from model.network import Batch, Features, PooledBatch
 from model.tasks import TASKS
 
-EVAL_TOKENS = 8192
-"""Tokens of one forward pass, padding included: without gradients it may be larger than a training batch."""
+EVAL_TOKENS = 8192 if torch.cuda.is_available() else 2048
+"""Tokens of one forward pass: without gradients it may be larger than a training batch. On a CPU not beyond what its caches
+hold (docs/log.md)."""
 N_SPECIAL = 3
 """The most special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
 

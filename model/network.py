@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from model import backbone
+from model import backbone, unpadded
 from model.config import PairEncoding, TrialConfig
 from model.tasks import TASKS, Task
 
@@ -37,6 +38,11 @@ class Batch:
     """(S, B) tokens of each side, on the host: reading them off `mask` would wait for the device"""
     seeds: np.ndarray
     """(B,) uint64, the seed of each example's noise in this step"""
+
+    @cached_property
+    def layout(self) -> unpadded.Layout:
+        """Where the tokens of all its sides lie in one row, on the CPU."""
+        return unpadded.Layout.of(self.lengths.ravel(), self.mask.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -87,6 +93,9 @@ class MultitaskNetwork(nn.Module):
         super().__init__()
         if pooling == "mean":
             encoder.pooler = None  # type: ignore[assignment]  # unused weights would still decay
+        # Others count their positions from elsewhere.
+        if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
+            encoder.set_attn_implementation(unpadded.ATTENTION)  # type: ignore[operator]
         self.encoder = encoder
         self.pooling = pooling
         self.pair_encoding = pair_encoding
@@ -117,24 +126,49 @@ class MultitaskNetwork(nn.Module):
         n_sides, n_examples, length, dim = embeddings.shape
         # Both sides of a pair go through the encoder in one pass.
         mask = batch.mask.view(-1, length)
-        output = self.encoder(
-            inputs_embeds=embeddings.view(-1, length, dim),
-            attention_mask=self._attention_mask(batch, mask),
-            token_type_ids=batch.token_types.view(-1, length),
-        )
+        types = batch.token_types.view(-1, length)
+        words = embeddings.view(-1, length, dim)
+        output = self._without_padding(batch, words, types) if self._unpads(batch) else self._padded(batch, words, types, mask)
         pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
         return pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
+
+    def _unpads(self, batch: Batch) -> bool:
+        """Whether this pass is worth freeing of padding: on a GPU its copies cost a small encoder more than the padding."""
+        return (
+            self.encoder.config._attn_implementation == unpadded.ATTENTION  # type: ignore[union-attr]
+            and batch.mask.device.type == "cpu"
+            and not _is_full(batch)
+        )
+
+    def _padded(self, batch: Batch, words: Tensor, types: Tensor, mask: Tensor) -> Any:
+        attention_mask = self._attention_mask(batch, mask)
+        return self.encoder(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)
+
+    def _without_padding(self, batch: Batch, words: Tensor, types: Tensor) -> Any:
+        """The encoder's output as `_padded` has it, save at padding."""
+        layout = batch.layout
+        output = self.encoder(
+            inputs_embeds=layout.unpad(words)[None],
+            attention_mask=layout.mask,
+            token_type_ids=types.view(1, -1)[:, layout.places],
+            position_ids=layout.positions,
+            layout=layout,
+        )
+        output.last_hidden_state = layout.pad(output.last_hidden_state[0])
+        if self.pooling == "cls":
+            output.pooler_output = self.encoder.pooler(output.last_hidden_state)  # type: ignore[operator]
+        return output
 
     def _attention_mask(self, batch: Batch, mask: Tensor) -> Tensor | None:
         """What transformers would make of `mask` (N, L): (N, 1, L, L), or None where there is no padding.
 
         It would look at the values, and so wait for the device in every pass; the lengths are known here.
         """
-        if self.encoder.config._attn_implementation != "sdpa":  # type: ignore[union-attr]
+        if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):  # type: ignore[union-attr, operator]
             return mask
-        length = mask.shape[1]
-        if (batch.lengths == length).all():
+        if _is_full(batch):
             return None
+        length = mask.shape[1]
         return mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
 
     def score(self, task: str, pooled: Tensor) -> Tensor:
@@ -148,6 +182,11 @@ class MultitaskNetwork(nn.Module):
 
 
 B = TypeVar("B", Batch, PooledBatch, Batch | PooledBatch)
+
+
+def _is_full(batch: Batch) -> bool:
+    """Whether it has no padding."""
+    return bool((batch.lengths == batch.mask.shape[-1]).all())
 
 
 def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""An encoder's pass without padding: its linear maps, norms and dropouts see the tokens alone, in one row.
+
+Only attention needs the sequences apart: there the tokens are set into a padded rectangle and taken out again. Tokens of
+different sequences never meet, so the outputs are those of the padded pass.
+
+Shape legend: N sequences, L positions of each, T tokens of all together, D dimensions, H heads of d dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+ATTENTION = "sdpa_unpadded"
+"""The name of this attention among those of transformers. Without a `layout` it is `sdpa`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of N padded sequences lie in a row of T, those of the first sequence first."""
+
+    places: Tensor
+    """(T,) int64, the position in N·L that each token comes from."""
+    tokens: Tensor
+    """(N·L,) int64, the token of each position; at padding any."""
+    positions: Tensor
+    """(1, T) int64, each token's position in its sequence."""
+    mask: Tensor
+    """(N, 1, L, L) bool, true for the tokens that a position may attend to."""
+
+    @classmethod
+    def of(cls, lengths: np.ndarray, width: int) -> Layout:
+        """Of sequences with `lengths` (N,) tokens, 1 to `width` each, at the beginning of `width` positions."""
+        is_token = np.arange(width) < lengths.reshape(-1, 1)
+        places = np.flatnonzero(is_token)
+        tokens = np.maximum(np.cumsum(is_token) - 1, 0)
+        mask = torch.from_numpy(is_token)[:, None, None, :].expand(-1, 1, width, -1)
+        return cls(torch.from_numpy(places), torch.from_numpy(tokens), torch.from_numpy(places % width)[None], mask)
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """The tokens alone, (N, L, D) → (T, D)."""
+        return _Unpad.apply(padded.reshape(-1, padded.shape[-1]), self)  # type: ignore[no-any-return, no-untyped-call]
+
+    def pad(self, row: Tensor) -> Tensor:
+        """The tokens at their places, (T, D) → (N, L, D). What stands at padding is finite and has no gradient."""
+        padded: Tensor = _Pad.apply(row, self)  # type: ignore[no-untyped-call]
+        return padded.view(*self.mask.shape[:1], self.mask.shape[-1], -1)
+
+
+class _Unpad(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, padded: Tensor, layout: Layout) -> Tensor:
+        context.layout = layout
+        return padded.index_select(0, layout.places)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        layout = context.layout
+        padded = gradient.new_zeros(len(layout.tokens), gradient.shape[-1])
+        return padded.index_copy_(0, layout.places, gradient), None
+
+
+class _Pad(torch.autograd.Function):
+    # torch's own gradient of `index_select` adds row by row; here each row has one place.
+    @staticmethod
+    def forward(context: Any, row: Tensor, layout: Layout) -> Tensor:
+        context.layout = layout
+        return row.index_select(0, layout.tokens)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient.index_select(0, context.layout.places), None
+
+
+def attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    layout: Layout | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """transformers' `sdpa` of tokens in a row: (1, H, T, d) each to (1, T, H, d)."""
+    if layout is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+    apart = [_heads_apart(layout.pad(_in_a_row(part)), query.shape[1]) for part in (query, key, value)]
+    found, _ = sdpa_attention_forward(module, *apart, layout.mask, **options)
+    return layout.unpad(found.flatten(2)).view(1, -1, *found.shape[2:]), None
+
+
+def _in_a_row(heads: Tensor) -> Tensor:
+    """(1, H, T, d) → (T, H·d)."""
+    return heads.transpose(1, 2).flatten(2)[0]
+
+
+def _heads_apart(rows: Tensor, n_heads: int) -> Tensor:
+    """(N, L, H·d) → (N, H, L, d)."""
+    return rows.view(*rows.shape[:2], n_heads, -1).transpose(1, 2)
+
+
+AttentionInterface.register(ATTENTION, attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
