@@ -98,7 +98,8 @@ class BudgetConfig(Section):
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 10
     """Evenly spaced evaluations; the last one is at the end and gives the score."""
     early_eval_examples: Annotated[int, Field(ge=1)] | None = None
-    """Examples per task in all but the last evaluation, a fixed part of the split; absent means all."""
+    """Examples per task in all but the last evaluation, a fixed part of the split with its share of every label; absent means
+    all."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> BudgetConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from model import metrics
@@ -67,15 +68,27 @@ def evaluate(
 ) -> dict[str, float]:
     """`task/metric` on a split, the same on every rank; the ranks share the work.
 
-    `limit` takes the first examples of each task: the select split is in hash order, so they are a fixed random part.
+    `limit` takes a fixed part of that many examples of each task (`stratified`).
     """
     found: dict[str, float] = {}
     for task in config.mixture if tasks is None else tasks:
-        labels = data.tasks[task][split].labels[:limit]
-        mine = np.arange(rank.rank, len(labels), rank.world_size)
+        labels = data.tasks[task][split].labels
+        chosen = np.arange(len(labels)) if limit is None else stratified(labels, limit)
+        labels, mine = labels[chosen], chosen[rank.rank :: rank.world_size]
         gathered = _gather(predict_split(network, data, config, task, split, mine, features), len(labels), rank)
         found.update(metrics.compute(TASKS[task], gathered, labels))
     return found
+
+
+def stratified(labels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.int64]:
+    """Positions in `labels` (N,) of a fixed part of them, increasing: `size`, or all N where they are fewer.
+
+    Evenly spaced in the order of the labels, so that each class has its share of the part to within one example, and a
+    regression its quantiles. Equal labels keep their order; that of the select split is by hash, so the part is random else.
+    """
+    size = min(size, len(labels))
+    spaced = (2 * np.arange(size) + 1) * len(labels) // (2 * size) if size else np.arange(0)
+    return np.sort(np.argsort(labels, kind="stable")[spaced])
 
 
 def evaluate_watched(

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model import batches, evaluate, metrics
 from model.batches import make_batch
@@ -113,13 +115,32 @@ def test_metrics_of_the_mixture_on_the_split(tiny_backbone: Path) -> None:
     assert list(found) == ["sts/pearson", "sts/spearman", "sst/accuracy", "sst/f1"]
 
 
-def test_a_limit_takes_the_first_examples(tiny_backbone: Path) -> None:
+def test_a_limit_takes_the_stratified_part(tiny_backbone: Path) -> None:
     config = tiny.config(tiny_backbone)
     network = build(config)
     found = evaluate.evaluate(network, tiny.data(), config, "select", Rank(), tasks=["sts"], limit=9)
-    labels = tiny.data().tasks["sts"]["select"].labels[:9]
-    predicted = predict_split(network, tiny.data(), config, "sts", "select", np.arange(9))
-    assert found == metrics.compute(TASKS["sts"], predicted, labels)
+    labels = tiny.data().tasks["sts"]["select"].labels
+    part = evaluate.stratified(labels, 9)
+    predicted = predict_split(network, tiny.data(), config, "sts", "select", part)
+    assert found == metrics.compute(TASKS["sts"], predicted, labels[part])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.lists(st.integers(0, 4), max_size=60), st.integers(0, 80))
+def test_the_stratified_part_has_its_share_of_every_label(classes: list[int], size: int) -> None:
+    labels = np.array(classes, dtype=np.float32)
+    part = evaluate.stratified(labels, size)
+    assert part.tolist() == sorted(set(part.tolist()))
+    assert len(part) == min(size, len(labels))
+    for label in set(classes):
+        share = len(part) * classes.count(label) / len(classes)
+        assert abs((labels[part] == label).sum() - share) <= 1
+
+
+def test_the_stratified_part_of_a_regression_has_its_quantiles() -> None:
+    labels = np.random.default_rng(0).permutation(np.arange(1000, dtype=np.float32))
+    assert labels[evaluate.stratified(labels, 10)].tolist() != sorted(labels[evaluate.stratified(labels, 10)])
+    assert sorted(labels[evaluate.stratified(labels, 10)]) == [50, 150, 250, 350, 450, 550, 650, 750, 850, 950]
 
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
