@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from model import backbone, unpadded
 from model.config import PairEncoding, TrialConfig
+from model.dropout import Dropout, quicken
 from model.tasks import TASKS, Task
 
 
@@ -96,10 +97,11 @@ class MultitaskNetwork(nn.Module):
         # Others count their positions from elsewhere.
         if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
             encoder.set_attn_implementation(unpadded.ATTENTION)  # type: ignore[operator]
+        quicken(encoder)
         self.encoder = encoder
         self.pooling = pooling
         self.pair_encoding = pair_encoding
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         dim = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self.heads = nn.ModuleDict({task.name: _head(task, pair_encoding, dim) for task in tasks})
 
