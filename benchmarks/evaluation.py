@@ -46,15 +46,16 @@ def share_of(name: str, evaluations: list[Evaluation]) -> Share:
 
 def seconds_by_tokens(training: Training, sizes: list[int], repeats: int) -> dict[int, list[float]]:
     """Seconds to score all of select, by the tokens of a batch, in turn."""
-    from model import batches
-    from model.evaluate import evaluate
+    from unittest.mock import patch
+
+    from model import evaluate
 
     found: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(repeats):
         for size in sizes:
-            batches.EVAL_TOKENS = size
             began = time.perf_counter()
-            evaluate(training.loss.network, training.data, training.config, "select", training.rank)
+            with patch.object(evaluate, "eval_tokens", return_value=size):
+                evaluate.evaluate(training.loss.network, training.data, training.config, "select", training.rank)
             found[size].append(time.perf_counter() - began)
     return found
 
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_training_options(text, repeats=3)
     text.add_argument("--space", default="smart_mtl", help="whose start configurations are trained (smart_mtl)")
     text.add_argument("--profile", default="laptop", help="the space's profile (laptop)")
-    text.add_argument("--tokens", type=int, nargs="*", default=[2048, 8192, 32768], help="sizes of batches to compare")
+    text.add_argument("--tokens", type=int, nargs="*", default=[1024, 2048, 8192], help="sizes of batches to compare")
     arguments = text.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import optuna

@@ -14,12 +14,13 @@ from model.config import TrialConfig
 from model.data.collate import Encoded, assemble
 from model.data.tokenised import TokenizedData
 from model.mixing import Schedule
-from model.network import Batch, Features, PooledBatch
+from model.network import Batch, Features, MultitaskNetwork, PooledBatch
 from model.tasks import TASKS
 
-EVAL_TOKENS = 8192 if torch.cuda.is_available() else 2048
-"""Tokens of one forward pass: without gradients it may be larger than a training batch. On a CPU not beyond what its caches
-hold (docs/log.md)."""
+EVAL_TOKENS = 8192
+"""The most tokens of one forward pass, padding included: without gradients it may be larger than a training batch."""
+CACHED_VALUES = 3 * 2**20
+"""float32 values of an encoder's widest layer in one forward pass on a CPU: more would not stay in its caches (docs/log.md)."""
 N_SPECIAL = 3
 """The most special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
 
@@ -68,18 +69,25 @@ def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str)
     return widths
 
 
+def eval_tokens(network: MultitaskNetwork) -> int:
+    """Tokens of one forward pass of a network without gradients, at most."""
+    if next(network.parameters()).device.type != "cpu":
+        return EVAL_TOKENS
+    return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))  # type: ignore[union-attr, arg-type]
+
+
 def in_length_order(
-    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray
+    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, tokens: int
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Positions in `indices` (N,), each once, the longest first: examples of similar length share a batch, and a batch holds
-    as many as `EVAL_TOKENS` allow, or one."""
+    as many as fit into `tokens`, padding included, or one."""
     n_sides = 1 if config.pair_encoding == "cross" else len(data.tasks[task][split].texts)
     lengths = row_lengths(data, config, task, split)[indices]
     n_tokens = np.minimum(lengths + N_SPECIAL, config.max_length) * n_sides
     order = np.argsort(-n_tokens, kind="stable")
     start = 0
     while start < len(order):
-        size = max(1, EVAL_TOKENS // int(n_tokens[order[start]]))
+        size = max(1, tokens // int(n_tokens[order[start]]))
         yield order[start : start + size]
         start += size
 

@@ -9,12 +9,15 @@ import numpy.typing as npt
 import torch
 
 from model import metrics
-from model.batches import in_length_order, make_batch, make_pooled_batch
+from model.batches import eval_tokens, in_length_order, make_batch, make_pooled_batch
 from model.config import TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Rank
 from model.network import Batch, Features, MultitaskNetwork, PooledBatch, batch_to, predictions
 from model.tasks import TASKS
+
+POOLED_TOKENS = 2**20
+"""Tokens of the examples that share a batch where the encoder has them behind it: heads alone bear far more."""
 
 
 @torch.no_grad()
@@ -36,7 +39,8 @@ def predict_split(
     was_training = network.training
     network.eval()
     positions, parts = [], []
-    for chosen in in_length_order(data, config, task, split, indices):
+    n_tokens = eval_tokens(network) if features is None else POOLED_TOKENS
+    for chosen in in_length_order(data, config, task, split, indices, n_tokens):
         if features is None:
             made: Batch | PooledBatch = make_batch(data, config, task, split, indices[chosen])
         else:

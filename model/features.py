@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from model.batches import in_length_order, make_batch
+from model.batches import eval_tokens, in_length_order, make_batch
 from model.config import TrialConfig
 from model.data.tokenised import TokenizedData
 from model.network import MultitaskNetwork, batch_to
@@ -67,7 +67,7 @@ def _of_split(
     everything = np.arange(len(data.tasks[task][split]))
     dim = int(network.encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
     pooled = np.empty((network.sides(task), len(everything), dim), dtype=np.float32)
-    for chosen in in_length_order(data, config, task, split, everything):
+    for chosen in in_length_order(data, config, task, split, everything, eval_tokens(network)):
         batch = batch_to(make_batch(data, config, task, split, chosen), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
             pooled[:, chosen] = network.pool(batch, network.embed(batch.input_ids)).float().cpu().numpy()

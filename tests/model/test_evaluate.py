@@ -53,19 +53,23 @@ def test_predictions_are_those_of_each_example_alone(
 
 @pytest.mark.parametrize("encoding", ["cosine", "cross"])
 @pytest.mark.parametrize("task", ALL)
-def test_batches_of_an_evaluation_keep_to_their_tokens(
-    tiny_backbone: Path, task: str, encoding: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_of_an_evaluation_keep_to_their_tokens(tiny_backbone: Path, task: str, encoding: str) -> None:
     """Each example once; a batch is within its tokens, and the first of the next would not have fitted."""
-    monkeypatch.setattr(batches, "EVAL_TOKENS", 200)
     config = tiny.config(tiny_backbone, mixture=ALL, pair_encoding=encoding)
     indices = np.arange(len(tiny.data().tasks[task]["train"]))
-    chosen = list(batches.in_length_order(tiny.data(), config, task, "train", indices))
+    chosen = list(batches.in_length_order(tiny.data(), config, task, "train", indices, 200))
     assert sorted(np.concatenate(chosen)) == list(indices)
     assert len(chosen) < len(indices)
     for positions in chosen:
         made = make_batch(tiny.data(), config, task, "train", indices[positions])
         assert made.input_ids.numel() <= 200 or len(positions) == 1
+
+
+def test_an_evaluation_on_a_cpu_keeps_to_what_its_caches_hold(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build(tiny.config(tiny_backbone))
+    assert batches.eval_tokens(network) == batches.EVAL_TOKENS
+    monkeypatch.setattr(network.encoder.config, "intermediate_size", 3072)  # BERT-base
+    assert batches.eval_tokens(network) == 1024
 
 
 def test_predictions_come_in_the_order_they_were_asked_for(tiny_backbone: Path) -> None:
