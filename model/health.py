@@ -1,7 +1,7 @@
 """How well the regulariser works: measured on a few training examples of each task, between two steps.
 
-It costs about 1.6 SMART steps of at most `MOST_EXAMPLES` of each task, and leaves gradients, modes and the random stream as
-they were.
+It costs about 1.6 SMART steps of a few examples of each task (`n_examples`), and leaves gradients, modes and the random stream
+as they were.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from model.network import Batch
 from model.smart_variants import VARIANTS
 from model.smart_variants.view import View
 
-MOST_EXAMPLES = 8
-"""Of a task at one evaluation: a whole batch at each of ten evaluations would be half of a short trial's work."""
+MOST_EXAMPLES, FEWEST_EXAMPLES = 8, 2
+"""Of a task at one evaluation."""
+SHARE = 0.05
+"""Of a trial's training that may go into this, save that `FEWEST_EXAMPLES` are measured in any case."""
+COST = 1.6
+"""SMART steps that one measurement costs."""
 AT_BOUND = 1.0 - 1e-6
 """|δ|/ε from which a coordinate is saturated."""
 
@@ -136,6 +140,13 @@ def random_signs(batch: Batch, like: Tensor) -> Tensor:
     own = seeds.mix(seeds.HEALTH, batch.seeds)
     noise = smart.example_noise(batch.lengths, like.shape[-1], sigma=1.0, seeds=own, length=like.shape[2])
     return noise.sign().to(like.device)
+
+
+def n_examples(trained: float, micro_batch: int) -> int:
+    """How many examples of a task are measured at an evaluation, of `trained` since the last; never more than a
+    `micro_batch`, for which there is memory."""
+    affordable = int(SHARE * trained / COST)
+    return min(max(affordable, FEWEST_EXAMPLES), MOST_EXAMPLES, micro_batch)
 
 
 def spread(n_examples: int, n_chosen: int) -> np.ndarray:

@@ -158,7 +158,8 @@ class Training:
         tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
         if not tasks or config.engine.zero_stage == 3:  # whose gradients exist only within the engine
             return {}
-        size = min(health.MOST_EXAMPLES, config.optim.batch_size // (self.rank.world_size * config.optim.accumulation))
+        trained = self.schedule.examples_before(self.n_steps) / (len(config.mixture) * config.budget.evaluations)
+        size = health.n_examples(trained, config.optim.batch_size // (self.rank.world_size * config.optim.accumulation))
         chosen = {task: health.spread(len(self.data.tasks[task]["train"]), size) for task in tasks}
         batches = [make_batch(self.data, config, task, "train", indices) for task, indices in chosen.items()]
         on_device = [batch_to(batch, self.rank.device) for batch in batches]

@@ -174,3 +174,13 @@ def test_the_batch_is_spread_over_the_training_set() -> None:
     assert health.spread(100, 4).tolist() == [0, 33, 66, 99]
     assert health.spread(3, 8).tolist() == [0, 1, 2]
     assert health.spread(1, 8).tolist() == [0]
+
+
+def test_a_short_trial_measures_fewer_examples_and_none_more_than_there_is_memory_for() -> None:
+    assert health.n_examples(trained=10_000.0, micro_batch=32) == health.MOST_EXAMPLES
+    assert health.n_examples(trained=10_000.0, micro_batch=4) == 4
+    assert health.n_examples(trained=50.0, micro_batch=32) == health.FEWEST_EXAMPLES
+    assert health.n_examples(trained=50.0, micro_batch=1) == 1
+    for trained in (100.0, 150.0, 200.0, 500.0):
+        size = health.n_examples(trained, micro_batch=32)
+        assert size == health.FEWEST_EXAMPLES or size * health.COST <= health.SHARE * trained
