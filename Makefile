@@ -17,6 +17,8 @@ bench: .venv/installed-for-benchmarks
 	mkdir -p build/bench
 	$(BIN)/python -m benchmarks.smart_step --json build/bench/smart_step.json $(ARGS)
 	$(BIN)/python -m benchmarks.baseline --json build/bench/baseline.json $(ARGS)
+	$(BIN)/python -m benchmarks.evaluation --json build/bench/evaluation.json $(ARGS)
+	$(BIN)/python -m benchmarks.frozen --json build/bench/frozen.json $(ARGS)
 	$(BIN)/python -m benchmarks.start --json build/bench/start.json $(ARGS)
 	$(BIN)/python -m benchmarks.gaps --json build/bench/gaps.json $(ARGS)
 	$(BIN)/python -m benchmarks.whole --target 0.55 --trials 4 --repeats 1 --json build/bench/whole.json $(ARGS)
