@@ -30,6 +30,7 @@ from tuner.preflight.forecast import (
     about,
     along,
     describe,
+    evaluation_s,
     forecast,
     in_range,
     makespan,
@@ -91,6 +92,8 @@ def test_a_trial_is_its_beginning_its_updates_and_its_evaluations() -> None:
     smart = config()
     found = trial_s(smart, SUMMARY, measured(Timed(smart.to_dict(), 2.0, 0.5, 0.01, 7.0)))
     assert found == pytest.approx(2.0 + 60 * 0.5 + 4 * 40 * 0.01 + 4 * 7.0)
+    of_it = evaluation_s(smart, SUMMARY, measured(Timed(smart.to_dict(), 2.0, 0.5, 0.01, 7.0)))
+    assert of_it == pytest.approx(4 * 40 * 0.01 + 4 * 7.0)
 
 
 def test_an_encoding_is_told_from_its_own_measurements() -> None:
@@ -250,7 +253,7 @@ def test_a_search_is_measured_foreseen_and_judged(tmp_path: Path, tiny_backbone:
     """Micro-batches of 2 fit and 8 do not; what was measured serves the next search, and a dry run leaves nothing."""
     done = search(tmp_path, tiny_backbone, 2, "--name", "one")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\d configurations? measured in", done.stderr)
+    assert re.search(r"\d configurations? measured in .*; a typical trial takes \d+ s, \d+ % of it evaluation", done.stderr)
     assert "ETA " in done.stderr
     assert "needs micro-batches of 2 instead of 8" in done.stderr
     assert ", took " in done.stdout

@@ -86,15 +86,25 @@ class Forecast:
 
 def trial_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
     """Seconds of a trial on warm ranks that is not pruned."""
-    like = [one for one in measured.timed if one.config["pair_encoding"] == config.pair_encoding] or list(measured.timed)
-    points = sorted((choose.work(parse(one.config), summary), one.update_s) for one in like)
+    points = sorted((choose.work(parse(one.config), summary), one.update_s) for one in _like(config, measured))
     update_s = along([work for work, _ in points], [seconds for _, seconds in points], choose.work(config, summary))
+    begin_s = statistics.median(one.begin_s for one in measured.timed)
+    return begin_s + choose.n_steps(config, summary) * update_s + evaluation_s(config, summary, measured)
+
+
+def evaluation_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
+    """Seconds that all evaluations of a trial take."""
+    like = _like(config, measured)
     evaluated = sum(estimate.evaluated_examples(config, summary).values())
     example_s = statistics.fmean(one.example_s for one in like)
     smooth = [one.health_s for one in like if parse(one.config).smart.is_smoothing]
     health_s = statistics.fmean(smooth) if smooth and config.smart.is_smoothing else 0.0
-    begin_s = statistics.median(one.begin_s for one in measured.timed)
-    return begin_s + choose.n_steps(config, summary) * update_s + evaluated * example_s + config.budget.evaluations * health_s
+    return evaluated * example_s + config.budget.evaluations * health_s
+
+
+def _like(config: TrialConfig, measured: Measured) -> list[Timed]:
+    """What was measured of its encoding of pairs, or all where nothing was."""
+    return [one for one in measured.timed if one.config["pair_encoding"] == config.pair_encoding] or list(measured.timed)
 
 
 def along(works: Sequence[float], seconds: Sequence[float], work: float) -> float:

@@ -23,7 +23,7 @@ from tuner.controls.control import LIBRARIES, Cache, weights
 from tuner.files import write_whole
 from tuner.gang import RankError, reason_of
 from tuner.preflight import choose, probe
-from tuner.preflight.forecast import Forecast, Measured, describe, error_of, forecast, outcome, trial_s
+from tuner.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 from tuner.study import read_records
 from tuner.write_queue import tell_stderr
 
@@ -162,11 +162,14 @@ def tell(plan: Plan, measured: Measured | str, foreseen: Forecast | None) -> lis
     """Lines for people."""
     if isinstance(measured, str) or foreseen is None:
         return [f"preflight: no estimate ({measured})"] if isinstance(measured, str) else []
-    typical = statistics.median(trial_s(sample, plan.summary, measured) for sample in plan.samples)
+    trials_s = [trial_s(sample, plan.summary, measured) for sample in plan.samples]
+    typical = statistics.median(trials_s)
+    evaluating_s = sum(evaluation_s(sample, plan.summary, measured) for sample in plan.samples)
     n, many = len(measured.timed), "s" * (len(measured.timed) != 1)
     rest = f", {measured.left_out} more left out for want of time" if measured.left_out else ""
     lines = [
-        f"preflight: {n} configuration{many} measured in {measured.took_s:.0f} s{rest}; a typical trial takes {typical:.0f} s",
+        f"preflight: {n} configuration{many} measured in {measured.took_s:.0f} s{rest}; a typical trial takes {typical:.0f} s, "
+        f"{100 * evaluating_s / sum(trials_s):.0f} % of it evaluation",
         *describe(foreseen),
         "the range: the pruner stops as much as it usually does, to nothing is pruned",
     ]
