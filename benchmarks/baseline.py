@@ -104,7 +104,7 @@ def plain(config: TrialConfig, data: TokenizedData, epochs: int) -> Trained:
 
 
 def with_torchs_dropout(network: nn.Module) -> None:
-    """Undo `model.dropout.quicken`: a plain loop has the encoder as transformers makes it."""
+    """Undo `model.dropout.replace_dropout`: a plain loop has the encoder as transformers makes it."""
     from torch import nn
 
     from model.dropout import Dropout

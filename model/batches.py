@@ -73,7 +73,7 @@ def eval_tokens(network: MultitaskNetwork) -> int:
     """Tokens of one forward pass of a network without gradients, at most."""
     if next(network.parameters()).device.type != "cpu":
         return EVAL_TOKENS
-    return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))  # type: ignore[union-attr, arg-type]
+    return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))
 
 
 def in_length_order(

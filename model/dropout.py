@@ -33,7 +33,7 @@ def dropout(tensor: Tensor, p: float) -> Tensor:
     return tensor * kept.mul_(GRAIN / (GRAIN - threshold))
 
 
-def quicken(module: nn.Module) -> None:
+def replace_dropout(module: nn.Module) -> None:
     """Put `Dropout` in the place of each `nn.Dropout` within a module."""
     for parent in module.modules():
         for name, child in parent.named_children():

@@ -20,7 +20,7 @@ def write(folder: Path, model: SavedModel) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     network = model.network
-    network.encoder.save_pretrained(folder)  # type: ignore[operator]
+    network.encoder.save_pretrained(folder)
     model.tokenizer.save_pretrained(folder)
     heads = {name: tensor.contiguous() for name, tensor in network.heads.state_dict().items()}
     save_file(heads, folder / HEADS, metadata={"format": "pt"})

@@ -65,7 +65,7 @@ def _of_split(
 ) -> npt.NDArray[np.float32]:
     device = next(network.parameters()).device
     everything = np.arange(len(data.tasks[task][split]))
-    dim = int(network.encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+    dim = int(network.encoder.config.hidden_size)
     pooled = np.empty((network.sides(task), len(everything), dim), dtype=np.float32)
     for chosen in in_length_order(data, config, task, split, everything, eval_tokens(network)):
         batch = batch_to(make_batch(data, config, task, split, chosen), device)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from model import backbone, unpadded
 from model.config import PairEncoding, TrialConfig
-from model.dropout import Dropout, quicken
+from model.dropout import Dropout, replace_dropout
 from model.tasks import TASKS, Task
 
 
@@ -88,21 +88,24 @@ class MultitaskNetwork(nn.Module):
     Under bf16 autocast the encoder computes in bf16 and the heads in the precision of their weights, float32.
     """
 
+    encoder: Any
+    """A BERT of transformers, an `nn.Module` of which mypy knows nothing."""
+
     def __init__(
-        self, encoder: nn.Module, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
+        self, encoder: Any, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
     ) -> None:
         super().__init__()
         if pooling == "mean":
-            encoder.pooler = None  # type: ignore[assignment]  # unused weights would still decay
+            encoder.pooler = None  # unused weights would still decay
         # Others count their positions from elsewhere.
-        if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
-            encoder.set_attn_implementation(unpadded.ATTENTION)  # type: ignore[operator]
-        quicken(encoder)
+        if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":
+            encoder.set_attn_implementation(unpadded.ATTENTION)
+        replace_dropout(encoder)
         self.encoder = encoder
         self.pooling = pooling
         self.pair_encoding = pair_encoding
         self.dropout = Dropout(dropout)
-        dim = int(encoder.config.hidden_size)  # type: ignore[union-attr, arg-type]
+        dim = int(encoder.config.hidden_size)
         self.heads = nn.ModuleDict({task.name: _head(task, pair_encoding, dim) for task in tasks})
 
     def sides(self, task: str) -> int:
@@ -111,7 +114,7 @@ class MultitaskNetwork(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Word embeddings alone, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
-        return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return, union-attr, operator]
+        return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
         """(S, B, L, D) → (B, C)."""
@@ -137,7 +140,7 @@ class MultitaskNetwork(nn.Module):
     def _unpads(self, batch: Batch) -> bool:
         """Whether this pass is worth freeing of padding: on a GPU its copies cost a small encoder more than the padding."""
         return (
-            self.encoder.config._attn_implementation == unpadded.ATTENTION  # type: ignore[union-attr]
+            self.encoder.config._attn_implementation == unpadded.ATTENTION
             and batch.mask.device.type == "cpu"
             and not _is_full(batch)
         )
@@ -158,7 +161,7 @@ class MultitaskNetwork(nn.Module):
         )
         output.last_hidden_state = layout.pad(output.last_hidden_state[0])
         if self.pooling == "cls":
-            output.pooler_output = self.encoder.pooler(output.last_hidden_state)  # type: ignore[operator]
+            output.pooler_output = self.encoder.pooler(output.last_hidden_state)
         return output
 
     def _attention_mask(self, batch: Batch, mask: Tensor) -> Tensor | None:
@@ -166,7 +169,7 @@ class MultitaskNetwork(nn.Module):
 
         It would look at the values, and so wait for the device in every pass; the lengths are known here.
         """
-        if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):  # type: ignore[union-attr, operator]
+        if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):
             return mask
         if _is_full(batch):
             return None

@@ -38,7 +38,7 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
-    network.encoder.config.save_pretrained(folder / ENCODER)  # type: ignore[union-attr, operator]
+    network.encoder.config.save_pretrained(folder / ENCODER)
     backbone.load_tokenizer(config.backbone).save_pretrained(folder / ENCODER)
     text = yaml.safe_dump({"config": config.to_dict(), "metrics": metrics, "data": asdict(data)}, sort_keys=False)
     (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from model.dropout import GRAIN, Dropout, dropout, quicken
+from model.dropout import GRAIN, Dropout, dropout, replace_dropout
 
 N = 400_003
 """No multiple of the four elements that share a draw."""
@@ -69,7 +69,7 @@ def test_evaluation_and_a_probability_of_0_change_nothing_and_draw_nothing() -> 
 
 def test_it_takes_the_place_of_every_dropout_of_a_module_and_of_no_other() -> None:
     module = nn.Sequential(nn.Dropout(0.2), nn.ModuleDict({"inner": nn.Dropout(0.4), "channels": nn.Dropout1d(0.1)}))
-    quicken(module)
+    replace_dropout(module)
     assert [(type(child), child.p) for child in module.modules() if hasattr(child, "p")] == [
         (Dropout, 0.2),
         (Dropout, 0.4),

@@ -112,3 +112,36 @@ def test_the_saved_configuration_does_not_name_it(tiny_backbone) -> None:
     network = steps.loss_of(tiny_backbone, mixture=["sst"]).network
     assert network.encoder.config._attn_implementation == unpadded.ATTENTION
     assert unpadded.ATTENTION not in str(network.encoder.config.to_dict())
+
+
+def test_attention_without_padding_drops_weights_as_torchs_does() -> None:
+    """With p below what 16 bits tell nothing is dropped; with more each draw differs, and their mean is what it was."""
+    generator = torch.Generator().manual_seed(0)
+    layout = Layout.of(np.array([3, 5]), 5)
+    query, key, value = torch.randn(3, 1, 2, 8, 4, generator=generator, dtype=torch.float64)
+    module = torch.nn.Module()
+
+    def found(p: float, scaling: float | None = None) -> Tensor:
+        return unpadded.attention(module, query, key, value, layout.mask, p, scaling, layout)[0]
+
+    for scaling in (None, 0.3):
+        torch.testing.assert_close(found(1e-9, scaling), found(0.0, scaling))
+    assert not torch.allclose(found(0.0), found(0.0, 0.3))
+    torch.manual_seed(0)
+    draws = torch.stack([found(0.3) for _ in range(4000)])
+    assert not torch.equal(draws[0], draws[1])
+    error = draws.std(0) / len(draws) ** 0.5
+    assert ((draws.mean(0) - found(0.0)).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_an_evaluation_computes_no_padding_either(tiny_backbone, pooling) -> None:
+    loss = steps.loss_of(tiny_backbone, mixture=["sts"], pooling=pooling, pair_encoding="concat_pooled")
+    batch = steps.batch_of(loss.config, "sts")
+    seen: list[int] = []
+    query = next(module for name, module in loss.network.encoder.named_modules() if name.endswith(".query"))
+    query.register_forward_hook(lambda _, inputs, output: seen.append(output.shape[:-1].numel()))
+    with torch.no_grad():
+        loss.network.eval().logits(batch)
+    assert seen == [batch.lengths.sum()]
+    assert batch.lengths.sum() < batch.mask.numel()
