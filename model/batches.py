@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from model import seeds
 from model.config import TrialConfig
-from model.data.collate import Encoded, assemble
+from model.data.collate import assemble
 from model.data.tokenised import TokenizedData
 from model.mixing import Schedule
 from model.network import Batch, Features, MultitaskNetwork, PooledBatch
@@ -29,24 +29,22 @@ def make_batch(
     data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, *, noise_step: int = 0
 ) -> Batch:
     """Examples `indices` (B,) of a task's split as one batch; a separately encoded pair has two sides, padded alike."""
-    cross = config.pair_encoding == "cross"
     encoded = assemble(
         data.tasks[task][split],
         indices,
-        cross=cross,
+        cross=config.pair_encoding == "cross",
         cls_id=data.cls_id,
         sep_id=data.sep_id,
         pad_id=data.pad_id,
         max_length=config.max_length,
     )
-    masks = _stack(encoded, "attention_mask", 0)
     return Batch(
         task=task,
-        input_ids=torch.from_numpy(_stack(encoded, "input_ids", data.pad_id)),
-        mask=torch.from_numpy(masks),
-        token_types=torch.from_numpy(_stack(encoded, "token_type_ids", 0)),
+        input_ids=torch.from_numpy(encoded.input_ids),
+        mask=torch.from_numpy(encoded.attention_mask),
+        token_types=torch.from_numpy(encoded.token_type_ids),
         labels=_labels(data, task, split, indices),
-        lengths=masks.sum(-1),
+        lengths=encoded.attention_mask.sum(-1),
         seeds=seeds.mix(config.seed, seeds.NOISE, noise_step, list(TASKS).index(task), indices),
     )
 
@@ -124,10 +122,3 @@ def micro_batches(
             else:
                 share.append(make_pooled_batch(data, features, task, "train", indices))
     return shares
-
-
-def _stack(sides: Sequence[Encoded], field: str, fill: int) -> np.ndarray:
-    """The sides' arrays (B, L_s), padded with `fill` to one length: (S, B, L)."""
-    arrays = [getattr(side, field) for side in sides]
-    length = max(array.shape[1] for array in arrays)
-    return np.stack([np.pad(array, ((0, 0), (0, length - array.shape[1])), constant_values=fill) for array in arrays])

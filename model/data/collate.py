@@ -11,13 +11,11 @@ import numpy.typing as npt
 from model.data.tokenised import Ragged, TokenizedSplit
 
 Int64 = npt.NDArray[np.int64]
-Segments = Sequence[npt.NDArray[np.int32]]
-"""One text, or two for a pair in one sequence."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """One input of the encoder; all arrays are (batch, seq) int64."""
+    """Inputs of the encoder; all arrays are (sides, batch, seq) int64. A pair encoded apart has two sides, all else one."""
 
     input_ids: Int64
     attention_mask: Int64
@@ -35,50 +33,46 @@ def assemble(
     sep_id: int,
     pad_id: int,
     max_length: int,
-) -> list[Encoded]:
-    """The examples at `indices` as encoder inputs, padded to the longest of the batch and never above max_length.
+) -> Encoded:
+    """The examples at `indices` (B,) as encoder inputs, padded to the longest of the batch and never above max_length.
 
-    A sentence gives one `Encoded`, [CLS] a [SEP]. A pair gives one with `cross`, [CLS] a [SEP] b [SEP] cut longest first, and
-    otherwise two, one for each side.
+    A sentence is [CLS] a [SEP]. A pair is [CLS] a [SEP] b [SEP] with `cross`, cut longest first, and otherwise a sentence on
+    each of two sides.
     """
-    together = [split.texts] if cross else [(text,) for text in split.texts]
-    return [_encode(_gather(texts, indices, max_length), cls_id, sep_id, pad_id) for texts in together]
+    rows = np.asarray(indices, dtype=np.int64)
+    sides: Sequence[Sequence[Ragged]] = [split.texts] if cross else [(text,) for text in split.texts]
+    lengths = [_lengths(texts, rows, max_length) for texts in sides]
+    seq = max(int((1 + (kept + 1).sum(0)).max(initial=1)) for kept in lengths)
+    input_ids = np.full((len(sides), len(rows), seq), pad_id, dtype=np.int64)
+    attention_mask, token_type_ids = np.zeros_like(input_ids), np.zeros_like(input_ids)
+    input_ids[:, :, 0] = cls_id
+    columns = np.arange(seq)
+    for side, (texts, kept) in enumerate(zip(sides, lengths, strict=True)):
+        end = np.ones((len(rows), 1), dtype=np.int64)
+        for segment, (text, n) in enumerate(zip(texts, kept[:, :, None], strict=True)):
+            begin, end = end, end + n + 1  # with its [SEP]
+            here = (columns >= begin) & (columns < end)
+            token_type_ids[side][here] = segment
+            input_ids[side][here] = sep_id
+            tokens = here & (columns < end - 1)
+            input_ids[side][tokens] = text.values[(text.offsets[rows, None] - begin + columns)[tokens]]
+        attention_mask[side] = columns < end
+    return Encoded(input_ids, attention_mask, token_type_ids)
 
 
-def longest_first(n_a: int, n_b: int, room: int) -> tuple[int, int]:
+def longest_first(n_a: Int64, n_b: Int64, room: int) -> tuple[Int64, Int64]:
     """Tokens of a and of b to keep so that both fit into `room`: the longer is cut down to the shorter, then both alike.
 
     The odd token goes to the longer one, as in the `tokenizers` library; of two equally long ones to b.
     """
-    if n_a + n_b <= room:
-        return n_a, n_b
-    short = min(n_a, n_b, room // 2)
-    return (room - short, short) if n_a > n_b else (short, room - short)
+    short = np.minimum(np.minimum(n_a, n_b), room // 2)
+    kept_a = np.where(n_a > n_b, room - short, short)
+    fits = n_a + n_b <= room
+    return np.where(fits, n_a, kept_a), np.where(fits, n_b, room - kept_a)
 
 
-def _gather(texts: Sequence[Ragged], indices: Sequence[int] | npt.NDArray[np.integer], max_length: int) -> list[Segments]:
-    """The segments of each example, cut to fit max_length with [CLS] and one [SEP] for each segment."""
+def _lengths(texts: Sequence[Ragged], rows: Int64, max_length: int) -> Int64:
+    """(segments, B): tokens to keep of each segment, so that they fit max_length with [CLS] and a [SEP] after each."""
     room = max_length - 1 - len(texts)
-    examples: list[Segments] = []
-    for i in indices:
-        segments = [text[int(i)] for text in texts]
-        kept = (room,) if len(segments) == 1 else longest_first(len(segments[0]), len(segments[1]), room)
-        examples.append([segment[:n] for segment, n in zip(segments, kept, strict=True)])
-    return examples
-
-
-def _encode(examples: Sequence[Segments], cls_id: int, sep_id: int, pad_id: int) -> Encoded:
-    seq = max((1 + sum(len(segment) + 1 for segment in segments) for segments in examples), default=0)
-    input_ids = np.full((len(examples), seq), pad_id, dtype=np.int64)
-    attention_mask = np.zeros_like(input_ids)
-    token_type_ids = np.zeros_like(input_ids)
-    for row, segments in enumerate(examples):
-        input_ids[row, 0] = cls_id
-        end = 1
-        for kind, segment in enumerate(segments):
-            begin, end = end, end + len(segment) + 1
-            input_ids[row, begin : end - 1] = segment
-            input_ids[row, end - 1] = sep_id
-            token_type_ids[row, begin:end] = kind
-        attention_mask[row, :end] = 1
-    return Encoded(input_ids, attention_mask, token_type_ids)
+    whole = [text.offsets[rows + 1] - text.offsets[rows] for text in texts]
+    return np.stack([np.minimum(whole[0], room)] if len(whole) == 1 else longest_first(whole[0], whole[1], room))
