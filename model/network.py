@@ -154,7 +154,7 @@ class MultitaskNetwork(nn.Module):
         layout = batch.layout
         output = self.encoder(
             inputs_embeds=layout.unpad(words)[None],
-            attention_mask=layout.mask,
+            attention_mask=layout.bias,
             token_type_ids=types.view(1, -1)[:, layout.places],
             position_ids=layout.positions,
             layout=layout,

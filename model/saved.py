@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,15 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     network.encoder.config.save_pretrained(folder / ENCODER)
-    backbone.load_tokenizer(config.backbone).save_pretrained(folder / ENCODER)
+    _tokenizer_of(config.backbone).save_pretrained(folder / ENCODER)
     text = yaml.safe_dump({"config": config.to_dict(), "metrics": metrics, "data": asdict(data)}, sort_keys=False)
     (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+@lru_cache(maxsize=1)
+def _tokenizer_of(name: str) -> Any:
+    """The trials of a search have one backbone: reading its tokenizer for each would be most of a small model's saving."""
+    return backbone.load_tokenizer(name)
 
 
 def read(folder: Path) -> SavedModel:

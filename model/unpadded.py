@@ -34,8 +34,8 @@ class Layout:
     """(N·L,) int64, the token of each position; at padding any."""
     positions: Tensor
     """(1, T) int64, each token's position in its sequence."""
-    mask: Tensor
-    """(N, 1, L, L) bool, true for the tokens that a position may attend to."""
+    bias: Tensor
+    """(N, 1, 1, L) float32, added to the attention scores of every position: 0 at tokens, −∞ at padding."""
 
     @classmethod
     def of(cls, lengths: np.ndarray, width: int) -> Layout:
@@ -43,8 +43,8 @@ class Layout:
         is_token = np.arange(width) < lengths.reshape(-1, 1)
         places = np.flatnonzero(is_token)
         tokens = np.maximum(np.cumsum(is_token) - 1, 0)
-        mask = torch.from_numpy(is_token)[:, None, None, :].expand(-1, 1, width, -1)
-        return cls(torch.from_numpy(places), torch.from_numpy(tokens), torch.from_numpy(places % width)[None], mask)
+        bias = torch.from_numpy(np.where(is_token, np.float32(0), np.float32(-np.inf)))[:, None, None]
+        return cls(torch.from_numpy(places), torch.from_numpy(tokens), torch.from_numpy(places % width)[None], bias)
 
     def unpad(self, padded: Tensor) -> Tensor:
         """The tokens alone, (N, L, D) → (T, D)."""
@@ -53,7 +53,7 @@ class Layout:
     def pad(self, row: Tensor) -> Tensor:
         """The tokens at their places, (T, D) → (N, L, D). What stands at padding is finite and has no gradient."""
         padded: Tensor = _Pad.apply(row, self)  # type: ignore[no-untyped-call]
-        return padded.view(*self.mask.shape[:1], self.mask.shape[-1], -1)
+        return padded.view(len(self.bias), self.bias.shape[-1], -1)
 
 
 class _Unpad(torch.autograd.Function):
@@ -99,17 +99,12 @@ def attention(
         )
     q, k, v = (_heads_apart(layout.pad(_in_a_row(part)), query.shape[1]) for part in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    bias = layout.bias.to(query.dtype).expand(-1, 1, layout.bias.shape[-1], -1)
     if dropout > 0:
-        found = _with_dropout(q, k, v, layout.mask, scale, dropout)
+        found = drop((scale * q @ k.transpose(-1, -2) + bias).softmax(-1), dropout) @ v  # as torch does where there is dropout
     else:
-        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=layout.mask, scale=scale)
+        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     return layout.unpad(found.transpose(1, 2).flatten(2)).view(1, -1, query.shape[1], query.shape[-1]), None
-
-
-def _with_dropout(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, p: float) -> Tensor:
-    """`scaled_dot_product_attention` as a CPU computes it where there is dropout, with a quicker draw."""
-    scores = (scale * query @ key.transpose(-1, -2)).masked_fill(mask.logical_not(), -torch.inf)
-    return drop(scores.softmax(-1), p) @ value
 
 
 def _in_a_row(heads: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def test_tokens_stand_in_a_row_in_order_and_return_to_their_places(lengths, extr
     assert torch.equal(row, padded[tokens])
     assert torch.equal(layout.pad(row)[tokens], row)
     assert layout.positions[0].tolist() == [position for length in lengths for position in range(length)]
-    assert torch.equal(layout.mask, tokens[:, None, None, :].expand(-1, 1, width, -1))
+    assert torch.equal(layout.bias, torch.where(tokens, 0.0, -torch.inf)[:, None, None, :])
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -122,7 +122,7 @@ def test_attention_without_padding_drops_weights_as_torchs_does() -> None:
     module = torch.nn.Module()
 
     def found(p: float, scaling: float | None = None) -> Tensor:
-        return unpadded.attention(module, query, key, value, layout.mask, p, scaling, layout)[0]
+        return unpadded.attention(module, query, key, value, layout.bias, p, scaling, layout)[0]
 
     for scaling in (None, 0.3):
         torch.testing.assert_close(found(1e-9, scaling), found(0.0, scaling))
