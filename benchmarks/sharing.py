@@ -3,7 +3,8 @@
 As many processes as the largest number start once and train one kind of trial after the other: the mixture sst, quora,
 sts at batch 32, float32, plain and with SMART as published, on the shapes of BERT-base and of the embedded backbone. In
 each round the first n of them train the same kind of trial for some seconds, the others wait. Printed: examples per
-second of all together, how much that is of one alone, and an update's milliseconds in each.
+second of all together, how much that is of one alone, and an update's milliseconds in each. What does not fit into the
+device's memory is said, and the rest goes on.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.arguments import parser, run
 from benchmarks.gpu import BASE, WARM_UP, Kind, config_of, prepared
 from benchmarks.hardware import SHAPES, now, write_backbone
+
+if TYPE_CHECKING:
+    from model.config import TrialConfig
+    from model.data.tokenised import TokenizedData
 
 UPDATES = 4000
 """Planned for a trial: more than a round takes. Its batches repeat after that."""
@@ -54,26 +59,45 @@ def rows(rounds: dict[tuple[str, int], list[tuple[int, float]]], examples: dict[
 
 
 def serve(pipe: Connection, kinds: list[Kind], backbones: dict[str, Path], source: str, n_threads: int) -> None:
-    """A process: sets up a trial of each kind, then trains the kind it is told for the seconds it is told."""
+    """A process: sets up a trial of each kind, then trains the kind it is told for the seconds it is told.
+
+    It answers None, from the set-up on, to all that is asked of a kind that it has no memory for.
+    """
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     import torch
 
-    from model.training import Training
+    from model.out_of_memory import is_out_of_memory
 
     torch.set_num_threads(n_threads)
     data = prepared(source)
     for kind in kinds:
-        with closing(Training(config_of(kind, backbones[kind.shape], UPDATES), data)) as training:
-            training.loss.train()
-            for step in range(WARM_UP):
-                training.update(step)
-            pipe.send("ready")
-            while (seconds := pipe.recv()) is not None:
-                pipe.send(train(training, seconds))
-        del training
+        fits = True
+        try:
+            attend(pipe, config_of(kind, backbones[kind.shape], UPDATES), data)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            fits = False
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if not fits:
+            pipe.send(None)
+            while pipe.recv() is not None:
+                pipe.send(None)
+
+
+def attend(pipe: Connection, config: TrialConfig, data: TokenizedData) -> None:
+    """Set a trial up, say so, and train it whenever told to, until told None."""
+    from model.training import Training
+
+    with closing(Training(config, data)) as training:
+        training.loss.train()
+        for step in range(WARM_UP):
+            training.update(step)
+        pipe.send("ready")
+        while (seconds := pipe.recv()) is not None:
+            pipe.send(train(training, seconds))
 
 
 def train(training: Any, seconds: float) -> tuple[int, float]:
@@ -84,6 +108,24 @@ def train(training: Any, seconds: float) -> tuple[int, float]:
             training.update(step % UPDATES)
             step += 1
     return step - WARM_UP, passed
+
+
+def rounds_of(pipes: list[Connection], sizes: list[int], seconds: float) -> dict[int, list[tuple[int, float]]]:
+    """What each trial of a round did, by how many trained in it; without the rounds that there was no memory for."""
+    ready = [pipe for pipe in pipes if pipe.recv() is not None]
+    rounds: dict[int, list[tuple[int, float]]] = {}
+    for size in sizes:
+        if size > len(ready):
+            break
+        for pipe in ready[:size]:
+            pipe.send(seconds)
+        answers = {pipe: pipe.recv() for pipe in ready[:size]}
+        ready = [pipe for pipe in ready if answers.get(pipe, "ready") is not None]
+        if None not in answers.values():
+            rounds[size] = list(answers.values())
+    for pipe in pipes:
+        pipe.send(None)
+    return rounds
 
 
 def lines(measured: list[Row]) -> str:
@@ -116,18 +158,12 @@ def main() -> None:
         print(f"{'':32}{'trials':>8}{'ex/s':>10}{'gain':>8}{'ms':>10}")
         found: list[Row] = []
         for kind in kinds:
-            rounds: dict[tuple[str, int], list[tuple[int, float]]] = {}
-            for pipe in pipes:
-                pipe.recv()
-            for trials in sorted(arguments.trials):
-                for pipe in pipes[:trials]:
-                    pipe.send(arguments.seconds)
-                rounds[kind.name, trials] = [pipe.recv() for pipe in pipes[:trials]]
-            for pipe in pipes:
-                pipe.send(None)
-            measured = rows(rounds, {kind.name: 3 * kind.batch})
+            rounds = rounds_of(pipes, sorted(arguments.trials), arguments.seconds)
+            measured = rows({(kind.name, n): done for n, done in rounds.items()}, {kind.name: 3 * kind.batch})
             found += measured
             print(lines(measured), flush=True)
+            for n in sorted(set(arguments.trials) - set(rounds)):
+                print(f"{kind.name:32}{n:8}  out of memory", flush=True)
         for process in processes:
             process.join()
     if arguments.json:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
+import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import sharing
+from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
 from tests import tiny
 
@@ -70,6 +75,48 @@ def test_what_trials_gain_together() -> None:
     assert together.update_s == pytest.approx((1 / 6 + 1 / 9) / 2)
     (unknown,) = sharing.rows({("plain", 2): [(12, 2.0), (18, 2.0)]}, {"plain": 96})
     assert unknown.gain is None
+
+
+def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(training: Any, seconds: float) -> tuple[int, float]:
+        if training.config.smart.enabled:
+            raise MemoryError
+        return 1, seconds
+
+    monkeypatch.setattr(sharing, "train", train)
+    monkeypatch.setattr(sharing, "prepared", lambda source: tiny.data())
+    monkeypatch.setattr(sharing, "UPDATES", sharing.WARM_UP)
+    kinds = [replace(BASE, shape="tiny", batch=8, smart=smart) for smart in (False, True, False)]
+    ours, theirs = multiprocessing.Pipe()
+    serving = threading.Thread(target=sharing.serve, args=(theirs, kinds, {"tiny": tiny_backbone}, "demo", 1))
+    serving.start()
+    assert [sharing.rounds_of([ours], [1], 0.5) for _ in kinds] == [{1: [(1, 0.5)]}, {}, {1: [(1, 0.5)]}]
+    serving.join()
+
+
+READY = "ready"
+
+
+@pytest.mark.parametrize(
+    ("answers", "sizes"),
+    [
+        ([[READY, 1, 1, 1], [READY, 1, 1], [READY, 1]], [1, 2, 3]),
+        ([[READY, 1, 1, 1], [READY, 1, 1], [READY, None]], [1, 2]),
+        ([[READY, 1, None], [READY, 1], [READY]], [1]),
+        ([[None], [READY, 1, 1], [READY, 1]], [1, 2]),
+        ([[None], [None], [None]], []),
+    ],
+)
+def test_rounds_are_those_that_fit_into_memory(answers: list[list[Any]], sizes: list[int]) -> None:
+    """Each trial's answers to its set-up and to the rounds that it is asked to train in, None where there is no memory."""
+    pipes = [multiprocessing.Pipe() for _ in answers]
+    for (_, theirs), own in zip(pipes, answers, strict=True):
+        for answer in own:
+            theirs.send(answer)
+    found = sharing.rounds_of([ours for ours, _ in pipes], [1, 2, 3], 0.5)
+    assert found == {size: [1] * size for size in sizes}
+    for (_, theirs), own in zip(pipes, answers, strict=True):
+        assert [theirs.recv() for _ in own] == [0.5] * (len(own) - 1) + [None]
 
 
 @pytest.mark.slow

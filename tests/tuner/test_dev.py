@@ -1,0 +1,69 @@
+"""Trained models scored on dev, on a real cluster: they say what they say here, in a process that had its imports already."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from cluster import connect
+from cluster.shape import GangShape
+from model.evaluate import predict_split
+from model.training import Training
+from tests import tiny
+from tuner import dev
+from tuner.interruption import Interruption
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)
+
+
+@pytest.fixture(scope="module")
+def data() -> Iterator[Any]:
+    connect.connect(None, dashboard=False)
+    yield ray.put(tiny.data())
+    connect.disconnect()
+
+
+@pytest.fixture(scope="module")
+def model(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A trained model's folder, and its predictions on dev."""
+    folder = tmp_path_factory.mktemp("model")
+    config = tiny.config(tiny_backbone, mixture=["sst", "sts"])
+    with closing(Training(config, tiny.data())) as training:
+        assert len(list(training)) == config.budget.evaluations
+        training.export(folder, {})
+        positions = {task: np.arange(len(tiny.data().tasks[task]["dev"])) for task in config.mixture}
+        network = training.loss.network
+        return folder, {t: predict_split(network, tiny.data(), config, t, "dev", where) for t, where in positions.items()}
+
+
+def has_fork_server() -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
+        return there.connect_ex(f"\0{connect.job()}") == 0
+
+
+@pytest.mark.parametrize("sends_files", [False, True])
+def test_they_predict_what_they_predict_here(data: Any, model: tuple[Path, dict[str, np.ndarray]], sends_files: bool) -> None:
+    folder, expected = model
+    found = dict(dev.scored({3: folder, 7: folder}, SHAPE, data, Interruption(), sends_files))
+    assert sorted(found) == [3, 7]
+    for scored in found.values():
+        assert list(scored.predictions) == ["sst", "sts"]
+        for task, predictions in scored.predictions.items():
+            np.testing.assert_allclose(predictions, expected[task], rtol=1e-5, atol=1e-5)
+            np.testing.assert_array_equal(scored.labels[task], tiny.data().tasks[task]["dev"].labels)
+    assert has_fork_server()
+
+
+def test_a_user_who_asks_to_end_is_heard_meanwhile(data: Any, model: tuple[Path, dict[str, np.ndarray]]) -> None:
+    interruption = Interruption()
+    interruption.requested = True
+    with pytest.raises(KeyboardInterrupt):
+        list(dev.scored(dict.fromkeys(range(50), model[0]), SHAPE, data, interruption))
