@@ -217,7 +217,7 @@ def waits_of(training: Training, step: int) -> list[str]:
 
 
 def host_seconds(training: Training, steps: range) -> tuple[float, float]:
-    """Seconds per update of assembling batches, and of drawing the start of δ."""
+    """Seconds per update of assembling batches, and of drawing the start of δ: 0 without SMART."""
     from model.batches import micro_batches
     from model.loss import start_of
 
@@ -226,10 +226,11 @@ def host_seconds(training: Training, steps: range) -> tuple[float, float]:
     began = time.perf_counter()
     shares = [micro_batches(training.data, config, training.schedule, step, 0, 1) for step in steps]
     assembled = time.perf_counter()
-    if config.smart.enabled:
-        for update in shares:
-            for batch in update[0]:
-                start_of(batch, config.smart, hidden)  # type: ignore[arg-type]  # no encoder is frozen here
+    if not config.smart.enabled:
+        return (assembled - began) / len(steps), 0.0
+    for update in shares:
+        for batch in update[0]:
+            start_of(batch, config.smart, hidden)  # type: ignore[arg-type]  # no encoder is frozen here
     return (assembled - began) / len(steps), (time.perf_counter() - assembled) / len(steps)
 
 
