@@ -220,6 +220,7 @@ def host_seconds(training: Training, steps: range) -> tuple[float, float]:
     """Seconds per update of assembling batches, and of drawing the start of δ: 0 without SMART."""
     from model.batches import micro_batches
     from model.loss import start_of
+    from model.network import Batch
 
     config = training.config
     hidden = training.loss.network.encoder.config.hidden_size
@@ -230,7 +231,8 @@ def host_seconds(training: Training, steps: range) -> tuple[float, float]:
         return (assembled - began) / len(steps), 0.0
     for update in shares:
         for batch in update[0]:
-            start_of(batch, config.smart, hidden)  # type: ignore[arg-type]  # no encoder is frozen here
+            assert isinstance(batch, Batch)  # no encoder is frozen here
+            start_of(batch, config.smart, hidden)
     return (assembled - began) / len(steps), (time.perf_counter() - assembled) / len(steps)
 
 

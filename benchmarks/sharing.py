@@ -111,7 +111,7 @@ def train(training: Any, seconds: float) -> tuple[int, float]:
 
 
 def rounds_of(pipes: list[Connection], sizes: list[int], seconds: float) -> dict[int, list[tuple[int, float]]]:
-    """What each trial of a round did, by how many trained in it; without the rounds that there was no memory for."""
+    """Updates and seconds of each trial of a round, by how many trained in it: `sizes`, increasing, while memory lasts."""
     ready = [pipe for pipe in pipes if pipe.recv() is not None]
     rounds: dict[int, list[tuple[int, float]]] = {}
     for size in sizes:
@@ -119,10 +119,10 @@ def rounds_of(pipes: list[Connection], sizes: list[int], seconds: float) -> dict
             break
         for pipe in ready[:size]:
             pipe.send(seconds)
-        answers = {pipe: pipe.recv() for pipe in ready[:size]}
-        ready = [pipe for pipe in ready if answers.get(pipe, "ready") is not None]
-        if None not in answers.values():
-            rounds[size] = list(answers.values())
+        answers = [pipe.recv() for pipe in ready[:size]]
+        if None in answers:
+            break
+        rounds[size] = answers
     for pipe in pipes:
         pipe.send(None)
     return rounds
@@ -161,7 +161,8 @@ def main() -> None:
             rounds = rounds_of(pipes, sorted(arguments.trials), arguments.seconds)
             measured = rows({(kind.name, n): done for n, done in rounds.items()}, {kind.name: 3 * kind.batch})
             found += measured
-            print(lines(measured), flush=True)
+            if measured:
+                print(lines(measured), flush=True)
             for n in sorted(set(arguments.trials) - set(rounds)):
                 print(f"{kind.name:32}{n:8}  out of memory", flush=True)
         for process in processes:

@@ -45,9 +45,16 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
-@lru_cache(maxsize=1)
 def _tokenizer_of(name: str) -> Any:
-    """The trials of a search have one backbone: reading its tokenizer for each would be most of a small model's saving."""
+    """A backbone's tokenizer, read again only when a file in its folder changed: the trials of a search have one backbone, and
+    reading it for each would be most of a small model's saving."""
+    folder = Path(backbone.locate(name))
+    files = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return _tokenizer_as_of(name, tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=1)
+def _tokenizer_as_of(name: str, stamps: tuple[tuple[str, int, int], ...]) -> Any:
     return backbone.load_tokenizer(name)
 
 

@@ -18,6 +18,7 @@ import pytest
 from benchmarks import sharing
 from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
+from model.training import Training
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +52,6 @@ def test_bert_base_has_85_million_weights_in_its_layers() -> None:
 
 def test_work_counts_both_sides_of_a_pair_with_and_without_padding(tiny_backbone: Path) -> None:
     from model.batches import micro_batches
-    from model.training import Training
 
     with closing(Training(tiny.config(tiny_backbone), tiny.data())) as training:
         work = work_of(training, range(3))
@@ -77,18 +77,30 @@ def test_what_trials_gain_together() -> None:
     assert unknown.gain is None
 
 
-def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["set-up", "round"])
+def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     def train(training: Any, seconds: float) -> tuple[int, float]:
         if training.config.smart.enabled:
             raise MemoryError
         return 1, seconds
 
+    def update(training: Any, step: int) -> None:
+        if training.config.smart.enabled and where == "set-up":
+            raise MemoryError
+
+    def serve() -> None:
+        with theirs:  # else nobody would hear of its end
+            sharing.serve(theirs, kinds, {"tiny": tiny_backbone}, "demo", 1)
+
+    monkeypatch.setattr(Training, "update", update)
     monkeypatch.setattr(sharing, "train", train)
     monkeypatch.setattr(sharing, "prepared", lambda source: tiny.data())
     monkeypatch.setattr(sharing, "UPDATES", sharing.WARM_UP)
     kinds = [replace(BASE, shape="tiny", batch=8, smart=smart) for smart in (False, True, False)]
     ours, theirs = multiprocessing.Pipe()
-    serving = threading.Thread(target=sharing.serve, args=(theirs, kinds, {"tiny": tiny_backbone}, "demo", 1))
+    serving = threading.Thread(target=serve)
     serving.start()
     assert [sharing.rounds_of([ours], [1], 0.5) for _ in kinds] == [{1: [(1, 0.5)]}, {}, {1: [(1, 0.5)]}]
     serving.join()

@@ -14,6 +14,7 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from model import saved
+from model.backbone import load_tokenizer
 from model.config import ConfigError
 from model.engine import Rank
 from model.evaluate import evaluate, predict_split
@@ -80,6 +81,18 @@ def test_a_model_needs_no_backbone(tiny_backbone: Path, tmp_path: Path) -> None:
     shutil.rmtree(backbone)
     moved = (tmp_path / "model").rename(tmp_path / "elsewhere")
     assert saved.read(moved).config.backbone == str(backbone)
+
+
+def test_models_have_the_tokenizer_that_the_backbone_has_now(tiny_backbone: Path, tmp_path: Path) -> None:
+    """It is kept from one model to the next, but not once its files are others."""
+    backbone = Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
+    for name in ("first", "second"):
+        trained(backbone, tmp_path / name)
+        tokenizer = saved.read(tmp_path / name).tokenizer
+        assert tokenizer.model_max_length == load_tokenizer(str(backbone)).model_max_length
+        tokenizer.model_max_length = 77
+        tokenizer.save_pretrained(backbone)
+    assert saved.read(tmp_path / "second").tokenizer.model_max_length == 77
 
 
 def test_a_relative_folder_is_no_hub_name(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
