@@ -34,12 +34,19 @@ def parser(name: str, doc: str) -> argparse.ArgumentParser:
     return text
 
 
+def positive(text: str) -> int:
+    """The type of an option that counts something, at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
+    return int(text)
+
+
 def add_training_options(text: argparse.ArgumentParser, *, repeats: int) -> None:
     """The options of a benchmark that trains in its own process."""
     text.add_argument("--data", default="demo", help="as of a search (demo)")
-    text.add_argument("--batch", type=int, default=32, help="examples of a task in a step of ours (32)")
-    text.add_argument("--repeats", type=int, default=repeats, help=f"turns of everything that is compared ({repeats})")
-    text.add_argument("--threads", type=int, default=2, help="threads (2)")
+    text.add_argument("--batch", type=positive, default=32, help="examples of a task in a step of ours (32)")
+    text.add_argument("--repeats", type=positive, default=repeats, help=f"turns of everything that is compared ({repeats})")
+    text.add_argument("--threads", type=positive, default=2, help="threads (2)")
 
 
 def add_search_options(text: argparse.ArgumentParser, *, trials: int = 8, data: str = "demo") -> None:

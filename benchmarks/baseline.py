@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.arguments import add_training_options, parser, run
+from benchmarks.arguments import add_training_options, parser, positive, run
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -244,8 +244,8 @@ def _arguments() -> argparse.Namespace:
     text = parser("baseline", __doc__)
     add_training_options(text, repeats=3)
     text.add_argument("--tasks", default="sst,quora,sts", help="tasks trained together (sst,quora,sts)")
-    text.add_argument("--examples", type=int, default=400, help="training examples of each task (400)")
-    text.add_argument("--epochs", type=int, default=3, help="passes over the largest task (3)")
+    text.add_argument("--examples", type=positive, default=400, help="training examples of each task (400)")
+    text.add_argument("--epochs", type=positive, default=3, help="passes over the largest task (3)")
     text.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="ours; the plain loop has fp32 (fp32)")
     text.add_argument("--smart", action="store_true", help="with SMART as published on both sides")
     text.add_argument("--lr", type=float, default=1e-4, help="ours (1e-4)")

@@ -18,7 +18,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.arguments import add_training_options, parser, run
+from benchmarks.arguments import add_training_options, parser, positive, run
 
 if TYPE_CHECKING:
     from model.config import TrialConfig
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     add_training_options(text, repeats=3)
     text.add_argument("--space", default="smart_mtl", help="whose start configurations are trained (smart_mtl)")
     text.add_argument("--profile", default="laptop", help="the space's profile (laptop)")
-    text.add_argument("--tokens", type=int, nargs="*", default=[1024, 2048, 8192], help="sizes of batches to compare")
+    text.add_argument("--tokens", type=positive, nargs="*", default=[1024, 2048, 8192], help="sizes of batches to compare")
     arguments = text.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import optuna

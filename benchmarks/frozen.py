@@ -14,14 +14,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 
-from benchmarks.arguments import add_training_options, parser, run
+from benchmarks.arguments import add_training_options, parser, positive, run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     text = parser("frozen", __doc__)
     add_training_options(text, repeats=3)
     text.add_argument("--task", default="sst", help="the task (sst)")
-    text.add_argument("--batches", type=int, nargs="+", default=[8, 32], help="examples of an update (8 32)")
+    text.add_argument("--batches", type=positive, nargs="+", default=[8, 32], help="examples of an update (8 32)")
     arguments = text.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import torch

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmarks import sides
-from benchmarks.arguments import add_search_options, options_of, parser, run
+from benchmarks.arguments import add_search_options, options_of, parser, positive, run
 
 QUICK = ("max_length=32", "budget.examples=960", "budget.evaluations=5")
 """Settings under which a trial of the tiny backbone takes a second or two."""
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = parser("gaps", __doc__)
     add_search_options(text)
     text.set_defaults(backbone=sides.TINY, slots=1)
-    text.add_argument("--repeats", type=int, default=1, help="searches of each side (1)")
+    text.add_argument("--repeats", type=positive, default=1, help="searches of each side (1)")
     text.add_argument("--only", choices=(sides.OURS, sides.STOCK), help="one side alone")
     arguments = text.parse_args(argv)
     whole: dict[str, list[float]] = {sides.OURS: [], sides.STOCK: []}

@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.arguments import parser, run
+from benchmarks.arguments import parser, positive, run
 from benchmarks.hardware import SHAPES, STATED, matmul_rate, now, with_tf32, work_of, write_backbone
 
 if TYPE_CHECKING:
@@ -310,8 +310,9 @@ def _rates(rates: dict[str, float]) -> str:
 def _arguments() -> Any:
     text = parser("gpu", __doc__)
     text.add_argument("--data", default="demo", help="as of a search (demo)")
-    text.add_argument("--rows", nargs="*", metavar="NAME", help=f"rows of the table (all): {'; '.join(k.name for k in KINDS)}")
-    text.add_argument("--updates", type=int, default=20, help="updates measured of each row (20)")
+    names = [kind.name for kind in KINDS]
+    text.add_argument("--rows", nargs="+", choices=names, metavar="NAME", help=f"rows of the table (all): {'; '.join(names)}")
+    text.add_argument("--updates", type=positive, default=20, help="updates measured of each row (20)")
     text.add_argument("--tiny", action="store_true", help="two layers and small batches, to try the benchmark itself")
     return text.parse_args(sys.argv[1:])
 

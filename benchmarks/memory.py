@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import sides
-from benchmarks.arguments import parser, run
+from benchmarks.arguments import parser, positive, run
 
 KINDS = {"ray::RankWorker": "rank", "-m tuner.prepare": "tokeniser", "ray::prepare_data": "loader"}
 """Processes that are told apart, by their command lines."""
@@ -111,8 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Path(given[1]).write_text(json.dumps(measured(given[2:])), encoding="utf-8")
         return 0
     text = parser("memory", __doc__)
-    text.add_argument("--factors", type=int, nargs="+", default=[1, 10, 100], help="sizes of the corpus (1 10 100)")
-    text.add_argument("--rows", type=int, default=300, help="rows of each file of the smallest corpus (300)")
+    text.add_argument("--factors", type=positive, nargs="+", default=[1, 10, 100], help="sizes of the corpus (1 10 100)")
+    text.add_argument("--rows", type=positive, default=300, help="rows of each file of the smallest corpus (300)")
     text.add_argument("--tasks", default="sst,quora,sts", help="tasks searched (sst,quora,sts)")
     text.add_argument("--backbone", default=sides.TINY, help="as of a search (a tiny one)")
     arguments = text.parse_args(given)

@@ -12,7 +12,7 @@ import statistics
 import sys
 from typing import Any
 
-from benchmarks.arguments import parser, run
+from benchmarks.arguments import parser, positive, run
 from benchmarks.gpu import arithmetic, prepared
 
 EPSILONS = (1e-5, 1e-4, 1e-3, 1e-2)
@@ -85,7 +85,7 @@ def _arguments() -> Any:
     text = parser("precision", __doc__)
     text.add_argument("--data", default="demo", help="as of a search (demo)")
     text.add_argument("--backbone", default="embedded", help="as of a trial (embedded)")
-    text.add_argument("--batches", type=int, default=4, help="batches of 32 of each task (4)")
+    text.add_argument("--batches", type=positive, default=4, help="batches of 32 of each task (4)")
     return text.parse_args(sys.argv[1:])
 
 

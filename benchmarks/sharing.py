@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.arguments import parser, run
+from benchmarks.arguments import parser, positive, run
 from benchmarks.gpu import BASE, WARM_UP, Kind, config_of, prepared
 from benchmarks.hardware import SHAPES, now, write_backbone
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from model.config import TrialConfig
     from model.data.tokenised import TokenizedData
 
+KINDS = [replace(BASE, shape=shape, smart=smart) for shape in ("bert-base", "minilm") for smart in (False, True)]
 UPDATES = 4000
 """Planned for a trial: more than a round takes. Its batches repeat after that."""
 
@@ -139,12 +140,13 @@ def lines(measured: list[Row]) -> str:
 
 def main() -> None:
     arguments = _arguments()
-    shapes = ("tiny",) if arguments.tiny else ("bert-base", "minilm")
-    kinds = [replace(BASE, shape=shape, smart=smart) for shape in shapes for smart in (False, True)]
-    kinds = [kind for kind in kinds if not arguments.kinds or kind.name in arguments.kinds]
+    kinds = [kind for kind in KINDS if not arguments.kinds or kind.name in arguments.kinds]
+    if arguments.tiny:
+        kinds = list({replace(kind, shape="tiny"): None for kind in kinds})
     n_threads = max(1, (os.cpu_count() or 1) // max(arguments.trials))
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
+        shapes = {kind.shape for kind in kinds}
         backbones = {shape: write_backbone(SHAPES[shape], Path(folder) / shape) for shape in shapes}
         pipes, processes = [], []
         for _ in range(max(arguments.trials)):
@@ -174,8 +176,11 @@ def main() -> None:
 def _arguments() -> Any:
     text = parser("sharing", __doc__)
     text.add_argument("--data", default="demo", help="as of a search (demo)")
-    text.add_argument("--trials", type=int, nargs="+", default=[1, 2, 4, 8], help="trials at once, round by round (1 2 4 8)")
-    text.add_argument("--kinds", nargs="*", metavar="NAME", help="such as `minilm, fp32, batch 32, SMART` (all)")
+    text.add_argument(
+        "--trials", type=positive, nargs="+", default=[1, 2, 4, 8], help="trials at once, round by round (1 2 4 8)"
+    )
+    names = [kind.name for kind in KINDS]
+    text.add_argument("--kinds", nargs="+", choices=names, metavar="NAME", help=f"what is trained (all): {'; '.join(names)}")
     text.add_argument("--seconds", type=float, default=3.0, help="of a round (3)")
     text.add_argument("--tiny", action="store_true", help="two layers, to try the benchmark itself")
     return text.parse_args(sys.argv[1:])

@@ -27,7 +27,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.arguments import add_training_options, parser, run
+from benchmarks.arguments import add_training_options, parser, positive, run
 from benchmarks.hardware import SHAPES, matmul_rate, now, work_of, write_backbone
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def _arguments() -> argparse.Namespace:
     text.add_argument("--task", default="sst", help="the task trained (sst)")
     text.add_argument("--backbone", default="embedded", help=f"as of a trial, or {', '.join(SHAPES)} (embedded)")
     text.add_argument("--precision", default="fp32", choices=("fp32", "bf16"), help="of the encoder (fp32)")
-    text.add_argument("--updates", type=int, default=4, help="updates of a turn (4)")
+    text.add_argument("--updates", type=positive, default=4, help="updates of a turn (4)")
     return text.parse_args(sys.argv[1:])
 
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import sides
-from benchmarks.arguments import add_search_options, options_of, parser, run
+from benchmarks.arguments import add_search_options, options_of, parser, positive, run
 from tuner import options as search_options
 from tuner import run_folder, timeline
 from tuner.options import Options
@@ -98,7 +98,7 @@ def phases(marks: Mapping[str, float]) -> dict[str, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     text = parser("start", __doc__)
     add_search_options(text, trials=2)
-    text.add_argument("--repeats", type=int, default=3, help="starts of each kind (3)")
+    text.add_argument("--repeats", type=positive, default=3, help="starts of each kind (3)")
     text.add_argument("--kinds", nargs="+", choices=(NONE, KNOWN, MEASURED), default=[NONE, KNOWN, MEASURED], help="all three")
     arguments = text.parse_args(argv)
     help_s()

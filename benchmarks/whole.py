@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from benchmarks import sides
-from benchmarks.arguments import add_search_options, options_of, parser, run
+from benchmarks.arguments import add_search_options, options_of, parser, positive, run
 
 
 def ratio_of(found: dict[str, list[float]]) -> list[float]:
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = parser("whole", __doc__)
     add_search_options(text)
     text.add_argument("--target", type=float, required=True, help="the score to come to")
-    text.add_argument("--repeats", type=int, default=5, help="searches of each side (5)")
+    text.add_argument("--repeats", type=positive, default=5, help="searches of each side (5)")
     text.add_argument("--no-preflight", action="store_true", help="ours without its preflight")
     arguments = text.parse_args(argv)
     ran: dict[str, list[sides.Ran]] = {sides.OURS: [], sides.STOCK: []}

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import sharing
+from benchmarks.arguments import WRONG_USAGE
 from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
 from model.training import Training
@@ -104,6 +105,24 @@ def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(
     serving.start()
     assert [sharing.rounds_of([ours], [1], 0.5) for _ in kinds] == [{1: [(1, 0.5)]}, {}, {1: [(1, 0.5)]}]
     serving.join()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--kinds", "bert-bas"], "argument --kinds: invalid choice: 'bert-bas' (choose from 'bert-base, fp32, batch 32', "),
+        (["--trials", "1", "0"], "argument --trials: 0 is not a whole number of at least 1"),
+        (["--trials", "two"], "argument --trials: two is not a whole number of at least 1"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_anything_starts(
+    given: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sharing", *given])
+    with pytest.raises(SystemExit) as ended:
+        sharing.main()
+    assert ended.value.code == WRONG_USAGE
+    assert said in capsys.readouterr().err.splitlines()[-1]
 
 
 READY = "ready"
