@@ -29,12 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     text.add_argument("--repeats", type=positive, default=1, help="searches of each side (1)")
     text.add_argument("--only", choices=(sides.OURS, sides.STOCK), help="one side alone")
     arguments = text.parse_args(argv)
-    whole: dict[str, list[float]] = {sides.OURS: [], sides.STOCK: []}
-    after: dict[str, list[float]] = {sides.OURS: [], sides.STOCK: []}
+    measured = (arguments.only,) if arguments.only else (sides.OURS, sides.STOCK)
+    whole: dict[str, list[float]] = {side: [] for side in measured}
+    after: dict[str, list[float]] = {side: [] for side in measured}
     with sides.backbone_of(arguments.backbone) as backbone:
         options = replace(options_of(arguments), backbone=backbone, settings=(*QUICK, *arguments.settings))
         for _ in range(arguments.repeats):
-            for side in (arguments.only,) if arguments.only else (sides.OURS, sides.STOCK):
+            for side in measured:
                 ran = sides.ours(options, preflight=False) if side == sides.OURS else sides.stock(options)
                 whole[side] += sides.gaps(ran.trials, arguments.slots)
                 after[side] += sides.gaps(ran.trials, arguments.slots, after_evaluation=True)
@@ -46,12 +47,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         cells = (steps["p50"], steps["p95"], looks["p50"], looks["p95"])
         shown.add_row(side, str(len(found)), *(f"{value:.2f}" for value in cells))
     sides.show(shown)
-    ratio = sides.percentile(whole[sides.STOCK], 0.5) / sides.percentile(whole[sides.OURS], 0.5)
-    print(f"stock Ray's p50 is {ratio:.1f} times ours")
+    record: dict[str, object] = {
+        side: {"gaps": whole[side], "after_evaluation": after[side], **summary(whole[side])} for side in whole
+    }
+    if not arguments.only:
+        record["ratio"] = summary(whole[sides.STOCK])["p50"] / summary(whole[sides.OURS])["p50"]
+        print(f"stock Ray's p50 is {record['ratio']:.1f} times ours")
     if arguments.json:
-        record = {side: {"gaps": whole[side], "after_evaluation": after[side], **summary(whole[side])} for side in whole} | {
-            "ratio": ratio
-        }
         arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return 0
 
