@@ -124,8 +124,9 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
             serve(_key_of_ranks(plan))
             slots = session.slots_of(plan)
             data = prepare.into_the_store(prepare.wanted_by(plan))
-            measured = preflight.measure(plan, data, lambda: True, keep=False)
-        told = preflight.tell(plan, measured, preflight.foresee(plan, measured, slots(), plan.n_trials))
+            at_once = max(1, min(slots(), plan.n_trials))
+            measured = preflight.measure(plan, data, lambda: True, at_once=at_once, keep=False)
+        told = preflight.tell(plan, measured, preflight.foresee(plan, measured, at_once, plan.n_trials))
         print(*told, sep="\n", file=out)
     finally:
         if not joined:

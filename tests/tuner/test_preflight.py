@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
+from ray.util.placement_group import placement_group_table
 
 from cluster.shape import GangShape
 from model.config import TrialConfig, parse
@@ -21,9 +25,10 @@ from tests.tuner.test_injected_faults import HOOK
 from tests.tuner.test_search import write_space
 from tuner import plan as plans
 from tuner.options import Options
-from tuner.preflight import choose, stage
+from tuner.preflight import choose, probe, stage
 from tuner.preflight.forecast import (
     SAVED,
+    Crowd,
     Measured,
     Range,
     Timed,
@@ -81,8 +86,8 @@ def test_seconds_along_the_work() -> None:
     assert along([10.0], [1.0], 30.0) == 3.0
 
 
-def measured(*timed: Timed, start_s: float = 10.0) -> Measured:
-    return Measured(timed, left_out=0, start_s=start_s, note=None, took_s=5.0)
+def measured(*timed: Timed, start_s: float = 10.0, crowd: Crowd | None = None) -> Measured:
+    return Measured(timed, left_out=0, start_s=start_s, note=None, took_s=5.0, crowd=crowd)
 
 
 def test_a_trial_is_its_beginning_its_updates_and_its_evaluations() -> None:
@@ -94,6 +99,14 @@ def test_a_trial_is_its_beginning_its_updates_and_its_evaluations() -> None:
     assert found == pytest.approx(2.0 + 60 * 0.5 + 4 * 40 * 0.01 + 4 * 7.0)
     of_it = evaluation_s(smart, SUMMARY, measured(Timed(smart.to_dict(), 2.0, 0.5, 0.01, 7.0)))
     assert of_it == pytest.approx(4 * 40 * 0.01 + 4 * 7.0)
+
+
+def test_trials_at_once_slow_each_other_but_not_their_beginning() -> None:
+    one = config()
+    crowd = Crowd(at_once=4, slowdown=3.0)
+    alone, beside = (measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=c) for c in (None, crowd))
+    assert trial_s(one, SUMMARY, beside) - 2.0 == pytest.approx(3.0 * (trial_s(one, SUMMARY, alone) - 2.0))
+    assert evaluation_s(one, SUMMARY, beside) == pytest.approx(3.0 * evaluation_s(one, SUMMARY, alone))
 
 
 def test_an_encoding_is_told_from_its_own_measurements() -> None:
@@ -159,8 +172,9 @@ def test_times_in_words() -> None:
 def test_what_was_measured_is_read_back_and_a_torn_file_is_none(tmp_path: Path) -> None:
     found = measured(Timed(config().to_dict(), 2.0, 0.5, 0.01, 7.0))
     path = tmp_path / "x.json"
-    path.write_text(json.dumps(found.to_dict()))
-    assert stage.read(path) == found
+    for whole in (found, replace(found, crowd=Crowd(4, 2.8))):
+        path.write_text(json.dumps(whole.to_dict()))
+        assert stage.read(path) == whole
     for text in ("{", "{}", "[]", '{"timed": []}'):
         path.write_text(text)
         assert stage.read(path) is None
@@ -202,6 +216,28 @@ def test_a_rehearsal_measures_a_real_trial(tiny_backbone: Path) -> None:
     assert found.n_updates == 3
     assert len(seen) == 4
     assert min(found.update_s, found.example_s, found.health_s) > 0
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_as_many_gangs_are_measured_as_train_at_once(tiny_backbone: Path) -> None:
+    """As many of one core each as fit on a machine that says it has four; a search of seconds has no time for it."""
+    one = tiny.config(tiny_backbone)
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    try:
+        data = ray.put(tiny.data())
+        hasty, patient = (
+            probe.in_gangs(GangShape(), data, probe.Assignment(one, (one,), bound_s, at_once=9), lambda: True)
+            for bound_s in (2.0, probe.CROWD_LEAST_S)
+        )
+        assert (hasty.crowd, hasty.slowdown) == (None, 1.0)
+        assert patient.crowd is not None
+        assert patient.crowd.at_once == 4
+        assert patient.slowdown >= 1.0
+        assert patient.note is None
+        assert {group["state"] for group in placement_group_table().values()} == {"REMOVED"}
+    finally:
+        ray.shutdown()
 
 
 SPACE = """

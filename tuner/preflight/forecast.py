@@ -38,6 +38,15 @@ class Timed:
 
 
 @dataclass(frozen=True)
+class Crowd:
+    """What trials at once on a node, sharing its GPUs, cores and memory, do to each other."""
+
+    at_once: int
+    slowdown: float
+    """An update's time in one of them over that of one alone, 1 or more."""
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a preflight found; kept in the run's folder and beside the runs."""
 
@@ -49,14 +58,26 @@ class Measured:
     note: str | None
     """How the largest configuration fits, where it needs smaller micro-batches."""
     took_s: float
+    crowd: Crowd | None
+    """None where one trial trains at a time, or several were not measured."""
+
+    @property
+    def slowdown(self) -> float:
+        """By which the seconds of `timed` grow in the search."""
+        return self.crowd.slowdown if self.crowd else 1.0
 
     def to_dict(self) -> dict[str, Any]:
-        return {**vars(self), "timed": [dict(vars(one)) for one in self.timed]}
+        return {
+            **vars(self),
+            "timed": [dict(vars(one)) for one in self.timed],
+            "crowd": self.crowd and dict(vars(self.crowd)),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measured:
         """Raises TypeError or KeyError where it is none."""
-        return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"])})
+        crowd = values["crowd"] and Crowd(**values["crowd"])
+        return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"]), "crowd": crowd})
 
 
 @dataclass(frozen=True)
@@ -85,21 +106,21 @@ class Forecast:
 
 
 def trial_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
-    """Seconds of a trial on warm ranks that is not pruned."""
+    """Seconds of a trial on warm ranks that is not pruned, beside as many others as were measured at once."""
     points = sorted((choose.work(parse(one.config), summary), one.update_s) for one in _like(config, measured))
     update_s = along([work for work, _ in points], [seconds for _, seconds in points], choose.work(config, summary))
     begin_s = statistics.median(one.begin_s for one in measured.timed)
-    return begin_s + choose.n_steps(config, summary) * update_s + evaluation_s(config, summary, measured)
+    return begin_s + choose.n_steps(config, summary) * update_s * measured.slowdown + evaluation_s(config, summary, measured)
 
 
 def evaluation_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
-    """Seconds that all evaluations of a trial take."""
+    """Seconds that all evaluations of a trial take, beside the others."""
     like = _like(config, measured)
     evaluated = sum(estimate.evaluated_examples(config, summary).values())
     example_s = statistics.fmean(one.example_s for one in like)
     smooth = [one.health_s for one in like if parse(one.config).smart.is_smoothing]
     health_s = statistics.fmean(smooth) if smooth and config.smart.is_smoothing else 0.0
-    return evaluated * example_s + config.budget.evaluations * health_s
+    return measured.slowdown * (evaluated * example_s + config.budget.evaluations * health_s)
 
 
 def _like(config: TrialConfig, measured: Measured) -> list[Timed]:

@@ -36,13 +36,14 @@ OWN = "preflight.json"
 """In the run's folder."""
 FOLDER = ".preflight"
 """Beside the runs: what was measured, by a hash of all that it depends on."""
-VERSION = 1
+VERSION = 2
 SHARE, LEAST_S = 0.05, 2.0
 """Of a short search's time, what may be spent on measuring it, and the least that says something, seconds."""
 
 
-def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, keep: bool) -> Measured | str:
-    """What the space's configurations take on this cluster; measured now, unless it was before. Else why it is not known.
+def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, keep: bool) -> Measured | str:
+    """What the space's configurations take on this cluster where `at_once` train; measured now, unless it was before. Else why
+    it is not known.
 
     With `keep` it is written into the run's folder and beside the runs. Raises `ConfigError` when the largest configuration
     does not fit the memory.
@@ -51,11 +52,12 @@ def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, keep: bool) ->
         choose.largest(plan.samples, plan.shape.n_workers),
         tuple(choose.along_the_cost(plan.samples, plan.summary)),
         bound_s(plan),
+        at_once,
     )
     own, shared = plan.run_dir / OWN, plan.run_dir.parent / FOLDER / f"{key(plan, assignment)}.json"
     found = read(own) or read(shared)
     try:
-        found = found or probe.in_a_gang(plan.shape, data, assignment, wanted)
+        found = found or probe.in_gangs(plan.shape, data, assignment, wanted)
     except (RayError, RankError, TimeoutError) as error:
         cause = getattr(error, "cause", None) or error
         if isinstance(error, RayTaskError) and isinstance(cause, probe.CannotFitError):
@@ -106,6 +108,7 @@ def key(plan: Plan, assignment: probe.Assignment) -> str:
         "data": plan.summary.sha256,
         "backbone": weights(Path(assignment.largest.backbone)),
         "shape": asdict(plan.shape),
+        "at_once": assignment.at_once,
         "libraries": {name: versions[name] for name in LIBRARIES},
         "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
         "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
@@ -118,8 +121,9 @@ def before(plan: Plan, slots: Callable[[], int], data: Any, interruption: Interr
     n_trials = plan.n_trials - (_ended(plan) if plan.resumed else 0)
     if plan.options.no_preflight or n_trials < 1:
         return None
-    measured = measure(plan, data, lambda: not interruption.requested, keep=True)
-    foreseen = foresee(plan, measured, slots(), n_trials, meter.used.wall_s)
+    at_once = max(1, min(slots(), n_trials))
+    measured = measure(plan, data, lambda: not interruption.requested, at_once=at_once, keep=True)
+    foreseen = foresee(plan, measured, at_once, n_trials, meter.used.wall_s)
     for line in tell(plan, measured, foreseen):
         tell_stderr(line)
     return None if isinstance(measured, str) or foreseen is None else Watch(measured, foreseen, meter)
@@ -133,9 +137,9 @@ def _ended(plan: Plan) -> int:
         return 0
 
 
-def foresee(plan: Plan, measured: Measured | str, slots: int, n_trials: int, used_s: float = 0.0) -> Forecast | None:
-    """What `n_trials` trials, the confirmation, and the controls that nobody has trained yet will take; None where nothing was
-    measured.
+def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: int, used_s: float = 0.0) -> Forecast | None:
+    """What `n_trials` trials, `at_once` of them training, the confirmation, and the controls that nobody has trained yet will
+    take; None where nothing was measured.
 
     `used_s` is spent of the time budget.
     """
@@ -148,7 +152,7 @@ def foresee(plan: Plan, measured: Measured | str, slots: int, n_trials: int, use
     return forecast(
         trials_s,
         n_trials,
-        max(1, min(slots, n_trials)),
+        at_once,
         plan.shape,
         plan.pruner,
         measured.start_s,
@@ -167,9 +171,11 @@ def tell(plan: Plan, measured: Measured | str, foreseen: Forecast | None) -> lis
     evaluating_s = sum(evaluation_s(sample, plan.summary, measured) for sample in plan.samples)
     n, many = len(measured.timed), "s" * (len(measured.timed) != 1)
     rest = f", {measured.left_out} more left out for want of time" if measured.left_out else ""
+    crowd = measured.crowd
+    beside = f"; {crowd.at_once} trials at once take {crowd.slowdown:.2f} times as long as one alone" if crowd else ""
     lines = [
         f"preflight: {n} configuration{many} measured in {measured.took_s:.0f} s{rest}; a typical trial takes {typical:.0f} s, "
-        f"{100 * evaluating_s / sum(trials_s):.0f} % of it evaluation",
+        f"{100 * evaluating_s / sum(trials_s):.0f} % of it evaluation{beside}",
         *describe(foreseen),
         "the range: the pruner stops as much as it usually does, to nothing is pruned",
     ]
