@@ -29,6 +29,7 @@ CROWD_LEAST_S = 10.0
 CROWD_SHARE = 0.05
 """Of that bound, what the updates of one of several gangs may take where it is alone."""
 MOST_AT_ONCE = 8
+"""Gangs that are measured together, at most."""
 PLACE_S, PLACE_MORE_S = 60.0, 10.0
 POLL_S = 0.5
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class Assignment:
     others: tuple[TrialConfig, ...]
     bound_s: float = BOUND_S
     at_once: int = 1
-    """Trials that will train at once."""
+    """Trials that will train at once, as far as they are measured."""
 
 
 class Probe:
@@ -139,9 +140,7 @@ def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callab
             raise TimeoutError(f"the cluster had no room for {shape.describe()} within {PLACE_S:g} s")
         first = placed[0]
         measured: Measured = answers([first.probe.measure.remote(assignment)])[0]
-        most = min(
-            assignment.at_once, MOST_AT_ONCE, shape.slots_of(node for node in connect.nodes() if node.identifier == first.node)
-        )
+        most = min(assignment.at_once, shape.slots_of(node for node in connect.nodes() if node.identifier == first.node))
         if most < 2 or shape.placement != PACK or assignment.bound_s < CROWD_LEAST_S:
             return measured
         began = time.monotonic()

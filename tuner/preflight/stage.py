@@ -52,7 +52,7 @@ def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, 
         choose.largest(plan.samples, plan.shape.n_workers),
         tuple(choose.along_the_cost(plan.samples, plan.summary)),
         bound_s(plan),
-        at_once,
+        min(at_once, probe.MOST_AT_ONCE),
     )
     own, shared = plan.run_dir / OWN, plan.run_dir.parent / FOLDER / f"{key(plan, assignment)}.json"
     found = read(own) or read(shared)
