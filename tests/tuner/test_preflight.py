@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -107,6 +108,20 @@ def test_trials_at_once_slow_each_other_but_not_their_beginning() -> None:
     alone, beside = (measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=c) for c in (None, crowd))
     assert trial_s(one, SUMMARY, beside) - 2.0 == pytest.approx(3.0 * (trial_s(one, SUMMARY, alone) - 2.0))
     assert evaluation_s(one, SUMMARY, beside) == pytest.approx(3.0 * evaluation_s(one, SUMMARY, alone))
+
+
+def test_the_slowdown_is_the_mean_over_gangs_and_never_a_gain() -> None:
+    assert probe.slowdown(2.0, [5.0, 7.0]) == 3.0
+    assert probe.slowdown(2.0, [1.9, 1.9]) == 1.0
+
+
+def test_what_trials_at_once_do_to_each_other_is_said_where_it_is_known() -> None:
+    one = config()
+    plan: Any = SimpleNamespace(samples=[one], summary=SUMMARY)
+    foreseen = forecast([100.0], 10, 2, GangShape(), "none", 0.0)
+    for crowd in (None, Crowd(at_once=4, slowdown=2.806)):
+        line = stage.tell(plan, measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=crowd), foreseen)[0]
+        assert line.endswith("; 4 trials at once take 2.81 times as long as one alone" if crowd else "of it evaluation")
 
 
 def test_an_encoding_is_told_from_its_own_measurements() -> None:

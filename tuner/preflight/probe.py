@@ -132,7 +132,8 @@ def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callab
         while len(ray.wait(calls, num_returns=len(calls), timeout=POLL_S)[0]) < len(calls):
             if not wanted():
                 raise KeyboardInterrupt
-        return ray.get(list(calls))  # type: ignore[no-any-return]
+        found: list[Any] = ray.get(list(calls))
+        return found
 
     with ExitStack() as held:
         placed = _supervisors(held, shape, data, 1)
@@ -161,7 +162,12 @@ def _crowd(probes: Sequence[Any], timed: Timed, bound_s: float, answers: Callabl
     answers([probe.begin.remote(timed.config) for probe in probes])
     (alone_s,) = answers([probes[0].update_s.remote(n_updates)])
     _, *beside_s = answers([probe.update_s.remote(n_updates) for probe in probes])
-    return Crowd(len(probes), max(1.0, statistics.fmean(beside_s) / alone_s))
+    return Crowd(len(probes), slowdown(alone_s, beside_s))
+
+
+def slowdown(alone_s: float, beside_s: Sequence[float]) -> float:
+    """How many times as long an update takes beside others, the mean over gangs; 1 where it seems quicker, which is noise."""
+    return max(1.0, statistics.fmean(beside_s) / alone_s)
 
 
 def _supervisors(held: ExitStack, shape: GangShape, data: Any, count: int, near: str | None = None) -> list[_Placed]:
