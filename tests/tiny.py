@@ -16,7 +16,9 @@ def write_backbone(folder: Path, *, hidden: int = 32, layers: int = 2) -> Path:
     """A randomly drawn BERT of two layers with the embedded backbone's tokenizer, in the form of a hub folder."""
     import torch
     from transformers import BertConfig, BertModel
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # it would stand among a command's words on stderr
     config = BertConfig(
         vocab_size=30522,
         hidden_size=hidden,
