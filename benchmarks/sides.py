@@ -196,7 +196,7 @@ def backbone_of(name: str | None) -> Iterator[str | None]:
     if name != TINY:
         yield name
         return
-    from tests.tiny import write_backbone
+    from tests.support.tiny import write_backbone
 
     with TemporaryDirectory() as folder:
         yield str(write_backbone(Path(folder)))

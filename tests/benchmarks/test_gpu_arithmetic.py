@@ -20,7 +20,7 @@ from benchmarks.arguments import WRONG_USAGE
 from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 ROOT = Path(__file__).parents[2]
 

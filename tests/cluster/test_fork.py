@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 
 from cluster import fork
+from tests.support.forks import answers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are named as Linux alone can name them")
 
@@ -44,11 +44,6 @@ def script(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def key() -> str:
-    return f"test-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
 def owner() -> Iterator[subprocess.Popen[bytes]]:
     """A process that has a fork server begun, and lives until its input ends."""
     code = (
@@ -66,11 +61,6 @@ def begin_server(owner: subprocess.Popen[bytes], key: str) -> None:
     owner.stdin.write(f"{key}\n".encode())
     owner.stdin.flush()
     wait_until(lambda: not key or answers(key))
-
-
-def answers(key: str) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as there:
-        return there.connect_ex(f"\0{key}") == 0
 
 
 def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
-from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator, Draft202012Validator
 from referencing import Registry, Resource
 
-ROOT = Path(__file__).parents[2]
+from tests.support.launch_files import ROOT, Document, compose, documents
+
 CLUSTER = ROOT / "cluster"
 SCHEMAS = Path(__file__).parent / "schemas"
 MANIFESTS = sorted((CLUSTER / "kubernetes").glob("*.yaml"))
@@ -25,16 +24,10 @@ LAUNCHERS = [CLUSTER / "aws.yaml", CLUSTER / "machines.yaml"]
 SCRIPTS = [*sorted(CLUSTER.glob("*.sh")), ROOT / ".ci" / "run"]
 KUBERAY = ("RayCluster", "RayJob")
 
-Document = dict[str, Any]
-
 
 def schema(name: str) -> Document:
     found: Document = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
     return found
-
-
-def documents(path: Path) -> list[Document]:
-    return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
 def problems_of_manifest(document: Document) -> list[str]:
@@ -303,11 +296,6 @@ def test_an_installed_user_has_the_files(tmp_path: Path) -> None:
     (patterns,) = re.findall(r'"cluster": \[(.*?)\]', text)
     packaged = {path for pattern in re.findall(r'"(.*?)"', patterns) for path in CLUSTER.glob(pattern)}
     assert {path for path in CLUSTER.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")} == packaged
-
-
-def compose() -> Document:
-    (document,) = documents(ROOT / "mlflow" / "docker-compose.yml")
-    return document
 
 
 def test_the_stores_listen_on_the_loopback_address() -> None:

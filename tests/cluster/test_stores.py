@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
-from tests.cluster.test_launch_files import ROOT, compose
+from tests.support import postgres
+from tests.support.launch_files import ROOT, compose
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from model.config import TrialConfig
 from model.mixing import Schedule
 from model.network import Batch
 from model.tasks import TASKS
-from tests import tiny
+from tests.support import tiny
 
 
 def schedule_of(config: TrialConfig, n_steps: int = 6) -> Schedule:

@@ -15,8 +15,8 @@ from torch import Tensor
 from model.canonical import canonical
 from model.config import ConfigError, SmartConfig, TrialConfig, field_names, parse
 from model.training import Training
-from tests import tiny
-from tests.model.test_training import assert_same_weights, weights_of
+from tests.support import tiny
+from tests.support.weights import assert_same_weights, weights_of
 
 BASE = {
     "mixture": ["sst", "sts"],

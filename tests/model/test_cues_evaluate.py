@@ -20,7 +20,7 @@ from model.data.arms import ARMS
 from model.data.source import DataSet
 from model.data.tokenised import Ragged, TokenizedSplit, tokenise
 from model.network import MultitaskNetwork, build
-from tests import tiny
+from tests.support import tiny
 
 
 def vector(text: str) -> np.ndarray:

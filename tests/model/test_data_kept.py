@@ -9,7 +9,7 @@ import pytest
 
 from model.data import kept
 from model.data.tokenised import TokenizedData
-from tests import tiny
+from tests.support import tiny
 
 
 def arrays_of(data: TokenizedData) -> list[tuple[str, np.ndarray]]:

@@ -23,7 +23,7 @@ from model.network import build
 from model.schedules import lambda_factor, learning_rate_factor
 from model.smart import teacher_beta
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 N_STEPS = 5
 ADAM_STATE = ("exp_avg", "exp_avg_sq", "step")

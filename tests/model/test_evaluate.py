@@ -20,7 +20,7 @@ from model.evaluation import Evaluation
 from model.network import MultitaskNetwork, build
 from model.tasks import TASKS
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 ALL = ("sst", "quora", "sts", "cfimdb")
 

@@ -16,7 +16,7 @@ import torch
 
 from model import export, predict, saved
 from model.network import build
-from tests import tiny
+from tests.support import tiny
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "cosine, mean": {"pair_encoding": "cosine", "pooling": "mean"},

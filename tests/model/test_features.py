@@ -16,7 +16,7 @@ from model.evaluation import Evaluation
 from model.features import TaskFeatures, key_of, reads_features
 from model.network import MultitaskNetwork
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 FROZEN: dict[str, Any] = {
     "mode": "pretrain",

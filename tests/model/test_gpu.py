@@ -13,7 +13,7 @@ import torch
 
 from model.evaluation import Evaluation
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 pytestmark = [
     pytest.mark.gpu,
@@ -26,7 +26,7 @@ ON_CPU = """
 import json, sys
 from pathlib import Path
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 training = Training(tiny.config(Path(sys.argv[1]), optim={"batch_size": 8, "lr": 1e-3, "dropout": 0.0}), tiny.data())
 print(json.dumps(training.advance().losses))
 """

@@ -17,8 +17,7 @@ from model.evaluation import Evaluation
 from model.loss import MultitaskLoss
 from model.smart_config import SmartVariant
 from model.training import Training
-from tests import tiny
-from tests.model import steps
+from tests.support import steps, tiny
 
 GEOMETRY = {"delta_inf", "delta_l2", "saturated", "cos_delta_gradient", "rounded_away", "gain_over_random"}
 EVERY = ["sst", "quora", "sts"]

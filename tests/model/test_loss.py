@@ -10,7 +10,7 @@ import torch
 
 from model.loss import supervised_loss
 from model.tasks import TASKS
-from tests.model import steps
+from tests.support import steps
 
 EVERY = list(TASKS)
 MOVED = {**steps.WIDE, "mu": 0.7, "lambda": 3.0}

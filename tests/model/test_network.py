@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from model.network import CosineHead, MultitaskNetwork, build, mean_pool, predictions
 from model.tasks import TASKS
-from tests import tiny
-from tests.model import steps
+from tests.support import steps, tiny
 
 EVERY = list(TASKS)
 PAIRS = [name for name, task in TASKS.items() if task.is_pair]

@@ -17,7 +17,7 @@ from model.batches import make_batch
 from model.network import build
 from model.predict import main
 from model.tasks import TASKS
-from tests import tiny
+from tests.support import tiny
 
 Run = Callable[..., tuple[int, list[str], str]]
 

@@ -11,7 +11,7 @@ import torch
 
 from model import loss, reference, smart
 from model.config import ConfigError, SmartConfig, TrialConfig
-from tests import tiny
+from tests.support import tiny
 
 CPU = torch.device("cpu")
 

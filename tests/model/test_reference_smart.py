@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import entropy
 
-from tests.model.reference_smart import (
+from tests.support.reference_smart import (
     Floats,
     TwoLayer,
     delta_gradient,

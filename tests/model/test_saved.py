@@ -20,7 +20,7 @@ from model.engine import Rank
 from model.evaluate import evaluate, predict_split
 from model.evaluation import Evaluation
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 VARIANTS = {
     "cosine, mean": {"pair_encoding": "cosine", "pooling": "mean"},

@@ -13,7 +13,7 @@ from model.config import ConfigError, SmartConfig, parse
 from model.cost import cost_in_plain_steps
 from model.schedules import lambda_factor
 from model.tasks import TASKS
-from tests.model import steps
+from tests.support import steps
 from tuner.space import load
 
 WIDE = {"epsilon": 1e-2, "sigma": 1e-2, "mu": 0.0}

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model import smart
 from model.config import SMALLEST_EPSILON, ConfigError, parse
-from tests.model import reference_smart as reference
+from tests.support import reference_smart as reference
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 DIVERGENCES = {"classification": smart.symmetric_kl, "regression": smart.squared_error}

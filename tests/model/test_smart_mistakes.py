@@ -18,8 +18,7 @@ from model.evaluate import predict_split
 from model.loss import divergence_of
 from model.network import mean_pool
 from model.tasks import TASKS
-from tests import tiny
-from tests.model import steps
+from tests.support import steps, tiny
 
 EVERY = list(TASKS)
 BF16 = {"engine": {"precision": "bf16"}, "mixture": EVERY}

@@ -16,7 +16,7 @@ from model.config import SmartConfig
 from model.loss import MultitaskLoss, Teacher
 from model.network import mean_pool
 from model.tasks import TASKS
-from tests.model import steps
+from tests.support import steps
 
 EVERY = list(TASKS)
 few = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -19,7 +19,7 @@ from model.smart_variants import VARIANTS
 from model.smart_variants.mtdnn import detached_kl, stable_kl
 from model.smart_variants.view import View
 from model.tasks import TASKS
-from tests.model import steps
+from tests.support import steps
 
 NAMES = get_args(SmartVariant)
 EVERY = list(TASKS)

@@ -21,7 +21,8 @@ from model.evaluation import Evaluation, Failure
 from model.loss import MultitaskLoss
 from model.network import build
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
+from tests.support.weights import assert_same_weights, weights_of
 
 SMALL = {"budget": {"examples": 120, "evaluations": 3, "early_eval_examples": 8}}
 
@@ -38,22 +39,9 @@ def facts(evaluation: Evaluation | Failure) -> Evaluation:
     return dataclasses.replace(evaluation, seconds=0.0)
 
 
-def weights_of(training: Training) -> dict[str, Tensor]:
-    """Student, loss weights and teacher."""
-    weights = {name: tensor.clone() for name, tensor in training.loss.state_dict().items()}
-    if training.loss.teacher is not None:
-        weights |= {f"teacher.{name}": tensor.clone() for name, tensor in training.loss.teacher.network.state_dict().items()}
-    return weights
-
-
 def whole(config: TrialConfig) -> tuple[list[Evaluation], dict[str, Tensor]]:
     with training_of(config) as training:
         return [facts(reported) for reported in training], weights_of(training)
-
-
-def assert_same_weights(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
-    assert ours.keys() == theirs.keys()
-    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
 RESUMED = {

@@ -24,7 +24,7 @@ from model.config import TrialConfig
 from model.engine import Rank
 from model.evaluation import Evaluation, Failure
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 

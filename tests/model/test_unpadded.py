@@ -16,7 +16,7 @@ from model import unpadded
 from model.network import MultitaskNetwork
 from model.tasks import TASKS
 from model.unpadded import Layout
-from tests.model import steps
+from tests.support import steps
 
 SEQUENCES = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 

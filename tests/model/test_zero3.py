@@ -10,7 +10,7 @@ from model import saved
 from model.config import ConfigError, parse
 from model.evaluation import Evaluation
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
 
 # DeepSpeed calls collectives that torch has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is deprecated:FutureWarning")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
-from tests.tuner import samples
+from tests.support import samples
 from tuner import outcome, results, search
 from tuner.api import options_of
 from tuner.interruption import Interruption

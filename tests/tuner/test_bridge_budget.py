@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cluster.shape import GangShape
-from tests.tuner import samples
-from tests.tuner.test_budget import Clock
+from tests.support import samples
+from tests.support.clock import Clock
 from tuner.bridge import FINISHED, Bridge
 from tuner.budget import Budget, Meter, Spending
 from tuner.checkpoints import Checkpoints

@@ -9,21 +9,14 @@ import pytest
 
 from cluster.shape import GangShape
 from model.config import ConfigError
-from tests.tuner import samples
+from tests.support import samples
+from tests.support.clock import Clock
 from tuner import options, progress, run_folder, search
 from tuner.budget import Budget, Meter, Used, in_words, seconds_of
 from tuner.ledger import EVERY_S, Ledger
 
 CPU = GangShape(n_workers=2, cpus_per_worker=3)
 GPU = GangShape(n_workers=2, cpus_per_worker=3, gpus_per_worker=0.5)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize(

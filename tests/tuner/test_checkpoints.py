@@ -2,33 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.checkpoint_folders import Folder, made
 from tuner.checkpoints import Checkpoints
 from tuner.models import FAILED
-
-
-class Folder:
-    """What Tune hands over, as far as it is used: a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @contextmanager
-    def as_directory(self) -> Iterator[str]:
-        yield str(self.path)
-
-
-def made(folder: Path, text: str) -> Folder:
-    """A checkpoint of two files, one in a folder of its own."""
-    (folder / "state").mkdir(parents=True)
-    (folder / "state" / "weights.pt").write_text(text)
-    (folder / "teacher.safetensors").write_text(text)
-    return Folder(folder)
 
 
 @pytest.fixture

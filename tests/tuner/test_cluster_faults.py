@@ -20,12 +20,9 @@ from typing import Any
 
 import pytest
 
-from tests import raylets
-from tests.tuner.spaces import ONE_TRIAL, small
-from tests.tuner.test_faults import finish, results_of, wait_for
-from tests.tuner.test_kills import outcomes, runs_of
-from tests.tuner.test_resources import Search
-from tests.tuner.test_search import processes_of, write_space
+from tests.support import raylets
+from tests.support.searches import Search, finish, outcomes, processes_of, results_of, runs_of, wait_for, write_space
+from tests.support.spaces import ONE_TRIAL, small
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
 

@@ -15,9 +15,9 @@ import pytest
 
 from model.config import ConfigError, TrialConfig
 from model.evaluation import Evaluation, Failure
-from tests.tuner.test_bridge import _Saved
-from tests.tuner.test_budget import Clock
-from tests.tuner.test_checkpoints import made
+from tests.support.bridge_session import _Saved
+from tests.support.checkpoint_folders import made
+from tests.support.clock import Clock
 from tuner import dev as dev_stage
 from tuner import ray_tune
 from tuner.bridge import FINISHED, Bridge

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.tuner import samples
-from tests.tuner.test_check import edit_mlflow, edit_results, made, run, said
-from tests.tuner.test_confirmation import come_to, tried
-from tests.tuner.test_export import record as exported
-from tests.tuner.test_registry import record as registered
-from tests.tuner.test_status import folder
+from tests.support import samples
+from tests.support.finalists import come_to, tried
+from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
+from tests.support.records import exported, registered
+from tests.support.status_folder import folder
 from tuner import check, results, run_folder, status
 from tuner.confirmation.finalists import DEFAULT
 from tuner.confirmation.kept import FOLDER, Kept

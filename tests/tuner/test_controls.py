@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, TrialConfig
 from model.tasks import TASKS
-from tests.tuner import samples
+from tests.support import samples
 from tuner.controls.control import Cache, Control, Reached, configure, key
 from tuner.controls.stage import ControlTrials
 from tuner.dry_run import describe

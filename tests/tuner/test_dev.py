@@ -16,8 +16,8 @@ from cluster import connect
 from cluster.shape import GangShape
 from model.evaluate import predict_split
 from model.training import Training
-from tests import tiny
-from tests.cluster.test_fork import answers
+from tests.support import tiny
+from tests.support.forks import answers
 from tuner import dev
 from tuner.interruption import Interruption
 

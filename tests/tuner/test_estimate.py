@@ -8,19 +8,10 @@ from pathlib import Path
 import pytest
 
 from model.config import parse
-from model.data.source import DataSummary
 from model.training import Training
-from tests import tiny
+from tests.support import tiny
+from tests.support.estimate_summary import SUMMARY
 from tuner import estimate
-
-SUMMARY = DataSummary(
-    source="demo",
-    generated=True,
-    rows={"sst": {"train": 100, "select": 10, "dev": 10}, "sts": {"train": 300, "select": 30, "dev": 30}},
-    skipped={"sst": 0, "sts": 0},
-    task_sha256={"sst": "a", "sts": "b"},
-    words={"sst": 10.0, "sts": 20.0},
-)
 
 
 def test_loop_to_max_sees_every_task_each_step() -> None:

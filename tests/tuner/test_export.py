@@ -14,34 +14,13 @@ from scipy.stats import norm
 
 from model import saved
 from model.network import build
-from tests import tiny
+from tests.support import tiny
+from tests.support.records import exported as record
 from tuner import results
 from tuner.export import WRITTEN, WRONG_USAGE, main
 from tuner.model_card import card, interval
 
 Change = Callable[[dict[str, Any]], None]
-
-
-def record(config: dict[str, Any]) -> dict[str, Any]:
-    """The contents of a results.json with one complete trial."""
-    metrics = {"sst/accuracy": 0.5, "quora/accuracy": 0.75, "sts/pearson": 0.8, "sts/spearman": 0.7}
-    trial = {"number": 3, "state": "COMPLETE", "score": 0.6833, "metrics": metrics, "config": config, "alarms": {}}
-    return {
-        "schema_version": results.SCHEMA_VERSION,
-        "name": "night",
-        "space": "smart_mtl",
-        "seed": 0,
-        "metric": "mean(sst/accuracy, quora/accuracy, sts/pearson)",
-        "data": {
-            "source": "demo",
-            "generated": True,
-            "sha256": "ab12",
-            "rows": {task: {"train": 640, "select": 64, "dev": 100} for task in ("sst", "quora", "sts")},
-        },
-        "requirements": [],
-        "trials": [trial],
-        "champion": {**trial, "feasible": True, "dev": metrics},
-    }
 
 
 @pytest.fixture

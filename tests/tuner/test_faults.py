@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cluster import fork
-from tests.tuner.spaces import ONE_TRIAL
-from tests.tuner.test_search import command, processes_of, write_space
+from tests.support.searches import command, finish, results_of, wait_for, write_space
+from tests.support.spaces import ONE_TRIAL
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-
-def results_of(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return found
 
 
 def ranks_of(session: int) -> list[int]:
@@ -36,29 +28,6 @@ def forked_by(pid: int) -> tuple[str, str]:
     command = Path(f"/proc/{parent}/cmdline").read_text().split("\0")
     role, _, _, owner = command[command.index(str(fork.FILE)) + 1 :][:4]
     return role, owner
-
-
-def wait_for(process: subprocess.Popen[str], text: str) -> None:
-    """Read a search's output up to a line with `text`."""
-    assert process.stdout is not None
-    for line in process.stdout:
-        if text in line:
-            return
-    raise AssertionError(f"the search ended without {text!r}: {process.stderr and process.stderr.read()}")
-
-
-def finish(process: subprocess.Popen[str], timeout: float = 600) -> tuple[str, str]:
-    """What a search still says. It must leave no process behind; Ray's own agents may take minutes to notice a kill."""
-    out, err = process.communicate(timeout=timeout)
-
-    def left() -> list[str]:
-        return [line for line in processes_of(process.pid) if "Agent" not in line]
-
-    deadline = time.monotonic() + 60
-    while left() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert left() == []
-    return out, err
 
 
 def test_killed_rank_is_replaced_and_the_trial_comes_out_the_same(tmp_path: Path, tiny_backbone: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
-from tests.tuner import samples
+from tests.support import samples
 from tuner.front import best_of, dominates, front_of
 from tuner.objective import CUE_GAP, Objective
 from tuner.options import Options

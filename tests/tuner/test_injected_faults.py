@@ -10,34 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.tuner.spaces import small
-from tests.tuner.test_faults import finish, results_of
-from tests.tuner.test_search import write_space
+from tests.support.searches import finish, results_of, write_space
+from tests.support.spaces import small
+from tests.support.training_hook import HOOK
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-HOOK = """
-import importlib.abc, importlib.machinery, sys
-
-class Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    def find_spec(self, name, path, target=None):
-        if name != "model.training":
-            return None
-        self.real = importlib.machinery.PathFinder.find_spec(name, path)
-        return importlib.machinery.ModuleSpec(name, self, origin=self.real.origin)
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        module.__file__ = self.real.origin
-        self.real.loader.exec_module(module)
-        inject(module.Training)
-
-sys.meta_path.insert(0, Hook())
-
-def inject(training):
-"""
 OUT_OF_MEMORY = """
     advance = training.advance
     def starved(self):

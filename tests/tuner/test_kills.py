@@ -8,7 +8,6 @@ import subprocess
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pytest
@@ -16,9 +15,8 @@ import torch
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from tests.tuner.spaces import DROPOUTS, small
-from tests.tuner.test_faults import finish, results_of, wait_for
-from tests.tuner.test_search import command, write_space
+from tests.support.searches import command, finish, outcomes, results_of, runs_of, wait_for, write_space
+from tests.support.spaces import DROPOUTS, small
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -40,35 +38,6 @@ def kill_at(process: subprocess.Popen[str], said: str, within_s: float, draw: ra
     assert process.poll() is None, "the search ended before it was killed often enough"
     process.kill()
     process.communicate()
-
-
-def runs_of(results: dict[str, Any]) -> tuple[list[Any], dict[str, list[tuple[int, float]]]]:
-    """All MLflow runs of a search's experiment, and the scores of each trial's run by step."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
-
-        client = MlflowClient(tracking_uri=results["mlflow"]["tracking_uri"])
-        runs = list(client.search_runs([results["mlflow"]["experiment_id"]]))
-        scores = {
-            run.data.tags["trial"]: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, "score"))
-            for run in runs
-            if "trial" in run.data.tags
-        }
-    return runs, scores
-
-
-def outcomes(results: dict[str, Any]) -> list[Any]:
-    """What must not depend on kills."""
-    return [
-        (
-            trial["number"],
-            trial["state"],
-            trial["config"],
-            [(e["step"], e["score"], e["metrics"]) for e in trial["evaluations"]],
-        )
-        for trial in results["trials"]
-    ]
 
 
 def test_a_driver_that_is_killed_twenty_times_comes_to_the_same(tmp_path: Path, tiny_backbone: Path) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CELL = """
 import sys
 from pathlib import Path
-from tests.tuner import samples
+from tests.support import samples
 from tuner.progress import make_progress
 
 facts = samples.facts(Path("/runs/night"), n_trials=50)

@@ -18,7 +18,7 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
-from tests.tuner import samples
+from tests.support import samples
 from tuner.front import dominates
 from tuner.objective import Objective
 from tuner.space import load

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from tests.tuner.test_budget import Clock
+from tests.support.clock import Clock
 from tuner.gang import reason_of
 from tuner.patience import LONGEST_S, Patience, StoreAwayError, away_in, full_disk
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
-from tests.tuner.test_faults import finish, results_of, wait_for
-from tests.tuner.test_storage_faults import opened, play
+from tests.support import postgres
+from tests.support.searches import finish, results_of, wait_for
+from tests.support.stored_study import opened, play
 from tuner.study import read_records
 from tuner.study.storage import PatientDatabase
 from tuner.tracking import read_runs

@@ -20,10 +20,10 @@ from ray.util.placement_group import placement_group_table
 
 from cluster.shape import GangShape
 from model.config import TrialConfig, parse
-from tests import tiny
-from tests.tuner.test_estimate import SUMMARY
-from tests.tuner.test_injected_faults import HOOK
-from tests.tuner.test_search import write_space
+from tests.support import tiny
+from tests.support.estimate_summary import SUMMARY
+from tests.support.searches import write_space
+from tests.support.training_hook import HOOK
 from tuner import plan as plans
 from tuner.options import Options
 from tuner.preflight import choose, probe, stage

@@ -14,7 +14,7 @@ from model import backbone
 from model.data import kept
 from model.data.source import DataSource, DataSummary, inspect
 from model.data.tokenised import tokenise
-from tests import tiny
+from tests.support import tiny
 from tuner import prepare
 
 TASKS = ("sst", "sts")

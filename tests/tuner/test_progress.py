@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.tuner import samples
+from tests.support import samples
 from tuner import commands
 from tuner.observer import Observer, broadcast
 from tuner.progress import JsonProgress, LiveProgress, NullProgress, PlainProgress, live_table, make_progress, totals

@@ -404,7 +404,7 @@ def test_under_several_goals_it_breaks_the_constraint_of_pruned_trials(tmp_path:
 def test_reports_and_asks_cost_the_same_number_of_calls_however_many_trials_are_paused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resource: str
 ) -> None:
-    from tests.tuner.test_study_scale import CountingStorage
+    from tests.support.counting_storage import CountingStorage
 
     storage = CountingStorage()
     monkeypatch.setattr(study_module, "open_storage", lambda given: storage)

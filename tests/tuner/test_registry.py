@@ -20,16 +20,11 @@ import torch
 
 from model import predict, saved
 from model.network import build
-from tests import tiny
+from tests.support import tiny
+from tests.support.records import METRIC
+from tests.support.records import registered as record
 from tuner import options, registry, results
 from tuner.registry import ALIAS, Previous, describe, examples, main, model_name, register, verdict
-
-METRIC = "mean(sst/accuracy, quora/accuracy, sts/pearson)"
-
-
-def record(score: float, **changes: Any) -> dict[str, Any]:
-    champion = {"number": 3, "score": score, "feasible": True, "metrics": {"sst/accuracy": score}, "dev": None}
-    return {"space": "smart_mtl", "metric": METRIC, "data": {"sha256": "ab12cd34ef"}, "champion": champion | changes}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from tests.tuner.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
-from tests.tuner.test_confirmation import come_to, tried
+from tests.support.finalists import come_to, tried
+from tests.support.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
 from tuner import report, results
 from tuner.paper.document import Document, documents
 from tuner.paper.effect import compare, welch

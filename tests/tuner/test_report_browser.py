@@ -16,8 +16,8 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from tests.tuner.browser import browser, console, missing, open_page
-from tests.tuner.report_shapes import SHAPES, made
+from tests.support.browser import browser, console, missing, open_page
+from tests.support.report_shapes import SHAPES, made
 from tuner.report.page import page
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(missing() is not None, reason=missing() or "")]

@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import StudyDirection
 
 from model.config import ConfigError
-from tests.tuner.test_storage_faults import opened, play
+from tests.support.stored_study import opened, play
 from tuner.study.importance import FEWEST, importance, read_importance
 
 SPACE: dict[str, BaseDistribution] = {

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.tuner import paper_runs, report_runs, samples
+from tests.support import paper_runs, report_runs, samples
 from tuner.record import TrialRecord
 from tuner.report.numbers.champion import score_se, trust
 from tuner.report.numbers.cost import cost, saved_by_pruning

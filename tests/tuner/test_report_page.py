@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from cluster.shape import GangShape
-from tests.tuner import report_runs, samples
-from tests.tuner.report_shapes import HOSTILE, SHAPES, made, run_of
-from tests.tuner.test_storage_faults import opened, play
+from tests.support import report_runs, samples
+from tests.support.report_shapes import HOSTILE, SHAPES, made, run_of
+from tests.support.stored_study import opened, play
 from tuner import commands, report, results, run_folder, timeline
 from tuner.options import Options, parse_arguments, save
 from tuner.report.cli import DONE, WRONG_USAGE

@@ -13,7 +13,7 @@ import pytest
 from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
-from tests.tuner import samples
+from tests.support import samples
 from tuner import options, results
 from tuner.model_card import interval
 from tuner.objective import Objective

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
-from tests.tuner import samples
+from tests.support import samples
 from tuner.front import best_of, front_of
 from tuner.objective import Objective
 from tuner.options import Options, parse_arguments, save

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,66 +11,10 @@ import pytest
 
 from cluster import connect
 from cluster.shape import GangShape
-from tests import raylets
-from tests.tuner.spaces import DROPOUTS, small
-from tests.tuner.test_faults import results_of
-from tests.tuner.test_search import command, write_space
+from tests.support import raylets
+from tests.support.searches import Search, results_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
-
-SPACE = small(
-    DROPOUTS,
-    {"pair_encoding": "cosine", "optim.batch_size": 8, "optim.lr": 1e-3, "budget.examples": 960, "budget.evaluations": 4},
-    trials=6,
-    sampler="grid",
-)
-
-
-class Search:
-    """A search whose words are read as they come."""
-
-    def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = SPACE) -> None:
-        space = write_space(folder, backbone, text)
-        self.process = command("--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
-        self.out: list[str] = []
-        self.err: list[str] = []
-        self._readers = [
-            threading.Thread(target=lambda stream=stream, lines=lines: lines.extend(iter(stream.readline, "")), daemon=True)
-            for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
-        ]
-        for reader in self._readers:
-            reader.start()
-
-    def wait_for(self, text: str, timeout_s: float = 600) -> str:
-        """The first line with `text`."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            for line in (*self.out, *self.err):
-                if text in line:
-                    return line
-            assert self.process.poll() is None, self.err[-3:]
-            time.sleep(0.1)
-        raise AssertionError(f"{text!r} was not said: {self.out[-3:]} {self.err}")
-
-    def end(self, timeout_s: float = 900) -> int:
-        try:
-            return self.process.wait(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise AssertionError(f"the search did not end: {self.out[-3:]} {self.err}") from None
-        finally:
-            for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
-                reader.join(timeout=5)
-                assert stream is not None
-                stream.close()
-
-    def most_at_once(self) -> int:
-        """Trials that had been started and were not finished, at their most."""
-        at_once = [0]
-        for line in self.out:
-            step = {"trial_started": 1, "trial_finished": -1}.get(json.loads(line)["event"], 0)
-            at_once.append(at_once[-1] + step)
-        return max(at_once)
 
 
 LONG = ("--trials", "3", "--set", "budget.examples=9600")

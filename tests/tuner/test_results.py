@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.config import ConfigError, parse
-from tests.tuner import samples
+from tests.support import samples
 from tuner import results
 from tuner.addresses import mask_credentials, resolve_tracking_uri
 

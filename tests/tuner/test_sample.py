@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from optuna.storages import InMemoryStorage
 
-from tests.tuner import samples
-from tests.tuner.whole_study import judge_by_all
+from tests.support import samples
+from tests.support.whole_study import judge_by_all
 from tuner.front import Leaders, best_of, front_of
 from tuner.objective import Objective
 from tuner.requirements import Requirements

@@ -23,59 +23,11 @@ from optuna.trial import TrialState
 
 from model import saved
 from model.config import parse
+from tests.support.searches import SEVEN_TRIALS, command, processes_of, write_space
 from tuner import prepare, search, timeline
 from tuner.report.numbers.timeline import schedule
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-SPACE = """
-name: small
-metric: mean
-targets: [sst, quora, sts]
-options: {{trials: 7, finalists: 0, pruner: median, cpus_per_worker: 1, gpus_per_worker: 0}}
-fixed:
-  backbone: {backbone}
-  max_length: 32
-  mixture: [sst, quora, sts]
-  budget.examples: 480
-  budget.evaluations: 5
-  budget.early_eval_examples: 32
-  smart.steps: 1
-search:
-  optim.lr: {{choice: [1.0e-3, 1.0e-5, 1.0e+30]}}
-  smart.enabled: {{choice: [true, false]}}
-  pair_encoding: {{choice: [cosine, cross]}}
-  optim.dropout: {{float: [0.0, 0.3]}}
-start:
-  - {{optim.lr: 1.0e-3, smart.enabled: true, pair_encoding: cosine, optim.dropout: 0.1}}
-  - {{optim.lr: 1.0e-3, smart.enabled: false, pair_encoding: cosine, optim.dropout: 0.1}}
-  - {{optim.lr: 1.0e+30, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.1}}
-  - {{optim.lr: 1.0e-5, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.0}}
-"""
-
-
-def write_space(folder: Path, backbone: Path, text: str = SPACE) -> Path:
-    path = folder / "small.yaml"
-    path.write_text(text.format(backbone=backbone), encoding="utf-8")
-    return path
-
-
-def command(*arguments: str) -> subprocess.Popen[str]:
-    """A search in a process group of its own, as a shell would start it; without what takes time and has tests of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tuner.search", "--no-preflight", "--no-register", "--no-dashboard", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def processes_of(session: int) -> list[str]:
-    """Command lines of the processes that still live in a session."""
-    listed = subprocess.run(["ps", "-o", "args=", "-s", str(session)], capture_output=True, text=True, check=False)
-    return [line for line in listed.stdout.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +189,7 @@ def test_stderr_is_quiet(run: dict[str, Any]) -> None:
 
 
 def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None:
-    text = SPACE.partition("start:")[0].replace("[1.0e-3, 1.0e-5, 1.0e+30]", "[1.0e+30, 1.0e+31]")
+    text = SEVEN_TRIALS.partition("start:")[0].replace("[1.0e-3, 1.0e-5, 1.0e+30]", "[1.0e+30, 1.0e+31]")
     space = write_space(tmp_path, tiny_backbone, text)
     process = command("--space", str(space), "--name", "bad", "--runs-dir", str(tmp_path), "--trials", "2")
     out, err = process.communicate(timeout=600)

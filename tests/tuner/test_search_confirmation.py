@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from model import saved, train
-from tests.tuner.test_faults import finish, results_of
-from tests.tuner.test_search import command, write_space
+from tests.support.searches import command, finish, results_of, write_space
 from tuner import check
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.tuner.test_search import command
+from tests.support.searches import command
 from tuner.search import CHAMPION, SHORT
 from tuner.tracking import read_runs
 

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from model.cues.__main__ import main as cues
-from tests.tuner.test_search import command
+from tests.support.searches import command
 from tuner.front import upwards
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -13,9 +13,7 @@ import pytest
 import torch
 import yaml
 
-from tests.tuner.test_faults import finish, results_of, wait_for
-from tests.tuner.test_kills import runs_of
-from tests.tuner.test_search import command, write_space
+from tests.support.searches import command, finish, results_of, runs_of, wait_for, write_space
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tuner.test_search import command
+from tests.support.searches import command
 from tuner.search import SHORT
 from tuner.study.fronts import Fronts
 from tuner.study.pareto_pruners import is_promoted

@@ -17,12 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests import object_store, raylets
-from tests.object_store import SECRET, ObjectStore
-from tests.tuner.spaces import ONE_TRIAL
-from tests.tuner.test_faults import finish, results_of, wait_for
-from tests.tuner.test_resources import Search
-from tests.tuner.test_search import command, write_space
+from tests.support import object_store, raylets
+from tests.support.object_store import SECRET, ObjectStore
+from tests.support.searches import Search, command, finish, results_of, wait_for, write_space
+from tests.support.spaces import ONE_TRIAL
 from tuner.store import opened, parse
 from tuner.stored import StoredFolder, contents, named
 

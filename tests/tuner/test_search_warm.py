@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import write_backbone
+from tests.support.tiny import write_backbone
 from tuner import search
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -18,8 +18,8 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from cluster import connect
 from model.config import ConfigError
-from tests import postgres, tiny
-from tests.postgres import PASSWORD
+from tests.support import postgres, tiny
+from tests.support.postgres import PASSWORD
 from tuner import options, ray_tune, trial
 from tuner.addresses import expand, in_environment, mask_credentials, without_password
 from tuner.gang import RankError

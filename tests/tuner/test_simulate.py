@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, TrialConfig, parse
 from model.evaluation import Evaluation
-from tests.tuner.samples import record as sample_record
+from tests.support.samples import record as sample_record
 from tuner.models import LAST_WRITTEN
 from tuner.objective import Objective
 from tuner.simulate import compare, costs

@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuner import samples
-from tests.tuner.test_storage_faults import SPACE, play
+from tests.support import samples
+from tests.support.stored_study import SPACE, play
 from tuner import results, run_folder
 from tuner.objective import Objective
-from tuner.options import Options, save
+from tuner.options import Options
 from tuner.space import load
 from tuner.status import TOLD, WRONG_USAGE, main, status
 from tuner.study import Study
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    path = tmp_path / "runs" / "night"
-    path.mkdir(parents=True)
-    save(Options(), path)
-    run_folder.write_state(path, run_folder.State("2026-01-02T03:04:05+00:00", wall_s=75.0, n_trials=9))
-    return path
 
 
 @pytest.fixture

@@ -15,36 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tuner import samples
-from tuner.objective import Objective
-from tuner.space import load
-from tuner.study import Study, Verdict, read_records
+from tests.support.stored_study import opened, play
+from tuner.study import read_records
 from tuner.study.storage import append_whole
-
-SPACE = """\
-name: tiny
-fixed: {mixture: [sst, sts]}
-search:
-  optim.lr: {float: [1.0e-5, 1.0e-3], log: true}
-"""
-
-
-def opened(folder: Path, storage: str) -> Study:
-    path = folder / "tiny.yaml"
-    if not path.exists():
-        path.write_text(SPACE, encoding="utf-8")
-    objective = Objective("mean", ("sst", "sts"))
-    return Study.open(storage, "study", load(path), objective, "random", "none", 0, 9, 2)
-
-
-def play(study: Study, score: float) -> int:
-    asked = study.ask()
-    assert asked is not None
-    for index in (1, 2):
-        assert study.report(asked.number, samples.evaluation(index, score, pearson=score)) is Verdict.CONTINUE
-    study.complete(asked.number)
-    return asked.number
-
 
 LIMITED = """
 import resource, sys

@@ -11,8 +11,8 @@ from ray import cloudpickle
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
-from tests import object_store, tiny
-from tests.object_store import SECRET, ObjectStore
+from tests.support import object_store, tiny
+from tests.support.object_store import SECRET, ObjectStore
 from tuner import store as stores
 from tuner.models import FAILED, LAST_WRITTEN, Models
 from tuner.patience import StoreAwayError

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests import object_store
+from tests.support import object_store
 from tuner import store as stores
 from tuner import store_watch
 from tuner.patience import StoreAwayError

@@ -6,7 +6,7 @@ import copy
 import random
 import warnings
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner, WilcoxonPruner
 from optuna.samplers import RandomSampler, TPESampler
-from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 
 from model.evaluation import Evaluation
+from tests.support.counting_storage import CountingStorage
 from tuner.bridge import Bridge
 from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption
@@ -54,31 +54,6 @@ KINDS = [
 """Pruner, goals, requirements, rung resource."""
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-
-class CountingStorage(InMemoryStorage):
-    """Optuna's own storage, which also counts its calls and the trials that it hands out."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: Counter[str] = Counter()
-        self.n_read = 0
-
-    def __getattribute__(self, name: str) -> Any:
-        if name.startswith(("get_", "set_", "create_")):
-            super().__getattribute__("calls")[name] += 1
-        return super().__getattribute__(name)
-
-    def get_all_trials(
-        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial]:
-        found = super().get_all_trials(study_id, deepcopy, states)
-        self.n_read += len(self._studies[study_id].trials)
-        return found
-
-    def reset(self) -> None:
-        self.calls.clear()
-        self.n_read = 0
 
 
 @pytest.fixture(scope="module")

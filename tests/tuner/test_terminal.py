@@ -29,7 +29,7 @@ COLOURS = re.compile(rb"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 SCRIPT = """
 import itertools, os, sys, time
 from pathlib import Path
-from tests.tuner import samples
+from tests.support import samples
 from tuner import progress
 from tuner.write_queue import tell_stderr
 

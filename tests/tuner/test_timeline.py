@@ -11,8 +11,8 @@ import pytest
 
 from cluster.shape import GangShape
 from model.evaluation import Failure
-from tests.tuner import report_runs, samples
-from tests.tuner.test_bridge import Session
+from tests.support import report_runs, samples
+from tests.support.bridge_session import Session
 from tuner import timeline
 from tuner.observer import SilentObserver, broadcast
 from tuner.report.numbers.timeline import EVALUATION, LOST, SAVING, SETUP, TRAINING, Schedule, schedule

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from model.deepspeed_config import deepspeed_config
-from tests.tuner import samples
+from tests.support import samples
 from tuner.controls import stage as controls
 from tuner.record import TrialRecord
 from tuner.tracking import MlflowTracking, flatten

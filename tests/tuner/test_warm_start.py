@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from model.canonical import canonical
 from model.config import ConfigError, parse
 from model.evaluation import Evaluation
-from tests.tuner import samples
+from tests.support import samples
 from tuner import plan
 from tuner.objective import Objective
 from tuner.options import Options, parse_arguments

@@ -10,7 +10,7 @@ from typing import Any
 from model.config import TrialConfig
 from model.section import Section
 from model.tasks import TASKS
-from tests.tuner import samples
+from tests.support import samples
 from tuner.record import TrialRecord
 
 ROWS = {

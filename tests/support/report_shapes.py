@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from model.tasks import TASKS
-from tests.tuner.report_runs import BASE, events, records, results
-from tests.tuner.test_confirmation import come_to, tried
+from tests.support.finalists import come_to, tried
+from tests.support.report_runs import BASE, events, records, results
 from tuner.front import best_of
 from tuner.record import TrialRecord
 from tuner.report.run import Run

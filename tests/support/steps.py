@@ -15,7 +15,7 @@ from model.batches import make_batch
 from model.config import TrialConfig
 from model.loss import MultitaskLoss
 from model.network import Batch, build
-from tests import tiny
+from tests.support import tiny
 
 WIDE = {"epsilon": 1e-2, "sigma": 1e-2, "eta": 1e-3, "mu": 0.0}
 """A perturbation large enough to measure, whose one step does not reach the bound everywhere."""

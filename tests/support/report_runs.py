@@ -14,7 +14,7 @@ from typing import Any
 from model.canonical import canonical
 from model.config import ConfigError, parse
 from model.tasks import TASKS
-from tests.tuner import samples
+from tests.support import samples
 from tuner import space
 from tuner.front import best_of, front_of
 from tuner.record import TrialRecord

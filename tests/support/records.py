@@ -1,0 +1,36 @@
+"""results.json as the export and the registration of a champion read it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tuner import results
+
+METRIC = "mean(sst/accuracy, quora/accuracy, sts/pearson)"
+
+
+def exported(config: dict[str, Any]) -> dict[str, Any]:
+    """The contents of a results.json with one complete trial."""
+    metrics = {"sst/accuracy": 0.5, "quora/accuracy": 0.75, "sts/pearson": 0.8, "sts/spearman": 0.7}
+    trial = {"number": 3, "state": "COMPLETE", "score": 0.6833, "metrics": metrics, "config": config, "alarms": {}}
+    return {
+        "schema_version": results.SCHEMA_VERSION,
+        "name": "night",
+        "space": "smart_mtl",
+        "seed": 0,
+        "metric": METRIC,
+        "data": {
+            "source": "demo",
+            "generated": True,
+            "sha256": "ab12",
+            "rows": {task: {"train": 640, "select": 64, "dev": 100} for task in ("sst", "quora", "sts")},
+        },
+        "requirements": [],
+        "trials": [trial],
+        "champion": {**trial, "feasible": True, "dev": metrics},
+    }
+
+
+def registered(score: float, **changes: Any) -> dict[str, Any]:
+    champion = {"number": 3, "score": score, "feasible": True, "metrics": {"sst/accuracy": score}, "dev": None}
+    return {"space": "smart_mtl", "metric": METRIC, "data": {"sha256": "ab12cd34ef"}, "champion": champion | changes}

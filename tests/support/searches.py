@@ -1,0 +1,176 @@
+"""Whole searches in processes of their own, and what they left."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from tests.support.spaces import DROPOUTS, small
+
+SEVEN_TRIALS = """
+name: small
+metric: mean
+targets: [sst, quora, sts]
+options: {{trials: 7, finalists: 0, pruner: median, cpus_per_worker: 1, gpus_per_worker: 0}}
+fixed:
+  backbone: {backbone}
+  max_length: 32
+  mixture: [sst, quora, sts]
+  budget.examples: 480
+  budget.evaluations: 5
+  budget.early_eval_examples: 32
+  smart.steps: 1
+search:
+  optim.lr: {{choice: [1.0e-3, 1.0e-5, 1.0e+30]}}
+  smart.enabled: {{choice: [true, false]}}
+  pair_encoding: {{choice: [cosine, cross]}}
+  optim.dropout: {{float: [0.0, 0.3]}}
+start:
+  - {{optim.lr: 1.0e-3, smart.enabled: true, pair_encoding: cosine, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e-3, smart.enabled: false, pair_encoding: cosine, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e+30, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.1}}
+  - {{optim.lr: 1.0e-5, smart.enabled: false, pair_encoding: cross, optim.dropout: 0.0}}
+"""
+
+
+def write_space(folder: Path, backbone: Path, text: str = SEVEN_TRIALS) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text.format(backbone=backbone), encoding="utf-8")
+    return path
+
+
+def command(*arguments: str) -> subprocess.Popen[str]:
+    """A search in a process group of its own, as a shell would start it; without what takes time and has tests of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tuner.search", "--no-preflight", "--no-register", "--no-dashboard", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def processes_of(session: int) -> list[str]:
+    """Command lines of the processes that still live in a session."""
+    listed = subprocess.run(["ps", "-o", "args=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return [line for line in listed.stdout.splitlines() if line.strip()]
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read a search's output up to a line with `text`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"the search ended without {text!r}: {process.stderr and process.stderr.read()}")
+
+
+def finish(process: subprocess.Popen[str], timeout: float = 600) -> tuple[str, str]:
+    """What a search still says. It must leave no process behind; Ray's own agents may take minutes to notice a kill."""
+    out, err = process.communicate(timeout=timeout)
+
+    def left() -> list[str]:
+        return [line for line in processes_of(process.pid) if "Agent" not in line]
+
+    deadline = time.monotonic() + 60
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert left() == []
+    return out, err
+
+
+def runs_of(results: dict[str, Any]) -> tuple[list[Any], dict[str, list[tuple[int, float]]]]:
+    """All MLflow runs of a search's experiment, and the scores of each trial's run by step."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=results["mlflow"]["tracking_uri"])
+        runs = list(client.search_runs([results["mlflow"]["experiment_id"]]))
+        scores = {
+            run.data.tags["trial"]: sorted((m.step, m.value) for m in client.get_metric_history(run.info.run_id, "score"))
+            for run in runs
+            if "trial" in run.data.tags
+        }
+    return runs, scores
+
+
+def outcomes(results: dict[str, Any]) -> list[Any]:
+    """What must not depend on kills."""
+    return [
+        (
+            trial["number"],
+            trial["state"],
+            trial["config"],
+            [(e["step"], e["score"], e["metrics"]) for e in trial["evaluations"]],
+        )
+        for trial in results["trials"]
+    ]
+
+
+GRID = small(
+    DROPOUTS,
+    {"pair_encoding": "cosine", "optim.batch_size": 8, "optim.lr": 1e-3, "budget.examples": 960, "budget.evaluations": 4},
+    trials=6,
+    sampler="grid",
+)
+
+
+class Search:
+    """A search whose words are read as they come."""
+
+    def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = GRID) -> None:
+        space = write_space(folder, backbone, text)
+        self.process = command("--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
+        self.out: list[str] = []
+        self.err: list[str] = []
+        self._readers = [
+            threading.Thread(target=lambda stream=stream, lines=lines: lines.extend(iter(stream.readline, "")), daemon=True)
+            for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_for(self, text: str, timeout_s: float = 600) -> str:
+        """The first line with `text`."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            for line in (*self.out, *self.err):
+                if text in line:
+                    return line
+            assert self.process.poll() is None, self.err[-3:]
+            time.sleep(0.1)
+        raise AssertionError(f"{text!r} was not said: {self.out[-3:]} {self.err}")
+
+    def end(self, timeout_s: float = 900) -> int:
+        try:
+            return self.process.wait(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise AssertionError(f"the search did not end: {self.out[-3:]} {self.err}") from None
+        finally:
+            for reader, stream in zip(self._readers, (self.process.stdout, self.process.stderr), strict=True):
+                reader.join(timeout=5)
+                assert stream is not None
+                stream.close()
+
+    def most_at_once(self) -> int:
+        """Trials that had been started and were not finished, at their most."""
+        at_once = [0]
+        for line in self.out:
+            step = {"trial_started": 1, "trial_finished": -1}.get(json.loads(line)["event"], 0)
+            at_once.append(at_once[-1] + step)
+        return max(at_once)
