@@ -1,16 +1,26 @@
 # make search ARGS="--data DIR --trials 12"    run a search
-# make test                                    lint, types and all tests that need no GPU
+# make check                                   lint, types and the tests that start no cluster and take about a second at most
+# make test                                    the above and every other test but those that are long by nature
+# make endurance                               those: before a release
 # make bench ARGS="--data DIR"                 benchmarks at the size of two cores; their figures go to build/bench
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: search test lint bench clean
+TESTS := $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: search check test endurance lint bench clean
 
 search: .venv/installed
 	$(BIN)/python -m tuner.search $(ARGS)
 
-test: .venv/installed-for-tests lint
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --durations 25 $(ARGS)
+check: lint
+	$(TESTS) -m "not gpu and not slow and not cluster and not endurance" $(ARGS)
+
+test: lint
+	$(TESTS) -m "not endurance" --durations 25 $(ARGS)
+
+endurance: .venv/installed-for-tests
+	$(TESTS) -m endurance --durations 25 $(ARGS)
 
 # One after the other, so that none disturbs another; ARGS go to those that train on data of a user.
 bench: .venv/installed-for-benchmarks

@@ -44,6 +44,10 @@ SAFE = {"OMP_NUM_THREADS": "1", "PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """For the server alone: a pool of threads does not survive a fork, nor does a driver of GPUs that was asked for them."""
 
 
+_kept: dict[str, subprocess.Popen[bytes]] = {}
+"""The fork servers that `keep` has begun, by their keys."""
+
+
 class Work(NamedTuple):
     """What a worker was started with."""
 
@@ -85,6 +89,13 @@ def ahead(modules: Iterable[str]) -> Iterator[Callable[[str | None], None]]:
         finally:
             server.kill()
             server.wait()
+
+
+def keep(key: str, modules: Iterable[str]) -> None:
+    """Have this node's fork server begun beside this process, whose searches share it: it ends with this process, and when
+    nobody has needed it for a minute. Where there is one with this key already, nothing changes."""
+    if sys.platform == "linux" and (key not in _kept or _kept[key].poll() is not None):
+        _kept[key] = _begin(key, ",".join(modules), os.getpid())
 
 
 def _begin(key: str, modules: str, owner: int, stdin: socket.socket | None = None) -> subprocess.Popen[bytes]:

@@ -1,19 +1,20 @@
-"""Fixtures that several rooms of the tests share."""
+"""Order and environment of all tests, and the fixtures that several packages of tests share.
+
+Tests with the mark `cluster` run on a Ray: this process's shared one or one of their own. The others run without: a Ray that an
+earlier test left joined is left before them.
+"""
 
 from __future__ import annotations
 
 import os
-from functools import cache
+from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
 
-from tests.support import tiny
+from tests.support import raylets, tiny
 
-TESTS = Path(__file__).parent
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -23,28 +24,30 @@ hypothesis.settings.register_profile("by any clock", deadline=None)
 hypothesis.settings.load_profile("by any clock")
 
 
-class DearFilesTogether(LoadScopeScheduling):
-    """A file whose tests start Ray clusters, or share what was made once for all of them, goes to one test process as a whole;
-    other tests are shared out one by one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return file if file in kept_together() else nodeid
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # xdist hands out files in the order below
 
 
-@cache
-def kept_together() -> frozenset[str]:
-    """Files relative to the project. xdist's own groups do not work with this pytest."""
-    marks = ("mark.cluster", 'fixture(scope="module")')
-    return frozenset(
-        path.relative_to(TESTS.parent).as_posix()
-        for path in TESTS.rglob("test_*.py")
-        if any(mark in path.read_text(encoding="utf-8") for mark in marks)
-    )
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with most cluster tests first, since they take longest; within a file, cluster tests last."""
+    n_cluster = Counter(item.path for item in items if is_cluster(item))
+    n_tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (-n_cluster[item.path], -n_tests[item.path], item.path, is_cluster(item)))
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> DearFilesTogether:
-    return DearFilesTogether(config, log)
+def is_cluster(item: pytest.Item) -> bool:
+    return item.get_closest_marker("cluster") is not None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if not is_cluster(item):
+        raylets.leave()
+
+
+def pytest_sessionfinish() -> None:
+    raylets.leave()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ finalist, that is nearest to the requirements, which none meets; 130 interrupted
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
@@ -67,10 +67,9 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 
 def run(plan: Plan, out: IO[str]) -> int:
     """Run a checked search from beginning to end. Returns the exit status; raises as `start` does."""
-    from cluster import connect, fork
+    from cluster import connect
     from tuner import commands, prepare, run_folder
     from tuner.progress import make_progress
-    from tuner.worker import AHEAD
 
     interruption = Interruption()
     joined = connect.is_connected()
@@ -78,10 +77,14 @@ def run(plan: Plan, out: IO[str]) -> int:
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
         try:
-            with closing(prepare.preparation(plan)) as preparation, _leaving_nothing(preparation), fork.ahead(AHEAD) as serve:
+            with (
+                closing(prepare.preparation(plan)) as preparation,
+                _leaving_nothing(preparation),
+                _forking(plan, joined) as fork,
+            ):
                 preparation.begin()
                 dashboard = _connect(plan)
-                serve(_key_of_ranks(plan))
+                fork()
                 from tuner import session  # takes seconds: the run is held, and Ctrl-C is heard
 
                 with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
@@ -110,18 +113,39 @@ def _leaving_nothing(preparation: Preparation) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _forking(plan: Plan, joined: bool) -> Iterator[Callable[[], None]]:
+    """Start the fork server of the ranks on this node; call what is yielded once Ray is connected.
+
+    A search that starts its own Ray has a fork server of its own, which imports while Ray starts. In a process that has joined
+    a Ray already (`joined`), one fork server serves all searches.
+    """
+    from cluster import fork
+    from tuner.worker import AHEAD
+
+    def keep() -> None:
+        key = _key_of_ranks(plan)
+        if key is not None:
+            fork.keep(key, AHEAD)
+
+    if joined:
+        yield keep
+        return
+    with fork.ahead(AHEAD) as serve:
+        yield lambda: serve(_key_of_ranks(plan))
+
+
 def _rehearse(plan: Plan, out: IO[str]) -> None:
     """Show what a preflight finds, and leave nothing behind. Raises as a search would."""
-    from cluster import connect, fork
+    from cluster import connect
     from tuner import prepare, session
     from tuner.preflight import stage as preflight
-    from tuner.worker import AHEAD
 
     joined = connect.is_connected()
     try:
-        with fork.ahead(AHEAD) as serve:
+        with _forking(plan, joined) as fork:
             _connect(plan)
-            serve(_key_of_ranks(plan))
+            fork()
             slots = session.slots_of(plan)
             data = prepare.into_the_store(prepare.wanted_by(plan))
             at_once = max(1, min(slots(), plan.n_trials))

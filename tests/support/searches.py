@@ -1,7 +1,13 @@
-"""Whole searches in processes of their own, and what they left."""
+"""Whole searches, in this process or in one of their own, and what they left.
+
+`search_here` and `SearchHere` run a search in this process, on the Ray that it has joined (the test process's shared one, or a
+cluster of `raylets`), with a warm fork server: about 7 CPU seconds. `command` and `Search` start a process with a Ray of its
+own, 20 CPU seconds and more: for what is a fact of the process, such as signals, kills and exit statuses.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -9,9 +15,14 @@ import sys
 import threading
 import time
 import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from tests.support import raylets
 from tests.support.spaces import DROPOUTS, small
 
 SEVEN_TRIALS = """
@@ -46,10 +57,48 @@ def write_space(folder: Path, backbone: Path, text: str = SEVEN_TRIALS) -> Path:
     return path
 
 
+QUICK = ("--no-preflight", "--no-register", "--no-dashboard")
+"""Leave out what takes time and has tests of its own."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A search that has ended: its exit status and what it wrote on stdout and stderr."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events of `--json`."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def search_here(*arguments: str) -> Finished:
+    """Run a search in this process, on the Ray that it has joined, else on the shared one."""
+    from tuner import search
+
+    raylets.join_shared()
+    return run_command(search.main, *QUICK, *arguments)
+
+
+def run_command(main: Callable[[list[str]], int], *arguments: str) -> Finished:
+    """Run a command in this process. What the libraries warn of meanwhile is no fact of a test."""
+    out, err = io.StringIO(), io.StringIO()
+    return Finished(_quietly(main, arguments, out, err), out.getvalue(), err.getvalue())
+
+
+def _quietly(main: Callable[[list[str]], int], arguments: Sequence[str], out: IO[str], err: IO[str]) -> int:
+    with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return main(list(arguments))
+
+
 def command(*arguments: str) -> subprocess.Popen[str]:
-    """A search in a process group of its own, as a shell would start it; without what takes time and has tests of its own."""
+    """A search in a process group of its own, as a shell would start it, without what QUICK leaves out."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tuner.search", "--no-preflight", "--no-register", "--no-dashboard", *arguments],
+        [sys.executable, "-m", "tuner.search", *QUICK, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -129,14 +178,86 @@ GRID = small(
 )
 
 
-class Search:
-    """A search whose words are read as they come."""
+class Lines(io.TextIOBase):
+    """A stream that keeps what is written as lines, with their ends."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._begun = ""
+
+    def write(self, text: str) -> int:
+        *whole, self._begun = (self._begun + text).split("\n")
+        self.lines.extend(f"{line}\n" for line in whole)
+        return len(text)
+
+
+class Watched(ABC):
+    """A search under way with `--json`: `out` and `err` are the lines that it has written so far."""
+
+    out: list[str]
+    err: list[str]
+
+    @abstractmethod
+    def is_running(self) -> bool: ...
+
+    @abstractmethod
+    def end(self, timeout_s: float = 300) -> int:
+        """Wait for its end. Returns the exit status."""
+
+    def wait_for(self, text: str, timeout_s: float = 300) -> str:
+        """The first line with `text`."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            ran = self.is_running()
+            for line in (*self.out, *self.err):
+                if text in line:
+                    return line
+            assert ran, f"the search ended without {text!r}: {self.out[-3:]} {self.err[-3:]}"
+            time.sleep(0.05)
+        raise AssertionError(f"{text!r} was not said: {self.out[-3:]} {self.err}")
+
+    def most_at_once(self) -> int:
+        """Trials that had been started and were not finished, at their most."""
+        at_once = [0]
+        for line in self.out:
+            step = {"trial_started": 1, "trial_finished": -1}.get(json.loads(line)["event"], 0)
+            at_once.append(at_once[-1] + step)
+        return max(at_once)
+
+
+class SearchHere(Watched):
+    """A search in a thread of this process, on the Ray that it has joined, else on the shared one."""
+
+    def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = GRID) -> None:
+        from tuner import search
+
+        raylets.join_shared()
+        out, err = Lines(), Lines()
+        self.out, self.err = out.lines, err.lines
+        space = write_space(folder, backbone, text)
+        run = (*QUICK, "--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
+        self._status: int | None = None
+        self._thread = threading.Thread(
+            target=lambda: setattr(self, "_status", _quietly(search.main, run, out, err)), daemon=True
+        )
+        self._thread.start()
+
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def end(self, timeout_s: float = 300) -> int:
+        self._thread.join(timeout_s)
+        assert self._status is not None, f"the search did not end: {self.out[-3:]} {self.err}"
+        return self._status
+
+
+class Search(Watched):
+    """A search in a process of its own."""
 
     def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = GRID) -> None:
         space = write_space(folder, backbone, text)
         self.process = command("--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
-        self.out: list[str] = []
-        self.err: list[str] = []
+        self.out, self.err = [], []
         self._readers = [
             threading.Thread(target=lambda stream=stream, lines=lines: lines.extend(iter(stream.readline, "")), daemon=True)
             for stream, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err))
@@ -144,18 +265,10 @@ class Search:
         for reader in self._readers:
             reader.start()
 
-    def wait_for(self, text: str, timeout_s: float = 600) -> str:
-        """The first line with `text`."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            for line in (*self.out, *self.err):
-                if text in line:
-                    return line
-            assert self.process.poll() is None, self.err[-3:]
-            time.sleep(0.1)
-        raise AssertionError(f"{text!r} was not said: {self.out[-3:]} {self.err}")
+    def is_running(self) -> bool:
+        return self.process.poll() is None
 
-    def end(self, timeout_s: float = 900) -> int:
+    def end(self, timeout_s: float = 300) -> int:
         try:
             return self.process.wait(timeout=timeout_s)
         except subprocess.TimeoutExpired:
@@ -166,11 +279,3 @@ class Search:
                 reader.join(timeout=5)
                 assert stream is not None
                 stream.close()
-
-    def most_at_once(self) -> int:
-        """Trials that had been started and were not finished, at their most."""
-        at_once = [0]
-        for line in self.out:
-            step = {"trial_started": 1, "trial_finished": -1}.get(json.loads(line)["event"], 0)
-            at_once.append(at_once[-1] + step)
-        return max(at_once)

@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,11 +18,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from model import saved
+from model import saved, train
 from model.config import parse
-from tests.support.searches import SEVEN_TRIALS, command, processes_of, write_space
-from tuner import prepare, search, timeline
+from tests.support.searches import SEVEN_TRIALS, command, finish, results_of, run_command, search_here, wait_for, write_space
+from tuner import prepare, timeline
 from tuner.report.numbers.timeline import schedule
+from tuner.reproduce import __main__ as reproduce
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -36,11 +34,9 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[s
     folder = tmp_path_factory.mktemp("search")
     space = write_space(folder, tiny_backbone)
     arguments = ["--space", str(space), "--name", "one", "--runs-dir", str(folder), "--seed", "1", "--workers-per-trial", "2"]
-    process = command(*arguments, "--set", "engine.zero_stage=2", "--json")
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    results = json.loads((folder / "one" / "results.json").read_text(encoding="utf-8"))
-    return {"folder": folder / "one", "results": results, "out": out, "err": err, "session": process.pid}
+    done = search_here(*arguments, "--set", "engine.zero_stage=2", "--json")
+    assert done.status == 0, done.err
+    return {"folder": folder / "one", "results": results_of(folder / "one"), "done": done}
 
 
 def study_of(run: dict[str, Any]) -> optuna.Study:
@@ -80,7 +76,7 @@ def test_the_tokens_are_kept_beside_the_run(run: dict[str, Any]) -> None:
 
 def test_all_stores_agree(run: dict[str, Any]) -> None:
     assert run["results"]["consistency"] == []
-    assert "not compared" not in run["err"]
+    assert "not compared" not in run["done"].err
 
 
 def test_mlflow_agrees(run: dict[str, Any]) -> None:
@@ -139,26 +135,22 @@ def test_best_complete_trial_is_champion(run: dict[str, Any]) -> None:
     assert set(champion["dev"]) == set(champion["metrics"])
 
 
-def test_champion_reproduces_its_metrics(run: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+def test_champion_reproduces_its_metrics(run: dict[str, Any]) -> None:
     champion = run["results"]["champion"]
-    arguments = ["--evaluate-only", "--model", champion["path"], "--data", "demo"]
-    done = subprocess.run(
-        [sys.executable, "-m", "model.train", *arguments], capture_output=True, text=True, check=False, timeout=600
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])["metrics"]
+    done = run_command(train.main, "--evaluate-only", "--model", champion["path"], "--data", "demo")
+    assert done.status == 0, done.err
+    found = done.events[-1]["metrics"]
     assert found == pytest.approx(champion["metrics"], abs=1e-6)
 
 
 def test_champion_trains_again_to_the_last_bit(run: dict[str, Any]) -> None:
     """From its record alone, with the same two ranks, and the run stays as it was."""
     before = sorted(path.name for path in run["folder"].iterdir())
-    command = [sys.executable, "-m", "tuner.reproduce", str(run["folder"])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    assert done.returncode == 0, done.stderr
-    told = done.stdout.splitlines()
-    assert told[0].endswith("2 × (1 CPU) on one node")
-    assert told[-1] == "equal: all 5 evaluations are the same to the last bit"
+    done = run_command(reproduce.main, str(run["folder"]))
+    assert done.status == reproduce.MATCHES, done.err
+    lines = done.out.splitlines()
+    assert lines[0].endswith("2 × (1 CPU) on one node")
+    assert lines[-1] == "equal: all 5 evaluations are the same to the last bit"
     assert sorted(path.name for path in run["folder"].iterdir()) == before
 
 
@@ -169,34 +161,25 @@ def test_keeps_only_the_best_model(run: dict[str, Any]) -> None:
 
 
 def test_events_are_json_lines(run: dict[str, Any]) -> None:
-    events = [json.loads(line) for line in run["out"].splitlines()]
-    kinds = [event["event"] for event in events]
+    kinds = [event["event"] for event in run["done"].events]
     assert kinds[0] == "search_started"
     assert kinds[-1] == "search_finished"
     assert kinds.count("trial_finished") == 7
 
 
-def test_leaves_no_process(run: dict[str, Any]) -> None:
-    deadline = time.monotonic() + 20
-    while processes_of(run["session"]) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert processes_of(run["session"]) == []
-
-
 def test_stderr_is_quiet(run: dict[str, Any]) -> None:
-    assert "Traceback" not in run["err"]
-    assert "WARNING" not in run["err"]
+    assert "Traceback" not in run["done"].err
+    assert "WARNING" not in run["done"].err
 
 
 def test_all_trials_failing_is_said(tmp_path: Path, tiny_backbone: Path) -> None:
     text = SEVEN_TRIALS.partition("start:")[0].replace("[1.0e-3, 1.0e-5, 1.0e+30]", "[1.0e+30, 1.0e+31]")
     space = write_space(tmp_path, tiny_backbone, text)
-    process = command("--space", str(space), "--name", "bad", "--runs-dir", str(tmp_path), "--trials", "2")
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 1, err
-    assert "no champion" in out
-    assert "commonest failure" in out
-    assert "nan" in out
+    done = search_here("--space", str(space), "--name", "bad", "--runs-dir", str(tmp_path), "--trials", "2")
+    assert done.status == 1, done.err
+    assert "no champion" in done.out
+    assert "commonest failure" in done.out
+    assert "nan" in done.out
 
 
 REPEATING = """
@@ -213,11 +196,10 @@ search:
 
 def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_path: Path, tiny_backbone: Path) -> None:
     space = write_space(tmp_path, tiny_backbone, REPEATING)
-    process = command("--space", str(space), "--name", "one", "--runs-dir", str(tmp_path), "--json")
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    assert err.startswith("the search ends after 3 of 9 trials: ")
-    run = {"folder": tmp_path / "one", "results": json.loads((tmp_path / "one" / "results.json").read_text(encoding="utf-8"))}
+    done = search_here("--space", str(space), "--name", "one", "--runs-dir", str(tmp_path), "--json")
+    assert done.status == 0, done.err
+    assert done.err.startswith("the search ends after 3 of 9 trials: ")
+    run = {"folder": tmp_path / "one", "results": results_of(tmp_path / "one")}
     trials = run["results"]["trials"]
     trained = [trial for trial in trials if trial["same_as"] is None]
     assert [trial["state"] for trial in trained] == ["COMPLETE"] * 3
@@ -229,9 +211,9 @@ def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_p
         assert {name: trial[name] for name in ("score", "metrics", "evaluations", "config")} == {
             name: source[name] for name in ("score", "metrics", "evaluations", "config")
         }
-    events = [json.loads(line) for line in out.splitlines()]
-    assert sum(event["event"] == "trial_started" for event in events) == 3
-    assert sum(event["event"] == "trial_finished" for event in events) == len(trials)
+    events = [event["event"] for event in done.events]
+    assert events.count("trial_started") == 3
+    assert events.count("trial_finished") == len(trials)
     test_optuna_agrees(run)
     test_mlflow_agrees(run)
 
@@ -239,58 +221,21 @@ def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_p
 def test_interrupted_search_goes_on(tmp_path: Path, tiny_backbone: Path) -> None:
     space = write_space(tmp_path, tiny_backbone)
     process = command("--space", str(space), "--name", "cut", "--runs-dir", str(tmp_path), "--trials", "5")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "COMPLETE" in line:
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-            break
-    rest, err = process.communicate(timeout=600)
+    wait_for(process, "COMPLETE")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    rest, err = finish(process)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert f"--resume cut --runs-dir {tmp_path}" in rest
-    before = json.loads((tmp_path / "cut" / "results.json").read_text(encoding="utf-8"))
+    before = results_of(tmp_path / "cut")
     assert before["finished"] is None
     done = {t["number"]: t for t in before["trials"] if t["state"] in ("COMPLETE", "PRUNED")}
     assert done
 
-    again = command("--resume", "cut", "--runs-dir", str(tmp_path))
-    _, err = again.communicate(timeout=600)
-    assert again.returncode == 0, err
-    after = json.loads((tmp_path / "cut" / "results.json").read_text(encoding="utf-8"))
+    again = search_here("--resume", "cut", "--runs-dir", str(tmp_path))
+    assert again.status == 0, again.err
+    after = results_of(tmp_path / "cut")
     assert {n: after["trials"][n] for n in done} == done, "what was finished stays as it was"
     counted = [t for t in after["trials"] if t["reason"] != "interrupted"]
     assert len(counted) == 5
     assert after["mlflow"]["run_id"] == before["mlflow"]["run_id"]
-
-
-class TestWrongUsage:
-    """Exit 2, every problem, nothing written."""
-
-    def test_names_all_problems_at_once(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        arguments = ["--space", "smart_mtll", "--data", str(tmp_path / "none"), "--trials", "0", "--sampler", "tp"]
-        assert search.main([*arguments, "--runs-dir", str(tmp_path / "runs")]) == 2
-        said = capsys.readouterr().err.splitlines()
-        for word in ("did you mean smart_mtl?", "is no folder", "--trials 0", "did you mean tpe?"):
-            assert any(word in line for line in said), word
-        assert not (tmp_path / "runs").exists()
-
-    def test_dry_run_writes_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert search.main(["--profile", "laptop", "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path / "runs")]) == 0
-        said = capsys.readouterr().out
-        assert "8 in total" in said
-        assert "1 × (1 CPU)" in said
-        assert "generated by this project" in said
-        assert not (tmp_path / "runs").exists()
-
-    def test_resume_of_nothing(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert search.main(["--resume", "night", "--runs-dir", str(tmp_path)]) == 2
-        assert "there is no run night" in capsys.readouterr().err
-
-    def test_resume_takes_no_other_space(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert search.main(["--resume", "night", "--space", "smart_mtl", "--runs-dir", str(tmp_path)]) == 2
-        assert "leave out --space" in capsys.readouterr().err
-
-    def test_existing_name(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (tmp_path / "night").mkdir()
-        assert search.main(["--name", "night", "--profile", "laptop", "--runs-dir", str(tmp_path)]) == 2
-        assert "exists already" in capsys.readouterr().err
