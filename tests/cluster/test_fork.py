@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from cluster import fork
-from tests.support.forks import answers
+from tests.support.forks import answers, key
+
+__all__ = ["key"]  # fixtures
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="fork servers are named as Linux alone can name them")
 

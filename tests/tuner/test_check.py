@@ -12,10 +12,12 @@ import pytest
 
 from model.evaluation import Evaluation
 from tests.support import samples
-from tests.support.finished_run import edit_mlflow, edit_results, said
+from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tuner import check, options
 from tuner.objective import Objective
 from tuner.tracking import MlflowTracking, RunFound
+
+__all__ = ["made", "run"]  # fixtures
 
 REFUSED = "the configuration is refused"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import samples
+from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
 from tuner import results, run_folder
 from tuner.objective import Objective
@@ -15,6 +16,8 @@ from tuner.options import Options
 from tuner.space import load
 from tuner.status import TOLD, WRONG_USAGE, main, status
 from tuner.study import Study
+
+__all__ = ["folder"]  # fixtures
 
 
 @pytest.fixture
