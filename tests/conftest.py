@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -35,10 +36,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     n_cluster = Counter(item.path for item in items if is_cluster(item))
     n_tests = Counter(item.path for item in items)
     items.sort(key=lambda item: (-n_cluster[item.path], -n_tests[item.path], item.path, is_cluster(item)))
+    for item in items:
+        if item.get_closest_marker("gpu") is not None and not has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
 
 
 def is_cluster(item: pytest.Item) -> bool:
     return item.get_closest_marker("cluster") is not None
+
+
+@cache
+def has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name in one line what this machine could not provide."""
+    reasons = Counter(
+        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    if reasons:
+        listed = "; ".join(f"{reason} ({n_tests})" for reason, n_tests in sorted(reasons.items()))
+        terminalreporter.write_line(f"skipped on this machine: {listed}")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
