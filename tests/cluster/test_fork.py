@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from cluster import fork
 from tests.support.forks import answers, key
+from tests.support.waiting import wait_until
 
 __all__ = ["key"]  # fixtures
 
@@ -63,13 +64,6 @@ def begin_server(owner: subprocess.Popen[bytes], key: str) -> None:
     owner.stdin.write(f"{key}\n".encode())
     owner.stdin.flush()
     wait_until(lambda: not key or answers(key))
-
-
-def wait_until(is_so: Callable[[], bool], within_s: float = 60.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def start(key: str, script: Path, folder: Path) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:

@@ -37,6 +37,15 @@ class ObjectStore:
         """Be away: connections are refused."""
         self._server.stop()  # type: ignore[attr-defined]
 
+    def reset(self) -> None:
+        """Have one empty bucket: servers of one process share what they hold."""
+        import boto3
+
+        reset = urllib.request.Request(f"http://127.0.0.1:{self._port}/moto-api/reset", method="POST")
+        with urllib.request.urlopen(reset):
+            pass
+        boto3.client("s3").create_bucket(Bucket=BUCKET)
+
     def objects(self) -> list[str]:
         """All objects but the markers of folders."""
         import boto3
@@ -60,8 +69,6 @@ class ObjectStore:
 @contextmanager
 def serving() -> Iterator[ObjectStore]:
     """A server with an empty bucket."""
-    import boto3
-
     store = ObjectStore()
     with pytest.MonkeyPatch.context() as patch:
         port = store.start()
@@ -69,10 +76,7 @@ def serving() -> Iterator[ObjectStore]:
         patch.setenv("AWS_ACCESS_KEY_ID", "tester")
         patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        reset = urllib.request.Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")
-        with urllib.request.urlopen(reset):  # the buckets of a server before it, in the same process
-            pass
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+        store.reset()
         try:
             yield store
         finally:

@@ -10,8 +10,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PASSWORD = "open-sesame"
 DEBIAN = Path("/usr/lib/postgresql")
@@ -110,3 +113,20 @@ class Server:
         return subprocess.run(
             [self._programs / program, *arguments], check=True, capture_output=True, timeout=120, cwd="/", **self._owner
         )
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Server:
+    """This test process's one server, which is up: each test has databases of its own."""
+    return _shared(pytestconfig)
+
+
+@cache
+def _shared(config: pytest.Config) -> Server:
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed here (Debian's package postgresql)")
+    server = Server(found)
+    config.add_cleanup(server.remove)
+    server.start()
+    return server

@@ -228,14 +228,14 @@ class Watched(ABC):
 class SearchHere(Watched):
     """A search in a thread of this process, on the Ray that it has joined, else on the shared one."""
 
-    def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = GRID) -> None:
+    def __init__(self, folder: Path, backbone: Path, *arguments: str, text: str = GRID, quick: Sequence[str] = QUICK) -> None:
         from tuner import search
 
         raylets.join_shared()
         out, err = Lines(), Lines()
         self.out, self.err = out.lines, err.lines
         space = write_space(folder, backbone, text)
-        run = (*QUICK, "--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
+        run = (*quick, "--space", str(space), "--runs-dir", str(folder), "--name", "one", "--json", *arguments)
         self._status: int | None = None
         self._thread = threading.Thread(
             target=lambda: setattr(self, "_status", _quietly(search.main, run, out, err)), daemon=True

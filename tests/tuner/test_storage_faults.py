@@ -8,14 +8,13 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.stored_study import opened, play
+from tests.support.waiting import back_once_missed
 from tuner.study import read_records
 from tuner.study.storage import append_whole
 
@@ -76,50 +75,41 @@ def fill(folder: Path) -> Path:
 
 
 def test_a_full_disk_is_waited_for_and_the_journal_stays_whole(
-    tmp_path: Path, small_disk: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, small_disk: Path
 ) -> None:
     journal = small_disk / "study.journal"
     study = opened(tmp_path, f"journal:{journal}")
     play(study, 0.5)
     before = journal.stat().st_size
     filler = fill(small_disk)
-    free_later = threading.Timer(2.0, filler.unlink)
-    free_later.start()
-    began = time.monotonic()
-    numbers = [play(study, 0.6) for _ in range(4)]  # more than the journal's last page holds
-    assert time.monotonic() - began > 1.5
-    free_later.join()
+    with back_once_missed(filler.unlink) as told:
+        numbers = [play(study, 0.6) for _ in range(4)]  # more than the journal's last page holds
     assert journal.stat().st_size > before
     lines = [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()]
     assert len(lines) > 10
     assert numbers == [1, 2, 3, 4]
     assert [record.state for record in read_records(f"journal:{journal}", "study")] == ["COMPLETE"] * 5
-    err = capsys.readouterr().err.splitlines()
-    assert err == [
-        f"Optuna's journal {journal} is away; the search waits for it (No space left on device)",
-        f"Optuna's journal {journal} is back",
+    assert told == [
+        f"Optuna's journal {journal} is away; the search waits for it (No space left on device)\n",
+        f"Optuna's journal {journal} is back\n",
     ]
 
 
-@pytest.mark.slow
-def test_a_locked_database_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Another connection holds SQLite's exclusive lock for longer than the driver's own 5 s of waiting."""
+def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
+    """Another connection holds SQLite's exclusive lock for longer than the driver itself waits."""
     path = tmp_path / "study.db"
-    study = opened(tmp_path, f"sqlite:///{path}")
+    study = opened(tmp_path, f"sqlite:///{path}?timeout=0.1")
     play(study, 0.5)
     locker = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     locker.execute("begin exclusive")
-    free_later = threading.Timer(7.0, locker.rollback)
-    free_later.start()
-    assert play(study, 0.6) == 1
-    free_later.join()
+    with back_once_missed(locker.rollback) as told:
+        assert play(study, 0.6) == 1
     locker.close()
     records = read_records(f"sqlite:///{path}", "study")
     assert [(record.state, record.score) for record in records] == [("COMPLETE", 0.5), ("COMPLETE", 0.6)]
-    err = capsys.readouterr().err.splitlines()
-    assert len(err) == 2
-    assert "study.db is away; the search waits for it" in err[0] and "database is locked" in err[0]
-    assert err[1].endswith("study.db is back")
+    away, back = told
+    assert "is away; the search waits for it" in away and "study.db" in away and "database is locked" in away
+    assert back.endswith(" is back\n")
 
 
 def test_every_call_of_a_storage_waits() -> None:

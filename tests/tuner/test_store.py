@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from model.config import ConfigError
 from model.evaluation import Evaluation
 from tests.support import object_store, tiny
 from tests.support.object_store import SECRET, ObjectStore
+from tests.support.waiting import back_once_missed
 from tuner import store as stores
 from tuner.models import FAILED, LAST_WRITTEN, Models
 from tuner.patience import StoreAwayError
@@ -23,14 +23,19 @@ from tuner.trial import Stored
 from tuner.worker import RankWorker, scratch
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
-    """Each server has its own port, so each test its own connection."""
-    monkeypatch.setattr(stores, "N_TRIES", 1)
+@pytest.fixture(scope="module")
+def server() -> Iterator[ObjectStore]:
     with object_store.serving() as server:
         opened.cache_clear()
         yield server
         opened.cache_clear()
+
+
+@pytest.fixture
+def s3(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
+    monkeypatch.setattr(stores, "N_TRIES", 1)
+    server.reset()
+    return server
 
 
 @pytest.fixture(params=["s3", "folder", "memory"])
@@ -93,19 +98,17 @@ def test_what_somebody_else_changed_is_not_used(store: Store, tmp_path: Path, na
         stored.fetch(tmp_path / "b")
 
 
-def test_a_store_that_is_away_is_waited_for(s3: ObjectStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_is_away_is_waited_for(s3: ObjectStore, tmp_path: Path) -> None:
     store = checked(f"{s3.url}/runs")
     source = write(tmp_path / "a", "mine")
     s3.stop()
-    back = threading.Timer(2.0, s3.start)
-    back.start()
-    stored = put(store, source)
-    back.join()
+    with back_once_missed(s3.start) as told:
+        stored = put(store, source)
     stored.fetch(tmp_path / "b")
     assert contents(tmp_path / "b") == contents(source)
-    away, is_back = capsys.readouterr().err.splitlines()
+    away, is_back = told
     assert away.startswith("the storage s3://bucket/runs is away; the search waits for it (")
-    assert is_back == "the storage s3://bucket/runs is back"
+    assert is_back == "the storage s3://bucket/runs is back\n"
 
 
 def test_a_store_that_does_not_come_back(s3: ObjectStore, capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,6 +224,7 @@ def test_what_nobody_goes_on_with_is_swept_away(store: Store, tmp_path: Path) ->
     assert store.folders() == []
 
 
+@pytest.mark.slow
 def test_a_rank_goes_on_from_the_store_as_if_nothing_had_happened(s3: ObjectStore, tmp_path: Path, tiny_backbone: Path) -> None:
     """What a gang does on each node: write to its disk, bring it to the store, fetch and load it, and leave nothing behind."""
     config, data = tiny.config(tiny_backbone).to_dict(), tiny.data()

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from tests.support import object_store
+from tests.support.waiting import wait_until
 from tuner import store as stores
 from tuner import store_watch
 from tuner.patience import StoreAwayError
 from tuner.store import Store, opened
 from tuner.store_watch import watching
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert holds()
 
 
 def test_it_is_said_once_that_the_store_is_away_and_back(
@@ -38,9 +29,9 @@ def test_it_is_said_once_that_the_store_is_away_and_back(
         opened.cache_clear()
         with watching(Store(f"{server.url}/runs")) as watch:
             server.stop()
-            until(lambda: has("the storage s3://bucket/runs is away; the search waits for it ("))
+            wait_until(lambda: has("the storage s3://bucket/runs is away; the search waits for it ("))
             server.start()
-            until(lambda: has("the storage s3://bucket/runs is back"))
+            wait_until(lambda: has("the storage s3://bucket/runs is back"))
             watch.check()
     opened.cache_clear()
     assert len(said.splitlines()) == 2
@@ -61,7 +52,7 @@ def test_a_store_that_does_not_come_back_ends_the_search(monkeypatch: pytest.Mon
         opened.cache_clear()
         with watching(Store(f"{server.url}/runs", limit_s=0.0)) as watch:
             server.stop()
-            until(ended)
+            wait_until(ended)
             server.start()
     opened.cache_clear()
 
