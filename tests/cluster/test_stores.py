@@ -2,39 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support import postgres
 from tests.support.launch_files import ROOT, compose
+from tests.support.postgres import PASSWORD, Server, server
+from tests.support.waiting import wait_until
+
+__all__ = ["server"]  # fixtures
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[postgres.Server]:
-    programs = postgres.programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed here (Debian's package postgresql)")
-    server = postgres.Server(programs)
-    try:
-        server.start()
-        server.create("mlflow")
-        yield server
-    finally:
-        server.remove()
 
 
 def filled(text: str, variables: dict[str, str]) -> str:
@@ -43,9 +30,10 @@ def filled(text: str, variables: dict[str, str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def mlflow(database: postgres.Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mlflow(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Base URL of the server with the command of the compose file; what differs is where things lie on this machine."""
     folder = tmp_path_factory.mktemp("mlflow")
+    database = server.create("mlflow")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -54,22 +42,20 @@ def mlflow(database: postgres.Server, tmp_path_factory: pytest.TempPathFactory) 
         "--host=0.0.0.0": "--host=127.0.0.1",
         "--port=5000": f"--port={port}",
         "--backend-store-uri=postgresql://smart@postgres:5432/mlflow": (
-            f"--backend-store-uri=postgresql://ann@127.0.0.1:{database.port}/mlflow"
+            f"--backend-store-uri={database.replace(f':{PASSWORD}', '')}"
         ),
         "--artifacts-destination=/artifacts": f"--artifacts-destination={folder / 'artifacts'}",
     }
     assert set(here) <= set(command)
     started = [sys.executable, "-m", *(here.get(part, part) for part in command)]
     log = (folder / "log").open("wb")
-    environment = {**os.environ, "PGPASSWORD": "open-sesame", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "PGPASSWORD": PASSWORD, "MLFLOW_DISABLE_TELEMETRY": "true"}
     process = subprocess.Popen(started, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
-        end = time.monotonic() + 120
-        while answer(f"http://127.0.0.1:{port}/health") != 200:
-            assert process.poll() is None and time.monotonic() < end, (folder / "log").read_text(encoding="utf-8")
-            time.sleep(0.5)
+        wait_until(lambda: answer(f"http://127.0.0.1:{port}/health") == 200 or process.poll() is not None, timeout_s=120)
+        assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
         yield f"http://127.0.0.1:{port}"
-        assert "open-sesame" not in (folder / "log").read_text(encoding="utf-8")
+        assert PASSWORD not in (folder / "log").read_text(encoding="utf-8")
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=60)
@@ -89,24 +75,19 @@ def answer(url: str, host: str | None = None) -> int:
         return 0
 
 
-def test_metrics_and_artifacts_go_through_the_server(mlflow: str, tmp_path: Path) -> None:
-    code = (
-        "import json, sys\n"
-        "from mlflow import MlflowClient\n"
-        "client = MlflowClient(sys.argv[1])\n"
-        "experiment = client.create_experiment('stores')\n"
-        "run = client.create_run(experiment).info.run_id\n"
-        "client.log_metric(run, 'score', 0.5)\n"
-        "client.log_text(run, 'hello', 'note.txt')\n"
-        "found = client.get_run(run)\n"
-        "print(json.dumps([found.data.metrics, [file.path for file in client.list_artifacts(run)], found.info.artifact_uri]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, mlflow], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True
-    )
-    metrics, artifacts, uri = json.loads(done.stdout.splitlines()[-1])
-    assert (metrics, artifacts) == ({"score": 0.5}, ["note.txt"])
-    assert uri.startswith("mlflow-artifacts:/")
+def test_metrics_and_artifacts_go_through_the_server(mlflow: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(mlflow)
+        run = client.create_run(client.create_experiment("stores")).info.run_id
+        client.log_metric(run, "score", 0.5)
+        client.log_text(run, "hello", "note.txt")
+        found = client.get_run(run)
+        artifacts = [file.path for file in client.list_artifacts(run)]
+    assert (found.data.metrics, artifacts) == ({"score": 0.5}, ["note.txt"])
+    assert found.info.artifact_uri.startswith("mlflow-artifacts:/")
 
 
 def test_the_server_answers_to_its_own_names_alone(mlflow: str) -> None:
@@ -116,11 +97,12 @@ def test_the_server_answers_to_its_own_names_alone(mlflow: str) -> None:
     assert answer(page, host="evil.example") == 403
 
 
-def test_optuna_gets_a_database_of_its_own(database: postgres.Server) -> None:
+@pytest.mark.usefixtures("mlflow")
+def test_optuna_gets_a_database_of_its_own(server: Server) -> None:
     import psycopg
 
     script = (ROOT / "mlflow" / "databases.sql").read_text(encoding="utf-8")
-    with psycopg.connect(database.url("mlflow"), autocommit=True) as connection:
+    with psycopg.connect(server.url("mlflow"), autocommit=True) as connection:
         connection.execute(script.encode())
-    with psycopg.connect(database.url("optuna")) as connection:
+    with psycopg.connect(server.url("optuna")) as connection:
         assert connection.execute("select current_database()").fetchone() == ("optuna",)

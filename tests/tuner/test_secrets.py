@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +13,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 
 from cluster import connect
 from model.config import ConfigError
-from tests.support import postgres, tiny
+from tests.support import tiny
 from tests.support.postgres import PASSWORD
 from tuner import options, ray_tune, trial
 from tuner.addresses import expand, in_environment, mask_credentials, without_password
@@ -188,61 +183,6 @@ def test_the_dashboard_is_for_this_machine_alone(monkeypatch: pytest.MonkeyPatch
     assert (given["dashboard_host"], given["include_dashboard"]) == ("127.0.0.1", True)
     connect.connect(None, dashboard=False)
     assert given["include_dashboard"] is False
-
-
-@pytest.fixture
-def server() -> Iterator[postgres.Server]:
-    programs = postgres.programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed here (Debian's package postgresql)")
-    found = postgres.Server(programs)
-    found.start()
-    yield found
-    found.remove()
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_search_tells_no_secret_to_anything_it_writes(server: postgres.Server, tmp_path: Path, tiny_backbone: Path) -> None:
-    """One password in clear, one by its variable; both databases ask for it. Then another command finds it by itself."""
-    clear = server.create("optuna")
-    server.create("mlflow")
-    search = [sys.executable, "-m", "tuner.search", "--profile", "laptop", "--no-preflight", "--no-dashboard", "--json"]
-    search += ["--backbone", str(tiny_backbone)]
-    search += [
-        "--set",
-        "budget.examples=240",
-        "--set",
-        "budget.evaluations=2",
-        "--set",
-        "max_length=32",
-        "--trials",
-        "1",
-        "--finalists",
-        "0",
-    ]
-    search += ["--runs-dir", str(tmp_path), "--name", "quiet", "--storage", clear]
-    search += ["--tracking-uri", f"postgresql://ann:$MLFLOW_SECRET@127.0.0.1:{server.port}/mlflow"]
-    secret = {**os.environ, "MLFLOW_SECRET": PASSWORD}
-    done = subprocess.run(search, capture_output=True, text=True, env=secret, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "the password in --storage is not kept" in done.stderr
-    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert (tmp_path / "quiet" / "results.json") in written
-    assert [str(path) for path, content in written.items() if PASSWORD.encode() in content] == []
-    told = {"output": done.stdout + done.stderr, "optuna": server.dump("optuna"), "mlflow": server.dump("mlflow")}
-    assert [name for name, text in told.items() if PASSWORD in text] == []
-    assert "trial_params" in told["optuna"]
-    assert json.loads(written[tmp_path / "quiet" / "search.json"])["tracking_uri"] == search[-1]
-
-    status = [sys.executable, "-m", "tuner.status", "quiet", "--runs-dir", str(tmp_path)]
-    lacking = subprocess.run(status, capture_output=True, text=True, timeout=600, check=False)
-    assert lacking.returncode == 2
-    assert "$PGPASSWORD" in lacking.stderr
-    having = {**os.environ, "PGPASSWORD": PASSWORD}
-    found = subprocess.run(status, capture_output=True, text=True, env=having, timeout=600, check=False)
-    assert found.returncode == 0, found.stderr
-    assert "1 COMPLETE" in found.stdout
 
 
 @pytest.mark.parametrize(
