@@ -47,10 +47,6 @@ class GangShape:
         """Trials that fit at once on these nodes, if nobody else used them."""
         return self.slots((node.cpus, node.gpus) for node in nodes)
 
-    def free_slots_of(self, nodes: Iterable[Node]) -> int:
-        """Trials that fit on what is free now of these nodes."""
-        return self.slots((node.free_cpus, node.free_gpus) for node in nodes)
-
     def has_room_on(self, node: Node) -> bool:
         """Whether a rank fits on a node that nobody else uses."""
         return self._ranks(node.cpus, node.gpus) > 0

@@ -163,7 +163,7 @@ class TrialConfig(Section):
         if unknown:
             raise ValueError(f"mixture names {', '.join(unknown)}; the tasks are {', '.join(TASKS)}")
         if len(set(mixture)) != len(mixture):
-            raise ValueError(f"mixture names a task twice: {', '.join(mixture)}")
+            raise ValueError(f"mixture names a task twice: {', '.join(mixture)}; name it once")
         return mixture
 
     @model_validator(mode="after")

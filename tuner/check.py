@@ -20,8 +20,8 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError
+from tuner import commands, results, run_folder
 from tuner import options as run_options
-from tuner import results, run_folder
 from tuner.confirmation.words import champion_name
 from tuner.record import INTERRUPTED, UNFINISHED, TrialRecord
 from tuner.tracking import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
@@ -255,6 +255,7 @@ def main(argv: list[str] | None = None) -> int:
     for sentence in findings.disagreements:
         print(sentence)
     if findings.disagreements:
+        print(f"{commands.resume(folder)} brings {MLFLOW} and {RESULTS} up to the study", file=sys.stderr)
         return DISAGREE
     stores = " and ".join([OPTUNA, RESULTS] if findings.notes else [f"{OPTUNA}, {MLFLOW}", RESULTS])
     print(f"{folder.name}: {stores} agree on {len(found['trials'])} trial(s)")

@@ -72,7 +72,7 @@ def export(run: Path, target: Path) -> None:
             (folder / CARD).write_text(card(found), encoding="utf-8")
             folder.replace(target)
     except OSError as error:
-        raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}"]) from None
+        raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None
 
 
 if __name__ == "__main__":

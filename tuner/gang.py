@@ -187,7 +187,9 @@ class Gang:
             raise RankError(reason_of(error.cause)) from error
         except OutOfMemoryError as error:  # Ray ended a process because its node had no memory left
             self.kill()
-            raise RankOutOfMemoryError("its node ran out of memory") from error
+            raise RankOutOfMemoryError(
+                "its node ran out of memory; raise --cpus-per-worker, or lower --max-concurrent"
+            ) from error
         except RayError:  # a process died
             self.kill()
             raise

@@ -156,5 +156,5 @@ def target_problems(targets: tuple[str, ...]) -> list[str]:
         if task not in tasks
     ]
     if len(set(targets)) < len(targets):
-        problems.append(f"targets name a task twice: {', '.join(targets)}")
+        problems.append(f"targets name a task twice: {', '.join(targets)}; name it once")
     return problems

@@ -47,7 +47,7 @@ class Requirement:
         problems = [f"--require {text}: {problem}" for problem in goal_problems(goal)]
         number = _number(bound)
         if number is None:
-            problems.append(f"--require {text}: {bound} is not a number")
+            problems.append(f"--require {text}: {bound} is not a number; give one such as 0.8")
         elif not -1 <= number <= 1:
             problems.append(f"--require {text}: {bound} is outside what metrics can be, -1 to 1; 80 % is 0.8")
         if number is None or problems:
@@ -169,7 +169,7 @@ def _conflicts(each: Sequence[Requirement]) -> list[str]:
     least = {one.goal: one for one in each if one.sense == ">="}
     most = {one.goal: one for one in each if one.sense == "<="}
     return problems + [
-        f"--require {least[goal]} and {most[goal]}: no trial can meet both"
+        f"--require {least[goal]} and {most[goal]}: no trial can meet both; change one of them"
         for goal in least.keys() & most.keys()
         if least[goal].bound > most[goal].bound
     ]

@@ -180,13 +180,10 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path} is not JSON ({error}); run the search again with --resume to write it anew"]) from None
     version = results.get("schema_version") if isinstance(results, dict) else None
     if version != SCHEMA_VERSION:
-        raise ConfigError([f"{path} has schema_version {version!r}; this version of the tuner reads {SCHEMA_VERSION}"])
+        raise ConfigError(
+            [f"{path} has schema_version {version!r}; this one of the tuner reads {SCHEMA_VERSION}: use the one that wrote it"]
+        )
     return results  # type: ignore[no-any-return]
-
-
-def commonest_failure(records: Sequence[TrialRecord]) -> str | None:
-    """The reason that most failed trials share; None when none failed."""
-    return commonest_reason([record.reason for record in records if record.state == "FAIL"])
 
 
 def commonest_reason(reasons: Sequence[str | None]) -> str | None:

@@ -176,7 +176,9 @@ def _connect(plan: Plan) -> str | None:
     try:
         return connect.connect(plan.options.address, dashboard=not plan.options.no_dashboard)
     except (ConnectionError, ValueError) as error:
-        raise ConfigError([f"no Ray cluster answers at {plan.options.address}: {error}"]) from None
+        raise ConfigError(
+            [f"no Ray cluster answers at {plan.options.address}; start one there, or give another --address: {error}"]
+        ) from None
 
 
 def _key_of_ranks(plan: Plan) -> str | None:

@@ -40,7 +40,7 @@ def read_rows(path: Path, task: Task) -> Iterator[Example | RowProblem]:
     records = _records(_physical_lines(path))
     _, header = next(records, (1, []))
     if isinstance(header, str):
-        raise ConfigError([f"{path}:1: the header cannot be read: {header}"])
+        raise ConfigError([f"{path}:1: the header cannot be read: {header}; save the file as tab-separated UTF-8"])
     missing = [column for column in (*task.text_columns, task.label_column) if column not in header]
     if missing:
         present = ", ".join(column for column in header if column) or "none"

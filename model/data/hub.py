@@ -60,7 +60,7 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
         if config is not None and (folder / config).is_dir():
             folder, config = folder / config, None
         if not folder.is_dir():
-            raise ConfigError([f"the mirror has no {_name(source)}: {folder} is no folder"])
+            raise ConfigError([f"the mirror has no {_name(source)}: {folder} is no folder; download it there"])
         path = str(folder)
     try:
         with _no_progress_bars():

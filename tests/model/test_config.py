@@ -118,7 +118,7 @@ class TestNumbers:
 
     def test_text_that_is_no_number(self) -> None:
         (problem,) = problems({"optim": {"lr": "fast"}})
-        assert problem == "optim.lr: input should be a valid number, unable to parse string as a number, given 'fast'"
+        assert problem.startswith("optim.lr: ") and problem.endswith("given 'fast'")
 
     @pytest.mark.parametrize(
         "values", [{"optim": {"lr": True}}, {"optim": {"batch_size": True}}, {"seed": False}, {"backbone": False}]
@@ -152,32 +152,32 @@ class TestNumbers:
 
 class TestSentences:
     @pytest.mark.parametrize(
-        ("values", "sentence"),
+        ("values", "facts"),
         [
-            ({"lr": 1e-5}, "unknown setting lr (did you mean optim.lr?)"),
-            ({"optim": {"lrr": 1}}, "unknown setting optim.lrr (did you mean optim.lr?)"),
-            ({"smart": {"lamda": 1}}, "unknown setting smart.lamda (did you mean smart.lambda?)"),
-            ({"smart": {"lr": 1}}, "unknown setting smart.lr (did you mean optim.lr?)"),
-            ({"zzz": 1}, "unknown setting zzz"),
-            ({"optim": 3}, "optim: must be a mapping of settings, given 3"),
-            ({"mixture": "sst"}, "mixture: must be a list, such as [sst, sts], given 'sst'"),
-            ({"mixture": []}, "mixture: must not be empty, given []"),
-            ({"mixture": ["sst", "stt"]}, "mixture names stt; the tasks are sst, quora, sts, cfimdb"),
-            ({"mixture": ["sst", "sst"]}, "mixture names a task twice: sst, sst"),
-            ({"mode": "freeze"}, "mode: input should be 'finetune' or 'pretrain', given 'freeze'"),
-            ({"mixing": {"ratios": [1]}}, "mixing.ratios: must be a mapping from tasks to numbers, given [1]"),
-            ({"budget": {}}, "set exactly one of budget.epochs and budget.examples"),
-            ({"budget": {"epochs": 1, "examples": 1}}, "set exactly one of budget.epochs and budget.examples"),
+            ({"lr": 1e-5}, ["lr (did you mean optim.lr?)"]),
+            ({"optim": {"lrr": 1}}, ["optim.lrr (did you mean optim.lr?)"]),
+            ({"smart": {"lamda": 1}}, ["smart.lamda (did you mean smart.lambda?)"]),
+            ({"smart": {"lr": 1}}, ["smart.lr (did you mean optim.lr?)"]),
+            ({"zzz": 1}, ["zzz"]),
+            ({"optim": 3}, ["optim:", "mapping", "given 3"]),
+            ({"mixture": "sst"}, ["mixture:", "[sst, sts]", "given 'sst'"]),
+            ({"mixture": []}, ["mixture:", "given []"]),
+            ({"mixture": ["sst", "stt"]}, ["mixture", "stt", "sst, quora, sts, cfimdb"]),
+            ({"mixture": ["sst", "sst"]}, ["mixture", "twice", "sst, sst"]),
+            ({"mode": "freeze"}, ["mode:", "'finetune' or 'pretrain'", "given 'freeze'"]),
+            ({"mixing": {"ratios": [1]}}, ["mixing.ratios:", "mapping", "given [1]"]),
+            ({"budget": {}}, ["budget.epochs", "budget.examples"]),
+            ({"budget": {"epochs": 1, "examples": 1}}, ["budget.epochs", "budget.examples"]),
         ],
     )
-    def test_name_the_setting_the_rule_and_what_was_given(self, values: dict[str, Any], sentence: str) -> None:
-        assert problems(values) == [sentence]
+    def test_name_the_setting_the_rule_and_what_was_given(self, values: dict[str, Any], facts: list[str]) -> None:
+        (problem,) = problems(values)
+        assert [fact for fact in facts if fact not in problem] == [], problem
 
     def test_zero_3_is_refused_with_its_reason(self) -> None:
-        assert problems({"engine": {"zero_stage": 3}}) == [
-            "zero_stage is 3: it reuses stale gradients of heads that a step leaves out, and leaks memory between trials; "
-            "use 0, 1 or 2, or set engine.allow_zero3: true"
-        ]
+        (problem,) = problems({"engine": {"zero_stage": 3}})
+        for fact in ("zero_stage is 3", "stale gradients", "use 0, 1 or 2", "engine.allow_zero3: true"):
+            assert fact in problem
         assert parse({"engine": {"zero_stage": 3, "allow_zero3": True}}).engine.zero_stage == 3
         one_task_a_step = {"engine": {"zero_stage": 3, "allow_zero3": True}, "mixing": {"strategy": "uniform"}}
         assert len(problems(one_task_a_step)) == 1
@@ -198,16 +198,15 @@ class TestSentences:
                 "engine": {"precision": "bf16"},
             }
         )
-        assert found == [
-            "mixing.ratios sums to 0.9; it must sum to 1",
-            "mixing.weights needs exactly the tasks of the mixture (sst, sts)",
-            "smart.epsilon 1e-05 rounds away in bf16: the smallest usable is 0.00390625; "
-            "raise it, or use engine.precision: fp32",
-        ]
+        ratios, weights, epsilon = found
+        assert ratios.startswith("mixing.ratios sums to 0.9")
+        assert weights.startswith("mixing.weights") and "(sst, sts)" in weights
+        for fact in ("smart.epsilon 1e-05", "bf16", "0.00390625", "engine.precision: fp32"):
+            assert fact in epsilon
 
     def test_ratios_of_other_tasks(self) -> None:
         (problem,) = problems({"mixture": ["sst"], "mixing": {"strategy": "ratios", "ratios": {"sts": 1.0}}})
-        assert problem == "mixing.ratios needs exactly the tasks of the mixture (sst)"
+        assert problem.startswith("mixing.ratios") and "(sst)" in problem
 
     @pytest.mark.parametrize("smart", [{"enabled": False}, {"lambda": 0}])
     def test_an_epsilon_that_nothing_uses_is_no_problem(self, smart: dict[str, Any]) -> None:

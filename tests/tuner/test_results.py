@@ -131,11 +131,10 @@ def test_unreadable_files_are_told_in_a_sentence(tmp_path: Path, text: str | Non
         results.read(path)
 
 
-def test_commonest_failure_counts_reasons_apart_from_their_numbers() -> None:
+def test_commonest_reason_counts_reasons_apart_from_their_numbers() -> None:
     reasons = ["out of memory", "the loss became NaN at step 7", "the loss became NaN at step 90"]
-    failed = [samples.record(number, "FAIL", reason=reason) for number, reason in enumerate(reasons)]
-    assert results.commonest_failure([*failed, samples.record(9, score=0.1)]) == "the loss became NaN at step 7"
-    assert results.commonest_failure([samples.record(9, score=0.1)]) is None
+    assert results.commonest_reason(reasons) == "the loss became NaN at step 7"
+    assert results.commonest_reason([]) is None
 
 
 def test_rank_puts_complete_trials_first() -> None:

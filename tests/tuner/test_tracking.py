@@ -21,6 +21,7 @@ import pytest
 
 from model.deepspeed_config import deepspeed_config
 from tests.support import samples
+from tuner import commands
 from tuner.controls import stage as controls
 from tuner.record import TrialRecord
 from tuner.tracking import MlflowTracking, flatten
@@ -350,14 +351,11 @@ def test_flatten() -> None:
     assert flatten(nested) == flat
 
 
-def test_passwords_are_not_shown(tmp_path: Path) -> None:
-    tracking = MlflowTracking("http://ann:secret@host:5000", tmp_path, "night")
-    assert tracking.ui_command() == "http://ann:***@host:5000"
-    assert tracking.tracking_uri == "http://ann:secret@host:5000"
-
-
-def test_ui_command_serves_the_database_on_loopback(tmp_path: Path) -> None:
-    command = MlflowTracking(None, tmp_path, "night").ui_command()
+def test_the_command_for_mlflows_page(tmp_path: Path) -> None:
+    """The page itself on a server, without the password; else the command that serves the run's database on loopback."""
+    assert commands.mlflow_ui("http://ann:secret@host:5000/", None, None) == "http://ann:***@host:5000"
+    assert commands.mlflow_ui("http://host:5000", "3", "f00") == "http://host:5000/#/experiments/3/runs/f00"
+    command = commands.mlflow_ui(MlflowTracking(None, tmp_path, "night").tracking_uri, "1", "f00")
     assert command.endswith(f"-m mlflow ui --backend-store-uri sqlite:///{tmp_path}/mlflow.db --host 127.0.0.1")
 
 
@@ -435,7 +433,6 @@ def test_a_server_that_is_away_gets_everything_in_the_end(
     assert children["trial 0"].info.start_time < children["trial 1"].info.start_time
     assert "lambda: 1.0" in reader.text(children["trial 0"], "config.yaml", tmp_path)
     assert reader.parent().info.status == "FINISHED"
-    assert tracking.ui_command() == f"{address}/#/experiments/{tracking.experiment_id}/runs/{tracking.run_id}"
 
 
 @pytest.mark.slow

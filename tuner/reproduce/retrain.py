@@ -71,7 +71,9 @@ def retrain(
     try:
         work = Path(tempfile.mkdtemp(prefix=".reproduce-", dir=folder))
     except OSError as error:
-        raise ConfigError([f"cannot write to {folder}, where the training keeps its files: {error.strerror}"]) from None
+        raise ConfigError(
+            [f"cannot write to {folder}, where the training keeps its files: {error.strerror}; copy the run elsewhere"]
+        ) from None
     interruption, joined = Interruption(), connect.is_connected()
     try:
         with interruption.listening():

@@ -60,7 +60,10 @@ def _check_leader(
     leader = parameters.get(parameter.leader)
     if parameter.leader not in known:
         mend = nearest(parameter.leader, sorted(known))
-        problems.add(line, f"{parameter.name}: follows {parameter.leader}, which is neither searched nor fixed{mend}")
+        problems.add(
+            line,
+            f"{parameter.name}: follows {parameter.leader}, which is neither searched nor fixed{mend}; search it, or fix it",
+        )
     elif leader is not None and (leader.when or not isinstance(leader, Choice)):
         problems.add(
             line, f"{parameter.name}: follows {leader.name}; it can follow a choice without `when`, or a fixed setting"
@@ -150,7 +153,8 @@ def _check_reachable(parameter: Parameter, parameters: Mapping[str, Parameter], 
     for name, allowed in _requirements(parameter, parameters).items():
         if not allowed and all(parameter.when.values()):
             problems.add(
-                node.line, f"{parameter.name}: can never be active: its conditions and its parents' disagree about {name}"
+                node.line,
+                f"{parameter.name}: can never be active: its conditions and its parents' disagree about {name}; change one",
             )
 
 

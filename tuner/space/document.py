@@ -50,7 +50,7 @@ def read_document(path: Path, problems: Problems) -> Node | None:
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([f"{path} is not UTF-8 text: {error.reason} at byte {error.start}"]) from None
+        raise ConfigError([f"{path} is not UTF-8 text: {error.reason} at byte {error.start}; save it as UTF-8"]) from None
     try:
         loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
@@ -78,7 +78,7 @@ class _Reader:
 
     def node(self, raw: yaml.Node, line: int) -> Node:
         if any(raw is outer for outer in self.open):
-            self.problems.add(line, "an alias that contains itself")
+            self.problems.add(line, "an alias that contains itself; write its value out")
             return Node(None, line)
         self.open.append(raw)
         try:

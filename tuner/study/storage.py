@@ -24,6 +24,7 @@ from tuner.patience import Patience, full_disk
 JOURNAL = "journal:"
 MEMORY = "memory:"
 """Gone with the process, and new each time it is opened: for simulations."""
+MEND = "look at its address, user and password"
 
 
 def open_storage(given: str) -> BaseStorage:
@@ -59,7 +60,7 @@ def probe(given: str, to_be_made: Path | None = None) -> None:
         if given.startswith(scheme):
             path = Path(given.removeprefix(scheme))
             if not given.startswith(JOURNAL) and path.parent != to_be_made and not path.parent.is_dir():
-                raise ConfigError([f"there is no folder {path.parent} for {path.name}"])
+                raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
             _check_file(path, given.startswith(JOURNAL))
             return
     _check_form(given)
@@ -72,7 +73,7 @@ def probe(given: str, to_be_made: Path | None = None) -> None:
         needed = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
         raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}; {needed}"]) from None
     except (ValueError, SQLAlchemyError) as error:
-        raise ConfigError([f"{_without_password(given)} cannot be used: {_first_line(error)}"]) from None
+        raise ConfigError([f"{_without_password(given)} cannot be used: {_first_line(error)}; {MEND}"]) from None
 
 
 def _check_form(given: str) -> None:
@@ -86,12 +87,12 @@ def _check_file(path: Path, is_journal: bool) -> None:
     """Whether a file of the study can be made, or written to where it is there."""
     folder = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not os.access(folder, os.W_OK):
-        raise ConfigError([f"{folder} cannot be written"])
+        raise ConfigError([f"{folder} cannot be written; let this user write there, or give another --storage"])
     if path.is_file():
         with path.open("rb") as file:
             begins = file.read(1)
         if is_journal and begins not in (b"", b"{"):
-            raise ConfigError([f"{path} is not an Optuna journal"])
+            raise ConfigError([f"{path} is not an Optuna journal; give another file"])
 
 
 def _open_journal(path: Path) -> BaseStorage:
@@ -105,7 +106,7 @@ def _open_journal(path: Path) -> BaseStorage:
             lock.release()
         return JournalStorage(PatientJournal(path, lock, Patience(f"Optuna's journal {path}", full_disk)))
     except OSError as error:
-        raise ConfigError([f"cannot use the journal {path}: {error.strerror}"]) from None
+        raise ConfigError([f"cannot use the journal {path}: {error.strerror}; give another --storage"]) from None
     except ValueError:
         raise ConfigError([f"{path} is not an Optuna journal; give another file"]) from None
 

@@ -14,7 +14,6 @@ import yaml
 from model.config import ConfigError, TrialConfig, parse
 from model.deepspeed_config import deepspeed_config
 from model.evaluation import Evaluation
-from tuner import commands
 from tuner.addresses import resolve_tracking_uri
 from tuner.front import best_of
 from tuner.observer import Dataset, SearchFacts, SilentObserver
@@ -88,9 +87,6 @@ class MlflowTracking(SilentObserver):
     def run_id(self) -> str | None:
         """The parent run's; None until the store has answered."""
         return self._runs.parent_id
-
-    def ui_command(self) -> str:
-        return commands.mlflow_ui(self.tracking_uri, self.experiment_id, self.run_id)
 
     def search_started(self, plan: SearchFacts) -> None:
         """Open the parent run, or the earlier one again, and bring its children up to what the study knows."""

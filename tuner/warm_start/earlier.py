@@ -142,4 +142,6 @@ def load(folder: Path) -> tuple[Source, ...] | None:
         kept = json.loads(path.read_text(encoding="utf-8"))["sources"]
         return tuple(Source(source["name"], tuple(EarlierTrial(**trial) for trial in source["trials"])) for source in kept)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError([f"cannot read {path}, what the search was warm-started from: {error}"]) from None
+        raise ConfigError(
+            [f"cannot read {path}, what the search was warm-started from: {error}; begin a new search with --warm-start"]
+        ) from None
