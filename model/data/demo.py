@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,13 @@ SCORE_NOISE = 0.35
 
 def read_rows(task: str, part: str) -> Iterator[Example]:
     """The examples of `--data demo`; `part` is `train` or `dev`."""
-    return iter(generate(task, SEED)[part])
+    return iter(_corpus(task)[part])
+
+
+@functools.cache
+def _corpus(task: str) -> dict[str, tuple[Example, ...]]:
+    """Made once in a process, which looks at the data before it trains on them."""
+    return generate(task, SEED)
 
 
 def generate(task: str, seed: int) -> dict[str, tuple[Example, ...]]:

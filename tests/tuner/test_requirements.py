@@ -17,6 +17,7 @@ from rich.console import Console
 from model.config import ConfigError
 from model.evaluation import Evaluation
 from tests.support import samples
+from tests.support.cases import slow_but
 from tuner.front import best_of, front_of
 from tuner.objective import Objective
 from tuner.options import Options, parse_arguments, save
@@ -82,7 +83,7 @@ TRIALS = st.lists(st.tuples(*[st.integers(0, 3).map(lambda n: n / 4)] * 2, st.in
 
 
 class TestOrder:
-    @settings(max_examples=120, derandomize=True, deadline=None)
+    @settings(max_examples=60, derandomize=True, deadline=None)
     @given(trials=TRIALS)
     def test_trials_that_meet_the_requirements_come_first(self, trials: list[tuple[float, float, float]]) -> None:
         records = [record(number, score, missed, other) for number, (score, other, missed) in enumerate(trials)]
@@ -174,7 +175,7 @@ def race(study: Study) -> list[TrialRecord]:
 
 
 class TestStudy:
-    @pytest.mark.parametrize("sampler", CONSTRAINED)
+    @pytest.mark.parametrize("sampler", slow_but(CONSTRAINED, "tpe", "nsga2"))
     def test_samplers_prefer_what_meets_the_requirements(self, tmp_path: Path, sampler: str) -> None:
         (tmp_path / "without").mkdir()
         (tmp_path / "with").mkdir()
@@ -191,7 +192,7 @@ class TestStudy:
         assert best.shortfall == 0
         assert best.score == max(one.score or 0.0 for one in bound if one.shortfall == 0)
 
-    @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name != "grid"])
+    @pytest.mark.parametrize("sampler", slow_but([name for name in SAMPLERS if name != "grid"], "tpe", "nsga2"))
     def test_every_sampler_runs_under_requirements_and_optuna_knows_the_excess(self, tmp_path: Path, sampler: str) -> None:
         study = open_study(tmp_path, sampler, n=14)
         race(study)

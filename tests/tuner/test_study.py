@@ -17,6 +17,7 @@ import pytest
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
+from tests.support.cases import slow, slow_but
 from tuner.objective import Objective
 from tuner.space import Space, load
 from tuner.space.parameters import suggest
@@ -48,6 +49,7 @@ start:
   - {smart.enabled: true, smart.steps: 1}
 """
 
+PAIRS = [(sampler, pruner) for sampler in SAMPLERS for pruner in PRUNERS]
 N_EVALUATIONS = 5
 Open = Callable[..., Study]
 
@@ -62,7 +64,7 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Space]:
     return loaded
 
 
-@pytest.fixture(params=["journal", "sqlite"])
+@pytest.fixture(params=["journal", slow("sqlite")])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return {"journal": f"journal:{tmp_path}/run/study.journal", "sqlite": f"sqlite:///{tmp_path}/study.db"}[request.param]
 
@@ -258,6 +260,7 @@ def test_a_seed_that_the_space_fixes_stays(open_study: Open, spaces: dict[str, S
     assert asked.config.seed == 3
 
 
+@pytest.mark.parametrize("storage", ["journal", "sqlite"], indirect=True)
 @pytest.mark.parametrize("parked", [False, True], ids=["killed", "interrupted"])
 def test_unfinished_trials_go_on_as_what_they_are(open_study: Open, parked: bool) -> None:
     study = open_study(n_trials=4)
@@ -437,8 +440,7 @@ def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study:
 
 
 @pytest.mark.parametrize("storage", ["journal"], indirect=True)
-@pytest.mark.parametrize("pruner", PRUNERS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize(("sampler", "pruner"), slow_but(PAIRS, *(pair for pair in PAIRS if "tpe" in pair or "median" in pair)))
 def test_every_sampler_works_with_every_pruner(open_study: Open, spaces: dict[str, Space], sampler: str, pruner: str) -> None:
     space = spaces["grid" if sampler == "grid" else "tiny"]
     study = open_study(space=space, sampler=sampler, pruner=pruner, n_trials=12)

@@ -22,6 +22,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from model.config import TrialConfig
 from model.evaluation import Evaluation
+from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.space import load
 from tuner.study import RESOURCES, Study, Verdict
@@ -97,9 +98,9 @@ def run(study: Study) -> None:
             study.complete(asked.number)
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", slow_but(RESOURCES, "steps"))
 @pytest.mark.parametrize("pruner", PRUNERS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", slow_but(SAMPLERS, "tpe"))
 def test_trials_states_and_values_are_those_of_plain_optuna(tmp_path: Path, sampler: str, pruner: str, resource: str) -> None:
     """Under `compute` too, where all trials cost the same."""
     (tmp_path / "curves.yaml").write_text(SPACE, encoding="utf-8")

@@ -22,6 +22,7 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 
 from model.evaluation import Evaluation
+from tests.support.cases import slow_but
 from tests.support.counting_storage import CountingStorage
 from tuner.bridge import Bridge
 from tuner.checkpoints import Checkpoints
@@ -102,11 +103,11 @@ def cost_of_a_report(study: Study, storage: CountingStorage) -> tuple[dict[str, 
     return cost
 
 
-@pytest.mark.parametrize(("pruner", "goals", "required", "resource"), KINDS)
+@pytest.mark.parametrize(("pruner", "goals", "required", "resource"), slow_but(KINDS, ("median", "sst/accuracy", (), "steps")))
 def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
     space: Space, counting: CountingStorage, pruner: str, goals: str, required: tuple[str, ...], resource: str
 ) -> None:
-    """Ten trials and twenty times as many."""
+    """Ten trials and ten times as many."""
     study = Study.open(
         "memory:", "grows", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS, rung_resource=resource,
         requirements=Requirements.parse(required),
@@ -114,7 +115,7 @@ def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
     rng = random.Random(0)
     grow(study, 10, rng)
     small, n_read_small = cost_of_a_report(study, counting)
-    grow(study, 190, rng)
+    grow(study, 90, rng)
     large, n_read_large = cost_of_a_report(study, counting)
     assert n_read_small == n_read_large == 0, "a report reads no other trial"
     assert large == small
@@ -123,7 +124,10 @@ def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
 
 @pytest.mark.parametrize(
     ("pruner", "goals", "required"),
-    [kind[:3] for kind in KINDS if kind[0] not in ("none", *PROMOTING) and kind[3] == "compute"],
+    slow_but(
+        [kind[:3] for kind in KINDS if kind[0] not in ("none", *PROMOTING) and kind[3] == "compute"],
+        ("hyperband", "sst/accuracy", ()),
+    ),
 )
 def test_a_judgement_meets_no_more_trials_than_the_sample_holds(
     space: Space, pruner: str, goals: str, required: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
@@ -139,7 +143,7 @@ def test_a_judgement_meets_no_more_trials_than_the_sample_holds(
         "memory:", "grows", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS,
         requirements=Requirements.parse(required),
     )  # fmt: skip
-    grow(study, 150, random.Random(0))
+    grow(study, 100, random.Random(0))
     asked = study.ask()
     assert asked is not None
     most = 0
@@ -166,7 +170,7 @@ def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStora
         study, SilentObserver(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
     )  # fmt: skip
     costs = []
-    for n in (10, 190):
+    for n in (10, 90):
         grow(study, n, random.Random(n))
         started = between.ask("one")
         assert isinstance(started, dict)
@@ -186,7 +190,7 @@ def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space
     study = Study.open("memory:", "grows", space, OBJECTIVE, "tpe", "median", 0, 1000, N_EVALUATIONS)
     rng = random.Random(0)
     looks = []
-    for n in (30, 60):
+    for n in (15, 30):
         grow(study, n, rng)
         counting.reset()
         assert study.ask() is not None
@@ -244,7 +248,7 @@ def play(study: optuna.Study, seed: int, n_trials: int, n_at_once: int, restart_
 
 
 @pytest.mark.parametrize("n_at_once", [1, 8])
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", slow_but(PAIRS, *(name for name in PAIRS if name != "wilcoxon")))
 def test_running_statistics_decide_as_optuna_does(name: str, n_at_once: int) -> None:
     streams = []
     for make in PAIRS[name]:

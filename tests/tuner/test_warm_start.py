@@ -63,7 +63,7 @@ def chosen(space: Space, *trials: EarlierTrial, n_trials: int = 20, remembers: b
 # Mapping
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.sampled_from(available()), seed=st.integers(0, 2**32))
 def test_what_a_space_draws_is_found_again(name: str, seed: int) -> None:
     space = load(name, "laptop")
@@ -79,7 +79,7 @@ def test_what_a_space_draws_is_found_again(name: str, seed: int) -> None:
     assert mapped.differs == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_a_recorded_canonical_form_trains_the_same(seed: int) -> None:
     space = load("smart_mtl", "laptop")
@@ -224,7 +224,7 @@ def test_the_history_gives_way_to_the_searchs_own_trials(small: Space) -> None:
     assert len(memory.trials) == MOST
     assert memory.trials[0].value == max(rates)
     assert all(one.number < 0 for one in memory.trials)
-    for n in (10, 40, 59, 60, 61):
+    for n in (10, 59, 60, 61):
         own = [one for index, one in enumerate(memory.trials * 2) if index < n]
         for index, one in enumerate(own):
             one.number = index
@@ -365,7 +365,7 @@ def test_an_experiment_is_read_back(store: tuple[str, Path]) -> None:
     assert not (store[1] / "nowhere.db").exists()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(name=st.sampled_from(available()), seed=st.integers(0, 2**32))
 def test_parameters_of_mlflow_are_the_configuration(name: str, seed: int) -> None:
     space = load(name, "laptop")
