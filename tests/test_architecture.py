@@ -7,7 +7,7 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,15 +24,17 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def imports_of(source: str) -> Iterator[str]:
+@cache
+def imports_of(source: str) -> set[str]:
     """Dotted names that a module imports, wherever in it; `from a import b` gives `a` and `a.b`."""
+    found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute here"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
 
 
 def importers(package: str, among: list[Path] = SOURCES) -> set[str]:
@@ -51,7 +53,7 @@ def inside(folder: str) -> list[Path]:
 
 def test_imports_are_found_wherever_they_stand() -> None:
     source = "import a.b\nfrom c import d\ndef f():\n    import e\n    if True:\n        from g.h import i as j\n"
-    assert set(imports_of(source)) == {"a.b", "c", "c.d", "e", "g.h", "g.h.i"}
+    assert imports_of(source) == {"a.b", "c", "c.d", "e", "g.h", "g.h.i"}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,7 @@ def test_what_the_command_line_starts_with_is_cheap() -> None:
         assert done.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_neither_driver_nor_supervisor_loads_what_trains() -> None:
     """Seconds of every start and hundreds of megabytes, in processes that hold no tensor."""
     code = (
@@ -138,6 +141,7 @@ def test_neither_driver_nor_supervisor_loads_what_trains() -> None:
     assert done.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_a_rank_loads_neither_mlflow_nor_scikit_learn() -> None:
     """Which take it seconds each; MLflow can still be had afterwards."""
     code = (

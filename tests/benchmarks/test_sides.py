@@ -139,7 +139,8 @@ def test_of_several_processes_the_largest_counts() -> None:
 
 def test_wrong_options_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     """Of the benchmark itself, and of a search that it starts."""
-    for main in (lambda: evaluation.main(["--data", "/nowhere"]), lambda: gaps.main(["--trials", "0", "--only", sides.OURS])):
+    no_data, no_trials = ["--data", "/nowhere", "--threads", "1"], ["--trials", "0", "--only", sides.OURS]
+    for main in (lambda: evaluation.main(no_data), lambda: gaps.main(no_trials)):
         with pytest.raises(SystemExit) as ended:
             run(main)
         assert ended.value.code == WRONG_USAGE

@@ -334,6 +334,7 @@ def test_the_copy_with_the_secrets_is_never_committed() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_mlflow_has_the_options() -> None:
     command = [sys.executable, "-m", "mlflow", "server", "--help"]
     told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout

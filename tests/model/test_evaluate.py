@@ -196,8 +196,9 @@ class TestWatchedSplits:
         assert found["cue_gap/cfimdb/accuracy"] == gap
 
     def test_are_in_every_evaluation_of_a_trial(self, tiny_backbone: Path) -> None:
-        plain = list(Training(tiny.config(tiny_backbone), tiny.data()))
-        watching = list(Training(tiny.config(tiny_backbone, watch=("dev",)), tiny.data()))
+        short = {"budget": {"examples": 48, "evaluations": 2}}
+        plain = list(Training(tiny.config(tiny_backbone, **short), tiny.data()))
+        watching = list(Training(tiny.config(tiny_backbone, **short, watch=("dev",)), tiny.data()))
         for before, after in zip(plain, watching, strict=True):
             assert isinstance(before, Evaluation) and isinstance(after, Evaluation)
             added = {name: value for name, value in after.metrics.items() if name not in before.metrics}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -84,15 +86,30 @@ def test_predict_py_imports_nothing_of_this_project() -> None:
     assert roots == {"torch", "transformers", "safetensors"}
 
 
-def test_predict_py_is_a_command_with_sentences(tiny_backbone: Path, tmp_path: Path) -> None:
+def test_predict_py_is_a_command_with_sentences(
+    tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     exported(tiny_backbone, tmp_path, mixture=["sst"])
-    run = [sys.executable, "-W", "ignore", str(tmp_path / "exported" / export.PREDICT)]
-    for arguments, status, said in (
-        (["sst", "a fine film"], 0, "\t0."),
-        (["quora", "a", "b"], 1, "there is no task quora; this model knows sst"),
-        (["sst", "a", "b"], 1, "sst takes 1 text(s), given 2"),
-        ([], 1, "python predict.py sst"),
+    command = str(tmp_path / "exported" / export.PREDICT)
+    for arguments, said in (
+        (["quora", "a", "b"], "there is no task quora; this model knows sst"),
+        (["sst", "a", "b"], "sst takes 1 text(s), given 2"),
+        ([], "python predict.py sst"),
     ):
-        done = subprocess.run([*run, *arguments], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+        monkeypatch.setattr(sys, "argv", [command, *arguments])
+        with pytest.raises(SystemExit, match=re.escape(said)):
+            runpy.run_path(command, run_name="__main__")
+    monkeypatch.setattr(sys, "argv", [command, "sst", "a fine film"])
+    runpy.run_path(command, run_name="__main__")
+    assert "\t0." in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_predict_py_needs_nothing_of_this_project(tiny_backbone: Path, tmp_path: Path) -> None:
+    """In a process that starts elsewhere: an answer, and the sentence of a mistake with its exit status."""
+    exported(tiny_backbone, tmp_path, mixture=["sst"])
+    run = [sys.executable, "-W", "ignore", str(tmp_path / "exported" / export.PREDICT), "sst"]
+    for texts, status, said in ((["a fine film"], 0, "\t0."), (["a", "b"], 1, "sst takes 1 text(s), given 2")):
+        done = subprocess.run([*run, *texts], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
         assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
         assert "Traceback" not in done.stderr

@@ -59,7 +59,7 @@ def test_loop_to_max_has_no_probabilities() -> None:
 
 @pytest.mark.parametrize("strategy", DRAWING)
 def test_tasks_come_as_often_as_their_probabilities_say(strategy: str) -> None:
-    n = 20_000
+    n = 6_000
     plan = schedule(strategy, n=n)
     drawn = [plan.tasks_at(step)[0] for step in range(n)]
     p = np.array([list(probabilities(mixing(strategy), SIZES, s / (n - 1)).values()) for s in range(n)])

@@ -22,7 +22,7 @@ EVERY = list(TASKS)
 few = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.fixture(params=["tiny", "embedded"])
+@pytest.fixture(params=["tiny", pytest.param("embedded", marks=pytest.mark.slow)])
 def backbone(request: pytest.FixtureRequest, tiny_backbone: Path) -> Path:
     """A tiny encoder and the pretrained one."""
     return tiny_backbone if request.param == "tiny" else Path("embedded")
