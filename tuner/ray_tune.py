@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.result import HOSTNAME, SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
@@ -183,7 +184,8 @@ def run(
     os.environ.update(ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     for_trials = store and store.waiting_quietly(TRIALS_WAIT_S)
-    shared = {"shape": shape, "data": [data], "shelf": open_shelf(), "store": for_trials}
+    shelf = open_shelf()
+    shared = {"shape": shape, "data": [data], "shelf": shelf, "store": for_trials}
     seconds = {"checkpoint_every_s": options.checkpoint_every, "collective_timeout_s": options.collective_timeout}
     trainable = tune.with_resources(
         tune.with_parameters(GangTrial, **shared, **seconds),
@@ -213,6 +215,9 @@ def run(
                 verbose=0,
             ),
         )
-        trials = tuner.fit()._experiment_analysis.trials
+        try:
+            trials = tuner.fit()._experiment_analysis.trials
+        finally:
+            ray.kill(shelf)  # Tune keeps its handle as long as this process lives
     shutil.rmtree(storage, ignore_errors=True)
     return {trial.config["number"]: trial.status for trial in trials}

@@ -6,6 +6,7 @@ import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,16 +41,42 @@ def cluster(**head: Any) -> Iterator[Any]:
 
     Its nodes inherit this process's environment.
     """
-    import ray
     from ray.cluster_utils import Cluster
+
+    from cluster import connect
 
     leave()
     started = Cluster(initialize_head=True, head_node_args={"include_dashboard": False, **head})
     try:
-        ray.init(address=started.address, log_to_driver=False, logging_level="ERROR")
+        connect.connect(started.address)
         yield started
     finally:
-        ray.shutdown()
+        connect.disconnect()
         started.shutdown()
         del started
         gc.collect()  # here, where the warnings are expected
+
+
+def actors() -> list[dict[str, Any]]:
+    """All that the cluster ever had."""
+    from ray._private import state
+
+    return list(state.actors().values())
+
+
+def ranks() -> list[dict[str, Any]]:
+    """Those that are or were ranks of a trial."""
+    return [actor for actor in actors() if actor["ActorClassName"] == "RankWorker"]
+
+
+def living_ranks() -> list[dict[str, Any]]:
+    return [rank for rank in ranks() if rank["State"] == "ALIVE"]
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and not only what its parent has not yet heard of."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"

@@ -1,7 +1,6 @@
 """Processes and nodes of a cluster that die, hang or leave, one at a time: a search comes to the same as the undisturbed one.
 
-A node that joins in the middle is in `test_resources.py`, a killed driver in `test_kills.py`, a killed rank in
-`test_faults.py`.
+The searches are this process's. A node that joins in the middle is in `test_resources.py`, a killed driver in `test_kills.py`.
 """
 
 from __future__ import annotations
@@ -20,9 +19,12 @@ from typing import Any
 
 import pytest
 
+from cluster import fork
 from tests.support import raylets
-from tests.support.searches import Search, finish, outcomes, processes_of, results_of, runs_of, wait_for, write_space
-from tests.support.spaces import ONE_TRIAL, small
+from tests.support.raylets import actors, is_running, living_ranks
+from tests.support.searches import SearchHere, outcomes, results_of, runs_of
+from tests.support.spaces import small
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
 
@@ -33,17 +35,18 @@ SPACE = small(
     trials=N_TRIALS,
     sampler="grid",
 )
+TOLD_TO_END = ": a node it runs on is about to go, or one of its processes was told to\n"
 OBJECT_STORE = 80 * 2**20
 """Bytes: about the least that Ray accepts."""
 
 
-def search_on(cluster: Any, folder: Path, backbone: Path, *arguments: str) -> Search:
+def search(folder: Path, backbone: Path, *arguments: str) -> SearchHere:
     """A search of two trials of two ranks, one trial after the other, that saves each evaluation."""
     options = ["--workers-per-trial", "2", "--max-concurrent", "1", "--checkpoint-every", "0", *arguments]
-    return Search(folder, backbone, "--address", cluster.address, *options, text=SPACE)
+    return SearchHere(folder, backbone, *options, text=SPACE)
 
 
-Begin = Callable[..., Search]
+Begin = Callable[..., SearchHere]
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +60,15 @@ def cluster() -> Iterator[Any]:
 def calm(cluster: Any, tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What the undisturbed search comes to."""
     folder = tmp_path_factory.mktemp("calm")
-    search = search_on(cluster, folder, tiny_backbone)
-    assert search.end() == 0, search.err
+    undisturbed = search(folder, tiny_backbone)
+    assert undisturbed.end() == 0, undisturbed.err
     return outcomes(results_of(folder / "one"))
 
 
 @pytest.fixture
-def begin(cluster: Any, tmp_path: Path, tiny_backbone: Path) -> Iterator[Begin]:
+def begin(cluster: Any, tmp_path: Path, tiny_backbone: Path) -> Begin:
     """Starts the test's search, with more options."""
-    begun: list[Search] = []
-
-    def begin(*arguments: str) -> Search:
-        begun.append(search_on(cluster, tmp_path, tiny_backbone, *arguments))
-        return begun[-1]
-
-    yield begin
-    for search in begun:
-        search.process.kill()
+    return lambda *arguments: search(tmp_path, tiny_backbone, *arguments)
 
 
 @pytest.fixture
@@ -87,50 +82,31 @@ def head_is_taken(cluster: Any) -> Iterator[Callable[[], None]]:
     ray.util.remove_placement_group(held)
 
 
-def wait_until(is_so: Callable[[], bool], what: str, timeout_s: float = 300) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.2)
-
-
-def actors() -> list[dict[str, Any]]:
-    """All that the cluster ever had."""
-    from ray._private import state
-
-    return list(state.actors().values())
-
-
-def living_ranks() -> list[dict[str, Any]]:
-    return [actor for actor in actors() if actor["ActorClassName"] == "RankWorker" and actor["State"] == "ALIVE"]
-
-
 def supervisor_of(rank: dict[str, Any]) -> int:
     """The process that started a rank."""
     (pid,) = {actor["Pid"] for actor in actors() if actor["Address"] == rank["OwnerAddress"]}
     return int(pid)
 
 
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not only what its parent has not yet heard of."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
+def forked_by(pid: int) -> tuple[str, str]:
+    """What a process's parent does for `cluster.fork`, and whose it is."""
+    parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    command = Path(f"/proc/{parent}/cmdline").read_text().split("\0")
+    role, _, _, owner = command[command.index(str(fork.FILE)) + 1 :][:4]
+    return role, owner
 
 
-def in_the_second_trial(search: Search) -> None:
-    """Wait until one trial is finished, and the other has its first evaluation."""
-    search.wait_for('"event": "evaluated", "number": 1, ')
+def in_trial(number: int, search: SearchHere) -> None:
+    """Wait until a trial has its first evaluation, and those before it are finished."""
+    search.wait_for(f'"event": "evaluated", "number": {number}, ')
 
 
-def evaluated(search: Search, number: int) -> list[int]:
+def evaluated(search: SearchHere, number: int) -> list[int]:
     events = [json.loads(line) for line in list(search.out)]
     return [event["index"] for event in events if event["event"] == "evaluated" and event["number"] == number]
 
 
-def assert_as_if_nothing_had_been(search: Search, folder: Path, calm: list[Any]) -> None:
+def assert_as_if_nothing_had_been(search: SearchHere, folder: Path, calm: list[Any]) -> None:
     """The search ends well and like the undisturbed one; nothing is repeated in the record, and nothing is left behind."""
     import ray
 
@@ -143,34 +119,56 @@ def assert_as_if_nothing_had_been(search: Search, folder: Path, calm: list[Any])
     assert [run.info.status for run in runs] == ["FINISHED"] * (1 + N_TRIALS)
     assert {n: evaluated(search, n) for n in range(N_TRIALS)} == {n: list(range(1, N_EVALUATIONS + 1)) for n in range(N_TRIALS)}
     assert not any("Traceback" in line for line in search.err), search.err
-    wait_until(lambda: processes_of(search.process.pid) == [], "the driver has left processes")
-    wait_until(lambda: not any(is_running(actor["Pid"]) for actor in actors()), f"actors are left: {actors()}")
+    wait_until(lambda: not any(is_running(actor["Pid"]) for actor in actors()), "actors are left")
     placed = ray.util.placement_group_table
-    wait_until(lambda: {group["state"] for group in placed().values()} <= {"REMOVED"}, f"groups are left: {placed()}")
+    wait_until(lambda: {group["state"] for group in placed().values()} <= {"REMOVED"}, "groups are left")
 
 
-def test_a_supervisor_that_is_killed(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
+def lost(search: SearchHere, number: int) -> str:
+    """Wait until a trial's processes are given up, and for the reason."""
+    return search.wait_for(f"trial {number} lost its processes and goes on")
+
+
+def are_gone(ranks: Sequence[dict[str, Any]]) -> Callable[[], bool]:
+    return lambda: not any(is_running(rank["Pid"]) for rank in ranks)
+
+
+def test_a_rank_and_a_supervisor_that_are_killed(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
     search = begin()
-    in_the_second_trial(search)
+    in_trial(0, search)
+    ranks = living_ranks()
+    assert {forked_by(rank["Pid"]) for rank in ranks} == {("serve", str(os.getpid()))}
+    os.kill(ranks[1]["Pid"], signal.SIGKILL)
+    lost(search, 0)
+    in_trial(1, search)
     ranks = living_ranks()
     os.kill(supervisor_of(ranks[0]), signal.SIGKILL)
-    wait_until(lambda: not any(is_running(rank["Pid"]) for rank in ranks), "the ranks outlive their supervisor")
+    wait_until(are_gone(ranks), "the ranks outlive their supervisor")
+    lost(search, 1)
     assert_as_if_nothing_had_been(search, tmp_path, calm)
-    assert any(line.startswith("trial 1 lost its processes and goes on") for line in search.err), search.err
 
 
-def test_a_rank_that_hangs_in_a_collective(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
-    search = begin("--collective-timeout", "15")
-    in_the_second_trial(search)
+def test_a_rank_that_is_told_to_end_and_one_that_hangs_in_a_collective(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
+    """The first is saved, and nothing else makes a checkpoint here."""
+    search = begin("--checkpoint-every", "1000", "--collective-timeout", "10")
+    in_trial(0, search)
+    os.kill(living_ranks()[0]["Pid"], signal.SIGTERM)
+    assert lost(search, 0).endswith(TOLD_TO_END)
+    assert n_checkpoints(tmp_path) == 1
+    in_trial(1, search)
+    assert n_checkpoints(tmp_path) == 0
     ranks = living_ranks()
     os.kill(ranks[0]["Pid"], signal.SIGSTOP)
-    said = search.wait_for("trial 1 lost its processes")
-    assert said.endswith(": a rank did not answer the others for 15 s (--collective-timeout)\n")
-    wait_until(lambda: not any(is_running(rank["Pid"]) for rank in ranks), "the gang still lives")
+    assert lost(search, 1).endswith(": a rank did not answer the others for 10 s (--collective-timeout)\n")
+    wait_until(are_gone(ranks), "the gang still lives")
     assert_as_if_nothing_had_been(search, tmp_path, calm)
 
 
-@pytest.mark.parametrize("n_nodes", [2, 3])
+def n_checkpoints(folder: Path) -> int:
+    return len(list((folder / "one" / "checkpoints").iterdir()))
+
+
+@pytest.mark.parametrize("n_nodes", [2, pytest.param(3, marks=pytest.mark.endurance)])
 def test_a_raylet_that_is_killed(
     tmp_path: Path, begin: Begin, cluster: Any, calm: list[Any], head_is_taken: Callable[[], None], n_nodes: int
 ) -> None:
@@ -178,7 +176,7 @@ def test_a_raylet_that_is_killed(
     others = [cluster.add_node(num_cpus=4 - n_nodes) for _ in range(n_nodes - 1)]
     where = ["--placement", "spread"] if n_nodes == 3 else []
     search = begin(*where, "--storage-path", str(tmp_path / "shared"))
-    in_the_second_trial(search)
+    in_trial(1, search)
     head_is_taken()
     (raylet,) = others[0].all_processes["raylet"]
     raylet.process.kill()
@@ -227,26 +225,22 @@ def spot_node(cluster: Any) -> Iterator[subprocess.Popen[bytes]]:
         yield node
 
 
-@pytest.mark.parametrize("told", ["node", "rank"])
-def test_a_trial_whose_node_or_rank_is_told_to_end_is_saved_and_moves(
+def test_a_trial_whose_node_is_told_to_end_is_saved_and_moves(
     tmp_path: Path,
     begin: Begin,
     calm: list[Any],
     head_is_taken: Callable[[], None],
     spot_node: subprocess.Popen[bytes],
-    told: str,
 ) -> None:
     """Nothing else makes a checkpoint here."""
     search = begin("--checkpoint-every", "1000")
-    in_the_second_trial(search)
+    in_trial(1, search)
     head_is_taken()
-    os.kill(spot_node.pid if told == "node" else living_ranks()[0]["Pid"], signal.SIGTERM)
-    said = search.wait_for("trial 1 lost its processes")
-    assert said.endswith(": a node it runs on is about to go, or one of its processes was told to\n")
-    assert len(list((tmp_path / "one" / "checkpoints").iterdir())) == 1
+    spot_node.terminate()
+    assert lost(search, 1).endswith(TOLD_TO_END)
+    assert n_checkpoints(tmp_path) == 1
     assert_as_if_nothing_had_been(search, tmp_path, calm)
-    if told == "node":
-        assert spot_node.wait(60) is not None
+    assert spot_node.wait(60) is not None
 
 
 def ip(*words: str) -> subprocess.CompletedProcess[str]:
@@ -295,17 +289,18 @@ def wire() -> Iterator[Wire]:
     made.remove()
 
 
-def test_a_node_that_is_cut_off_for_half_a_minute(
-    tmp_path: Path, begin: Begin, cluster: Any, calm: list[Any], head_is_taken: Callable[[], None], wire: Wire
+@pytest.mark.parametrize("cut_s", [3.0, pytest.param(30.0, marks=pytest.mark.endurance)])
+def test_a_node_that_is_cut_off_for_a_while(
+    tmp_path: Path, begin: Begin, cluster: Any, calm: list[Any], head_is_taken: Callable[[], None], wire: Wire, cut_s: float
 ) -> None:
     """Whether its trial goes on there or, given up too early, on the head, is Ray's to decide."""
     within = ["ip", "netns", "exec", wire.namespace]
     with node_of_its_own(cluster, within, "--node-ip-address", wire.address):
         search = begin()
-        in_the_second_trial(search)
+        in_trial(1, search)
         head_is_taken()
         wire.cut()
-        time.sleep(30)
+        time.sleep(cut_s)
         wire.mend()
         assert_as_if_nothing_had_been(search, tmp_path, calm)
 
@@ -323,51 +318,3 @@ def test_an_object_store_that_others_have_filled(tmp_path: Path, begin: Begin, c
     search = begin()
     assert_as_if_nothing_had_been(search, tmp_path, calm)
     assert sum(values.nbytes for _, values in held) > OBJECT_STORE
-
-
-def under_timeout(*arguments: str) -> subprocess.Popen[str]:
-    """A search as `timeout` runs it, which passes SIGTERM on to the search, and then to its whole process group."""
-    assert shutil.which("timeout"), "coreutils has it"
-    return subprocess.Popen(
-        [
-            "timeout",
-            "3600",
-            sys.executable,
-            "-m",
-            "tuner.search",
-            "--no-preflight",
-            "--no-register",
-            "--no-dashboard",
-            *arguments,
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-@pytest.mark.parametrize("event", ["evaluated", "finalist_evaluated"])
-def test_a_driver_that_is_told_to_end_with_its_process_group(tmp_path: Path, tiny_backbone: Path, event: str) -> None:
-    """As after Ctrl-C: what runs is saved, MLflow's runs have ended, and the search can be gone on with."""
-    space = write_space(tmp_path, tiny_backbone, ONE_TRIAL)
-    where = ["--runs-dir", str(tmp_path), "--finalists", "1", "--seeds", "1", "--max-concurrent", "1"]
-    process = under_timeout("--space", str(space), "--name", "told", "--checkpoint-every", "1000", "--json", *where)
-    wait_for(process, f'"event": "{event}"')
-    process.send_signal(signal.SIGTERM)
-    _, err = finish(process)
-    assert process.returncode == 130, err
-    found = results_of(tmp_path / "told")
-    assert (found["finished"], found["consistency"]) == (None, [])
-    runs, _ = runs_of(found)
-    assert "RUNNING" not in {run.info.status for run in runs}
-    folder = tmp_path / "told" / ("confirmation" if event.startswith("finalist") else ".") / "checkpoints"
-    assert len(list(folder.iterdir())) == 1
-    again = under_timeout("--resume", "told", "--runs-dir", str(tmp_path))
-    _, err = finish(again)
-    assert again.returncode == 0, err
-    (trial,) = results_of(tmp_path / "told")["trials"]
-    assert (trial["state"], len(trial["evaluations"])) == ("COMPLETE", N_EVALUATIONS)
-    runs, _ = runs_of(found)
-    assert {run.info.status for run in runs} == {"FINISHED"}

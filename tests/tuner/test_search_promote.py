@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +9,10 @@ import pytest
 import torch
 import yaml
 
-from tests.support.searches import command, finish, results_of, runs_of, wait_for, write_space
+from model import train
+from tests.support import raylets
+from tests.support.searches import command, finish, results_of, run_command, runs_of, search_here, wait_for, write_space
+from tuner import status
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -55,30 +54,18 @@ def arguments(folder: Path, backbone: Path, name: str) -> list[str]:
 
 
 def undisturbed(folder: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """The evaluations of a training in one go, on a rank's one thread."""
+    """The evaluations of a training in one go."""
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "model.train", "--config", str(folder / "config.yaml"), "--data", "demo"],
-        capture_output=True, text=True, check=True, timeout=600, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-
-
-def ranks_in(session: int) -> set[int]:
-    """Processes of ranks of a session, whatever they do now."""
-    listed = subprocess.run(["ps", "-o", "pid=,args=", "-s", str(session)], capture_output=True, text=True, check=False)
-    return {int(line.split()[0]) for line in listed.stdout.splitlines() if "ray::RankWorker" in line}
+    done = run_command(train.main, "--config", str(folder / "config.yaml"), "--data", "demo")
+    assert done.status == 0, done.err
+    return done.events
 
 
 def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp_path: Path, tiny_backbone: Path) -> None:
-    process = command(*arguments(tmp_path, tiny_backbone, "promoting"), "--json")
-    assert process.stdout is not None
-    events, ranks = [], set()
-    for line in process.stdout:
-        events.append(json.loads(line))
-        ranks |= ranks_in(process.pid)
-    _, err = finish(process)
-    assert process.returncode == 0, err
+    raylets.join_shared()
+    before = len(raylets.ranks())
+    done = search_here(*arguments(tmp_path, tiny_backbone, "promoting"), "--json")
+    assert done.status == 0, done.err
     results = results_of(tmp_path / "promoting")
     assert results["consistency"] == []
     assert results["unfinished"] == []
@@ -87,7 +74,7 @@ def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp
     assert {trial["state"] for trial in trials.values()} == {"COMPLETE", "PRUNED"}
     assert all("not promoted from evaluation" in trial["reason"] for trial in trials.values() if trial["state"] == "PRUNED")
 
-    happened = [(event["event"], event.get("number")) for event in events]
+    happened = [(event["event"], event.get("number")) for event in done.events]
     paused = {number for what, number in happened if what == "trial_paused"}
     promoted = [number for number in paused if trials[number]["state"] == "COMPLETE"]
     assert promoted, f"none went on to its end of {paused}"
@@ -95,8 +82,8 @@ def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp
     away = happened[happened.index(("trial_paused", number)) + 1 :]
     away = away[: away.index(("trial_started", number))]
     assert any(what == "trial_started" for what, _ in away), "others were trained while it was paused"
-    assert len(ranks) == 1, "by the same process"
-    told = [event["index"] for event in events if event["event"] == "evaluated" and event["number"] == number]
+    assert len(raylets.ranks()) == before + 1, "by the same process"
+    told = [event["index"] for event in done.events if event["event"] == "evaluated" and event["number"] == number]
     assert told == [1, 2, 3], "each evaluation is made once: it went on from its checkpoint"
 
     alone = undisturbed(tmp_path, trials[number]["config"])
@@ -122,14 +109,12 @@ def test_after_a_kill_what_was_paused_is_promoted_from_its_checkpoint(tmp_path: 
     content = torch.load(states, weights_only=False)
     content["seconds"] += 1000.0
     torch.save(content, states)
-    status = subprocess.run(
-        [sys.executable, "-m", "tuner.status", str(folder)], capture_output=True, text=True, check=True, timeout=600
-    )
-    assert "paused: 1" in status.stdout
-    again = command("--resume", "cut", "--runs-dir", str(tmp_path), "--max-concurrent", "1")
-    out, err = finish(again)
-    assert again.returncode == 0, err
-    assert "1 trials are paused and may be promoted" in out
+    told = run_command(status.main, str(folder))
+    assert told.status == 0, told.err
+    assert "paused: 1" in told.out
+    again = search_here("--resume", "cut", "--runs-dir", str(tmp_path), "--max-concurrent", "1")
+    assert again.status == 0, again.err
+    assert "1 trials are paused and may be promoted" in again.out
     results = results_of(folder)
     assert results["consistency"] == []
     trial = results["trials"][1]
