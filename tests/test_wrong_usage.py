@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from model import predict, train
 from model.cues import __main__ as cues
-from model.data import demo
 from tuner import check, export, registry, report, search, status
 from tuner.reproduce import __main__ as reproduce
 from tuner.simulate import __main__ as simulate
@@ -112,7 +110,6 @@ reproduce night | FOLDER/runs/night/results.json
 """A command line, then what must be said: the name, the value given, what is allowed or what to do."""
 CASES = [line.split(" | ") for line in WRONG.strip().splitlines()]
 WITH_RUNS = ("search", "check", "status", "report", "export", "registry", "reproduce")
-generate_once = cache(demo.generate)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +128,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wrong_usage_is_told_and_writes_nothing(
     case: list[str], folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "generate", generate_once)
     monkeypatch.chdir(folder)
     line, *facts = (part.strip().replace("FOLDER", str(folder)) for part in case)
     command, *arguments = line.replace("EMPTY", "").split(" ")
