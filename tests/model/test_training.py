@@ -162,6 +162,22 @@ def test_losses_name_the_parts_of_the_objective(tiny_backbone: Path, smart: dict
     }  # fmt: skip
 
 
+def test_the_teacher_moves_by_one_minus_beta_after_each_update(tiny_backbone: Path) -> None:
+    """θ̃ ← (1 − β)θ + βθ̃, with the student's weights after the update; β changes at its switch."""
+    smart = {"mu": 1.0, "beta": 0.75, "beta_late": 0.25, "beta_switch": 0.5}
+    with training_of(tiny.config(tiny_backbone, smart=smart, budget={"examples": 96, "evaluations": 1})) as training:
+        assert training.n_steps % 2 == 0
+        assert training.loss.teacher is not None
+        teacher, student = training.loss.teacher.network, training.loss.network
+        for step, beta in ((0, 0.75), (training.n_steps // 2, 0.25)):
+            before = {name: parameter.detach().clone() for name, parameter in teacher.named_parameters()}
+            training.update(step)
+            for name, parameter in student.named_parameters():
+                expected = (1 - beta) * parameter.detach() + beta * before[name]
+                torch.testing.assert_close(dict(teacher.named_parameters())[name], expected)
+            assert any(not torch.equal(parameter, before[name]) for name, parameter in teacher.named_parameters())
+
+
 def test_training_learns(tiny_backbone: Path) -> None:
     """Eight passes over 64 examples: the loss of each task falls well below where it began."""
     budget = {"epochs": 8, "evaluations": 4, "early_eval_examples": 2}
