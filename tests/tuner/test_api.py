@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
-import subprocess
-import sys
 import threading
 from dataclasses import fields
 from pathlib import Path
@@ -177,45 +174,3 @@ def test_predict_refuses_what_it_cannot_judge(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=said):
             champion.predict(task, texts)  # type: ignore[arg-type]
     assert champion.predict("sst", []) == []
-
-
-SCRIPT = """
-import json, sys, threading
-import ray
-from tuner import search
-
-backbone, folder = sys.argv[1:]
-ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-found = []
-settings = {"backbone": backbone, "max_length": 32, "mixture": ["sst"], "budget.examples": 64, "budget.evaluations": 2}
-call = lambda: found.append(search(profile="laptop", settings=settings, metric="sst/accuracy", tasks=["sst"], trials=2,
-                                   name="one", runs_dir=folder, quiet=True, finalists=0, no_preflight=True, register=False))
-thread = threading.Thread(target=call)
-thread.start()
-thread.join()
-(result,) = found
-predictions = result.champion.predict("sst", ["a gripping film", "a dull film"])
-told = {
-    "ray": ray.is_initialized() and ray.get(ray.put(1)) == 1,
-    "status": result.exit_status,
-    "states": [trial.state for trial in result.trials],
-    "rows": len(result.to_frame()),
-    "dev": sorted(result.champion.dev),
-    "labels": [prediction.label for prediction in predictions],
-}
-print(json.dumps(told))
-"""
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_in_a_thread_beside_a_running_ray(tmp_path: Path, tiny_backbone: Path) -> None:
-    """It uses the Ray that runs, leaves it running, and prints nothing of its own."""
-    command = [sys.executable, "-c", SCRIPT, str(tiny_backbone), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["labels"] and len(told["labels"]) == 2
-    del told["labels"]
-    assert told == {"ray": True, "status": 0, "states": ["COMPLETE"] * 2, "rows": 2, "dev": ["sst/accuracy", "sst/f1"]}
-    assert "Traceback" not in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from cluster import connect
 from cluster.shape import GangShape
 from model.evaluate import predict_split
 from model.training import Training
-from tests.support import tiny
+from tests.support import raylets, tiny
 from tests.support.forks import answers
 from tuner import dev
 from tuner.interruption import Interruption
@@ -26,10 +25,9 @@ SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)
 
 
 @pytest.fixture(scope="module")
-def data() -> Iterator[Any]:
-    connect.connect(None, dashboard=False)
-    yield ray.put(tiny.data())
-    connect.disconnect()
+def data() -> Any:
+    raylets.join_shared()
+    return ray.put(tiny.data())
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,21 @@
-"""The doctor: what it makes of nodes' reports, and a real Ray with real ranks, healthy and with injected faults."""
+"""The doctor: what it makes of nodes' reports, and which ranks it has meet."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cluster import connect
 from cluster.node import Node
 from cluster.shape import GangShape
 from tuner.addresses import endpoint
 from tuner.doctor import judge, ranks, stores
 from tuner.doctor.finding import Finding, is_well, passed, skipped
 from tuner.doctor.node import Disk, NodeReport, code_digest, unreachable
-from tuner.doctor.ranks import DoctorRank, Meeting
+from tuner.doctor.ranks import Meeting
 
 CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
 REPORT = NodeReport(
@@ -202,89 +197,3 @@ def test_pairs_of_nodes_meet_where_a_gang_may_span_them() -> None:
         "10.0.0.1 and 10.0.0.2",
     ]
     assert len(ranks.meetings([HERE, THERE], GangShape())) == 2
-
-
-class HangingRank(DoctorRank):
-    """Its second rank never comes to the collective, so the first waits in it."""
-
-    def all_reduce(self) -> str:
-        Path(os.environ["DOCTOR_PIDS"], str(os.getpid())).touch()
-        while self._rank == 1:
-            time.sleep(1)
-        return super().all_reduce()
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_hanging_collective_is_a_line_and_its_processes_are_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCTOR_PIDS", str(tmp_path))
-    connect.connect(None)
-    try:
-        (node,) = connect.nodes()
-        found = ranks.reduce(Meeting((node, node)), rank_class=HangingRank, reduce_s=20.0)
-        assert found.status == "FAIL"
-        assert found.said == "2 ranks, gloo: no answer within 20 s"
-        pids = [int(path.name) for path in tmp_path.iterdir()]
-        assert len(pids) == 2
-        deadline = time.monotonic() + 20
-        while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
-        assert ranks.reduce(Meeting((node, node))).line() == f"PASS  all-reduce  {node.address}: 2 ranks, gloo"
-    finally:
-        connect.disconnect()
-
-
-def doctor(*arguments: str) -> tuple[int, list[dict[str, str]], str]:
-    command = [sys.executable, "-m", "tuner.doctor", "--profile", "laptop", "--json", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    return done.returncode, json.loads(done.stdout)["findings"], done.stdout + done.stderr
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_this_machine_is_well_and_nothing_is_left(tmp_path: Path, tiny_backbone: Path) -> None:
-    runs = tmp_path / "runs"
-    status, found, told = doctor("--backbone", str(tiny_backbone), "--runs-dir", str(runs), "--workers-per-trial", "2")
-    assert status == 0, told
-    assert [finding for finding in found if finding["status"] == "FAIL"] == []
-    checks = {finding["check"]: finding["status"] for finding in found}
-    assert checks.pop("gpus") in ("SKIP", "PASS")
-    assert set(checks) == {
-        "options", "ray", "database", "tracking", "versions", "code", "clock", "disk", "storage", "data", "all-reduce",
-        "backbone", "smart",
-    }  # fmt: skip
-    assert set(checks.values()) == {"PASS"}
-    (reduced,) = [finding for finding in found if finding["check"] == "all-reduce"]
-    assert reduced["said"] == "2 ranks, gloo"
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_every_fault_has_its_line_and_its_mend(tmp_path: Path, tiny_backbone: Path) -> None:
-    """At once: no such database, a data folder without a file, a backbone without weights."""
-    bare, data = tmp_path / "bare", tmp_path / "data"
-    for folder in (bare, data):
-        folder.mkdir()
-    for path in tiny_backbone.iterdir():
-        if path.suffix != ".safetensors":
-            (bare / path.name).write_bytes(path.read_bytes())
-    (data / "ids-sst-train.csv").write_text("id\tsentence\tsentiment\n1\tgood\t4\n")
-    database = "postgresql://ann:open-sesame@127.0.0.1:9/optuna"
-    status, found, told = doctor(
-        "--backbone", str(bare), "--data", str(data), "--tasks", "sst", "--metric", "sst/accuracy", "--storage", database,
-        "--runs-dir", str(tmp_path / "runs"),
-    )  # fmt: skip
-    assert status == 1
-    failures = [finding for finding in found if finding["status"] == "FAIL"]
-    said = {check: "; ".join(f["said"] for f in failures if f["check"] == check) for check in {f["check"] for f in failures}}
-    assert set(said) == {"options", "database", "backbone"}
-    assert "ids-sst-dev.csv" in said["options"]
-    assert "127.0.0.1:9" in said["database"]
-    assert "no model.safetensors" in said["backbone"]
-    skips = {finding["check"]: finding["said"] for finding in found if finding["status"] == "SKIP"}
-    assert skips["data"] == "the options have problems"
-    assert skips["smart"] == "the backbone was not loaded"
-    assert "open-sesame" not in told
-    assert "Traceback" not in told

@@ -1,29 +1,20 @@
-"""The preflight: its choices and its arithmetic, and one search whose first gang is measured."""
+"""The preflight: its choices and its arithmetic."""
 
 from __future__ import annotations
 
 import json
-import logging
-import os
 import random
-import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import ray
-from ray.util.placement_group import placement_group_table
 
 from cluster.shape import GangShape
 from model.config import TrialConfig, parse
 from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
-from tests.support.searches import write_space
-from tests.support.training_hook import HOOK
 from tuner import plan as plans
 from tuner.options import Options
 from tuner.preflight import choose, probe, stage
@@ -231,109 +222,3 @@ def test_a_rehearsal_measures_a_real_trial(tiny_backbone: Path) -> None:
     assert found.n_updates == 3
     assert len(seen) == 4
     assert min(found.update_s, found.example_s, found.health_s) > 0
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_as_many_gangs_are_measured_as_train_at_once(tiny_backbone: Path) -> None:
-    """As many of one core each as fit on a machine that says it has four; a search of seconds has no time for it."""
-    one = tiny.config(tiny_backbone)
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-    try:
-        data = ray.put(tiny.data())
-        hasty, patient = (
-            probe.in_gangs(GangShape(), data, probe.Assignment(one, (one,), bound_s, at_once=9), lambda: True)
-            for bound_s in (2.0, probe.CROWD_LEAST_S)
-        )
-        assert (hasty.crowd, hasty.slowdown) == (None, 1.0)
-        assert patient.crowd is not None
-        assert patient.crowd.at_once == 4
-        assert patient.slowdown >= 1.0
-        assert patient.note is None
-        assert {group["state"] for group in placement_group_table().values()} == {"REMOVED"}
-    finally:
-        ray.shutdown()
-
-
-SPACE = """
-name: small
-metric: mean
-targets: [sst, quora, sts]
-options: {{trials: 2, finalists: 0, sampler: random, pruner: none, cpus_per_worker: 1, gpus_per_worker: 0}}
-fixed:
-  backbone: {backbone}
-  max_length: 32
-  mixture: [sst, quora, sts]
-  budget.examples: 480
-  budget.evaluations: 2
-  optim.batch_size: 8
-search:
-  pair_encoding: {{choice: [cosine, cross]}}
-  optim.dropout: {{float: [0.0, 0.3]}}
-"""
-STARVED = """
-    init = training.__init__
-    def starved(self, config, *arguments):
-        init(self, config, *arguments)
-        update = self.engine.update
-        def checked(number, shares, seeds):
-            if len(shares[0][0].labels) > {fits}:
-                raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.")
-            return update(number, shares, seeds)
-        self.engine.update = checked
-    training.__init__ = starved
-"""
-
-
-def search(folder: Path, backbone: Path, fits: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A search whose ranks have memory for micro-batches of `fits`."""
-    hook = folder / f"hook{fits}"
-    hook.mkdir(exist_ok=True)
-    (hook / "sitecustomize.py").write_text(HOOK + STARVED.format(fits=fits), encoding="utf-8")
-    space = write_space(folder, backbone, SPACE)
-    paths = os.pathsep.join(filter(None, [str(hook), os.environ.get("PYTHONPATH", "")]))
-    command = [sys.executable, "-m", "tuner.search", "--no-dashboard", "--space", str(space)]
-    command += ["--runs-dir", str(folder / "runs"), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_a_search_is_measured_foreseen_and_judged(tmp_path: Path, tiny_backbone: Path) -> None:
-    """Micro-batches of 2 fit and 8 do not; what was measured serves the next search, and a dry run leaves nothing."""
-    done = search(tmp_path, tiny_backbone, 2, "--name", "one")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"\d configurations? measured in .*; a typical trial takes \d+ s, \d+ % of it evaluation", done.stderr)
-    assert "ETA " in done.stderr
-    assert "needs micro-batches of 2 instead of 8" in done.stderr
-    assert ", took " in done.stdout
-    results = json.loads((tmp_path / "runs" / "one" / "results.json").read_text(encoding="utf-8"))
-    found = results["preflight"]
-    assert found["took_s"] > 0
-    assert found["error"] == pytest.approx((found["took_s"] - found["eta_s"]["expected"]) / found["eta_s"]["expected"])
-    encodings = {one["config"]["pair_encoding"] for one in found["measured"]["timed"]}
-    assert encodings == {"cosine", "cross"} or found["measured"]["left_out"] > 0, "so short a search is measured in seconds"
-    assert all(trial["note"] == "accumulation 4 after out of memory" for trial in results["trials"])
-    assert results["consistency"] == []
-    assert (tmp_path / "runs" / "one" / stage.OWN).is_file()
-    (cached,) = (tmp_path / "runs" / stage.FOLDER).iterdir()
-
-    before = sorted(path for path in (tmp_path / "runs").rglob("*"))
-    dry = search(tmp_path, tiny_backbone, 2, "--name", "two", "--dry-run")
-    assert dry.returncode == 0, dry.stderr
-    assert f"measured in {found['measured']['took_s']:.0f} s" in dry.stdout, "the earlier search's"
-    assert sorted(path for path in (tmp_path / "runs").rglob("*")) == before
-    assert cached.is_file()
-
-
-@pytest.mark.cluster
-@pytest.mark.slow
-def test_what_cannot_fit_is_refused_before_anything_is_trained(tmp_path: Path, tiny_backbone: Path) -> None:
-    done = search(tmp_path, tiny_backbone, 0, "--name", "one")
-    assert done.returncode == 2
-    (said,) = [line for line in done.stderr.splitlines() if "micro-batch of 1" in line]
-    for word in ("optim.batch_size 8", "max_length 32", "CUDA out of memory", "lower max_length"):
-        assert word in said
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "runs").exists()

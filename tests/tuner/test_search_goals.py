@@ -14,43 +14,31 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from model.cues.__main__ import main as cues
-from tests.support.searches import command
+from tests.support.searches import results_of, run_command, search_here
 from tuner.front import upwards
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
+N_TRIALS = 3
 CLEAN, GAP = "clean/cfimdb/accuracy", "cue_gap/cfimdb/accuracy"
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[str, Any]:
-    """Four trials of `robust_cfimdb` on cues built from the demo corpus."""
+    """Three trials of `robust_cfimdb` on cues built from the demo corpus."""
     folder = tmp_path_factory.mktemp("robust")
-    assert cues(["build", "--data", "demo", "--out", str(folder / "cues")]) == 0
-    sizes = ["--set", "max_length=32", "--set", "budget.examples=320", "--set", "budget.evaluations=2"]
-    arguments = [
-        "--space",
-        "robust_cfimdb",
-        "--profile",
-        "laptop",
-        "--data",
-        str(folder / "cues"),
-        "--trials",
-        "4",
-        "--finalists",
-        "0",
-    ]
-    where = ["--backbone", str(tiny_backbone), "--name", "r", "--runs-dir", str(folder), "--max-concurrent", "1", "--quiet"]
-    process = command(*arguments, *sizes, *where)
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err
-    results = json.loads((folder / "r" / "results.json").read_text(encoding="utf-8"))
-    return {"folder": folder, "results": results, "out": out}
+    assert run_command(cues, "build", "--data", "demo", "--out", str(folder / "cues")).status == 0
+    sizes = ["--set", "max_length=32", "--set", "budget.examples=64", "--set", "budget.evaluations=2"]
+    arguments = ["--space", "robust_cfimdb", "--profile", "laptop", "--data", str(folder / "cues"), "--backbone", tiny_backbone]
+    where = ["--name", "r", "--runs-dir", folder, "--max-concurrent", "1", "--quiet"]
+    done = search_here(*map(str, (*arguments, "--trials", N_TRIALS, "--finalists", 0, *sizes, *where)))
+    assert done.status == 0, done.err
+    return {"folder": folder, "results": results_of(folder / "r"), "out": done.out}
 
 
 def test_every_trial_has_both_goals_from_its_last_evaluation(found: dict[str, Any]) -> None:
     trials = found["results"]["trials"]
-    assert [trial["state"] for trial in trials] == ["COMPLETE"] * 4
+    assert [trial["state"] for trial in trials] == ["COMPLETE"] * N_TRIALS
     for trial in trials:
         metrics = trial["evaluations"][-1]["metrics"]
         assert trial["scores"] == {CLEAN: metrics[CLEAN], GAP: metrics[GAP]}
@@ -79,11 +67,10 @@ def test_mlflow_marks_the_front(found: dict[str, Any]) -> None:
     assert statuses == [("FINISHED",)]
 
 
-def test_models_of_the_front_are_kept_and_read_the_arms_of_dev(
-    found: dict[str, Any], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_models_of_the_front_are_kept_and_read_the_arms_of_dev(found: dict[str, Any]) -> None:
     champion = found["results"]["champion"]["path"]
-    assert cues(["evaluate", "--model", champion, "--cues", str(found["folder"] / "cues"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["models"]
+    done = run_command(cues, "evaluate", "--model", champion, "--cues", str(found["folder"] / "cues"), "--json")
+    assert done.status == 0, done.err
+    assert json.loads(done.out)["models"]
     kept = {int(path.name) for path in (found["folder"] / "r" / "models").iterdir()}
     assert kept == set(found["results"]["front"])

@@ -58,6 +58,7 @@ def examination(options: Options) -> Iterator[Finding]:
 
     found, about_options = subject(options)
     yield from about_options
+    joined = connect.is_connected()
     try:
         connect.connect(options.address)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -72,7 +73,8 @@ def examination(options: Options) -> Iterator[Finding]:
         yield passed("ray", f"{len(nodes)} node(s) with {cpus:g} CPUs and {gpus:g} GPUs in all")
         yield from examine(found)
     finally:
-        connect.disconnect()
+        if not joined:
+            connect.disconnect()
 
 
 if __name__ == "__main__":
