@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import samples
+from tests.support import mlflow_store, samples
 from tuner import check, options, results
 from tuner.objective import Objective
 from tuner.space import load
@@ -49,6 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four trials: two complete, one failed after an evaluation, one unfinished; trial 1 is the champion."""
     folder = tmp_path_factory.mktemp("runs") / "night"
     folder.mkdir()
+    mlflow_store.put_into(folder)
     space = folder.parent / "tiny.yaml"
     space.write_text(SPACE, encoding="utf-8")
     options.save(options.Options(space=str(space), name="night", runs_dir=str(folder.parent)), folder)

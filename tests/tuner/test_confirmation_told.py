@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.support import samples
+from tests.support import mlflow_store, samples
 from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
@@ -150,6 +150,7 @@ class TestMlflow:
         return [run[:2] for run in runs], [dict(one) for one in tags], [score for (score,) in scores]
 
     def test_a_finalist_is_a_nested_run_and_no_trial(self, tmp_path: Path) -> None:
+        mlflow_store.put_into(tmp_path)
         tracking = self.opened(tmp_path)
         tracking.trial_started(1 << 40, samples.CONFIG)
         tracking.evaluated(1 << 40, samples.evaluation(1, 0.5), 0.5)
@@ -169,6 +170,7 @@ class TestMlflow:
         assert "best_score" not in of_parent, "a finalist is not the best trial"
 
     def test_what_a_kill_kept_from_it_is_written_by_the_next_session_once(self, tmp_path: Path) -> None:
+        mlflow_store.put_into(tmp_path)
         first = self.opened(tmp_path)
         first.trial_started(1 << 40, samples.CONFIG)
         first.evaluated(1 << 40, samples.evaluation(1, 0.5), 0.5)

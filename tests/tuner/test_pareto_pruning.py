@@ -182,9 +182,9 @@ def race(study: Study, n_evaluations: int = 10) -> dict[int, str]:
 @pytest.mark.parametrize("pruner", slow_but(["median", "percentile", "asha"], "median"))
 @pytest.mark.parametrize("sampler", slow_but(["nsga2", "tpe", "gp"], "nsga2"))
 def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sampler: str) -> None:
-    study = open_study(tmp_path, pruner, sampler, n_trials=24)
+    study = open_study(tmp_path, pruner, sampler, n_trials=15)
     states = race(study)
-    assert len(states) == 24
+    assert len(states) == 15
     assert {"COMPLETE", "PRUNED"} == set(states.values())
     pruned = [record for record in study.records() if record.state == "PRUNED"]
     assert all(

@@ -42,6 +42,7 @@ def summary(wanted: prepare.Wanted) -> DataSummary:
     return inspect(wanted.source, TASKS)
 
 
+@pytest.mark.slow
 def test_a_process_keeps_what_the_search_would_have_made(wanted: prepare.Wanted, tmp_path: Path) -> None:
     path = tmp_path / ".tokens" / "a.npz"
     preparation = prepare.Preparation(replace(wanted, path=path))

@@ -20,7 +20,7 @@ import torch
 
 from model import predict, saved
 from model.network import build
-from tests.support import tiny
+from tests.support import mlflow_store, tiny
 from tests.support.records import METRIC
 from tests.support.records import registered as record
 from tuner import options, registry, results
@@ -65,6 +65,7 @@ def store(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
             parameter.normal_(std=2.0, generator=torch.Generator().manual_seed(3))
     saved.write(folder / "champion", network, config, {}, tiny.data().summary)
     options.save(options.Options(), folder)
+    mlflow_store.put_into(folder)
     tracking_uri = f"sqlite:///{folder}/mlflow.db"
     found = {
         "schema_version": results.SCHEMA_VERSION,

@@ -44,7 +44,7 @@ def _quiet() -> None:
 
 
 def test_what_decides_stands_out_also_under_a_condition() -> None:
-    found = {weight.name: weight for weight in importance(trials(150), StudyDirection.MAXIMIZE).weights}
+    found = {weight.name: weight for weight in importance(trials(100), StudyDirection.MAXIMIZE).weights}
     assert found["mixture"].stands_out
     assert found["ratio"].share > found["dropout"].share
     assert not found["lr"].stands_out
@@ -53,20 +53,29 @@ def test_what_decides_stands_out_also_under_a_condition() -> None:
     assert all(0 <= weight.low <= weight.high <= 1 for weight in found.values())
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals that are rough and quickly found."""
+    monkeypatch.setattr("tuner.study.importance.RESAMPLES", 20)
+
+
+@pytest.mark.usefixtures("few_resamples")
 def test_the_direction_matters() -> None:
-    given = trials(150)
+    given = trials(30)
     best, worst = (importance(given, direction).weights for direction in (StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE))
     assert best != worst
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_it_is_the_same_each_time() -> None:
-    given = trials(40)
+    given = trials(20)
     assert importance(given, StudyDirection.MAXIMIZE, seed=3) == importance(given, StudyDirection.MAXIMIZE, seed=3)
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_more_trials_make_narrower_intervals() -> None:
     few, many = (
-        {weight.name: weight for weight in importance(trials(n), StudyDirection.MAXIMIZE).weights}["mixture"] for n in (30, 300)
+        {weight.name: weight for weight in importance(trials(n), StudyDirection.MAXIMIZE).weights}["mixture"] for n in (30, 200)
     )
     assert many.high - many.low < few.high - few.low
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 import shlex
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,19 @@ class Outline(HTMLParser):
         return [found for _, attributes in self.elements if (found := attributes.get("id")) is not None]
 
 
+@cache
+def text_of(shape: str) -> str:
+    return page(made(shape))
+
+
+@cache
+def outline(shape: str) -> Outline:
+    return Outline(text_of(shape))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_has_every_section(shape: str) -> None:
-    found = Outline(page(made(shape)))
+    found = outline(shape)
     assert [name for name in found.ids if name in SECTIONS] == SECTIONS
     assert len(found.ids) == len(set(found.ids))
     labelled = {attributes.get("aria-labelledby") for tag, attributes in found.elements if tag == "section"}
@@ -65,7 +76,7 @@ def test_every_shape_has_every_section(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_image_has_a_name_and_every_region_is_reached_by_the_keyboard(shape: str) -> None:
-    for tag, attributes in Outline(page(made(shape))).elements:
+    for tag, attributes in outline(shape).elements:
         if tag == "svg":
             assert attributes["role"] == "img"
             assert attributes["aria-label"]
@@ -78,8 +89,7 @@ def test_every_image_has_a_name_and_every_region_is_reached_by_the_keyboard(shap
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nothing_is_loaded_and_only_its_own_script_runs(shape: str) -> None:
-    text = page(made(shape))
-    found = Outline(text)
+    text, found = text_of(shape), outline(shape)
     policies = [str(own["content"]) for _, own in found.elements if own.get("http-equiv") == "Content-Security-Policy"]
     (policy,) = policies
     assert policy.startswith("default-src 'none'")
@@ -94,7 +104,7 @@ def test_nothing_is_loaded_and_only_its_own_script_runs(shape: str) -> None:
 
 
 def test_hostile_text_stays_text() -> None:
-    clean, found = Outline(page(made("several"))), Outline(page(made("hostile")))
+    clean, found = outline("several"), outline("hostile")
     assert {tag for tag, _ in found.elements} <= {tag for tag, _ in clean.elements} | {"li"}
     assert {name for _, own in found.elements for name in own} <= {name for _, own in clean.elements for name in own}
     assert "alert(1)" not in "".join(found.scripts)
@@ -113,25 +123,25 @@ def test_elements_escape_text_attributes_and_what_is_not_seen() -> None:
 
 
 def test_it_says_what_is_not_known() -> None:
-    words = " ".join(Outline(page(made("empty"))).words)
+    words = " ".join(outline("empty").words)
     for sentence in ("There is no champion", "No trial has been evaluated", "There are no trials yet", "was not recorded"):
         assert sentence in words
-    several = " ".join(Outline(page(made("several"))).words)
+    several = " ".join(outline("several").words)
     assert "Nothing is known of any task alone" in several
     assert "alone: unknown" not in several, "no table that knows nothing"
     assert "began 2026-01-01 00:00 UTC" in several
-    assert "cfimdb/accuracy alone is not known" in " ".join(Outline(page(made("controls"))).words)
+    assert "cfimdb/accuracy alone is not known" in " ".join(outline("controls").words)
 
 
 def test_requirements_that_none_meets_are_said_first() -> None:
-    words = " ".join(Outline(page(made("requirements"))).words)
+    words = " ".join(outline("requirements").words)
     assert "No trial meets the requirements" in words
     assert "quora/accuracy>=0.99 by" in words
 
 
 def test_the_confirmation_is_shown_where_there_is_one() -> None:
-    assert "confirmation" not in Outline(page(made("several"))).ids
-    found = Outline(page(made("confirmed")))
+    assert "confirmation" not in outline("several").ids
+    found = outline("confirmed")
     words = " ".join(found.words)
     assert "confirmation" in found.ids
     assert "+0.0120" in words
@@ -143,7 +153,7 @@ def test_the_confirmation_is_shown_where_there_is_one() -> None:
 def test_an_untuned_default_that_wins_is_no_trial() -> None:
     run = made("default won")
     assert (run.champion is not None, run.champion_number) == (True, None)
-    words = " ".join(Outline(page(run)).words)
+    words = " ".join(outline("default won").words)
     assert "the untuned default" in words
     assert "The untuned default won, and is the champion" in words
 
@@ -152,13 +162,13 @@ def test_paused_trials_are_counted_with_their_time() -> None:
     run = made("paused")
     n = sum(trial["state"] == "PAUSED" for trial in run.trials)
     assert n > 2
-    words = Outline(page(run)).words
+    words = outline("paused").words
     assert f", {n} paused)" in " ".join(words)
     assert "PAUSED" in words, "a row of the cost"
 
 
 def test_five_hundred_trials_stay_a_small_file() -> None:
-    assert len(page(made("many")).encode()) < 2_500_000
+    assert len(text_of("many").encode()) < 2_500_000
 
 
 @pytest.fixture

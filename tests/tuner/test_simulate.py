@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, TrialConfig, parse
 from model.evaluation import Evaluation
+from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
 from tuner.models import LAST_WRITTEN
 from tuner.objective import Objective
@@ -71,7 +72,7 @@ def test_positions_are_in_units_of_the_ranges(space: Space) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_configuration_beats_the_best_of_its_world_and_the_best_can_be_had(space: Space, seed: int) -> None:
     world = Synthetic(space, OBJECTIVE, seed, 1e10)
-    found = [world.true_score(config) for config in configs(space, 300)]
+    found = [world.true_score(config) for config in configs(space, 150)]
     assert 0.2 < min(found) < max(found) < world.best
     land = world._landscape
     at_best = {**land.optima, **{name: min(drops, key=drops.__getitem__) for name, drops in land.drops.items()}}
@@ -343,8 +344,8 @@ class Trained:
         (Path(folder) / LAST_WRITTEN).touch()
 
 
-@pytest.mark.parametrize("n_slots", [1, 4])
-@pytest.mark.parametrize("pruner", ["median", "asha", "asha-promote"])
+@pytest.mark.parametrize("n_slots", slow_but([1, 4], 4))
+@pytest.mark.parametrize("pruner", slow_but(["median", "asha", "asha-promote"], "median"))
 def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: Path, pruner: str, n_slots: int) -> None:
     world = Synthetic(space, OBJECTIVE, 0, 1e10)
     plain, real = (open_study(space, 5, pruner=pruner, n_trials=24) for _ in range(2))

@@ -11,6 +11,7 @@ import pytest
 from optuna.trial import TrialState
 
 from model.evaluation import Evaluation
+from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.space import load
 from tuner.study import Asked, Study, Verdict
@@ -62,7 +63,7 @@ def asked_of(study: Study) -> Iterator[Asked]:
         yield asked
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "grid", "gp", "cmaes"])
+@pytest.mark.parametrize("sampler", slow_but(["random", "tpe", "qmc", "grid", "gp", "cmaes"], "random", "tpe", "grid"))
 def test_each_configuration_is_trained_once_and_the_search_ends(open_study: Open, sampler: str) -> None:
     study = open_study(sampler=sampler)
     trained = []

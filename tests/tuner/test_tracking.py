@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -20,28 +19,18 @@ from typing import Any
 import pytest
 
 from model.deepspeed_config import deepspeed_config
-from tests.support import samples
+from tests.support import mlflow_store, samples
 from tuner import commands
 from tuner.controls import stage as controls
 from tuner.record import TrialRecord
 from tuner.tracking import MlflowTracking, flatten
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated, empty database: making one takes seconds, copying it does not."""
-    run_dir = tmp_path_factory.mktemp("empty")
-    tracking = MlflowTracking(None, run_dir, "unused")
-    tracking.search_started(samples.facts(run_dir))
-    tracking.search_finished(samples.results(samples.facts(run_dir), [], None))
-    return run_dir / "mlflow.db"
-
-
 @pytest.fixture
-def run_dir(tmp_path: Path, empty_store: Path) -> Path:
+def run_dir(tmp_path: Path) -> Path:
     folder = tmp_path / "night"
     folder.mkdir()
-    shutil.copy(empty_store, folder / "mlflow.db")
+    mlflow_store.put_into(folder)
     return folder
 
 
@@ -406,11 +395,9 @@ def wait_for(told: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_gets_everything_in_the_end(
-    tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]]
-) -> None:
+def test_a_server_that_is_away_gets_everything_in_the_end(tmp_path: Path, server: tuple[str, Callable[[], None]]) -> None:
     address, start = server
-    shutil.copy(empty_store, tmp_path / "server.db")
+    mlflow_store.put_into(tmp_path, "server.db")
     told: list[str] = []
     facts = samples.facts(tmp_path / "night")
     tracking = MlflowTracking(address, tmp_path / "night", "night", warn=told.append)
@@ -437,11 +424,11 @@ def test_a_server_that_is_away_gets_everything_in_the_end(
 
 @pytest.mark.slow
 def test_a_server_that_hangs_gets_everything_when_it_goes_on(
-    tmp_path: Path, empty_store: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, server: tuple[str, Callable[[], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped, it takes connections and does not answer; what it got meanwhile it does later, and no run is made twice."""
     address, start = server
-    shutil.copy(empty_store, tmp_path / "server.db")
+    mlflow_store.put_into(tmp_path, "server.db")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     start()
     told: list[str] = []

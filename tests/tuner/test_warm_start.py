@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from model.canonical import canonical
 from model.config import ConfigError, parse
 from model.evaluation import Evaluation
-from tests.support import samples
+from tests.support import mlflow_store, samples
 from tuner import plan
 from tuner.objective import Objective
 from tuner.options import Options, parse_arguments
@@ -220,15 +220,16 @@ def test_when_a_history_is_believed(small: Space, scores: list[float], agreement
 def test_the_history_gives_way_to_the_searchs_own_trials(small: Space) -> None:
     rng = random.Random(0)
     rates = [10 ** rng.uniform(-5, -3) for _ in range(200)]
-    memory = Memory([remembered(small, rate, rate) for rate in rates])
+    earlier_trials = [remembered(small, rate, rate) for rate in rates]
+    memory = Memory(earlier_trials)
     assert len(memory.trials) == MOST
     assert memory.trials[0].value == max(rates)
     assert all(one.number < 0 for one in memory.trials)
-    for n in (10, 59, 60, 61):
+    for n in (10, 40, 59, 60, 61):
         own = [one for index, one in enumerate(memory.trials * 2) if index < n]
         for index, one in enumerate(own):
             one.number = index
-        assert len(Memory([remembered(small, rate, rate) for rate in rates]).shown(own)) == max(MOST - n, 0)
+        assert len(Memory(earlier_trials).shown(own)) == max(MOST - n, 0)
 
 
 # The search
@@ -286,7 +287,7 @@ def test_helpful_history_saves_trials_and_a_turned_one_costs_few(wide: Space) ->
     some of them, and a turned one is believed for a while in others."""
     n, cold, warm, turned, late = 20, [], [], [], []
     guided = {"good": 0, "turned": 0}
-    for seed in range(16):
+    for seed in range(10):
         world = Synthetic(wide, MEAN, seed, 1e10)
         _, before = run(wide, world, seed + 1000, 30)
         plain, _ = run(wide, world, seed, n)
@@ -339,6 +340,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A real MLflow store with a search of one complete trial."""
     run_dir = tmp_path_factory.mktemp("runs") / "night"
     run_dir.mkdir()
+    mlflow_store.put_into(run_dir)
     tracking = MlflowTracking(None, run_dir, "small")
     tracking.search_started(samples.facts(run_dir))
     record = samples.record(0, score=0.5)
