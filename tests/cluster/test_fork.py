@@ -115,7 +115,7 @@ def test_a_server_ends_with_its_owner(key: str, owner: subprocess.Popen[bytes], 
     elif owner.stdin is not None:
         owner.stdin.close()
     owner.wait()
-    wait_until(lambda: not answers(key))
+    wait_until(lambda: not answers(key), timeout_s=20.0)  # each question takes a place in the server's backlog
 
 
 def test_what_was_imported_ahead_in_vain_ends(owner: subprocess.Popen[bytes]) -> None:
@@ -136,6 +136,21 @@ def test_a_server_that_nobody_needs_ends(key: str) -> None:
 def test_a_node_has_one_server_of_a_search(key: str, owner: subprocess.Popen[bytes]) -> None:
     begin_server(owner, key)
     assert fork._serve(key, AHEAD, os.getpid()) is None
+
+
+def test_searches_of_a_process_share_a_server_that_ends_with_it(key: str) -> None:
+    code = (
+        "import sys; from cluster import fork\nfor _ in range(2): fork.keep(sys.argv[1], ['colorsys'])\n"
+        "print(*{server.pid for server in fork._kept.values()}, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, key]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert len(process.stdout.readline().split()) == 1
+        wait_until(lambda: answers(key))
+        process.stdin.close()
+        process.wait()
+    wait_until(lambda: not answers(key), timeout_s=20.0)
 
 
 def test_another_users_process_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
