@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from cluster import fork
+from cluster import connect, fork
 from tests.support import raylets
 from tests.support.raylets import actors, is_running, living_ranks
 from tests.support.searches import SearchHere, outcomes, results_of, runs_of
@@ -28,10 +28,10 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
 
-N_TRIALS, N_EVALUATIONS = 2, 5
+N_TRIALS, N_EVALUATIONS = 2, 4
 SPACE = small(
     {"optim.dropout": {"choice": [0.0, 0.1]}},
-    {"pair_encoding": "cosine", "optim.lr": 1e-3, "budget.examples": 2400, "budget.evaluations": N_EVALUATIONS},
+    {"pair_encoding": "cosine", "optim.lr": 1e-3, "budget.examples": 960, "budget.evaluations": N_EVALUATIONS},
     trials=N_TRIALS,
     sampler="grid",
 )
@@ -236,7 +236,13 @@ def test_a_trial_whose_node_is_told_to_end_is_saved_and_moves(
     search = begin("--checkpoint-every", "1000")
     in_trial(1, search)
     head_is_taken()
+    ranks = living_ranks()
+    for rank in ranks:
+        os.kill(rank["Pid"], signal.SIGSTOP)  # so that they cannot end before the news
     spot_node.terminate()
+    wait_until(lambda: connect.draining() != set(), "the node is not about to go")
+    for rank in ranks:
+        os.kill(rank["Pid"], signal.SIGCONT)
     assert lost(search, 1).endswith(TOLD_TO_END)
     assert n_checkpoints(tmp_path) == 1
     assert_as_if_nothing_had_been(search, tmp_path, calm)
