@@ -139,11 +139,12 @@ def test_a_default_that_won_is_no_trial(tmp_path: Path) -> None:
 
 
 def test_exit_status_is_the_command_lines(tmp_path: Path) -> None:
-    assert result_of(tmp_path / "none", champion=None).exit_status == outcome.FAILED
-    assert result_of(tmp_path / "cut", finished=None).exit_status == outcome.INTERRUPTED
+    assert result_of(tmp_path / "none", champion=None).exit_status == outcome.FAILED == 1
+    assert result_of(tmp_path / "cut", finished=None).exit_status == outcome.INTERRUPTED == 130
     far = samples.record(0, score=0.4, requirements={"sst/accuracy>=0.5": 0.1})
     found = samples.results(samples.facts(tmp_path), [far], far)
-    assert outcome.exit_status(found) == outcome.SHORT
+    assert outcome.exit_status(found) == outcome.SHORT == 3
+    assert (outcome.CHAMPION, outcome.WRONG_USAGE) == (0, 2)
 
 
 def test_a_frame_of_the_trials(tmp_path: Path) -> None:
