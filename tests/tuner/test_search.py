@@ -19,7 +19,7 @@ from optuna.trial import TrialState
 from model import saved, train
 from model.config import parse
 from tests.support.searches import results_of, run_command, search_here, write_space
-from tuner import prepare, timeline
+from tuner import prepare, run_folder, timeline
 from tuner.report.numbers.timeline import schedule
 from tuner.reproduce import __main__ as reproduce
 
@@ -214,3 +214,14 @@ def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_p
     assert events.count("trial_finished") == len(trials)
     test_optuna_agrees(run)
     test_mlflow_agrees(run)
+
+
+def test_a_budget_counts_what_earlier_sessions_used(run: dict[str, Any]) -> None:
+    """The last test: it goes on with the run."""
+    folder = run["folder"]
+    run_folder.update_state(folder, wall_s=3600.0)
+    done = search_here("--resume", "one", "--runs-dir", str(folder.parent), "--trials", "9", "--time-budget", "1h")
+    assert done.status == 0, done.err
+    results = results_of(folder)
+    assert "time budget of 1 h" in results["stopped_by"]
+    assert results["trials"] == run["results"]["trials"]
