@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
@@ -11,12 +12,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from model.tasks import Task
+from tests.support import raylets
+from tests.support.searches import results_of, run_command
 from tuner import reference, space
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,8 +46,7 @@ def test_the_tutorial_goes_the_whole_way() -> None:
         assert part in told
 
 
-@pytest.mark.cluster
-@pytest.mark.slow
+@pytest.mark.endurance
 def test_the_tutorials_commands_work_in_order(tmp_path: Path, tiny_backbone: Path) -> None:
     """As a shell would run them in an empty folder, with less to train. The server runs until its last command has answered."""
     with socket.socket() as free:
@@ -80,6 +83,37 @@ def test_the_tutorials_commands_work_in_order(tmp_path: Path, tiny_backbone: Pat
     assert said.split("\t")[0] == served["label"]
     results = json.loads((tmp_path / "runs" / "first" / "results.json").read_text(encoding="utf-8"))
     assert len(results["trials"]) >= 3
+
+
+def main_of(module: str) -> Callable[[list[str]], int]:
+    """What `python -m` runs."""
+    found = importlib.import_module(module)
+    entry = importlib.import_module(f"{module}.__main__") if hasattr(found, "__path__") else found
+    main: Callable[[list[str]], int] = entry.main
+    return main
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_what_the_tutorial_does_with_a_search_works(
+    tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search, and then each of its commands that neither searches again nor serves, in this process."""
+    monkeypatch.chdir(tmp_path)
+    answers = {}
+    for module, *arguments in commands_of(DOCS / "tutorial.md"):
+        if "--dry-run" in arguments or "--resume" in arguments:
+            continue
+        if module == "tuner.search":
+            arguments += ["--no-dashboard", "--no-preflight", "--finalists", "0", "--backbone", str(tiny_backbone)]
+            raylets.join_shared()
+        done = run_command(main_of(module), *arguments)
+        assert done.status in (0, None), f"{module} {arguments}\n{done.err}"
+        answers[module, arguments[0]] = done.out
+    assert len(answers) >= 8
+    assert re.search(r"smart_mtl-[0-9a-f]{8}", answers["tuner.registry", "first"])
+    assert len(results_of(tmp_path / "runs" / "first")["trials"]) == 2
+    assert Path("exported", "predict.py").is_file()
 
 
 def run(command: str, folder: Path, env: dict[str, str]) -> str:

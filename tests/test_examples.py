@@ -7,7 +7,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import ray
 from nbclient import NotebookClient
+
+from tests.support import raylets
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -24,7 +27,10 @@ def test_notebooks_are_kept_without_outputs(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 def test_notebook_of_a_search(tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every cell runs in a kernel of its own, with a backbone that takes next to no time, and each shows what it is about."""
+    """Every cell runs in a kernel on this process's Ray, with a backbone that takes next to no time, and each shows what it is
+    about."""
+    raylets.join_shared()
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(ROOT / "examples" / "search.ipynb", as_version=4)
     for cell in notebook.cells:

@@ -263,15 +263,13 @@ def test_what_is_said_meanwhile_scrolls_by_whole() -> None:
     assert sum("/500 done" in line for line in lines) == 0
 
 
-def test_what_is_said_to_a_file_goes_there(tmp_path: Path) -> None:
-    """`tuner.search 2> errors`: the live table does not take it."""
-    assert b"MLflow is away" not in shown(tmp_path / "errors")
-    assert (tmp_path / "errors").read_text(encoding="utf-8").count("MLflow is away") == 5
-
-
-def test_colours_only_where_they_are_wanted() -> None:
+def test_what_is_said_to_a_file_goes_there_and_colours_only_where_they_are_wanted(tmp_path: Path) -> None:
+    """`NO_COLOR=1 tuner.search 2> errors`: the live table does not take what goes to stderr."""
     assert COLOURS.search(shown())
-    assert not COLOURS.search(shown(NO_COLOR="1"))
+    plain = shown(tmp_path / "errors", NO_COLOR="1")
+    assert not COLOURS.search(plain)
+    assert b"MLflow is away" not in plain
+    assert (tmp_path / "errors").read_text(encoding="utf-8").count("MLflow is away") == 5
 
 
 def test_a_dumb_terminal_gets_lines() -> None:
