@@ -258,10 +258,10 @@ def test_running_statistics_decide_as_optuna_does(name: str, n_at_once: int) -> 
         study = optuna.create_study(study_name="same", direction="maximize", sampler=RandomSampler(seed=4), pruner=pruner)
         if isinstance(pruner, Running):
             pruner.restart(study, [])
-        streams.append(play(study, seed=5, n_trials=80, n_at_once=n_at_once, restart_at=50))
+        streams.append(play(study, seed=5, n_trials=60, n_at_once=n_at_once, restart_at=50))
     assert streams[0] == streams[1]
     pruned = [number for number, _, stops in streams[0] if stops]
-    assert 5 < len(pruned) < 80
+    assert 5 < len(pruned) < 60
     assert len(streams[0]) > 50, "the restart was part of it"
 
 
