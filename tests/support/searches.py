@@ -7,18 +7,22 @@ own, 20 CPU seconds and more: for what is a fact of the process, such as signals
 
 from __future__ import annotations
 
+import atexit
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,6 +97,19 @@ def _quietly(main: Callable[[list[str]], int], arguments: Sequence[str], out: IO
     with redirect_stdout(out), redirect_stderr(err), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return main(list(arguments))
+
+
+def lend_tokens(runs_dir: Path) -> None:
+    """Have searches in this folder take the tokens that others in this process have made: it saves each 4 CPU seconds."""
+    with suppress(FileExistsError):
+        (runs_dir / ".tokens").symlink_to(_tokens())
+
+
+@cache
+def _tokens() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tokens-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
@@ -232,6 +249,7 @@ class SearchHere(Watched):
         from tuner import search
 
         raylets.join_shared()
+        lend_tokens(folder)
         out, err = Lines(), Lines()
         self.out, self.err = out.lines, err.lines
         space = write_space(folder, backbone, text)

@@ -14,7 +14,7 @@ import yaml
 
 from model import train
 from tests.support import raylets
-from tests.support.searches import Finished, results_of, run_command, search_here, write_space
+from tests.support.searches import Finished, lend_tokens, results_of, run_command, search_here, write_space
 from tests.support.spaces import small
 from tests.support.training_hook import HOOK
 
@@ -69,6 +69,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> Ite
     (folder / "hook" / "sitecustomize.py").write_text(HOOK + FAULTS, encoding="utf-8")
     space = write_space(folder, backbone, SPACE)
     where = ["--space", str(space), "--runs-dir", str(folder), "--name", "one"]
+    lend_tokens(folder)
     raylets.leave()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder / "hook"), prepend=os.pathsep)

@@ -15,7 +15,7 @@ import pytest
 from cluster import connect
 from cluster.shape import GangShape
 from tests.support import raylets
-from tests.support.searches import Search, SearchHere, processes_of, results_of
+from tests.support.searches import Search, SearchHere, lend_tokens, processes_of, results_of
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
@@ -105,6 +105,7 @@ def test_a_search_waits_for_other_jobs_and_takes_what_joins(cluster: Any, tmp_pa
     with nodes(cluster, (1, 1)) as there:
         held = ray.util.placement_group([{"GPU": 0.8}])
         assert held.wait(10)
+        lend_tokens(tmp_path)
         search = Search(tmp_path, tiny_backbone, "--address", cluster.address, "--gpus-per-worker", "0.25", "--trials", "2")
         said = search.wait_for("trial 0 waits")
         assert "a trial asks for 1 × (1 CPU, 0.25 GPU) on one node; free now: " in said
