@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -15,14 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import sharing
+from benchmarks import gpu, sharing
 from benchmarks.arguments import WRONG_USAGE
 from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
 from model.training import Training
 from tests.support import tiny
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_operations_of_a_forward_pass_are_those_that_torch_counts() -> None:
@@ -78,7 +75,7 @@ def test_what_trials_gain_together() -> None:
     assert unknown.gain is None
 
 
-@pytest.mark.parametrize("where", ["set-up", "round"])
+@pytest.mark.parametrize("where", ["set-up", pytest.param("round", marks=pytest.mark.slow)])
 def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(
     tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -151,9 +148,11 @@ def test_rounds_are_those_that_fit_into_memory(answers: list[list[Any]], sizes: 
 
 
 @pytest.mark.slow
-def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.gpu", "--tiny", "--updates", "1", "--json", str(tmp_path / "table.json")]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+def test_the_benchmark_of_a_gpu_runs_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["gpu", "--tiny", "--updates", "1", "--json", str(tmp_path / "table.json")])
+    with pytest.raises(SystemExit) as ended:
+        gpu.main()
+    assert ended.value.code == 0
     found = json.loads((tmp_path / "table.json").read_text(encoding="utf-8"))
     assert found["failures"] == {}
     for row in found["rows"]:

@@ -126,11 +126,11 @@ def folder(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 def with_pairs(source: Path, data: Path) -> Path:
-    """A data folder of 40 dev reviews and two minimal pairs."""
+    """A data folder of 20 dev reviews and two minimal pairs."""
     (data / "cad").mkdir(parents=True)
     (data / "ids-cfimdb-train.csv").write_bytes((source / "ids-cfimdb-train.csv").read_bytes())
     lines = (source / "ids-cfimdb-dev.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    (data / "ids-cfimdb-dev.csv").write_text("".join(lines[:41]), encoding="utf-8")
+    (data / "ids-cfimdb-dev.csv").write_text("".join(lines[:21]), encoding="utf-8")
     pairs = "Sentiment\tText\tbatch_id\n" + "".join(f"{s}\t{s} it is.\t{b}\n" for b in (1, 2) for s in ("Negative", "Positive"))
     (data / "cad" / "dev_paired.tsv").write_text(pairs, encoding="utf-8")
     return data

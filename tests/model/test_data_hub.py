@@ -105,6 +105,7 @@ def test_a_broken_file_is_named(mirror: Path) -> None:
         read_rows(TASKS["cfimdb"], "dev", mirror)
 
 
+@pytest.mark.slow
 def test_unreachable_hub_is_one_sentence_with_the_mend(tmp_path: Path) -> None:
     code = """
 from model.config import ConfigError

