@@ -11,8 +11,20 @@ import yaml
 
 from model import train
 from tests.support import raylets
-from tests.support.searches import command, finish, results_of, run_command, runs_of, search_here, wait_for, write_space
-from tuner import status
+from tests.support.searches import (
+    SearchHere,
+    command,
+    finish,
+    lend_tokens,
+    results_of,
+    run_command,
+    runs_of,
+    search_here,
+    wait_for,
+    write_space,
+)
+from tuner import search, status
+from tuner.interruption import Interruption
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -46,11 +58,14 @@ start:
 there, and is promoted when worse ones have come."""
 
 
+ONE_SLOT = ("--max-concurrent", "1", "--checkpoint-every", "1000")
+"""Without checkpoints but those of pauses."""
+
+
 def arguments(folder: Path, backbone: Path, name: str) -> list[str]:
-    """Without checkpoints but those of pauses."""
     space = write_space(folder, backbone, SPACE)
-    where = ["--space", str(space), "--runs-dir", str(folder), "--name", name]
-    return [*where, "--max-concurrent", "1", "--checkpoint-every", "1000"]
+    lend_tokens(folder)
+    return ["--space", str(space), "--runs-dir", str(folder), "--name", name, *ONE_SLOT]
 
 
 def undisturbed(folder: Path, config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -96,14 +111,27 @@ def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp
     assert scores == {str(n): [(e["step"], e["score"]) for e in trial["evaluations"]] for n, trial in trials.items()}
 
 
-def test_after_a_kill_what_was_paused_is_promoted_from_its_checkpoint(tmp_path: Path, tiny_backbone: Path) -> None:
+@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.endurance)])
+def test_what_was_paused_when_a_search_ended_is_promoted_from_its_checkpoint(
+    tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
     """Seen by the time that the checkpoint says it took so far, which the test makes longer."""
-    process = command(*arguments(tmp_path, tiny_backbone, "cut"))
-    wait_for(process, "trial 1  PAUSED")
-    wait_for(process, "trial 2  started")
-    process.kill()
-    finish(process)
-    folder = tmp_path / "cut"
+    if killed:
+        process = command(*arguments(tmp_path, tiny_backbone, "one"))
+        wait_for(process, "trial 1  PAUSED")
+        wait_for(process, "trial 2  started")
+        process.kill()
+        finish(process)
+    else:
+        interruption = Interruption()
+        monkeypatch.setattr(search, "Interruption", lambda: interruption)
+        under_way = SearchHere(tmp_path, tiny_backbone, *ONE_SLOT, text=SPACE)
+        under_way.wait_for('"event": "trial_paused", "number": 1')
+        under_way.wait_for('"event": "trial_started", "number": 2')
+        interruption.requested = True
+        assert under_way.end() == 130
+        monkeypatch.undo()
+    folder = tmp_path / "one"
     (checkpoint,) = folder.glob("checkpoints/trial_1_*")
     (states,) = checkpoint.rglob("*model_states.pt")
     content = torch.load(states, weights_only=False)
@@ -111,10 +139,11 @@ def test_after_a_kill_what_was_paused_is_promoted_from_its_checkpoint(tmp_path: 
     torch.save(content, states)
     told = run_command(status.main, str(folder))
     assert told.status == 0, told.err
-    assert "paused: 1" in told.out
-    again = search_here("--resume", "cut", "--runs-dir", str(tmp_path), "--max-concurrent", "1")
+    n_paused = 1 if killed else 2  # what runs when the user ends a search goes on to its rung
+    assert f"paused: {n_paused}" in told.out
+    again = search_here("--resume", "one", "--runs-dir", str(tmp_path), "--max-concurrent", "1")
     assert again.status == 0, again.err
-    assert "1 trials are paused and may be promoted" in again.out
+    assert f"{n_paused} trials are paused and may be promoted" in again.out
     results = results_of(folder)
     assert results["consistency"] == []
     trial = results["trials"][1]
