@@ -133,7 +133,25 @@ def are_gone(ranks: Sequence[dict[str, Any]]) -> Callable[[], bool]:
     return lambda: not any(is_running(rank["Pid"]) for rank in ranks)
 
 
-def test_a_rank_and_a_supervisor_that_are_killed(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
+@pytest.fixture
+def full_object_store(cluster: Any) -> Iterator[None]:
+    """Others hold more in use than fits: there is no room left for the data, and nothing can be spilled to make some."""
+    import numpy as np
+    import ray
+
+    n_bytes = 2**20
+    held = []
+    for _ in range(OBJECT_STORE // n_bytes + 4):
+        reference = ray.put(np.zeros(n_bytes, np.uint8))
+        held.append((reference, ray.get(reference)))  # in use from now on
+    yield
+    assert sum(values.nbytes for _, values in held) > OBJECT_STORE
+
+
+@pytest.mark.usefixtures("full_object_store")
+def test_a_rank_and_a_supervisor_that_are_killed_while_the_object_store_is_full(
+    tmp_path: Path, begin: Begin, calm: list[Any]
+) -> None:
     search = begin()
     in_trial(0, search)
     ranks = living_ranks()
@@ -309,18 +327,3 @@ def test_a_node_that_is_cut_off_for_a_while(
         time.sleep(cut_s)
         wire.mend()
         assert_as_if_nothing_had_been(search, tmp_path, calm)
-
-
-def test_an_object_store_that_others_have_filled(tmp_path: Path, begin: Begin, calm: list[Any]) -> None:
-    """They hold more in use than fits, so that there is no room left for the data, and nothing can be spilled to make some."""
-    import numpy as np
-    import ray
-
-    n_bytes = 2**20
-    held = []
-    for _ in range(OBJECT_STORE // n_bytes + 4):
-        reference = ray.put(np.zeros(n_bytes, np.uint8))
-        held.append((reference, ray.get(reference)))  # in use from now on
-    search = begin()
-    assert_as_if_nothing_had_been(search, tmp_path, calm)
-    assert sum(values.nbytes for _, values in held) > OBJECT_STORE

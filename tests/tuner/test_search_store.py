@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,20 +18,28 @@ import torch
 
 from tests.support import object_store, raylets
 from tests.support.object_store import SECRET, ObjectStore
-from tests.support.searches import Search, command, finish, results_of, wait_for, write_space
+from tests.support.searches import Search, SearchHere, lend_tokens, processes_of, results_of, search_here, write_space
 from tests.support.spaces import ONE_TRIAL
+from tests.support.waiting import wait_until
 from tuner.store import opened, parse
 from tuner.stored import StoredFolder, contents, named
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def s3() -> Iterator[ObjectStore]:
     with object_store.serving() as server:
         opened.cache_clear()
         yield server
         opened.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def cluster(s3: ObjectStore) -> Iterator[Any]:
+    """A head with two CPUs, whose processes find the store."""
+    with raylets.cluster(num_cpus=2) as started:
+        yield started
 
 
 def scores(folder: Path) -> list[Any]:
@@ -47,65 +54,65 @@ def assert_secret_is_nowhere(folder: Path) -> None:
 
 
 def test_ranks_on_two_nodes_come_to_the_same_through_a_store_that_is_away_for_a_while(
-    tmp_path: Path, tiny_backbone: Path, s3: ObjectStore
+    tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, cluster: Any
 ) -> None:
     space = write_space(tmp_path, tiny_backbone, ONE_TRIAL)
-    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--workers-per-trial", "2", "--checkpoint-every", "0"]
-    arguments += ["--set", "engine.zero_stage=2"]
-    packed = command(*arguments, "--name", "packed")
-    _, err = finish(packed)
-    assert packed.returncode == 0, err
+    small = ["--set", "engine.zero_stage=2", "--set", "budget.examples=960", "--set", "budget.evaluations=3"]
+    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), *small]
+    lend_tokens(tmp_path)
+    packed = search_here(*arguments, "--name", "packed", "--workers-per-trial", "2")
+    assert packed.status == 0, packed.err
+    second = cluster.add_node(num_cpus=1)
+    wait_until(lambda: n_cpus() == 3, "the node does not join")
+    refused = search_here(*arguments, "--name", "spread", "--cpus-per-worker", "3")
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert "1 × (3 CPU) on one node, which the cluster can never give" in refused.err
 
-    with raylets.cluster(num_cpus=1) as cluster:
-        cluster.add_node(num_cpus=1)
-        refused = command(*arguments, "--name", "spread", "--address", cluster.address)
-        _, err = refused.communicate(timeout=600)
-        assert (refused.returncode, err.count("\n")) == (2, 1)
-        assert "2 × (1 CPU) on one node, which the cluster can never give" in err
-        where = ["--placement", "spread", "--storage-path", f"{s3.url}/runs"]
-        process = command(*arguments, "--name", "spread", "--address", cluster.address, *where)
-        wait_for(process, "eval 2/5")
-        s3.stop()
-        back = threading.Timer(15.0, s3.start)
-        back.start()
-        out, err = process.communicate(timeout=600)
-        back.join()
-    assert process.returncode == 0, err
-    assert "the storage s3://bucket/runs" in err and "is away; the search waits for it" in err and "is back" in err
-    assert scores(tmp_path / "spread") == scores(tmp_path / "packed")
-    assert (tmp_path / "spread" / "champion" / "model.safetensors").is_file()
-    assert results_of(tmp_path / "spread")["champion"]["dev"]
+    where = ["--placement", "spread", "--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0"]
+    options = [*small, "--workers-per-trial", "2", *where]
+    search = SearchHere(tmp_path, tiny_backbone, *options, text=ONE_TRIAL)
+    search.wait_for('"event": "evaluated", "number": 0, ')
+    s3.stop()
+    away = search.wait_for(" is away; the search waits for it")
+    assert away.startswith(f"the storage {s3.url}/runs/")
+    s3.start()
+    assert search.end() == 0, search.err
+    cluster.remove_node(second)
+    wait_until(lambda: n_cpus() == 2, "the node does not leave")
+    assert any(line.endswith(" is back\n") for line in search.err), search.err
+    assert scores(tmp_path / "one") == scores(tmp_path / "packed")
+    assert (tmp_path / "one" / "champion" / "model.safetensors").is_file()
+    assert results_of(tmp_path / "one")["champion"]["dev"]
     assert s3.objects() == []
-    assert SECRET not in out + err
-    assert_secret_is_nowhere(tmp_path / "spread")
+    assert SECRET not in "".join(search.out + search.err)
+    assert_secret_is_nowhere(tmp_path / "one")
 
 
-@pytest.mark.parametrize("changed", [False, True])
-def test_a_resumed_trial_goes_on_from_the_store_unless_somebody_changed_what_is_there(
-    tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, changed: bool
+def test_resumed_trials_go_on_from_the_store_unless_somebody_changed_what_is_there(
+    tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen by the time that the checkpoint says it took so far, which the test makes longer."""
-    space = write_space(tmp_path, tiny_backbone, ONE_TRIAL)
-    arguments = ["--space", str(space), "--runs-dir", str(tmp_path), "--name", "cut", "--checkpoint-every", "0"]
-    process = command(*arguments, "--storage-path", f"{s3.url}/runs")
-    wait_for(process, "eval 4/5")
-    process.send_signal(signal.SIGKILL)
-    finish(process)
-    kept = tmp_path / "cut" / "checkpoints"
-    names = sorted(kept.iterdir())
-    assert len(names) in (1, 2)
-    make_longer(s3, tmp_path / "cut", names[-1])
-    if changed:
-        (states,) = (key for key in s3.objects() if key.endswith("model_states.pt") and longer_key(names[-1]) in key)
-        s3.change(states, b"not what was written")
-    again = command("--resume", "cut", "--runs-dir", str(tmp_path))
-    _, err = finish(again)
-    assert again.returncode == 0, err
-    (trial,) = results_of(tmp_path / "cut")["trials"]
-    assert (trial["state"], len(trial["evaluations"])) == ("COMPLETE", 5)
-    assert (trial["seconds"] > 1000.0) != changed
+    """Seen by the time that the checkpoints say they took so far, which the test makes longer. One of the two is changed."""
+    arguments = ["--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0", "--trials", "2", "--max-concurrent", "2"]
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    lend_tokens(tmp_path)
+    killed = Search(tmp_path, tiny_backbone, *arguments)
+    kept = tmp_path / "one" / "checkpoints"
+    wait_until(lambda: all(list(kept.glob(f"trial_{number}_*")) for number in range(2)), "no checkpoints", 300)
+    killed.process.kill()
+    killed.end()
+    wait_until(lambda: processes_of(killed.process.pid) == [], "the driver has left processes")
+    for number in range(2):
+        newest = max(kept.glob(f"trial_{number}_*"))
+        make_longer(s3, tmp_path / "one", newest)
+    (states,) = (key for key in s3.objects() if key.endswith("model_states.pt") and longer_key(newest) in key)
+    s3.change(states, b"not what was written")
+    again = search_here("--resume", "one", "--runs-dir", str(tmp_path))
+    assert again.status == 0, again.err
+    trials = results_of(tmp_path / "one")["trials"]
+    assert [(trial["state"], len(trial["evaluations"])) for trial in trials] == [("COMPLETE", 4)] * 2
+    assert [trial["seconds"] > 1000.0 for trial in trials] == [True, False]
     assert s3.objects() == []
-    assert_secret_is_nowhere(tmp_path / "cut")
+    assert_secret_is_nowhere(tmp_path / "one")
 
 
 def longer_key(name: Path) -> str:
@@ -116,7 +123,7 @@ def make_longer(s3: ObjectStore, run: Path, name: Path) -> None:
     """Put a checkpoint of 1,000 s more into the store, as the search itself would."""
     stored_as = json.loads((run / "state.json").read_text())["stored_as"]
     store = parse(f"{s3.url}/runs/{stored_as}")
-    folder = run.parent / "fetched"
+    folder = run.parent / f"fetched_{name.name}"
     StoredFolder(store, longer_key(name)).fetch(folder)
     (states,) = folder.rglob("*model_states.pt")
     content = torch.load(states, weights_only=False)
@@ -126,6 +133,12 @@ def make_longer(s3: ObjectStore, run: Path, name: Path) -> None:
     longer.put(folder, contents(folder))
     longer.finish(contents(folder))
     name.write_text(json.dumps({"key": longer.key}))
+
+
+def n_cpus() -> float:
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 0))
 
 
 @contextmanager
@@ -145,38 +158,32 @@ def node_with_its_own_disk(address: str, hidden: Path) -> Iterator[None]:
         node.wait(timeout=600)
 
 
-def test_a_node_that_shares_no_disk_trains_through_the_store(tmp_path: Path, tiny_backbone: Path, s3: ObjectStore) -> None:
+def test_a_node_that_shares_no_disk_trains_through_the_store(
+    tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, cluster: Any
+) -> None:
+    import ray
+
     runs = tmp_path / "runs"
     runs.mkdir()
-    with raylets.cluster(num_cpus=0) as cluster, node_with_its_own_disk(cluster.address, runs):
-        cluster_has_cpus()
-        where = ("--address", cluster.address, "--runs-dir", str(runs))
-        refused = Search(tmp_path, tiny_backbone, *where)
+    others = ray.util.placement_group([{"CPU": 2}])
+    assert others.wait(60), "trials run on the other node alone"
+    with node_with_its_own_disk(cluster.address, runs):
+        wait_until(lambda: n_cpus() == 3, "the node does not join")
+        where = ("--runs-dir", str(runs), "--max-concurrent", "1")
+        refused = SearchHere(tmp_path, tiny_backbone, *where)
         assert refused.end() == 2, refused.err
         (said,) = refused.err
-        assert (
-            f"does not share the run's folder {runs}/one (it finds nothing of what this machine writes there); give --" in said
-        )
-        refused = Search(tmp_path, tiny_backbone, *where, "--storage-path", str(runs / "shared"))
+        assert f"does not share the run's folder {runs}/one (it finds nothing" in said and "; give --" in said
+        refused = SearchHere(tmp_path, tiny_backbone, *where, "--storage-path", str(runs / "shared"))
         assert refused.end() == 2, refused.err
         (said,) = refused.err
         assert f"cannot use --storage-path {runs}/shared: it finds nothing" in said
-        search = Search(
-            tmp_path, tiny_backbone, *where, "--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0", "--trials", "2"
+        search = SearchHere(
+            tmp_path, tiny_backbone, *where, "--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0", "--trials", "1"
         )
         assert search.end() == 0, search.err
+    ray.util.remove_placement_group(others)
     found = results_of(runs / "one")
-    assert [trial["state"] for trial in found["trials"]] == ["COMPLETE"] * 2
+    assert [trial["state"] for trial in found["trials"]] == ["COMPLETE"]
     assert (found["consistency"], s3.objects()) == ([], [])
     assert found["champion"]["dev"]
-
-
-def cluster_has_cpus() -> None:
-    """Wait for the node that joins."""
-    import time
-
-    import ray
-
-    deadline = time.monotonic() + 60
-    while not ray.cluster_resources().get("CPU") and time.monotonic() < deadline:
-        time.sleep(0.2)
