@@ -24,7 +24,7 @@ from model.training import Training
 from tests.support import tiny
 from tests.support.weights import assert_same_weights, weights_of
 
-SMALL = {"budget": {"examples": 96, "evaluations": 3, "early_eval_examples": 8}}
+SMALL = {"mixture": ["sst", "sts"], "budget": {"examples": 64, "evaluations": 3, "early_eval_examples": 8}}
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def test_training_learns(tiny_backbone: Path) -> None:
 
 def test_uncertainty_weights_are_learned(tiny_backbone: Path) -> None:
     _, weights = whole(tiny.config(tiny_backbone, **SMALL, mixing={"loss_weights": "uncertainty"}))
-    assert all(float(weights[f"log_variance.{task}"].abs()) > 1e-4 for task in ("sst", "quora", "sts"))
+    assert all(float(weights[f"log_variance.{task}"].abs()) > 1e-4 for task in ("sst", "sts"))
 
 
 def test_heads_alone_leave_the_encoder_as_it_is(tiny_backbone: Path) -> None:
