@@ -74,9 +74,7 @@ def fill(folder: Path) -> Path:
     return path
 
 
-def test_a_full_disk_is_waited_for_and_the_journal_stays_whole(
-    tmp_path: Path, small_disk: Path
-) -> None:
+def test_a_full_disk_is_waited_for_and_the_journal_stays_whole(tmp_path: Path, small_disk: Path) -> None:
     journal = small_disk / "study.journal"
     study = opened(tmp_path, f"journal:{journal}")
     play(study, 0.5)
