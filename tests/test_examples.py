@@ -24,7 +24,7 @@ def test_notebooks_are_kept_without_outputs(path: Path) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 def test_notebook_of_a_search(tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell runs in a kernel on this process's Ray, with a backbone that takes next to no time, and each shows what it is

@@ -19,7 +19,7 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 from model.config import ConfigError
 from model.evaluation import Evaluation
 from tests.support import samples
-from tests.support.cases import slow_but
+from tests.support.cases import endurance_but
 from tuner.front import dominates
 from tuner.objective import Objective
 from tuner.space import load
@@ -179,8 +179,8 @@ def race(study: Study, n_evaluations: int = 10) -> dict[int, str]:
     return {record.number: record.state for record in study.records()}
 
 
-@pytest.mark.parametrize("pruner", slow_but(["median", "percentile", "asha"], "median"))
-@pytest.mark.parametrize("sampler", slow_but(["nsga2", "tpe", "gp"], "nsga2"))
+@pytest.mark.parametrize("pruner", endurance_but(["median", "percentile", "asha"], "median"))
+@pytest.mark.parametrize("sampler", endurance_but(["nsga2", "tpe", "gp"], "nsga2"))
 def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sampler: str) -> None:
     study = open_study(tmp_path, pruner, sampler, n_trials=15)
     states = race(study)
@@ -223,7 +223,7 @@ def test_halving_judges_at_its_rungs_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resource", RESOURCES)
-@pytest.mark.parametrize("pruner", ["median", "percentile", "asha"])
+@pytest.mark.parametrize("pruner", endurance_but(["median", "percentile", "asha"], "median"))
 def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str, resource: str) -> None:
     (tmp_path / "once").mkdir()
     (tmp_path / "often").mkdir()

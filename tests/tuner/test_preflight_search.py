@@ -67,6 +67,7 @@ def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[int],
         raylets.leave()
 
 
+@pytest.mark.endurance
 def test_as_many_gangs_are_measured_as_train_at_once(memory: Callable[[int], object], tiny_backbone: Path) -> None:
     """As many of one core each as fit on a machine that says it has three."""
     memory(99)

@@ -127,6 +127,7 @@ def test_a_search_waits_for_other_jobs_and_takes_what_joins(cluster: Any, tmp_pa
     wait_until(lambda: processes_of(search.process.pid) == [], "the search has left processes")
 
 
+@pytest.mark.endurance
 def test_a_search_whose_nodes_are_gone_says_so_and_goes_on_with_new_ones(
     cluster: Any, tmp_path: Path, tiny_backbone: Path
 ) -> None:

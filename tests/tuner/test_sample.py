@@ -12,7 +12,7 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from tests.support import samples
-from tests.support.cases import slow_but
+from tests.support.cases import endurance_but
 from tests.support.whole_study import judge_by_all
 from tuner.front import Leaders, best_of, front_of
 from tuner.objective import Objective
@@ -124,9 +124,9 @@ def race(study: Study, n_trials: int, n_at_once: int, rng: random.Random, runnin
 
 
 @pytest.mark.filterwarnings("ignore:WilcoxonPruner finds steps", "ignore:The best trial has no intermediate")
-@pytest.mark.parametrize("n_at_once", slow_but([1, 8], 8))
+@pytest.mark.parametrize("n_at_once", endurance_but([1, 8], 8))
 @pytest.mark.usefixtures("in_memory")
-@pytest.mark.parametrize(("pruner", "goals", "required"), slow_but(CASES, ("median", ONE, ())))
+@pytest.mark.parametrize(("pruner", "goals", "required"), endurance_but(CASES, ("median", ONE, ())))
 def test_a_study_within_the_limit_is_judged_by_all_of_its_trials(
     tmp_path: Path, pruner: str, goals: str, required: tuple[str, ...], n_at_once: int
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_study_within_the_limit_is_judged_by_all_of_its_trials(
 
 
 @pytest.mark.usefixtures("in_memory")
-@pytest.mark.parametrize(("pruner", "goals", "required"), slow_but(CASES, ("asha", TWO, ())))
+@pytest.mark.parametrize(("pruner", "goals", "required"), endurance_but(CASES, ("asha", TWO, ())))
 def test_beyond_the_limit_a_restart_changes_no_decision(
     tmp_path: Path, pruner: str, goals: str, required: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from model import saved, train
-from tests.support.searches import command, finish, results_of, run_command, search_here, wait_for, write_space
+from tests.support.searches import command, finish, lend_tokens, results_of, run_command, search_here, wait_for, write_space
 from tuner import check
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -38,6 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[s
     second is killed after the first training of the confirmation."""
     folder = tmp_path_factory.mktemp("confirmed")
     space = write_space(folder, tiny_backbone, SPACE)
+    lend_tokens(folder)
     first = command("--space", str(space), "--runs-dir", str(folder), "--name", "one", "--max-concurrent", "1")
     wait_for(first, "COMPLETE")
     os.killpg(first.pid, signal.SIGINT)  # as a terminal does: to every process of the group

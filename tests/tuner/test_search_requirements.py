@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from tests.support import raylets
-from tests.support.searches import results_of, search_here
+from tests.support.searches import lend_tokens, results_of, search_here
 from tuner import search
 from tuner.outcome import SearchResult
 from tuner.search import CHAMPION, SHORT
@@ -37,6 +37,7 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     The first halves its eight trials, one after the other, after the first, second and fourth of five evaluations.
     """
     folder = tmp_path_factory.mktemp("required")
+    lend_tokens(folder)
     sizes = [part for name, value in SIZES.items() for part in ("--set", f"{name}={value}")]
     required = [part for text in REQUIRED for part in ("--require", text)]
     arguments = ["--profile", "laptop", "--tasks", "sst,sts", "--metric", GOALS, "--pruner", "asha", "--rung-resource", "steps"]

@@ -22,7 +22,7 @@ from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 
 from model.evaluation import Evaluation
-from tests.support.cases import slow_but
+from tests.support.cases import endurance_but
 from tests.support.counting_storage import CountingStorage
 from tuner.bridge import Bridge
 from tuner.checkpoints import Checkpoints
@@ -103,7 +103,9 @@ def cost_of_a_report(study: Study, storage: CountingStorage) -> tuple[dict[str, 
     return cost
 
 
-@pytest.mark.parametrize(("pruner", "goals", "required", "resource"), slow_but(KINDS, ("median", "sst/accuracy", (), "steps")))
+@pytest.mark.parametrize(
+    ("pruner", "goals", "required", "resource"), endurance_but(KINDS, ("median", "sst/accuracy", (), "steps"))
+)
 def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
     space: Space, counting: CountingStorage, pruner: str, goals: str, required: tuple[str, ...], resource: str
 ) -> None:
@@ -124,7 +126,7 @@ def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
 
 @pytest.mark.parametrize(
     ("pruner", "goals", "required"),
-    slow_but(
+    endurance_but(
         [kind[:3] for kind in KINDS if kind[0] not in ("none", *PROMOTING) and kind[3] == "compute"],
         ("hyperband", "sst/accuracy", ()),
     ),
@@ -248,7 +250,7 @@ def play(study: optuna.Study, seed: int, n_trials: int, n_at_once: int, restart_
 
 
 @pytest.mark.parametrize("n_at_once", [1, 8])
-@pytest.mark.parametrize("name", slow_but(PAIRS, *(name for name in PAIRS if name != "wilcoxon")))
+@pytest.mark.parametrize("name", endurance_but(PAIRS, *(name for name in PAIRS if name != "wilcoxon")))
 def test_running_statistics_decide_as_optuna_does(name: str, n_at_once: int) -> None:
     streams = []
     for make in PAIRS[name]:
