@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from model.evaluation import Evaluation, Failure
+from tests.support import samples
 from tests.support.bridge_session import N_EVALUATIONS, Session
 from tests.support.checkpoint_folders import Folder
 from tuner import bridge as bridges
-from tuner.bridge import FINISHED
+from tuner.bridge import FINISHED, drop_beaten
+from tuner.models import Models
 
 
 def test_a_trial_goes_on_from_its_checkpoint_and_repeats_nothing(tmp_path: Path) -> None:
@@ -208,3 +212,12 @@ def test_a_pause_that_cannot_be_saved_costs_time_alone(tmp_path: Path, capsys: p
     session.bridge.broke("a", "its processes died")
     asked = session.ask("b")
     assert (asked["number"], asked["checkpoint"]) == (1, None)
+
+
+def test_models_of_the_best_the_front_and_the_unfinished_are_kept(tmp_path: Path) -> None:
+    for number in range(5):
+        (tmp_path / str(number)).mkdir()
+    best, on_front = samples.record(1, score=0.6), samples.record(2, score=0.5)
+    study: Any = SimpleNamespace(best=best, front=[on_front], unfinished={3})
+    drop_beaten(Models(tmp_path), study)
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "2", "3"}
