@@ -17,6 +17,7 @@ from model.batches import micro_batches
 from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.engine import Rank
+from model.evaluate import evaluate
 from model.evaluation import Evaluation, Failure
 from model.loss import MultitaskLoss
 from model.network import build
@@ -176,6 +177,20 @@ def test_the_teacher_moves_by_one_minus_beta_after_each_update(tiny_backbone: Pa
                 expected = (1 - beta) * parameter.detach() + beta * before[name]
                 torch.testing.assert_close(dict(teacher.named_parameters())[name], expected)
             assert any(not torch.equal(parameter, before[name]) for name, parameter in teacher.named_parameters())
+
+
+def test_early_evaluations_look_at_part_of_select_and_the_last_at_all_of_it(
+    tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int | None] = []
+
+    def recording(*arguments: Any, limit: int | None, **keywords: Any) -> dict[str, float]:
+        limits.append(limit)
+        return evaluate(*arguments, limit=limit, **keywords)
+
+    monkeypatch.setattr("model.training.evaluate", recording)
+    whole(tiny.config(tiny_backbone, **SMALL))
+    assert limits == [8, 8, None]
 
 
 def test_training_learns(tiny_backbone: Path) -> None:
