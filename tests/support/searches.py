@@ -1,8 +1,8 @@
 """Whole searches, in this process or in one of their own, and what they left.
 
 `search_here` and `SearchHere` run a search in this process, on the Ray that it has joined (the test process's shared one, or a
-cluster of `raylets`), with a warm fork server: 8 CPU seconds for the smallest. `command` and `Search` start a process with a Ray of its
-own, 20 CPU seconds and more: for what is a fact of the process, such as signals, kills and exit statuses.
+cluster of `raylets`), with a warm fork server: 8 CPU seconds for the smallest. `command` and `Search` start a process with a
+Ray of its own, 20 CPU seconds and more: for what is a fact of the process, such as signals, kills and exit statuses.
 """
 
 from __future__ import annotations
