@@ -93,7 +93,7 @@ def ahead(modules: Iterable[str]) -> Iterator[Callable[[str | None], None]]:
 
 def keep(key: str, modules: Iterable[str]) -> None:
     """Have this node's fork server begun beside this process, whose searches share it: it ends with this process, and when
-    nobody has needed it for a minute. Where there is one with this key already, nothing changes."""
+    it has been idle for a minute. Does nothing where a server with this key runs already."""
     if sys.platform == "linux" and (key not in _kept or _kept[key].poll() is not None):
         _kept[key] = _begin(key, ",".join(modules), os.getpid())
 
