@@ -86,7 +86,7 @@ def test_the_tutorials_commands_work_in_order(tmp_path: Path, tiny_backbone: Pat
 
 
 def main_of(module: str) -> Callable[[list[str]], int]:
-    """What `python -m` runs."""
+    """The command's module, as `python -m` runs it."""
     found = importlib.import_module(module)
     entry = importlib.import_module(f"{module}.__main__") if hasattr(found, "__path__") else found
     main: Callable[[list[str]], int] = entry.main

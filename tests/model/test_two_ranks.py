@@ -73,7 +73,7 @@ def outcome_of(config: TrialConfig, rank: Rank, save_to: Path | None = None) -> 
 
 
 def resumed_outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path) -> Outcome:
-    """What a fresh trial reports from the checkpoint on."""
+    """Evaluations of a fresh trial that goes on from the checkpoint."""
     with closing(Training(config, tiny.data(), rank)) as training:
         training.load(checkpoint)
         return finish(training, [])

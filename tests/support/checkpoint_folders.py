@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class Folder:
-    """What Tune hands over, as far as it is used: a folder."""
+    """A stand-in for Tune's checkpoint: a folder."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -74,7 +74,7 @@ def living_ranks() -> list[dict[str, Any]]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and not only what its parent has not yet heard of."""
+    """Whether the process runs; a zombie does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:

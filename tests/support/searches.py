@@ -145,7 +145,7 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 600) -> tuple[str, str]:
-    """What a search still says. It must leave no process behind; Ray's own agents may take minutes to notice a kill."""
+    """The rest of a search's stdout and stderr. It must leave no process but Ray's agents, which notice a kill late."""
     out, err = process.communicate(timeout=timeout)
 
     def left() -> list[str]:
@@ -175,7 +175,7 @@ def runs_of(results: dict[str, Any]) -> tuple[list[Any], dict[str, list[tuple[in
 
 
 def outcomes(results: dict[str, Any]) -> list[Any]:
-    """What must not depend on kills."""
+    """The parts of each trial's record that kills must not change."""
     return [
         (
             trial["number"],

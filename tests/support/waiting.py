@@ -20,14 +20,14 @@ def wait_until(is_so: Callable[[], bool], what: str = "it did not happen in time
 @contextmanager
 def back_once_missed(come_back: Callable[[], object]) -> Iterator[list[str]]:
     """Call `come_back` as soon as stderr says that something is away. Gives the lines on stderr."""
-    told = Lines()
+    captured = Lines()
 
     def wait() -> None:
-        wait_until(lambda: any(" is away" in line for line in told.lines), "nobody says that it is away")
+        wait_until(lambda: any(" is away" in line for line in captured.lines), "no message says that it is away")
         come_back()
 
     waiting = threading.Thread(target=wait, daemon=True)
-    with redirect_stderr(told):
+    with redirect_stderr(captured):
         waiting.start()
-        yield told.lines
+        yield captured.lines
         waiting.join()
