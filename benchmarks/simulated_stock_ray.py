@@ -15,7 +15,6 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from model.config import parse
 from model.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.space import Space
@@ -48,7 +47,7 @@ class StockRay:
         self._searcher.suggest(trial.trial_id)
         self._scheduler.on_trial_add(None, trial)
         self._trials.append(trial)
-        return Asked(number, parse({"seed": self._seed, **self._drawn}))
+        return Asked(number, self._space.parse({"seed": self._seed, **self._drawn}))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         trial, score = self._trials[number], self._objective.score(evaluation.metrics)

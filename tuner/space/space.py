@@ -10,6 +10,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import BaseTrial
 
+from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, nearest, parse
 from tuner.space.conditions import decide
 from tuner.space.parameters import MIXTURE, Choice, Parameter, Picks, Scalar, draw, label, mixture_of, points, suggest
@@ -51,6 +52,10 @@ class Space:
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         """Nested values for `model.config.parse`; only the active parameters are asked of `trial`."""
         return self._assign(lambda name, distribution: suggest(trial, name, distribution))
+
+    def parse(self, values: Mapping[str, Any]) -> TrialConfig:
+        """The configuration of nested values, in canonical form. Raises `ConfigError`."""
+        return canonical(parse(values))
 
     def config(self, assignment: Picks) -> TrialConfig:
         """The configuration of one assignment of all active parameters, as `grid_points` yields them."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import Trial, TrialState
 
-from model.canonical import canonical
-from model.config import TrialConfig, parse
+from model.config import TrialConfig
 from tuner.study.repeats import MOST_DRAWS, MOST_REPEATS, Known
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ class Candidates:
     def config_of(self, values: dict[str, Any]) -> TrialConfig:
         """The configuration of nested values of the space, which may leave the seed to the search."""
         values.setdefault("seed", self._seed)
-        return canonical(parse(values))
+        return self._space.parse(values)
 
     def is_known(self, trial: Trial, config: TrialConfig) -> bool:
         """Whether another trial has this configuration: then this one is ended from its record."""

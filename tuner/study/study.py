@@ -14,7 +14,7 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from model.config import ConfigError, nearest, parse
+from model.config import ConfigError, nearest
 from model.evaluation import Evaluation
 from tuner.record import TrialRecord
 from tuner.requirements import Requirements
@@ -130,7 +130,7 @@ class Study:
             return None
         frozen = self._frozen(number)
         Trial(self._study, frozen._trial_id).set_user_attr(PROMOTED, stored(frozen)[-1]["index"])
-        return Asked(number, parse(frozen.user_attrs["config"]))
+        return Asked(number, self.space.parse(frozen.user_attrs["config"]))
 
     def _draw(self) -> Asked | None:
         """A new trial."""
@@ -193,7 +193,7 @@ class Study:
             self.prune(frozen.number, verdicts[-1])
             return None
         if "config" in frozen.user_attrs:
-            return Asked(frozen.number, parse(frozen.user_attrs["config"]))
+            return Asked(frozen.number, self.space.parse(frozen.user_attrs["config"]))
         return self._configure(Trial(self._study, frozen._trial_id))  # killed while it was drawn: what was drawn stays
 
     def park(self) -> None:
