@@ -171,6 +171,13 @@ def seconds_of(text: str) -> float:
     return sum(value * unit for value, unit in parts)
 
 
+def trials_in_words(n_trials: int, max_trials: int | None) -> str:
+    """Such as `20 full trials' compute, at most 50 trials`."""
+    many = "s'" if n_trials != 1 else "'s"
+    most = "" if max_trials is None else f", at most {max_trials} trial{'s' * (max_trials != 1)}"
+    return f"{n_trials} full trial{many} compute{most}"
+
+
 def in_words(seconds: float) -> str:
     """Such as `2 h 30 min`, `45 min`, `1.5 s`."""
     hours, rest = divmod(round(seconds, 3), 3600)

@@ -7,6 +7,7 @@ import statistics
 from model.cost import cost_in_plain_steps
 from tuner import estimate
 from tuner.addresses import mask_credentials
+from tuner.budget import trials_in_words
 from tuner.controls.control import FOLDER, Cache
 from tuner.plan import Plan
 from tuner.summary import duration
@@ -24,7 +25,7 @@ def describe(plan: Plan) -> str:
         f"score      {plan.objective.describe()} on select, at the last of {plan.n_evaluations} evaluations",
         *(f"required   {text}" for text in plan.requirements.texts),
         *_controls(plan),
-        f"trials     {plan.n_trials} in total, sampler {plan.sampler}, pruner {plan.pruner} at equal {plan.rung_resource}",
+        f"trials     {trials_in_words(plan.n_trials, plan.max_trials)}, sampler {plan.sampler}, pruner {plan.pruner}",
         *_confirmation(plan),
         f"budget     {plan.budget_in_words}",
         f"bundles    {plan.shape.describe()} for each trial, packed on one node; backbone {plan.samples[0].backbone}",
@@ -75,5 +76,5 @@ def _cost(plan: Plan) -> list[str]:
     share = f", {100 * confirming / total:.0f} % of it for the confirmation" if confirming else ""
     return [
         *lines,
-        f"time       {best} to {worst} on this machine ({rate / 1e9:.0f} GFLOP/s measured now), if nothing is pruned{share}",
+        f"time       {best} to {worst} on this machine ({rate / 1e9:.0f} GFLOP/s measured now){share}",
     ]

@@ -43,6 +43,7 @@ class SearchFacts:
     metric: str
     """What the score is, in words."""
     n_trials: int
+    """Full trials whose compute the search may use."""
     n_evaluations: int
     """Evaluations of one trial that runs to its end."""
     max_concurrent: int
@@ -55,8 +56,8 @@ class SearchFacts:
     git_commit: str | None
     started: str = ""
     """When its first session began, ISO 8601."""
-    rung_resource: str = "compute"
-    """What is equal where the pruner compares trials: `compute` or `steps`."""
+    max_trials: int | None = None
+    """Trials at most; None for no limit."""
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
     unfinished: tuple[TrialRecord, ...] = ()

@@ -18,7 +18,7 @@ from tuner.files import write_whole
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
 AFTER = ("finalists", "seeds")
-BUDGET = ("trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budget")
+BUDGET = ("trials", "max_trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budget")
 STORES = ("storage", "tracking_uri")
 """Addresses, of which a run's folder keeps no password: a resumed search may be given them again with it."""
 RUNNING = (
@@ -28,6 +28,8 @@ RUNNING = (
 FRESH_ON_RESUME = (*BUDGET, *AFTER, *RUNNING)
 """Options that a resumed search takes from its own command line, where given there."""
 
+REMOVED = ("rung_resource",)
+"""Options of earlier versions that a run may have been started with."""
 LISTS = ("settings", "require", "warm_start")
 """Options that may be given several times."""
 
@@ -49,6 +51,9 @@ class Options:
     require: tuple[str, ...] = ()
     """`METRIC>=NUMBER` and `METRIC<=NUMBER` texts that the champion must meet."""
     trials: int | None = None
+    """Full trials whose compute the search may use: what pruning saves is spent on more trials."""
+    max_trials: int | None = None
+    """Trials at most, however early they end."""
     time_budget: str | None = None
     """Such as `2h30m`; a total over all sessions, as all budgets are."""
     gpu_hours: float | None = None
@@ -63,7 +68,6 @@ class Options:
     """Runs or MLflow experiments whose results the search starts from."""
     sampler: str | None = None
     pruner: str | None = None
-    rung_resource: str | None = None
     seed: int = 0
     workers_per_trial: int | None = None
     cpus_per_worker: int | None = None
@@ -116,7 +120,8 @@ def parser() -> argparse.ArgumentParser:
     data.add_argument("--tasks", metavar="A,B", help="search over fewer tasks")
     data.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
     how = text.add_argument_group("how long and how")
-    how.add_argument("--trials", type=int, help="trials in total")
+    how.add_argument("--trials", type=int, help="compute in full trials: what pruning saves goes into more trials (20)")
+    how.add_argument("--max-trials", type=int, metavar="N", help="trials at most, however early they end (no limit)")
     how.add_argument("--time-budget", metavar="TIME", help="stop after 2h30m, 45m, 90s or so in total")
     how.add_argument("--gpu-hours", type=float, metavar="X", help="stop when the trials have held GPUs for X hours in total")
     how.add_argument("--cpu-hours", type=float, metavar="X", help="the same of CPUs")
@@ -130,8 +135,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--warm-start", action="append", metavar="RUN|EXPERIMENT", help="start from an earlier run's results; repeatable"
     )
-    how.add_argument("--pruner", help="median, percentile, asha, asha-promote, hyperband, wilcoxon or none (median)")
-    how.add_argument("--rung-resource", metavar="WHAT", help="pruners compare trials at equal compute or steps (compute)")
+    how.add_argument("--pruner", help="median, percentile, asha, asha-promote, hyperband, wilcoxon or none (asha or median)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")
@@ -208,7 +212,7 @@ def load(folder: Path) -> Options:
         there = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
-    kept = {name: value for name, value in values.items() if name not in once}
+    kept = {name: value for name, value in values.items() if name not in once and name not in REMOVED}
     lists = {name: tuple(kept.get(name, ())) for name in LISTS}
     return Options(**{**kept, **lists, "name": folder.name})
 

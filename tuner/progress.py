@@ -20,6 +20,7 @@ from model.config import TrialConfig
 from model.evaluation import Evaluation
 from tuner import notebook
 from tuner.addresses import mask_credentials
+from tuner.budget import trials_in_words
 from tuner.lasting_stream import LastingStream
 from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.record import TrialRecord
@@ -35,8 +36,9 @@ STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNE
 
 def header(plan: SearchFacts) -> list[str]:
     """Lines that say what is searched, on what, and where it goes."""
+    trials = trials_in_words(plan.n_trials, plan.max_trials)
     lines = [
-        f"search {plan.name}: space {plan.space} ({plan.profile}), {plan.n_trials} trials, {plan.max_concurrent} at once",
+        f"search {plan.name}: space {plan.space} ({plan.profile}), {trials}, {plan.max_concurrent} at once",
         f"sampler {plan.sampler}, pruner {plan.pruner}, {plan.n_evaluations} evaluations per trial, score: {plan.metric}",
         f"data {plan.data_source}: {plan.data_summary}",
         f"results {plan.run_dir}",
@@ -302,10 +304,11 @@ def _cells(row: Row, standings: Standings, now_s: float) -> list[Text]:
 
 
 def totals(standings: Standings, now_s: float) -> tuple[str, str]:
-    """`12/40 done  2 running  3 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA 4:10`."""
+    """`used 12.4 of 40 full trials  2 running  9 complete  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA
+    4:10`."""
     n = standings.counts()
-    finished = n["COMPLETE"] + n["PRUNED"] + n["FAIL"]
-    trials = f"{finished}/{standings.n_trials} done  {n['RUNNING']} running  {n['PRUNED']} pruned  {n['FAIL']} failed"
+    trials = f"used {standings.used:.1f} of {standings.n_trials} full trials  {n['RUNNING']} running  "
+    trials += f"{n['COMPLETE']} complete  {n['PRUNED']} pruned  {n['FAIL']} failed"
     trials += f"  {n['PAUSED']} paused" if n["PAUSED"] else ""
     trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"

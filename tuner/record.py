@@ -52,6 +52,19 @@ class TrialRecord:
         return shortfall(self.requirements)
 
     @property
+    def share(self) -> float:
+        """The share of its own schedule that the trial was trained for, 0 to 1; 0 for a repeat, which was not trained.
+
+        One that ended before its first evaluation counts as if it had come to it: no trial is free.
+        """
+        if self.same_as is not None:
+            return 0.0
+        if self.evaluations:
+            return float(self.evaluations[-1]["index"] / self.evaluations[-1]["n_evaluations"])
+        n_evaluations = self.config.get("budget", {}).get("evaluations", 1) if isinstance(self.config, Mapping) else 1
+        return 1 / n_evaluations if self.is_finished else 0.0
+
+    @property
     def is_finished(self) -> bool:
         return self.state not in UNFINISHED
 

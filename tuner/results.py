@@ -77,6 +77,7 @@ def build(
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
     `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until `tuner.check` has
     compared the stores, then the list of what they disagree on.
+    `compute` is the budget of `--trials`, in full trials, and what the trials have used of it.
     `preflight` is what was measured and foreseen before the first trial, set once the search can be held against it.
     `warm_start` says what was taken from earlier searches, None where nothing was. `confirmation` is what the finalists came
     to, None where there were none.
@@ -99,6 +100,11 @@ def build(
             "started": started,
             "finished": finished,
             "stopped_by": stopped_by,
+            "compute": {
+                "trials": facts.n_trials,
+                "max_trials": facts.max_trials,
+                "used": round(sum(record.share for record in records), 6),
+            },
             "warm_start": warm_start,
             "preflight": None,
             "trials": [trial_entry(record) for record in records if record.is_finished],

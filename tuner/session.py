@@ -207,7 +207,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         plan.n_trials,
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
-        rung_resource=plan.rung_resource,
+        max_trials=plan.max_trials,
         history=plan.warm_start.history if plan.warm_start else None,
         requirements=requirements,
     )
@@ -245,7 +245,7 @@ def _facts(session: Session, dashboard: str | None) -> SearchFacts:
         max_concurrent=session.slots(),
         sampler=plan.sampler,
         pruner=plan.pruner,
-        rung_resource=plan.rung_resource,
+        max_trials=plan.max_trials,
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
         git_commit=found["commit"] if found else None,

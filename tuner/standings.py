@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.evaluation import Evaluation
 from tuner.front import best_of
 from tuner.observer import SearchFacts
-from tuner.record import UNFINISHED, TrialRecord
+from tuner.record import TrialRecord
 
 
 @dataclass
@@ -31,6 +31,8 @@ class Row:
     reason: str | None = None
     is_repeat: bool = False
     """Told from another trial's record: it is shown, and does not count."""
+    share: float = 0.0
+    """The share of its schedule that the trial was trained for, 0 to 1."""
 
     @property
     def remaining_s(self) -> float | None:
@@ -46,7 +48,7 @@ def eta_s(elapsed_s: float, share: float) -> float | None:
 
 
 class Standings:
-    """Follows the events of a search. A finished trial counts as one whole trial of work, pruned early or not."""
+    """Follows the events of a search and counts what its trials have used, in full trials, as `--trials` does."""
 
     def __init__(self) -> None:
         self.n_trials = 0
@@ -54,7 +56,7 @@ class Standings:
         """The complete trial of the highest score; of equals the earliest."""
         self._rows: dict[int, Row] = {}
         self._finished: list[int] = []
-        self._n_earlier = 0
+        self._used_earlier = 0.0
         self._started_s = 0.0
 
     def start(self, plan: SearchFacts, at_s: float) -> None:
@@ -65,7 +67,7 @@ class Standings:
         for record in plan.unfinished:
             if record.state == "PAUSED":
                 self.trial_paused(record)
-        self._n_earlier = self._n_finished()
+        self._used_earlier = self.used
 
     def trial_started(self, number: int) -> None:
         self._rows[number] = Row(number)
@@ -74,12 +76,14 @@ class Standings:
         row = self._rows.setdefault(number, Row(number))
         row.index, row.n_evaluations = evaluation.index, evaluation.n_evaluations
         row.step, row.n_steps, row.seconds = evaluation.step, evaluation.n_steps, evaluation.seconds
+        row.share = evaluation.index / evaluation.n_evaluations
         row.score = score
         row.best_score = score if row.best_score is None else max(row.best_score, score)
 
     def trial_paused(self, record: TrialRecord) -> None:
         row = self._rows.setdefault(record.number, Row(record.number))
         row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
+        row.share = record.share
         if record.evaluations:  # of an earlier session, perhaps
             last = record.evaluations[-1]
             row.index, row.n_evaluations, row.step, row.n_steps = (
@@ -90,6 +94,7 @@ class Standings:
         row = self._rows.setdefault(record.number, Row(record.number))
         row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
         row.is_repeat = record.same_as is not None
+        row.share = record.share
         self._finished.append(record.number)
         self.best = best_of([record] if self.best is None else [self.best, record])
 
@@ -101,8 +106,10 @@ class Standings:
     def n_repeats(self) -> int:
         return sum(row.is_repeat for row in self._rows.values())
 
-    def _n_finished(self) -> int:
-        return sum(not self._rows[number].is_repeat for number in self._finished)
+    @property
+    def used(self) -> float:
+        """Full trials that the trials of all sessions have used."""
+        return sum(row.share for row in self._rows.values())
 
     def visible(self, n: int) -> list[Row]:
         """At most `n` rows: running trials by number, then paused ones, then finished ones, the last first."""
@@ -115,8 +122,6 @@ class Standings:
         return now_s - self._started_s
 
     def eta_s(self, now_s: float) -> float | None:
-        """Seconds until the last trial ends, at the pace of this session; None while nothing is done."""
-        begun = (row for row in self._rows.values() if row.state in UNFINISHED)
-        done = self._n_finished() - self._n_earlier + sum(row.step / row.n_steps for row in begun if row.n_steps)
-        planned = self.n_trials - self._n_earlier
-        return eta_s(self.elapsed_s(now_s), done / planned) if planned > 0 else 0.0
+        """Seconds until the budget of trials is used, at the pace of this session; None while nothing is done."""
+        planned = self.n_trials - self._used_earlier
+        return eta_s(self.elapsed_s(now_s), (self.used - self._used_earlier) / planned) if planned > 0 else 0.0

@@ -44,7 +44,9 @@ class Status:
     wall_s: float
     """Seconds that its sessions have searched, to within ten."""
     n_trials: int | None
-    """Trials in total that it is to come to, None where it never began."""
+    """Full trials whose compute it may use, None where it never began."""
+    used: float
+    """Full trials that its trials have used."""
     states: dict[str, int]
     """Trials by state; repeats are not trials."""
     best: int | None
@@ -95,6 +97,7 @@ def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Sta
         started=state and state.started,
         wall_s=state.wall_s if state else 0.0,
         n_trials=state and state.n_trials,
+        used=round(sum(record.share for record in records), 3),
         states={word: sum(record.state == word for record in trials) for word in STATES},
         best=best.number if best else None,
         score=best.score if best else None,
@@ -121,7 +124,8 @@ def describe(found: Status) -> list[str]:
     word = "running" if found.stage in ("searching", "confirming") else "unfinished"
     lines = [
         f"{found.name}: {found.stage}{began}, {duration(found.wall_s)} of searching",
-        f"trials: {ended}{total} ended ({counts})",
+        f"compute: {found.used:g}{total} full trials",
+        f"trials: {ended} ended ({counts})",
     ]
     if found.best is not None:
         metrics = ", ".join(f"{name} {number_text(value)}" for name, value in found.metrics.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 from model.config import ConfigError, nearest
 from tuner.options import Options
 from tuner.space import Space
-from tuner.study import PRUNERS, RESOURCES, SAMPLERS
+from tuner.study import PRUNERS, SAMPLERS
 from tuner.warm_start import earlier
 from tuner.warm_start.earlier import Source
 
@@ -20,14 +20,14 @@ class Choices:
     """The command line's, else the space's, else the default."""
 
     sampler: str
-    pruner: str
-    rung_resource: str
+    pruner: str | None
+    """None where neither names one: it follows from the size of early evaluations (pruner.py)."""
     n_trials: int
 
 
 def named_by(options: Options) -> dict[str, str | None]:
-    """Sampler, pruner and rung resource as the command line names them."""
-    valid = {"sampler": list(SAMPLERS), "pruner": list(PRUNERS), "rung_resource": list(RESOURCES)}
+    """Sampler and pruner as the command line names them."""
+    valid = {"sampler": list(SAMPLERS), "pruner": list(PRUNERS)}
     given = {name: getattr(options, name) for name in valid}
     problems = [
         f"--{name.replace('_', '-')} {given[name]}{nearest(given[name], names)}: choose one of {', '.join(names)}"
@@ -40,9 +40,11 @@ def named_by(options: Options) -> dict[str, str | None]:
 
 
 def choices_of(options: Options, named: dict[str, str | None], space: Space) -> Choices:
-    usual = {"sampler": "tpe", "pruner": "median", "rung_resource": "compute"}
-    chosen = {name: named[name] or space.options.get(name) or usual[name] for name in usual}
-    return Choices(**chosen, n_trials=options.trials or space.options.get("trials") or DEFAULT_TRIALS)
+    return Choices(
+        sampler=named["sampler"] or space.options.get("sampler") or "tpe",
+        pruner=named["pruner"] or space.options.get("pruner"),
+        n_trials=options.trials or space.options.get("trials") or DEFAULT_TRIALS,
+    )
 
 
 def sources_of(options: Options, run_dir: Path, choices: Choices, tracking_uri: str) -> tuple[Source, ...]:

@@ -17,7 +17,7 @@ from tuner.study import probe
 def check_numbers(options: Options) -> None:
     """The numbers of the command line, and options that exclude each other."""
     problems = []
-    for name in ("trials", "workers_per_trial", "cpus_per_worker", "max_concurrent", "seeds"):
+    for name in ("trials", "max_trials", "workers_per_trial", "cpus_per_worker", "max_concurrent", "seeds"):
         value = getattr(options, name)
         if value is not None and value < 1:
             problems.append(f"--{name.replace('_', '-')} {value}: give 1 or more")

@@ -32,7 +32,7 @@ def restrict(
 def check_goals(objective: Objective, requirements: Requirements, choices: Choices) -> None:
     """Whether sampler and pruner can follow as many goals."""
     sampler = choices.sampler
-    problems = pruner_problems(choices.pruner, objective, requirements)
+    problems = pruner_problems(choices.pruner, objective, requirements) if choices.pruner else []
     if sampler in SINGLE_GOAL and len(objective.goals) > 1:
         able = ", ".join(name for name in SAMPLERS if name not in SINGLE_GOAL)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")

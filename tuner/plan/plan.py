@@ -37,10 +37,11 @@ class Plan:
     samples: tuple[TrialConfig, ...]
     """Random configurations of the space: what holds for all of them, and estimates."""
     n_trials: int
+    """Full trials whose compute the search may use."""
+    max_trials: int | None
+    """Trials at most; None for no limit."""
     sampler: str
     pruner: str
-    rung_resource: str
-    """What is equal where the pruner compares trials: `compute` or `steps`."""
     storage: str
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str

@@ -17,6 +17,7 @@ from tuner.plan.goals import check_goals, check_watched, objective_of, restrict,
 from tuner.plan.notes import confirmation_notes, notes_of
 from tuner.plan.plan import Plan
 from tuner.plan.problems import Problems
+from tuner.plan.pruner import default_pruner
 from tuner.plan.samples import arms_of, check_backbone, check_samples, check_uniform, draw, tasks_of
 from tuner.plan.space import space_of
 from tuner.requirements import Requirements
@@ -62,6 +63,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     problems.raise_any()
 
     space, left_out = restricted
+    pruner, reason = (choices.pruner, None) if choices.pruner else default_pruner(samples, summary)
     alone = controls_of(options, requirements, space, samples, summary, shape)
     check_samples((*samples, *(control.config for control in alone)), summary, shape)
     remembers = choices.sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
@@ -79,9 +81,9 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         summary=summary,
         samples=samples,
         n_trials=min(choices.n_trials, space.n_grid) if choices.sampler == "grid" else choices.n_trials,
+        max_trials=options.max_trials,
         sampler=choices.sampler,
-        pruner=choices.pruner,
-        rung_resource=choices.rung_resource,
+        pruner=pruner,
         storage=storage,
         tracking_uri=tracking_uri,
         store=store,
@@ -90,6 +92,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         warm_start=warm_start,
         confirmation=confirmation,
         notes=(
+            *([reason] if reason else []),
             *left_out,
             *notes_of(objective, requirements, choices, samples, summary),
             *confirmation_notes(confirmation),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import random
 import statistics
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,6 @@ from model.data.source import DataSummary
 from tuner import estimate
 from tuner.preflight import choose
 
-SAVED = {"median": 0.2, "percentile": 0.4, "asha": 0.5, "asha-promote": 0.5, "hyperband": 0.3, "wilcoxon": 0.45, "none": 0.0}
-"""Share of the slot-hours that a pruner saves: simulated searches of `smart_mtl` with `tpe` (docs/log.md)."""
 DRAWS = 200
 LOW, HIGH = 0.05, 0.95
 
@@ -82,8 +81,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Range:
-    """An expectation, and what it may be: if the pruner stops as much as it usually does and the draws are cheap, and if
-    nothing is pruned and they are dear."""
+    """An expected value with its 5–95 % range."""
 
     expected: float
     low: float
@@ -147,38 +145,33 @@ def makespan(trials_s: Sequence[float], slots: int, start_s: float) -> float:
 
 def forecast(
     trials_s: Sequence[float],
-    n_trials: int,
+    n_trials: float,
     slots: int,
     shape: GangShape,
-    pruner: str,
     start_s: float,
     *,
-    unpruned_s: float = 0.0,
+    besides_s: float = 0.0,
     limit_s: float | None = None,
     price_per_gpu_hour: float | None = None,
 ) -> Forecast:
-    """`trials_s` are the seconds of random configurations, of which `n_trials` are to be trained, `slots` at once.
+    """`trials_s` are the seconds of random configurations; `n_trials` full trials of them are to be trained, `slots` at once.
 
-    `unpruned_s` are gang-seconds of what comes before and after them, spread over the slots; `limit_s` is what a time budget
-    leaves.
+    What pruning saves is spent on more trials, so the pruner changes nothing here. `besides_s` are gang-seconds of what comes
+    before and after the trials, spread over the slots; `limit_s` is what a time budget leaves.
     """
     rng = random.Random(0)
-    kept = 1.0 - SAVED[pruner]
-    draws = [[rng.choice(trials_s) for _ in range(n_trials)] for _ in range(DRAWS)]
-    whole = [makespan(draw, slots, start_s) for draw in draws]
-    cut = [makespan([seconds * kept for seconds in draw], slots, start_s) for draw in draws]
-    seconds = _range(cut, whole, unpruned_s / slots, limit_s)
-    totals = [sum(draw) for draw in draws]
-    most = None if limit_s is None else limit_s * slots
-    gang_s = _range([total * kept for total in totals], totals, unpruned_s, most)
+    n_draws = math.ceil(n_trials)
+    draws = [[rng.choice(trials_s) * n_trials / n_draws for _ in range(n_draws)] for _ in range(DRAWS)]
+    seconds = _range([makespan(draw, slots, start_s) for draw in draws], besides_s / slots, limit_s)
+    gang_s = _range([sum(draw) for draw in draws], besides_s, None if limit_s is None else limit_s * slots)
     n_gpus = shape.n_workers * shape.gpus_per_worker
     gpu_hours = gang_s.times(n_gpus / 3600) if n_gpus else None
     price = gpu_hours.times(price_per_gpu_hour) if gpu_hours and price_per_gpu_hour is not None else None
     return Forecast(seconds, gang_s, gpu_hours, price)
 
 
-def _range(cut: Sequence[float], whole: Sequence[float], more: float, limit: float | None) -> Range:
-    values = (statistics.median(cut), float(np.quantile(cut, LOW)), float(np.quantile(whole, HIGH)))
+def _range(drawn: Sequence[float], more: float, limit: float | None) -> Range:
+    values = (statistics.median(drawn), float(np.quantile(drawn, LOW)), float(np.quantile(drawn, HIGH)))
     expected, low, high = (min(value + more, limit) if limit is not None else value + more for value in values)
     return Range(expected, low, high)
 

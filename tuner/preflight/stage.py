@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -118,10 +119,10 @@ def key(plan: Plan, assignment: probe.Assignment) -> str:
 
 def before(plan: Plan, slots: Callable[[], int], data: Any, interruption: Interruption, meter: Meter) -> Watch | None:
     """Measure a few configurations, tell what the search will take, and watch it; None where that is not known."""
-    n_trials = plan.n_trials - (_ended(plan) if plan.resumed else 0)
-    if plan.options.no_preflight or n_trials < 1:
+    n_trials = plan.n_trials - (_used(plan) if plan.resumed else 0.0)
+    if plan.options.no_preflight or n_trials <= 0:
         return None
-    at_once = max(1, min(slots(), n_trials))
+    at_once = max(1, min(slots(), math.ceil(n_trials)))
     measured = measure(plan, data, lambda: not interruption.requested, at_once=at_once, keep=True)
     foreseen = foresee(plan, measured, at_once, n_trials, meter.used.wall_s)
     for line in tell(plan, measured, foreseen):
@@ -129,16 +130,16 @@ def before(plan: Plan, slots: Callable[[], int], data: Any, interruption: Interr
     return None if isinstance(measured, str) or foreseen is None else Watch(measured, foreseen, meter)
 
 
-def _ended(plan: Plan) -> int:
-    """Trials that earlier sessions ended."""
+def _used(plan: Plan) -> float:
+    """Full trials that earlier sessions have used."""
     try:
-        return sum(record.is_finished and record.same_as is None for record in read_records(plan.storage, plan.name))
+        return sum(record.share for record in read_records(plan.storage, plan.name))
     except ConfigError:  # the session before ended without a study
-        return 0
+        return 0.0
 
 
-def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: int, used_s: float = 0.0) -> Forecast | None:
-    """What `n_trials` trials, `at_once` of them training, the confirmation, and the controls that nobody has trained yet will
+def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0) -> Forecast | None:
+    """What `n_trials` full trials, `at_once` of them training, the confirmation, and controls that are not in the cache will
     take; None where nothing was measured.
 
     `used_s` is spent of the time budget.
@@ -154,9 +155,8 @@ def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: int, u
         n_trials,
         at_once,
         plan.shape,
-        plan.pruner,
         measured.start_s,
-        unpruned_s=sum(trial_s(config, plan.summary, measured) for config in alone) + confirming_s,
+        besides_s=sum(trial_s(config, plan.summary, measured) for config in alone) + confirming_s,
         limit_s=None if plan.budget.time_s is None else max(plan.budget.time_s - used_s, 0.0),
         price_per_gpu_hour=plan.options.price_per_gpu_hour,
     )
@@ -177,7 +177,7 @@ def tell(plan: Plan, measured: Measured | str, foreseen: Forecast | None) -> lis
         f"preflight: {n} configuration{many} measured in {measured.took_s:.0f} s{rest}; a typical trial takes {typical:.0f} s, "
         f"{100 * evaluating_s / sum(trials_s):.0f} % of it evaluation{beside}",
         *describe(foreseen),
-        "the range: the pruner stops as much as it usually does, to nothing is pruned",
+        "the range: 90 % of draws of as many full trials; what pruning saves is spent on more trials",
     ]
     return [*lines, *([f"note: {measured.note}"] if measured.note else [])]
 

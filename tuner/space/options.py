@@ -16,10 +16,9 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     trials: Annotated[int, Field(ge=1)] | None = None
-    """Trials in total."""
+    """Full trials whose compute a search may use."""
     sampler: Sampler | None = None
     pruner: Pruner | None = None
-    rung_resource: Literal["compute", "steps"] | None = None
     finalists: Annotated[int, Field(ge=0)] | None = None
     """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
     seeds: Annotated[int, Field(ge=1)] | None = None

@@ -8,7 +8,6 @@ from tuner.study.answers import Asked, Verdict
 from tuner.study.importance import Importance, Weight, read_importance
 from tuner.study.pruners import PROMOTING, PRUNERS
 from tuner.study.reading import read_records
-from tuner.study.rungs import RESOURCES
 from tuner.study.samplers import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
 from tuner.study.standing import pruner_problems
 from tuner.study.storage import probe
@@ -19,7 +18,6 @@ __all__ = [
     "PROMOTING",
     "PRUNERS",
     "REMEMBERING",
-    "RESOURCES",
     "SAMPLERS",
     "SINGLE_GOAL",
     "Asked",

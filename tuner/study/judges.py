@@ -1,35 +1,30 @@
-"""Who goes on after an evaluation: a pruner stops a trial for good, a ladder pauses it and may promote it later."""
+"""Whether a trial goes on after an evaluation: a pruner stops it for good, a ladder pauses it and may promote it later."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.answers import Verdict
-from tuner.study.ladder import Ladder, Place
+from tuner.study.ladder import Ladder
+from tuner.study.pareto_pruners import ParetoPruner
 from tuner.study.repeats import SAME_AS
-from tuner.study.running_pruners import Running
-from tuner.study.standing import curve
-from tuner.study.stored import evaluations as evaluations_of
+from tuner.study.standing import vector, vectors_of
 
 if TYPE_CHECKING:
     from tuner.objective import Objective
 
 
 class Judge(ABC):
-    """Judges the trials of one study, and hears what becomes of them."""
+    """Judges the trials of one study; it must be called for all that becomes of them."""
 
     @abstractmethod
     def verdict(self, judged: FrozenTrial, told: Mapping[str, Any]) -> Verdict:
         """What becomes of a trial after its evaluation `told`. The last one never stops it: there is nothing left to save."""
-
-    @abstractmethod
-    def reported(self, judged: FrozenTrial) -> None:
-        """The evaluation of the last verdict is stored."""
 
     @abstractmethod
     def completed(self, frozen: FrozenTrial) -> None:
@@ -68,32 +63,25 @@ class Stopping(Judge):
         is_last = told["index"] == told["n_evaluations"]
         return Verdict.CONTINUE if is_last or not self._study.pruner.prune(self._study, judged) else Verdict.PRUNE
 
-    def reported(self, judged: FrozenTrial) -> None:
-        if isinstance(self._study.pruner, Running):
-            self._study.pruner.reported(judged)
-
     def completed(self, frozen: FrozenTrial) -> None:
-        if isinstance(self._study.pruner, Running):
+        if isinstance(self._study.pruner, ParetoPruner):
             self._study.pruner.completed(frozen)
 
 
 class Promoting(Judge):
     """By the ladder on which all trials of the study stand."""
 
-    def __init__(self, study: optuna.Study, ladder: Ladder, objective: Objective, rung_resource: str) -> None:
-        self._ladder, self._objective, self._rung_resource = ladder, objective, rung_resource
-        ladder.restore(study.get_trials(deepcopy=False), lambda frozen: self._places(evaluations_of(frozen)))
+    def __init__(self, study: optuna.Study, ladder: Ladder, objective: Objective) -> None:
+        self._ladder, self._objective = ladder, objective
+        ladder.restore(study.get_trials(deepcopy=False), lambda frozen: vectors_of(frozen, objective))
 
     def verdict(self, judged: FrozenTrial, told: Mapping[str, Any]) -> Verdict:
-        goes_on = self._ladder.arrive(judged.number, *self._places([told]))
+        goes_on = self._ladder.arrive(judged.number, vector(told, self._objective))
         return Verdict.CONTINUE if goes_on or told["index"] == told["n_evaluations"] else Verdict.PAUSE
-
-    def reported(self, judged: FrozenTrial) -> None:
-        return
 
     def completed(self, frozen: FrozenTrial) -> None:
         if SAME_AS not in frozen.user_attrs:  # a repeat did not come anywhere itself
-            self._ladder.complete(frozen.number)
+            self._ladder.end(frozen.number)
 
     @property
     def paused(self) -> list[int]:
@@ -115,10 +103,3 @@ class Promoting(Judge):
     def release(self, number: int) -> None:
         """A trial that pauses has given its processes back."""
         self._ladder.release(number)
-
-    def _places(self, evaluations: Sequence[Mapping[str, Any]]) -> list[Place]:
-        """What evaluations are compared by."""
-        places = curve(evaluations, self._objective)
-        if self._rung_resource == "compute":
-            return places
-        return [(float(told["index"]), vector) for told, (_, vector) in zip(evaluations, places, strict=True)]

@@ -1,11 +1,10 @@
-"""Asynchronous successive halving by promotion: who waits at which rung, and who may go on (Li et al. 2020, Algorithm 2).
+"""Asynchronous successive halving by promotion: which trials wait at which rung, and which may go on (Li et al. 2020, Alg. 2).
 
 A trial that comes to a rung, its evaluation r, rη, rη², …, goes on if it is among the best 1 in η of all that came there, the
 best one always. Else it pauses, and may go on later, when others that came there have made room. A process that is free goes on
 with a paused trial that may, from the highest rung first, before it begins a new one.
 
-At equal compute all trials meet at the compute of the one that is judged (rungs.py), at equal steps at its evaluation. A trial
-that failed came there still, and is worse than all others: so the best that is left may always go on, to the end.
+A trial that failed still counts at its rungs, as worse than all others: so the best that is left may always go on, to the end.
 """
 
 from __future__ import annotations
@@ -13,36 +12,28 @@ from __future__ import annotations
 import bisect
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.front import dominates
 from tuner.study.fronts import Fronts, Vector
-from tuner.study.pareto_pruners import is_promoted
+from tuner.study.pareto_pruners import VectorsOf, is_promoted, is_rung
 from tuner.study.repeats import SAME_AS
-from tuner.study.rungs import score_within
 from tuner.study.stored import pause_of
-
-Place = tuple[float, Vector]
-"""The resource that an evaluation came after, and its goals; more is better."""
 
 
 class Rung:
-    """What all trials had that came to one resource."""
+    """The goals that all trials had at one evaluation."""
 
-    def __init__(self, values: Iterable[Vector]) -> None:
-        self._values = sorted(values)
+    def __init__(self) -> None:
+        self._values: list[Vector] = []
 
-    def replace(self, before: Vector | None, after: Vector | None) -> None:
-        """A trial has come there, or has another value there now."""
-        if before == after:
-            return
-        if before is not None:
-            self._values.pop(bisect.bisect_left(self._values, before))
-        if after is not None:
-            bisect.insort(self._values, after)
+    def add(self, vector: Vector) -> None:
+        bisect.insort(self._values, vector)
+
+    def remove(self, vector: Vector) -> None:
+        self._values.pop(bisect.bisect_left(self._values, vector))
 
     def is_among_best(self, vector: Vector, reduction_factor: int) -> bool:
         """`pareto_pruners.is_promoted`, which sorts all fronts, only where it must be asked."""
@@ -58,21 +49,19 @@ class Rung:
 class Ladder:
     """The trials of a study by where they stand. A paused one may be promoted once it is released.
 
-    `tolerance`: computes this near are equal, as a share. Nothing here is stored: `restore` reads it from the study.
+    Nothing here is stored: `restore` reads it from the study.
     """
 
-    def __init__(self, first_rung: int, reduction_factor: int, tolerance: float) -> None:
+    def __init__(self, first_rung: int, reduction_factor: int) -> None:
         self._first_rung = first_rung
         self._reduction_factor = reduction_factor
-        self._tolerance = tolerance
-        self._curves: defaultdict[int, list[Place]] = defaultdict(list)
+        self._vectors: defaultdict[int, list[Vector]] = defaultdict(list)
+        """The goals of each evaluation, by trial."""
         self._running: set[int] = set()
         """Those that train, and those that pause and hold their processes still."""
         self._paused: set[int] = set()
-        self._complete: set[int] = set()
-        self._failed: set[int] = set()
-        self._rungs: dict[float, Rung] = {}
-        """By resource; there is one where a trial is paused."""
+        self._rungs: defaultdict[int, Rung] = defaultdict(Rung)
+        """By the index of the evaluation."""
 
     @property
     def paused(self) -> list[int]:
@@ -84,107 +73,73 @@ class Ladder:
         """Whether any trial runs: what it does may make room for a paused one."""
         return bool(self._running)
 
-    def restore(self, trials: Iterable[FrozenTrial], places_of: Callable[[FrozenTrial], Sequence[Place]]) -> None:
-        """Take all trials of a study for what they are. Repeats are none: they did not come anywhere themselves."""
+    def restore(self, trials: Iterable[FrozenTrial], vectors_of: VectorsOf) -> None:
+        """Read all trials of a study. Repeats are left out: they were not trained."""
         for trial in trials:
             is_drawn = trial.state is not TrialState.WAITING or "config" in trial.user_attrs
             if not is_drawn or SAME_AS in trial.user_attrs:
                 continue
-            self.begin(trial.number, places_of(trial))
+            self.begin(trial.number)
+            for vector in vectors_of(trial):
+                self.arrive(trial.number, vector)
             if pause_of(trial) is not None:
                 self.release(trial.number)
-            elif trial.state is TrialState.COMPLETE:
-                self.complete(trial.number)
             elif trial.state is TrialState.FAIL:
                 self.fail(trial.number)
-            elif trial.state is TrialState.PRUNED:
+            elif trial.state.is_finished():
                 self.end(trial.number)
 
-    def begin(self, number: int, curve: Iterable[Place] = ()) -> None:
-        """A trial runs, with what it has behind it."""
-        with self._change(number):
-            self._curves[number] = list(curve)
+    def begin(self, number: int) -> None:
+        """A new trial runs."""
         self._running.add(number)
 
-    def arrive(self, number: int, place: Place) -> bool:
+    def arrive(self, number: int, vector: Vector) -> bool:
         """A running trial has another evaluation. Returns whether it may go on."""
-        with self._change(number):
-            self._curves[number].append(place)
-        return not self._is_rung(len(self._curves[number])) or self._may_go_on(number)
+        self._vectors[number].append(vector)
+        index = len(self._vectors[number])
+        if not is_rung(index, self._first_rung, self._reduction_factor):
+            return True
+        self._rungs[index].add(vector)
+        return self._may_go_on(number)
 
     def release(self, number: int) -> None:
         """A trial that pauses has given its processes back."""
-        resource, _ = self._curves[number][-1]
-        if resource not in self._rungs:
-            self._rungs[resource] = self._rung(resource)
         self._running.discard(number)
         self._paused.add(number)
 
     def promote(self) -> int | None:
         """Let the most promising paused trial that may go on run again: the highest rung first, then the best score."""
-        denied: defaultdict[float, list[Vector]] = defaultdict(list)
+        denied: defaultdict[int, list[Vector]] = defaultdict(list)
         for number in sorted(self._paused, key=self._promise):
-            resource, vector = self._curves[number][-1]
-            if any(other == vector or dominates(other, vector) for other in denied[resource]):
+            index, vector = len(self._vectors[number]), self._vectors[number][-1]
+            if any(other == vector or dominates(other, vector) for other in denied[index]):
                 continue
             if self._may_go_on(number):
-                self._leave(number)
+                self._paused.discard(number)
                 self._running.add(number)
                 return number
-            denied[resource].append(vector)
+            denied[index].append(vector)
         return None
 
-    def complete(self, number: int) -> None:
-        with self._change(number):
-            self._complete.add(number)
-        self._running.discard(number)
-
     def fail(self, number: int) -> None:
-        with self._change(number):
-            self._failed.add(number)
+        """A trial has failed: at its rungs it is worse than all others."""
+        for index, vector in enumerate(self._vectors[number], start=1):
+            if is_rung(index, self._first_rung, self._reduction_factor):
+                self._rungs[index].remove(vector)
+                self._rungs[index].add((-math.inf,) * len(vector))
         self.end(number)
 
     def end(self, number: int) -> None:
-        """A trial neither runs nor waits any more; what it had counts still."""
+        """A trial neither runs nor waits any more; its goals still count at its rungs."""
         self._running.discard(number)
-        if number in self._paused:
-            self._leave(number)
+        self._paused.discard(number)
 
     def _promise(self, number: int) -> tuple[int, tuple[float, ...], int]:
         """The order of promotion, first ones first."""
-        curve = self._curves[number]
-        return -len(curve), tuple(-value for value in curve[-1][1]), number
-
-    def _is_rung(self, index: int) -> bool:
-        rung = self._first_rung
-        while rung < index:
-            rung *= self._reduction_factor
-        return rung == index
+        vectors = self._vectors[number]
+        return -len(vectors), tuple(-value for value in vectors[-1]), number
 
     def _may_go_on(self, number: int) -> bool:
-        resource, vector = self._curves[number][-1]
-        rung = self._rungs.get(resource) or self._rung(resource)
-        return rung.is_among_best(vector, self._reduction_factor)
-
-    def _leave(self, number: int) -> None:
-        self._paused.discard(number)
-        still = {self._curves[other][-1][0] for other in self._paused}
-        self._rungs = {resource: rung for resource, rung in self._rungs.items() if resource in still}
-
-    def _rung(self, resource: float) -> Rung:
-        values = (self._value(number, resource) for number in self._curves)
-        return Rung(value for value in values if value is not None)
-
-    def _value(self, number: int, resource: float) -> Vector | None:
-        """What a trial had at a resource; None where it has not come there."""
-        curve = self._curves[number]
-        value = score_within(curve, resource, is_complete=number in self._complete, tolerance=self._tolerance)
-        return (-math.inf,) * len(value) if value is not None and number in self._failed else value
-
-    @contextmanager
-    def _change(self, number: int) -> Iterator[None]:
-        """Keep the rungs up with what changes for a trial."""
-        before = {resource: self._value(number, resource) for resource in self._rungs}
-        yield
-        for resource, rung in self._rungs.items():
-            rung.replace(before[resource], self._value(number, resource))
+        """Whether a trial, at a rung, is among the best there."""
+        vectors = self._vectors[number]
+        return self._rungs[len(vectors)].is_among_best(vectors[-1], self._reduction_factor)

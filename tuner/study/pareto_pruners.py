@@ -1,6 +1,6 @@
-"""Pruning by Pareto rank at equal resource: what `median`, `percentile` and `asha` mean under several goals.
+"""Pruning by Pareto rank: what `median`, `percentile` and `asha` mean under several goals.
 
-A trial is judged by the vector of its goals at an evaluation, beside what others had at equal resource (peers.py). Optuna has
+A trial is judged by the vector of its goals at an evaluation, among what other trials had at the same evaluation. Optuna has
 nothing of the kind: its `report` and `should_prune` raise under several goals. Halving by rank is from Schmucker et al. 2021.
 
 With one goal both rules are those of Optuna's pruners, as far as ranks can tell (see `is_behind`) and scores only rise:
@@ -10,15 +10,19 @@ Optuna's median takes a trial's best score so far, which several goals do not ha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 from optuna import Study
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.fronts import Fronts, Vector, crowding
-from tuner.study.peers import Peers
-from tuner.study.running_pruners import Running
+from tuner.study.repeats import SAME_AS
+
+VectorsOf = Callable[[FrozenTrial], Sequence[Vector]]
+"""The goals of each evaluation of a trial, in order; more is better."""
 
 
 def is_behind(others: Fronts, vector: Vector, percentile: float) -> bool:
@@ -45,56 +49,83 @@ def is_promoted(rung: Fronts, vector: Vector, reduction_factor: int) -> bool:
     return n_ahead + sum(room[other] > room[vector] for other in rung.front(index)) < n_promoted
 
 
-class _ByRank(BasePruner, Running):
-    """A pruner that hears of its peers."""
+class ParetoPruner(BasePruner):
+    """Keeps the fronts of each evaluation up to date, so that a judgement does not sort the study again.
 
-    def __init__(self, peers: Peers) -> None:
-        self._peers = peers
+    A trial is given to `prune` with the evaluation in question as its last, whether that is stored already or not.
+    """
 
-    def restart(self, study: Study, trials: Iterable[FrozenTrial]) -> None:
-        self._peers.restart(trials)
+    def __init__(self, vectors_of: VectorsOf) -> None:
+        self._vectors_of = vectors_of
+        self._fronts: defaultdict[int, Fronts] = defaultdict(Fronts)
+        """By the index of the evaluation."""
 
-    def reported(self, trial: FrozenTrial) -> None:
-        self._peers.reported(trial)
+    def restart(self, trials: Iterable[FrozenTrial]) -> None:
+        """Read all trials of the study anew."""
+        vectors: defaultdict[int, list[Vector]] = defaultdict(list)
+        for trial in trials:
+            if self._counts(trial):
+                for index, vector in enumerate(self._vectors_of(trial), start=1):
+                    vectors[index].append(vector)
+        self._fronts = defaultdict(Fronts, {index: Fronts(found) for index, found in vectors.items()})
 
     def completed(self, trial: FrozenTrial) -> None:
-        self._peers.completed(trial)
+        """Take in a trial that has become COMPLETE."""
+        return
+
+    @abstractmethod
+    def _counts(self, trial: FrozenTrial) -> bool:
+        """Whether a trial is one of those that others are compared with."""
 
 
-class ParetoPercentile(_ByRank):
-    """Stops a trial that is behind what the COMPLETE trials had where it is."""
+class ParetoPercentile(ParetoPruner):
+    """Stops a trial that is behind what the COMPLETE trials had at the same evaluation."""
 
-    def __init__(self, percentile: float, n_startup_trials: int, n_warmup_steps: int, peers: Peers) -> None:
-        super().__init__(peers)
+    def __init__(self, percentile: float, n_startup_trials: int, n_warmup_steps: int, vectors_of: VectorsOf) -> None:
+        super().__init__(vectors_of)
         self._percentile = percentile
         self._n_startup = max(n_startup_trials, 1)
         self._n_warmup = n_warmup_steps
 
+    def completed(self, trial: FrozenTrial) -> None:
+        for index, vector in enumerate(self._vectors_of(trial), start=1):
+            self._fronts[index].add(vector)
+
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        curve = self._peers.curve_of(trial)
-        if len(curve) < self._n_warmup or self._peers.n_complete < self._n_startup:
+        vectors = self._vectors_of(trial)
+        others = self._fronts[len(vectors)]
+        if len(vectors) < self._n_warmup or len(others) < self._n_startup:
             return False
-        others = self._peers.complete(trial)
-        return len(others) > 0 and is_behind(others, curve[-1][1], self._percentile)
+        return is_behind(others, vectors[-1], self._percentile)
+
+    def _counts(self, trial: FrozenTrial) -> bool:
+        return trial.state is TrialState.COMPLETE
 
 
-class ParetoHalving(_ByRank):
+class ParetoHalving(ParetoPruner):
     """Asynchronous successive halving: at its evaluations r, rη, rη², … stops a trial that is not among the best 1 in η of all
-    that came to where it is."""
+    that came to the same evaluation."""
 
-    def __init__(self, min_resource: int, reduction_factor: int, peers: Peers) -> None:
-        super().__init__(peers)
+    def __init__(self, min_resource: int, reduction_factor: int, vectors_of: VectorsOf) -> None:
+        super().__init__(vectors_of)
         self._min_resource = min_resource
         self._reduction_factor = reduction_factor
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        curve = self._peers.curve_of(trial)
-        if not self._is_rung(len(curve)):
+        *_, vector = vectors = self._vectors_of(trial)
+        if not is_rung(len(vectors), self._min_resource, self._reduction_factor):
             return False
-        return not is_promoted(self._peers.arrived(trial), curve[-1][1], self._reduction_factor)
+        rung = self._fronts[len(vectors)]
+        rung.add(vector)
+        return not is_promoted(rung, vector, self._reduction_factor)
 
-    def _is_rung(self, index: int) -> bool:
-        rung = self._min_resource
-        while rung < index:
-            rung *= self._reduction_factor
-        return rung == index
+    def _counts(self, trial: FrozenTrial) -> bool:
+        return SAME_AS not in trial.user_attrs  # a repeat was not trained
+
+
+def is_rung(index: int, first_rung: int, reduction_factor: int) -> bool:
+    """Whether the evaluation `index` is one of r, rη, rη², …"""
+    rung = first_rung
+    while rung < index:
+        rung *= reduction_factor
+    return rung == index

@@ -1,7 +1,7 @@
 """The pruners of `--pruner`, set for about ten evaluations per trial. A new one is one function and one line.
 
-Optuna's step is the index of the evaluation, from 1; rungs.py decides what the other trials are at it. The last evaluation is
-never put to a pruner.
+Optuna's step is the index of the evaluation, from 1: trials are compared at the same share of their own schedule, where their
+learning rates have decayed alike. The last evaluation is never put to a pruner.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import (
@@ -21,44 +20,11 @@ from optuna.pruners import (
     WilcoxonPruner,
 )
 
-from tuner.study.compute_pruners import (
-    CurveOf,
-    HalvingAtCompute,
-    HyperbandAtCompute,
-    PercentileAtCompute,
-    WilcoxonAtCompute,
-)
 from tuner.study.ladder import Ladder
-from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile
-from tuner.study.peers import Peers
-from tuner.study.running_pruners import RunningHalving, RunningHyperband, RunningPercentile, RunningWilcoxon
+from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile, VectorsOf
 
 REDUCTION_FACTOR = 2
 """η: one in so many goes on from a rung of `asha`."""
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """What pruners are made with; the parameters are those of Optuna's classes."""
-
-    percentile: Callable[..., PercentilePruner]
-    halving: Callable[..., SuccessiveHalvingPruner]
-    hyperband: Callable[..., HyperbandPruner]
-    wilcoxon: Callable[..., WilcoxonPruner]
-
-
-RUNNING = Kinds(RunningPercentile, RunningHalving, RunningHyperband, RunningWilcoxon)
-"""Trials meet at equal steps."""
-
-
-def at_compute(curve_of: CurveOf) -> Kinds:
-    """Trials meet at equal compute."""
-    return Kinds(
-        partial(PercentileAtCompute, curve_of=curve_of),
-        partial(HalvingAtCompute, curve_of=curve_of),
-        partial(HyperbandAtCompute, curve_of=curve_of),
-        partial(WilcoxonAtCompute, curve_of=curve_of),
-    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +34,6 @@ class Races:
     n_trials: int
     n_evaluations: int
     """Evaluations per trial."""
-    kinds: Kinds = RUNNING
 
     @property
     def n_startup(self) -> int:
@@ -87,16 +52,16 @@ class Races:
 
 
 def _median(races: Races) -> BasePruner:
-    return races.kinds.percentile(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return PercentilePruner(50.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _percentile(races: Races) -> BasePruner:
     """Goes on with the best quarter."""
-    return races.kinds.percentile(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
+    return PercentilePruner(25.0, n_startup_trials=races.n_startup, n_warmup_steps=races.n_unjudged + 1)
 
 
 def _asha(races: Races) -> BasePruner:
-    return races.kinds.halving(min_resource=races.first_rung, reduction_factor=REDUCTION_FACTOR)
+    return SuccessiveHalvingPruner(min_resource=races.first_rung, reduction_factor=REDUCTION_FACTOR)
 
 
 def _by_the_ladder(races: Races) -> BasePruner:
@@ -105,12 +70,12 @@ def _by_the_ladder(races: Races) -> BasePruner:
 
 
 def _hyperband(races: Races) -> BasePruner:
-    return races.kinds.hyperband(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
+    return HyperbandPruner(min_resource=races.first_rung, max_resource=races.n_evaluations, reduction_factor=2)
 
 
 def _wilcoxon(races: Races) -> BasePruner:
     """Compares the evaluations, pair by pair, with the best trial's."""
-    return races.kinds.wilcoxon(n_startup_steps=races.n_unjudged + 1)
+    return WilcoxonPruner(n_startup_steps=races.n_unjudged + 1)
 
 
 def _none(races: Races) -> BasePruner:
@@ -132,40 +97,40 @@ PROMOTING = ("asha-promote",)
 """Those that pause a trial, and promote it when others have made room."""
 
 
-def make_ladder(n_trials: int, n_evaluations: int, tolerance: float) -> Ladder:
-    """The ladder of `asha-promote`: the rungs and the η of `asha`. `tolerance`: computes this near are equal."""
-    return Ladder(Races(n_trials, n_evaluations).first_rung, REDUCTION_FACTOR, tolerance)
+def make_ladder(n_trials: int, n_evaluations: int) -> Ladder:
+    """The ladder of `asha-promote`: the rungs and the η of `asha`."""
+    return Ladder(Races(n_trials, n_evaluations).first_rung, REDUCTION_FACTOR)
 
 
-def make_pruner(name: str, n_trials: int, n_evaluations: int, kinds: Kinds = RUNNING) -> BasePruner:
+def make_pruner(name: str, n_trials: int, n_evaluations: int) -> BasePruner:
     """The pruner called `name`, for one goal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return PRUNERS[name](Races(n_trials, n_evaluations, kinds))
+        return PRUNERS[name](Races(n_trials, n_evaluations))
 
 
-def _pareto_median(races: Races, peers: Peers) -> BasePruner:
-    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, peers)
+def _pareto_median(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoPercentile(50.0, races.n_startup, races.n_unjudged + 1, vectors_of)
 
 
-def _pareto_percentile(races: Races, peers: Peers) -> BasePruner:
-    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, peers)
+def _pareto_percentile(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoPercentile(25.0, races.n_startup, races.n_unjudged + 1, vectors_of)
 
 
-def _pareto_asha(races: Races, peers: Peers) -> BasePruner:
-    return ParetoHalving(races.first_rung, REDUCTION_FACTOR, peers)
+def _pareto_asha(races: Races, vectors_of: VectorsOf) -> BasePruner:
+    return ParetoHalving(races.first_rung, REDUCTION_FACTOR, vectors_of)
 
 
-PARETO_PRUNERS: dict[str, Callable[[Races, Peers], BasePruner]] = {
+PARETO_PRUNERS: dict[str, Callable[[Races, VectorsOf], BasePruner]] = {
     "median": _pareto_median,
     "percentile": _pareto_percentile,
     "asha": _pareto_asha,
-    "asha-promote": lambda races, peers: NopPruner(),
-    "none": lambda races, peers: NopPruner(),
+    "asha-promote": lambda races, vectors_of: NopPruner(),
+    "none": lambda races, vectors_of: NopPruner(),
 }
 """Those that can judge by Pareto rank, with the settings that they have under one goal. The others compare single values."""
 
 
-def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, peers: Peers) -> BasePruner:
+def make_pareto_pruner(name: str, n_trials: int, n_evaluations: int, vectors_of: VectorsOf) -> BasePruner:
     """The pruner called `name` for several goals, or for one and requirements."""
-    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), peers)
+    return PARETO_PRUNERS[name](Races(n_trials, n_evaluations), vectors_of)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from optuna.trial import FrozenTrial
+
 from tuner.front import upwards
 from tuner.requirements import Requirements, shortfall
 from tuner.study.fronts import Vector
 from tuner.study.pruners import PARETO_PRUNERS
+from tuner.study.stored import evaluations
 
 if TYPE_CHECKING:
     from tuner.objective import Objective
@@ -32,39 +35,27 @@ def pruner_problems(pruner: str, objective: Objective, requirements: Requirement
     return [f"--pruner {pruner} judges by one goal, and {several}: use one of {', '.join(PARETO_PRUNERS)}"]
 
 
-def curve(evaluations: Sequence[Told], objective: Objective) -> list[tuple[float, Vector]]:
-    """Compute and goals of a trial's evaluations, more is better; what is missed of the requirements is one more goal.
-
-    The index of an evaluation stands for a compute that was not counted.
-    """
-    return [(_resource(told), _vector(told, objective)) for told in evaluations]
-
-
-def score_curve(evaluations: Sequence[Told]) -> list[tuple[float, float]]:
-    """The same with the score alone."""
-    return [(_resource(told), told["score"]) for told in evaluations]
-
-
-def _resource(told: Told) -> float:
-    compute: float | None = told.get("compute")
-    return compute or float(told["index"])
-
-
-def _vector(told: Told, objective: Objective) -> Vector:
+def vector(told: Told, objective: Objective) -> Vector:
+    """The goals of an evaluation, more is better; what is missed of the requirements is one more goal."""
     goals = upwards({goal: told["scores"][goal] for goal in objective.goals})
     return (*goals, -shortfall(told["requirements"])) if "requirements" in told else goals
 
 
-def constraints(evaluations: Sequence[Told], objective: Objective) -> dict[str, float]:
+def vectors_of(frozen: FrozenTrial, objective: Objective) -> list[Vector]:
+    """The goals of each evaluation of a trial, in order."""
+    return [vector(told, objective) for told in evaluations(frozen)]
+
+
+def constraints(told: Sequence[Told], objective: Objective) -> dict[str, float]:
     """What Optuna is told of a trial that is about to end, ≤ 0 where a constraint is met: each requirement's excess.
 
     Under several goals also whether it ended early. Without intermediate values TPE takes pruned trials for as good as each
     other, and the first ones for good where complete ones run short; with a broken constraint they come last, the earliest
     ended at the very end, as they do under one goal.
     """
-    if not evaluations:
+    if not told:
         return {}
-    last = evaluations[-1]
+    last = told[-1]
     excess = dict(last.get("requirements", {}))
     if last["index"] < last["n_evaluations"] and len(objective.goals) > 1:
         excess[EARLY] = 2 - last["index"] / last["n_evaluations"]

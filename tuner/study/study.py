@@ -22,26 +22,24 @@ from tuner.study.answers import Asked, Verdict
 from tuner.study.candidates import Candidates
 from tuner.study.history import STARTED, History, outcome
 from tuner.study.judges import Judge, Promoting, Stopping
+from tuner.study.pareto_pruners import ParetoPruner
 from tuner.study.paused_as_pruned import PausedAsPruned
-from tuner.study.peers import PEERS
-from tuner.study.pruners import PROMOTING, PRUNERS, RUNNING, at_compute, make_ladder, make_pareto_pruner, make_pruner
+from tuner.study.pruners import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
 from tuner.study.records import Records
-from tuner.study.repeats import SAME_AS
-from tuner.study.rungs import RESOURCES, TOLERANCE
-from tuner.study.running_pruners import Running
 from tuner.study.samplers import SAMPLERS, make_sampler
 from tuner.study.searched import KEY, check_same, searched
-from tuner.study.standing import constraints, curve, is_by_rank, pruner_problems, score_curve
+from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors_of
 from tuner.study.storage import open_storage
 from tuner.study.stored import EVALUATION, PAUSED, PROMOTED, PRUNED, frozen_of, pause_of, stored
 from tuner.study.stored import evaluations as evaluations_of
+from tuner.study.trial_budget import TrialBudget
 
 if TYPE_CHECKING:
     from tuner.objective import Objective
     from tuner.space import Space
 
 NO_REQUIREMENTS = Requirements()
-OPENED = ("_study", "_candidates", "_judge", "_records", "_counted", "_unfinished")
+OPENED = ("_study", "_candidates", "_judge", "_records", "budget")
 """What a process reads or makes when it first needs it."""
 
 
@@ -58,14 +56,14 @@ class Study:
     pruner: str
     seed: int
     n_trials: int
-    """Trials in total, over all resumptions; repeats do not count."""
+    """What the trials of all sessions may use, in full trials (trial_budget.py)."""
     n_evaluations: int
     """Evaluations per trial."""
     data_sha256: str = ""
     """What the scores were measured on: a study has one."""
-    rung_resource: str = "compute"
-    """Whether the pruner compares trials at equal `compute` (rungs.py) or at equal `steps`: evaluation indices."""
     requirements: Requirements = NO_REQUIREMENTS
+    max_trials: int | None = None
+    """Trials at most, however early they end; repeats do not count."""
     history: History = field(default_factory=History)
     """What earlier searches say of this space; no part of the study."""
     ended: list[int] = field(default_factory=list, init=False)
@@ -87,25 +85,24 @@ class Study:
         n_trials: int,
         n_evaluations: int,
         data_sha256: str = "",
-        rung_resource: str = "compute",
         requirements: Requirements = NO_REQUIREMENTS,
+        max_trials: int | None = None,
         history: History | None = None,
     ) -> Study:
         """Create the study, or go on with one of this name.
 
-        Raises `ConfigError` when sampler, pruner or rung resource is unknown, the pruner cannot judge by so many goals, the
+        Raises `ConfigError` when sampler or pruner is unknown, the pruner cannot judge by so many goals, the
         storage cannot be used, the space has no grid for the sampler `grid`, or the study was begun with another space, metric,
         data or requirements.
         """
         problems = _unknown("sampler", sampler, SAMPLERS) + _unknown("pruner", pruner, PRUNERS)
-        problems += _unknown("rung resource", rung_resource, RESOURCES)
         problems = problems or pruner_problems(pruner, objective, requirements)
         if problems:
             raise ConfigError(problems)
         history = history or History()
         study = cls(
-            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, rung_resource,
-            requirements, history,
+            storage, name, space, objective, sampler, pruner, seed, n_trials, n_evaluations, data_sha256, requirements,
+            max_trials, history,
         )  # fmt: skip
         if sampler == "grid":
             space.grid_points()  # raises when there is none
@@ -113,19 +110,21 @@ class Study:
         return study
 
     def ask(self) -> Asked | None:
-        """The next trial to run, in canonical form, or None when all are asked for, or no configuration is left.
+        """The next trial to run, in canonical form, or None when the budget has no room for one, or no configuration is left.
 
         A configuration that a trial has already is told from its record, and the next one is asked. A paused trial that may go
         on comes before a new one; while the study `waits`, None is not its end.
         """
         asked = self._promote() or self._draw()
-        if asked is None and not self._judge.is_moving:
+        if asked is not None:
+            self.budget.begin(asked.number)
+        elif not self.budget.running:
             self.settle()
         return asked
 
     def _promote(self) -> Asked | None:
         """The most promising paused trial that may go on."""
-        number = self._judge.promote()
+        number = self._judge.promote() if self.budget.has_room else None
         if number is None:
             return None
         frozen = self._frozen(number)
@@ -135,24 +134,29 @@ class Study:
     def _draw(self) -> Asked | None:
         """A new trial."""
         n_repeats = 0
-        while len(self._counted) < self.n_trials and self.exhausted is None:
+        while self.budget.has_room and not self.budget.is_full and self.exhausted is None:
             if not self._candidates.enqueue(n_repeats):
-                self.exhausted = self._candidates.exhausted(len(self._counted), self.n_trials, n_repeats)
+                self.exhausted = self._candidates.exhausted(self.budget.used, self.n_trials, n_repeats)
                 return None
             trial = self._study.ask()
-            self._counted.add(trial.number)
-            self._unfinished.add(trial.number)
+            self.budget.begin(trial.number)
             asked = self._configure(trial)
             if asked is not None:
                 self._judge.begin(trial.number)
                 return asked
-            n_repeats += trial.number not in self._counted
+            n_repeats += trial.number not in self.budget.shares
         return None
 
     @property
     def waits(self) -> bool:
-        """Whether a trial may be promoted later, though there is none to run now."""
-        return self._judge.is_moving or bool(self._judge.paused)
+        """Whether there may be a trial to run later, though there is none now: what runs may leave room for one, or for a
+        paused one to go on."""
+        is_open = self.exhausted is None and not self.budget.is_full
+        return bool(self.paused) or (bool(self.budget.running) and not self.budget.is_spent and (is_open or self._promotes))
+
+    @property
+    def _promotes(self) -> bool:
+        return self.pruner in PROMOTING
 
     @property
     def paused(self) -> list[int]:
@@ -163,6 +167,7 @@ class Study:
         """A trial that pauses has given its processes back, and may be promoted."""
         assert isinstance(self._judge, Promoting), "only a pruner that promotes pauses a trial"
         self._judge.release(number)
+        self.budget.end(number)
 
     def settle(self, why: str | None = None) -> None:
         """Prune what is paused: nothing will promote it any more."""
@@ -180,8 +185,7 @@ class Study:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             if "config" in frozen.user_attrs:
                 self._study._storage.set_trial_state_values(frozen._trial_id, state=TrialState.RUNNING)
-        for name in ("_counted", "_unfinished"):
-            self.__dict__.pop(name, None)
+        self.__dict__.pop("budget", None)
         running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         asked = [self._take_up(frozen) for frozen in running if pause_of(frozen) is None]
         self.__dict__.pop("_judge", None)
@@ -214,8 +218,7 @@ class Study:
         trial.set_user_attr("config", config.to_dict())
         if not self._candidates.is_known(trial, config):
             return Asked(trial.number, config)
-        self._unfinished.discard(trial.number)
-        self._counted.discard(trial.number)
+        self.budget.drop(trial.number)
         self.ended.append(trial.number)
         self._note_completed(trial.number)
         return None
@@ -251,7 +254,7 @@ class Study:
         reason = f"{key} by {self.pruner} at {where}, score {_in_words(scores)}"
         # In one write: a kill after it loses no verdict.
         trial.set_user_attr(f"{EVALUATION}{evaluation.index}", told | ({key: reason} if key else {}))
-        self._judge.reported(judged)
+        self.budget.reported(number, evaluation.index)
         if verdict is Verdict.PRUNE:
             self.prune(number, reason)
         return verdict
@@ -290,7 +293,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
             self._study.tell(number, values, state=state)
-        self._unfinished.discard(number)
+        self.budget.end(number)
 
     def _note_completed(self, number: int) -> None:
         frozen = self._frozen(number)
@@ -345,7 +348,7 @@ class Study:
     @property
     def unfinished(self) -> Collection[int]:
         """Trials that were asked for and have no final state."""
-        return self._unfinished
+        return {*self.budget.running, *self.paused}
 
     @cached_property
     def _study(self) -> optuna.Study:
@@ -358,11 +361,11 @@ class Study:
             load_if_exists=True,
         )
         trials = study.get_trials(deepcopy=False)
-        if isinstance(study.pruner, Running):
-            study.pruner.restart(study, trials)
+        if isinstance(study.pruner, ParetoPruner):
+            study.pruner.restart(trials)
         n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
         sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials)
-        study.sampler = PausedAsPruned(sampler, self.objective) if self.pruner in PROMOTING else sampler
+        study.sampler = PausedAsPruned(sampler, self.objective) if self._promotes else sampler
         now = searched(self.space, self.objective, self.data_sha256, self.requirements)
         if KEY in study.user_attrs:
             check_same(study, now)
@@ -379,19 +382,16 @@ class Study:
             study.enqueue_trial(dict(picks), skip_if_exists=True)
 
     def _make_pruner(self) -> BasePruner:
-        objective, races = self.objective, (self.pruner, self.n_trials, self.n_evaluations)
-        if is_by_rank(objective, self.requirements):
-            peers = PEERS[self.rung_resource](lambda frozen: curve(evaluations_of(frozen), objective))
-            return make_pareto_pruner(*races, peers)
-        kinds = RUNNING if self.rung_resource == "steps" else at_compute(lambda frozen: score_curve(evaluations_of(frozen)))
-        return make_pruner(*races, kinds)
+        races = (self.pruner, self.n_trials, self.n_evaluations)
+        if is_by_rank(self.objective, self.requirements):
+            return make_pareto_pruner(*races, lambda frozen: vectors_of(frozen, self.objective))
+        return make_pruner(*races)
 
     @cached_property
     def _judge(self) -> Judge:
-        if self.pruner not in PROMOTING:
+        if not self._promotes:
             return Stopping(self._study)
-        ladder = make_ladder(self.n_trials, self.n_evaluations, TOLERANCE if self.rung_resource == "compute" else 0.0)
-        return Promoting(self._study, ladder, self.objective, self.rung_resource)
+        return Promoting(self._study, make_ladder(self.n_trials, self.n_evaluations), self.objective)
 
     @cached_property
     def _candidates(self) -> Candidates:
@@ -402,16 +402,9 @@ class Study:
         return Records(self._study)
 
     @cached_property
-    def _counted(self) -> set[int]:
-        """Trials that count towards the total. Read once and kept: a study has one driver at a time."""
-        trials = self._study.get_trials(deepcopy=False)
-        return {
-            frozen.number for frozen in trials if frozen.state is not TrialState.WAITING and SAME_AS not in frozen.user_attrs
-        }
-
-    @cached_property
-    def _unfinished(self) -> set[int]:
-        return {record.number for record in self.records() if not record.is_finished}
+    def budget(self) -> TrialBudget:
+        """What the trials have used. Read once and kept: a study has one driver at a time."""
+        return TrialBudget.of(self.records(), self.n_trials, self.max_trials, self.n_evaluations)
 
     def _frozen(self, number: int) -> FrozenTrial:
         return frozen_of(self._study, number)

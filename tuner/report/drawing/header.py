@@ -47,8 +47,8 @@ def _counts(run: Run) -> str:
     n_repeats = len(run.trials) - len(run.counted)
     told = [f"{n} {name}" for n, name in (*counted, (n_repeats, "repeated")) if n]
     planned = next((event.get("n_trials") for event in reversed(run.events) if event["event"] == "began"), None)
-    of = f" of {planned}" if planned else ""
-    return f"{len(run.counted)}{of} ({', '.join(told)})" if told else f"none{of} yet"
+    within = f", within the compute of {planned} full trials" if planned else ""
+    return f"{len(run.counted)} ({', '.join(told)}){within}" if told else f"none yet{within}"
 
 
 def _rows(run: Run) -> str:

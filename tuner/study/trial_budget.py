@@ -1,0 +1,86 @@
+"""Counts what trials have used of `--trials`, in full trials: a trial that ends after 3 of its 10 evaluations has used 0.3.
+
+What pruning saves is so spent on more trials. Without pruning and failures, a budget of N is exactly N trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tuner.record import TrialRecord
+
+PRIOR = 4
+"""Full trials that the expected share of a trial is averaged with, so that the first that end early do not decide it alone."""
+
+
+@dataclass
+class TrialBudget:
+    """The budget of one study. Repeats are not counted: they were not trained."""
+
+    total: int
+    """Full trials, as in `--trials`."""
+    max_trials: int | None
+    """Trials at most, however early they end."""
+    n_evaluations: int
+    """Evaluations of a full trial."""
+    shares: dict[int, float] = field(default_factory=dict)
+    """By trial: the share of its schedule that it was trained for, 0 to 1."""
+    running: set[int] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, records: Iterable[TrialRecord], total: int, max_trials: int | None, n_evaluations: int) -> TrialBudget:
+        """What the trials of a study, repeats among them, have used."""
+        budget = cls(total, max_trials, n_evaluations)
+        for record in records:
+            if record.same_as is None:
+                budget.shares[record.number] = record.share
+            if record.state == "RUNNING":
+                budget.running.add(record.number)
+        return budget
+
+    @property
+    def used(self) -> float:
+        return sum(self.shares.values())
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no trial may begin or go on from a pause, whatever becomes of those that run."""
+        return round(self.used, 6) >= self.total
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a trial may begin, or go on from a pause, beside those that run: each of these is counted with the share of
+        an average trial."""
+        expected = self._expected_share
+        yet = sum(max(expected - self.shares[number], 0.0) for number in self.running)
+        return round(self.used + yet, 6) < self.total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many trials as there may be."""
+        return self.max_trials is not None and len(self.shares) >= self.max_trials
+
+    @property
+    def _expected_share(self) -> float:
+        ended = [share for number, share in self.shares.items() if number not in self.running]
+        return (PRIOR + sum(ended)) / (PRIOR + len(ended))
+
+    def begin(self, number: int) -> None:
+        """A trial runs; one that was paused goes on."""
+        self.shares.setdefault(number, 0.0)
+        self.running.add(number)
+
+    def reported(self, number: int, index: int) -> None:
+        """A trial has come to its evaluation `index`."""
+        self.shares[number] = index / self.n_evaluations
+
+    def end(self, number: int) -> None:
+        """A trial runs no longer. One that ends before its first evaluation counts as if it had come to it."""
+        self.shares[number] = max(self.shares.get(number, 0.0), 1 / self.n_evaluations)
+        self.running.discard(number)
+
+    def drop(self, number: int) -> None:
+        """A trial turned out to be a repeat."""
+        self.shares.pop(number, None)
+        self.running.discard(number)
