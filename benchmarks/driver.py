@@ -1,8 +1,7 @@
 """What the driver's work costs as a study grows: `python -m benchmarks.driver --trials 10000 --slots 1000`.
 
 Drives the study through the simulator's clock, on generated curves, and prints the processor time of asks and reports by the
-number of trials that the study had. `--plain` puts Optuna's own pruners, which compare at equal steps, and its sampler in place
-of the project's.
+number of trials that the study had. `--plain` puts Optuna's own sampler in place of the project's.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
 from rich.console import Console
 from rich.table import Table
@@ -27,8 +25,7 @@ from tuner.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
-from tuner.study import RESOURCES, Asked, Study, Verdict
-from tuner.study.pruners import PRUNERS
+from tuner.study import Asked, Study, Verdict
 from tuner.study.samplers import SAMPLERS
 
 
@@ -67,9 +64,6 @@ def use_plain_optuna() -> None:
     SAMPLERS["tpe"] = lambda draws: TPESampler(
         seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
     )
-    PRUNERS["median"] = lambda races: PercentilePruner(50.0, races.n_startup, races.n_unjudged + 1)
-    PRUNERS["asha"] = lambda races: SuccessiveHalvingPruner(races.first_rung, 2)
-    PRUNERS["hyperband"] = lambda races: HyperbandPruner(races.first_rung, races.n_evaluations, 2)
 
 
 def measure(
@@ -78,7 +72,6 @@ def measure(
     n_trials: int,
     n_slots: int,
     storage: str,
-    rung_resource: str,
     clock: Callable[[], float] = time.process_time,
 ) -> tuple[Timed, float]:
     """The stop-watch, and the seconds of the whole search by the same clock."""
@@ -86,9 +79,7 @@ def measure(
     whole = load("smart_mtl", kind.profile)
     objective = Objective("mean", whole.targets)
     space, _ = whole.restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks)
-    timed = Timed(
-        Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10, rung_resource=rung_resource), clock
-    )
+    timed = Timed(Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10), clock)
     began = clock()
     play(timed, Synthetic(space, objective, 0, kind.flops_per_s), n_slots, Charges())
     return timed, clock() - began
@@ -116,19 +107,15 @@ def main(argv: list[str] | None = None) -> int:
     text.add_argument("--sampler", default="tpe")
     text.add_argument("--pruner", default="median")
     text.add_argument("--storage", choices=("memory", "journal"), default="memory")
-    text.add_argument("--rung-resource", choices=RESOURCES, default="compute", help="at which pruners compare trials")
-    text.add_argument("--plain", action="store_true", help="Optuna's own sampler and pruners")
+    text.add_argument("--plain", action="store_true", help="Optuna's own sampler")
     options = text.parse_args(argv)
     if options.plain:
         use_plain_optuna()
     with tempfile.TemporaryDirectory() as folder:
         storage = "memory:" if options.storage == "memory" else f"journal:{Path(folder) / 'study.journal'}"
-        timed, seconds = measure(options.sampler, options.pruner, options.trials, options.slots, storage, options.rung_resource)
+        timed, seconds = measure(options.sampler, options.pruner, options.trials, options.slots, storage)
     kind = "plain Optuna" if options.plain else "the project's"
-    print(
-        f"{options.sampler}+{options.pruner}, {kind}, {options.slots} slots, "
-        f"equal {options.rung_resource}, storage in {options.storage}: {seconds:.0f} s"
-    )
+    print(f"{options.sampler}+{options.pruner}, {kind}, {options.slots} slots, storage in {options.storage}: {seconds:.0f} s")
     Console().print(table(timed, options.trials))
     return 0
 

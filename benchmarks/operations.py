@@ -27,13 +27,13 @@ from benchmarks import driver
 STORAGES = {"memory": "memory:", "journal": "journal:{folder}/study.journal", "sqlite": "sqlite:///{folder}/study.db"}
 
 
-def study(storage: str, n_trials: int, n_slots: int, rung_resource: str) -> None:
+def study(storage: str, n_trials: int, n_slots: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         url = STORAGES.get(storage, storage).format(folder=folder)
-        timed, seconds = driver.measure("tpe", "median", n_trials, n_slots, url, rung_resource, time.perf_counter)
+        timed, seconds = driver.measure("tpe", "median", n_trials, n_slots, url, time.perf_counter)
         weight = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     kind = storage if storage in STORAGES else storage.partition("://")[0]
-    print(f"{kind}, tpe+median, equal {rung_resource}, {n_slots} slots: {seconds:.0f} s on the wall, {weight:,} bytes on disk")
+    print(f"{kind}, tpe+median, {n_slots} slots: {seconds:.0f} s on the wall, {weight:,} bytes on disk")
     Console().print(driver.table(timed, n_trials))
 
 
@@ -115,7 +115,6 @@ def parser() -> argparse.ArgumentParser:
     asked.add_argument("--storage", default="journal", help="memory, journal, sqlite, or the URL of an empty database")
     asked.add_argument("--trials", type=int, default=2000)
     asked.add_argument("--slots", type=int, default=200)
-    asked.add_argument("--rung-resource", default="compute", choices=("compute", "steps"))
     logged = what.add_parser("mlflow")
     logged.add_argument("--tracking-uri", help="a server or database (a SQLite file of its own)")
     logged.add_argument("--batches", type=int, default=200, help="per writer")
@@ -129,7 +128,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     options = parser().parse_args(argv)
     if options.what == "study":
-        study(options.storage, options.trials, options.slots, options.rung_resource)
+        study(options.storage, options.trials, options.slots)
     elif options.what == "mlflow":
         mlflow(options.tracking_uri, options.batches, options.writers)
     else:

@@ -304,10 +304,9 @@ def _cells(row: Row, standings: Standings, now_s: float) -> list[Text]:
 
 
 def totals(standings: Standings, now_s: float) -> tuple[str, str]:
-    """`used 12.4 of 40 full trials  2 running  9 complete  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA
-    4:10`."""
+    """`12.4/40 full trials  2 running  9 complete  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA 4:10`."""
     n = standings.counts()
-    trials = f"used {standings.used:.1f} of {standings.n_trials} full trials  {n['RUNNING']} running  "
+    trials = f"{standings.used:.1f}/{standings.n_trials} full trials  {n['RUNNING']} running  "
     trials += f"{n['COMPLETE']} complete  {n['PRUNED']} pruned  {n['FAIL']} failed"
     trials += f"  {n['PAUSED']} paused" if n["PAUSED"] else ""
     trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""

@@ -70,7 +70,8 @@ class Standings:
         self._used_earlier = self.used
 
     def trial_started(self, number: int) -> None:
-        self._rows[number] = Row(number)
+        before = self._rows.get(number)
+        self._rows[number] = Row(number, share=before.share if before else 0.0)
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         row = self._rows.setdefault(number, Row(number))

@@ -124,8 +124,7 @@ def describe(found: Status) -> list[str]:
     word = "running" if found.stage in ("searching", "confirming") else "unfinished"
     lines = [
         f"{found.name}: {found.stage}{began}, {duration(found.wall_s)} of searching",
-        f"compute: {found.used:g}{total} full trials",
-        f"trials: {ended} ended ({counts})",
+        f"trials: {ended} ended ({counts}), {found.used:g}{total} full trials' compute used",
     ]
     if found.best is not None:
         metrics = ", ".join(f"{name} {number_text(value)}" for name, value in found.metrics.items())

@@ -19,7 +19,6 @@ from tuner import plan as plans
 from tuner.options import Options
 from tuner.preflight import choose, probe, stage
 from tuner.preflight.forecast import (
-    SAVED,
     Crowd,
     Measured,
     Range,
@@ -109,7 +108,7 @@ def test_the_slowdown_is_the_mean_over_gangs_and_never_a_gain() -> None:
 def test_what_trials_at_once_do_to_each_other_is_said_where_it_is_known() -> None:
     one = config()
     plan: Any = SimpleNamespace(samples=[one], summary=SUMMARY)
-    foreseen = forecast([100.0], 10, 2, GangShape(), "none", 0.0)
+    foreseen = forecast([100.0], 10, 2, GangShape(), 0.0)
     for crowd in (None, Crowd(at_once=4, slowdown=2.806)):
         line = stage.tell(plan, measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=crowd), foreseen)[0]
         assert line.endswith("; 4 trials at once take 2.81 times as long as one alone" if crowd else "of it evaluation")
@@ -128,34 +127,28 @@ def test_trials_take_the_slot_that_is_free_first() -> None:
     assert makespan([3.0] * 6, 1, 2.0) == 20.0
 
 
-def test_the_range_goes_from_the_usual_pruning_to_none() -> None:
-    found = forecast([100.0], 10, 2, GangShape(), "median", 0.0)
-    assert found.seconds == Range(400.0, 400.0, 500.0), "500 s without the 0.2 that median saves"
-    assert found.gang_s == Range(800.0, 800.0, 1000.0)
+def test_a_search_takes_its_full_trials_whatever_the_pruner_saves() -> None:
+    found = forecast([100.0], 10, 2, GangShape(), 0.0)
+    assert found.seconds == Range(500.0, 500.0, 500.0)
+    assert found.gang_s == Range(1000.0, 1000.0, 1000.0)
     assert (found.gpu_hours, found.price) == (None, None)
-    unpruned = forecast([100.0], 10, 2, GangShape(), "none", 0.0)
-    assert unpruned.seconds == Range(500.0, 500.0, 500.0)
-    spread = forecast([50.0, 150.0], 10, 2, GangShape(), "none", 0.0).seconds
+    rest = forecast([100.0], 2.5, 1, GangShape(), 0.0)
+    assert rest.gang_s.expected == pytest.approx(250.0), "of a resumed search what is left"
+    spread = forecast([50.0, 150.0], 10, 2, GangShape(), 0.0).seconds
     assert spread.low < spread.expected < spread.high
 
 
 def test_gpu_hours_and_price_are_of_what_gangs_hold() -> None:
     shape = GangShape(n_workers=2, gpus_per_worker=1.0)
-    found = forecast([3600.0], 5, 1, shape, "none", 0.0, price_per_gpu_hour=2.5)
+    found = forecast([3600.0], 5, 1, shape, 0.0, price_per_gpu_hour=2.5)
     assert found.gpu_hours == Range(10.0, 10.0, 10.0)
     assert found.price == Range(25.0, 25.0, 25.0)
     assert describe(found) == ["ETA 5.0 h (5.0–5.0)", "GPU-hours 10 (10–10), cost 25.00 (25.00–25.00)"]
 
 
 def test_controls_come_before_and_a_time_budget_cuts() -> None:
-    assert forecast([100.0], 10, 2, GangShape(), "none", 0.0, unpruned_s=60.0).seconds.expected == 530.0
-    assert forecast([100.0], 10, 2, GangShape(), "none", 0.0, limit_s=120.0).seconds == Range(120.0, 120.0, 120.0)
-
-
-def test_every_pruner_has_a_share() -> None:
-    assert set(SAVED) == set(PRUNERS)
-    assert all(0.0 <= share < 1.0 for share in SAVED.values())
-    assert SAVED["none"] == 0.0
+    assert forecast([100.0], 10, 2, GangShape(), 0.0, besides_s=60.0).seconds.expected == 530.0
+    assert forecast([100.0], 10, 2, GangShape(), 0.0, limit_s=120.0).seconds == Range(120.0, 120.0, 120.0)
 
 
 def test_times_in_words() -> None:
@@ -170,7 +163,7 @@ def test_times_in_words() -> None:
     ]
     assert in_range(Range(720.0, 480.0, 900.0)) == "12 min (8.0–15)"
     assert in_range(Range(100.0, 60.0, 7200.0)) == "1.7 min (60 s–2.0 h)"
-    foreseen = forecast([720.0], 1, 1, GangShape(), "none", 0.0)
+    foreseen = forecast([720.0], 1, 1, GangShape(), 0.0)
     assert outcome(foreseen, 780.0) == "ETA 12 min (12–12), took 13 min: +8 %"
     assert outcome(foreseen, 648.0) == "ETA 12 min (12–12), took 11 min: -10 %"
 

@@ -18,7 +18,7 @@ from tuner.addresses import mask_credentials, resolve_tracking_uri
 
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
-    "warm_start preflight trials unfinished champion front confirmation environment mlflow optuna consistency",
+    "compute warm_start preflight trials unfinished champion front confirmation environment mlflow optuna consistency",
     "data": "source generated sha256 rows",
     "champion": "number score feasible requirements metrics config path confirmed",
     "environment": "versions hardware git",
