@@ -17,7 +17,7 @@ from tuner.space.options import Options
 from tuner.space.parameters import Parameter, mixture_of
 from tuner.space.space import Space
 from tuner.space.specs import read_parameter
-from tuner.space.start import read_start
+from tuner.space.start import read_confidence, read_start
 from tuner.space.values import value_problems
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
@@ -207,6 +207,7 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     parameters = resolve(good, search, declared, settled, values, problems)
     start = over.start or base.start
     points = _starts(start, parameters, declared & set(search), values, problems) if len(good) == len(read) else ()
+    confidences = tuple(read_confidence(element, problems) for element in start.elements) if points and start else ()
     metric, targets = _metric(root, values, problems)
     texts = {key: str(root.items[key].value) if key in root.items else "" for key in ("name", "description")}
     profiles = tuple(root.items["profiles"].items) if "profiles" in root.items else ()
@@ -214,7 +215,7 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     renamed = _renamed(root, problems)
     return Space(
         **texts, profile=profile, profiles=profiles, metric=metric, targets=targets, options=options, fixed=values,
-        parameters=parameters, start=points, renamed=renamed,
+        parameters=parameters, start=points, confidences=confidences, renamed=renamed,
     )  # fmt: skip
 
 

@@ -18,6 +18,10 @@ from optuna.trial import BaseTrial
 
 from model.config import ConfigError, TrialConfig
 
+WIDTH = 0.15
+"""Standard deviation of a draw around a value, as a share of the range."""
+SAME_CHOICE = 0.8
+"""Probability that a draw around a choice keeps it."""
 MIXTURE = "mixture"
 """The setting that names the tasks of a trial."""
 
@@ -237,6 +241,23 @@ def draw(distribution: BaseDistribution, rng: random.Random) -> Scalar:
         return rng.uniform(distribution.low, distribution.high)
     exponent = rng.uniform(math.log(distribution.low), math.log(distribution.high))
     return min(max(math.exp(exponent), distribution.low), distribution.high)
+
+
+def draw_near(distribution: BaseDistribution, value: Scalar, rng: random.Random) -> Scalar:
+    """A random value around another: a number within about `WIDTH` of its range, or of its logarithm's; a choice mostly the
+    same."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value if rng.random() < SAME_CHOICE else rng.choice(distribution.choices)
+    assert isinstance(distribution, IntDistribution | FloatDistribution)
+    assert isinstance(value, int | float)
+    scale, back = (math.log, math.exp) if distribution.log else (float, float)
+    low, high = scale(distribution.low), scale(distribution.high)
+    drawn = rng.gauss(scale(value), WIDTH * (high - low))
+    near = back(min(max(drawn, low), high))
+    grid = points(distribution)
+    if grid is not None:
+        return min(grid, key=lambda point: abs(point - near))  # type: ignore[operator]  # numbers
+    return min(max(near, distribution.low), distribution.high)
 
 
 def _is_number(value: Any) -> bool:

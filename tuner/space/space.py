@@ -13,7 +13,19 @@ from optuna.trial import BaseTrial
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, nearest, parse
 from tuner.space.conditions import decide
-from tuner.space.parameters import MIXTURE, Choice, Parameter, Picks, Scalar, draw, label, mixture_of, points, suggest
+from tuner.space.parameters import (
+    MIXTURE,
+    Choice,
+    Parameter,
+    Picks,
+    Scalar,
+    draw,
+    draw_near,
+    label,
+    mixture_of,
+    points,
+    suggest,
+)
 from tuner.space.values import nest, value_problems
 
 GRID_LIMIT = 10_000
@@ -46,6 +58,8 @@ class Space:
     """Searched settings, those that others depend on first."""
     start: tuple[Picks, ...] = field(default=())
     """Partial assignments, in Optuna's names and scalars, that a search tries first."""
+    confidences: tuple[float, ...] = field(default=())
+    """Of each start configuration, 0 to 1: the share of a search's first draws that are made around it."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Today's names of settings by those that earlier results may have them under."""
 
@@ -71,6 +85,18 @@ class Space:
 
         def pick(name: str, distribution: BaseDistribution) -> Scalar:
             return picks.setdefault(name, draw(distribution, rng))
+
+        self._assign(pick)
+        return picks
+
+    def draw_near(self, start: Picks, rng: random.Random) -> dict[str, Scalar]:
+        """A random assignment of all active parameters around a partial one; what that leaves open is drawn as in `draw`."""
+        picks: dict[str, Scalar] = {}
+
+        def pick(name: str, distribution: BaseDistribution) -> Scalar:
+            if name not in picks:
+                picks[name] = draw_near(distribution, start[name], rng) if name in start else draw(distribution, rng)
+            return picks[name]
 
         self._assign(pick)
         return picks
@@ -119,8 +145,11 @@ class Space:
         values = {name: value for name, value in {**self.fixed, **settings}.items() if value is not None}
         searched = {parameter.name: parameter for parameter in self.parameters if parameter.name not in settings}
         kept = decide(searched, {p.name: settings[p.name] for p in self.parameters if p.name in settings})
-        start = dict.fromkeys(tuple((key, pick) for key, pick in point.items() if _owner(key) in kept) for point in self.start)
-        fixed = replace(self, fixed=values, parameters=tuple(kept.values()), start=tuple(dict(point) for point in start))
+        start: dict[tuple[tuple[str, Any], ...], float] = {}
+        for point, confidence in zip(self.start, self.confidences, strict=True):
+            start.setdefault(tuple((key, pick) for key, pick in point.items() if _owner(key) in kept), confidence)
+        points, confidences = tuple(dict(point) for point in start), tuple(start.values())
+        fixed = replace(self, fixed=values, parameters=tuple(kept.values()), start=points, confidences=confidences)
         problems = problems or [f"a configuration drawn from the space {self.name} is refused: {p}" for p in fixed.refusals()]
         if problems:
             raise ConfigError(problems)
@@ -141,10 +170,11 @@ class Space:
             return self, []
         kept = replace(mixture, values=tuple(value for value in offered if not reasons[label(value)]))
         parameters = _without_unreachable([kept if parameter is mixture else parameter for parameter in self.parameters], kept)
-        start = tuple(point for point in self.start if not reasons.get(point.get(MIXTURE)))
+        starts = [pair for pair in zip(self.start, self.confidences, strict=True) if not reasons.get(pair[0].get(MIXTURE))]
+        start, confidences = tuple(point for point, _ in starts), tuple(confidence for _, confidence in starts)
         if len(start) < len(self.start):
             dropped.append(f"{len(self.start) - len(start)} start configuration(s) are left out with their mixtures")
-        return replace(self, parameters=tuple(parameters), start=start), dropped
+        return replace(self, parameters=tuple(parameters), start=start, confidences=confidences), dropped
 
     def grid_points(self, limit: int = GRID_LIMIT) -> Iterator[dict[str, Scalar]]:
         """Every distinct assignment of active parameters, in order.

@@ -10,6 +10,21 @@ from tuner.space.conditions import parents_of
 from tuner.space.document import Node, Problems
 from tuner.space.parameters import Parameter, Scalar, label, mixture_of
 
+CONFIDENCE = "confidence"
+USUAL_CONFIDENCE = 0.5
+"""Of a start configuration that names none."""
+
+
+def read_confidence(node: Node, problems: Problems) -> float:
+    """How much a search believes a start configuration, 0 to 1."""
+    if not node.is_mapping or CONFIDENCE not in node.items:
+        return USUAL_CONFIDENCE
+    item = node.items[CONFIDENCE]
+    if isinstance(item.value, bool) or not isinstance(item.value, int | float) or not 0 <= item.value <= 1:
+        problems.add(item.line, f"start: {CONFIDENCE} {item.value!r} is not a number from 0, not at all, to 1")
+        return USUAL_CONFIDENCE
+    return float(item.value)
+
 
 def read_start(node: Node, parameters: Sequence[Parameter], fixed: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """One start configuration in Optuna's names and scalars; what it leaves open is drawn. Adds what is wrong with it."""
@@ -18,7 +33,7 @@ def read_start(node: Node, parameters: Sequence[Parameter], fixed: Mapping[str, 
         return {}
     names = [parameter.name for parameter in parameters]
     for name, item in node.items.items():
-        if name not in names:
+        if name not in (*names, CONFIDENCE):
             problems.add(item.line, f"start: {name} is not searched here{nearest(name, names)}; take it out")
     tasks = mixture_of({**fixed, **node.value})
     picks: dict[str, Any] = {}

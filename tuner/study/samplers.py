@@ -15,6 +15,11 @@ from tuner.study.history import Remembered
 from tuner.study.warm_tpe import WarmTPESampler
 
 
+def n_startup(n_trials: int) -> int:
+    """Trials before a sampler has a model: a quarter of the search, 4 to 10."""
+    return min(max(n_trials // 4, 4), 10)
+
+
 @dataclass(frozen=True)
 class Draws:
     """What a sampler is made from."""
@@ -33,8 +38,7 @@ class Draws:
 
     @property
     def n_startup(self) -> int:
-        """Random trials before a model: a quarter of the search, 4 to 10."""
-        return min(max(self.n_trials // 4, 4), 10)
+        return n_startup(self.n_trials)
 
 
 def _tpe(draws: Draws) -> BaseSampler:
@@ -69,6 +73,8 @@ def _nsga2(draws: Draws) -> BaseSampler:
     return NSGAIISampler(seed=draws.fresh_seed, population_size=max(draws.n_startup, 4))
 
 
+MODELLING = ("tpe", "gp", "cmaes", "nsga2")
+"""Samplers whose first draws are random, until they have a model."""
 REMEMBERING = ("tpe",)
 """Samplers that can be shown earlier trials."""
 SINGLE_GOAL = ("cmaes",)

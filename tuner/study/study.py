@@ -24,9 +24,10 @@ from tuner.study.history import STARTED, History, outcome
 from tuner.study.judges import Judge, Promoting, Stopping
 from tuner.study.pareto_pruners import ParetoPruner
 from tuner.study.paused_as_pruned import PausedAsPruned
+from tuner.study.prior import NEAR, Prior
 from tuner.study.pruners import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
 from tuner.study.records import Records
-from tuner.study.samplers import SAMPLERS, make_sampler
+from tuner.study.samplers import MODELLING, SAMPLERS, make_sampler, n_startup
 from tuner.study.searched import KEY, check_same, searched
 from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors_of
 from tuner.study.storage import open_storage
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from tuner.space import Space
 
 NO_REQUIREMENTS = Requirements()
-OPENED = ("_study", "_candidates", "_judge", "_records", "budget")
+OPENED = ("_study", "_candidates", "_judge", "_records", "_prior", "budget")
 """What a process reads or makes when it first needs it."""
 
 
@@ -138,6 +139,7 @@ class Study:
             if not self._candidates.enqueue(n_repeats):
                 self.exhausted = self._candidates.exhausted(self.budget.used, self.n_trials, n_repeats)
                 return None
+            self._enqueue_near()
             trial = self._study.ask()
             self.budget.begin(trial.number)
             asked = self._configure(trial)
@@ -378,8 +380,22 @@ class Study:
         """What a new study tries first: configurations of earlier searches, then those that the space names."""
         for picks in self.history.starts[: self.n_trials]:
             study.enqueue_trial(dict(picks), user_attrs={STARTED: True}, skip_if_exists=True)
-        for picks in self.space.start[: max(self.n_trials - len(self.history.starts), 0)]:
-            study.enqueue_trial(dict(picks), skip_if_exists=True)
+        for place, picks in enumerate(self.space.start[: max(self.n_trials - len(self.history.starts), 0)]):
+            study.enqueue_trial(dict(picks), user_attrs={NEAR: place}, skip_if_exists=True)
+
+    def _enqueue_near(self) -> None:
+        """Let the next draw be one around a start configuration, where it is time for one."""
+        if self._prior is None:
+            return
+        trials = self._study.get_trials(deepcopy=False)
+        if any(trial.state is TrialState.WAITING for trial in trials):
+            return
+        found = self._prior.next(trials)
+        if found is not None:
+            point, place = found
+            self._study.enqueue_trial(point, user_attrs={NEAR: place})
+        elif len(trials) >= self._prior.n_draws:
+            self._prior = None
 
     def _make_pruner(self) -> BasePruner:
         races = (self.pruner, self.n_trials, self.n_evaluations)
@@ -392,6 +408,11 @@ class Study:
         if not self._promotes:
             return Stopping(self._study)
         return Promoting(self._study, make_ladder(self.n_trials, self.n_evaluations), self.objective)
+
+    @cached_property
+    def _prior(self) -> Prior | None:
+        """None for a sampler that has no random draws before a model."""
+        return Prior(self.space, self.seed, n_startup(self.n_trials)) if self.sampler in MODELLING else None
 
     @cached_property
     def _candidates(self) -> Candidates:

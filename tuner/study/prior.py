@@ -1,0 +1,70 @@
+"""Draws around the start configurations of a space, for as long as results do not contradict them.
+
+Before a sampler has a model, its draws are random. A start configuration of confidence c takes the share c of them: they are
+drawn around it (`Space.draw_near`). Others stay random, so that there is something to compare with: a start configuration is
+contradicted, and nothing more is drawn around it, once all trials at it or around it failed, or once the best of them is worse
+than the median of `N_OTHERS` or more trials elsewhere.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from tuner.study.bounded_tpe import rank
+
+if TYPE_CHECKING:
+    from tuner.space import Space
+
+NEAR = "near_start"
+"""User attribute of a trial that is a start configuration or drawn around one: the place of that in the space, from 0."""
+MOST = 0.75
+"""The largest share of the first draws that is made around start configurations, however many there are."""
+N_OTHERS = 2
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Prior:
+    """The start configurations of a space and what is drawn around them."""
+
+    space: Space
+    seed: int
+    n_draws: int
+    """Draws before the sampler has a model, the start configurations among them."""
+
+    def next(self, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], int] | None:
+        """A point around a start configuration and the place of that; None where the sampler is to draw.
+
+        `trials` are all trials of the study, those that wait included.
+        """
+        if len(trials) >= self.n_draws:
+            return None
+        shares = {
+            place: confidence
+            for place, (_, confidence) in enumerate(zip(self.space.start, self.space.confidences, strict=False))
+            if confidence > 0 and not is_contradicted(place, trials)
+        }
+        n_near = {place: sum(NEAR in t.user_attrs and t.user_attrs[NEAR] == place for t in trials) for place in shares}
+        if not shares or sum(n_near.values()) >= min(sum(shares.values()), MOST) * (len(trials) + 1):
+            return None
+        place = min(shares, key=lambda candidate: (n_near[candidate] / shares[candidate], candidate))
+        rng = random.Random(f"{self.seed} near {len(trials)}")
+        return self.space.draw_near(self.space.start[place], rng), place
+
+
+def is_contradicted(place: int, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether results speak against the start configuration at this place. Under several goals only failures do."""
+    near = [trial for trial in trials if trial.user_attrs.get(NEAR) == place]
+    sound = [trial for trial in near if trial.state in ENDED]
+    if not sound:
+        return any(trial.state is TrialState.FAIL for trial in near)
+    others = [trial for trial in trials if trial.user_attrs.get(NEAR) != place and trial.state in ENDED]
+    if len(others) < N_OTHERS or len(sound[0].values or [0.0]) > 1:
+        return False
+    ranks = sorted(rank(trial) for trial in others)
+    return min(rank(trial) for trial in sound) > ranks[(len(ranks) - 1) // 2]
