@@ -59,10 +59,10 @@ class TrialRecord:
         """
         if self.same_as is not None:
             return 0.0
-        if self.evaluations:
-            return float(self.evaluations[-1]["index"] / self.evaluations[-1]["n_evaluations"])
-        n_evaluations = self.config.get("budget", {}).get("evaluations", 1) if isinstance(self.config, Mapping) else 1
-        return 1 / n_evaluations if self.is_finished else 0.0
+        done = max(len(self.evaluations), int(self.is_finished))
+        planned = self.config.get("budget", {}).get("evaluations", done)  # a refused configuration may have none
+        whole = self.evaluations[-1].get("n_evaluations", planned) if self.evaluations else planned
+        return min(done / whole, 1.0) if done else 0.0
 
     @property
     def is_finished(self) -> bool:

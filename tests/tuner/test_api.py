@@ -82,7 +82,7 @@ def test_what_a_command_line_would_refuse_is_raised(tmp_path: Path) -> None:
 
 def test_a_dry_run_prints_the_plan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert search(dry_run=True, profile="laptop", no_preflight=True, runs_dir=tmp_path / "runs") is None
-    assert "8 in total" in capsys.readouterr().out
+    assert "8 full trials' compute" in capsys.readouterr().out
     assert not (tmp_path / "runs").exists()
 
 

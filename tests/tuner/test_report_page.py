@@ -204,7 +204,7 @@ def test_a_run_that_goes_on_is_told_from_its_record(folder: Path, tmp_path: Path
     assert [trial["state"] for trial in found.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     words = " ".join(Outline(text).words)
     assert "UNFINISHED: the search runs" in words
-    assert "3 of 9 (2 complete, 1 running)" in words
+    assert "3 (2 complete, 1 running), within the compute of 9 full trials" in words
     assert "mean(sst/accuracy, sts/pearson)" in words, "what was known when it began"
 
 

@@ -71,7 +71,7 @@ def test_lines_for_people_and_json_for_programs(folder: Path, study: Study, caps
     assert main(arguments) == TOLD
     assert capsys.readouterr().out.splitlines() == [
         "night: interrupted, began 2026-01-02T03:04:05+00:00, 1:15 of searching",
-        "trials: 1 ended (1 COMPLETE, 1 RUNNING), 1.1 of 9 full trials' compute used",
+        "trials: 1 ended (1 COMPLETE, 1 RUNNING), 1.5 of 9 full trials' compute used",
         "best: trial 0, score 0.5000 (sst/accuracy 0.5000, sts/pearson 0.5000)",
         "unfinished: trial 1, evaluation 1 of 10, score 0.2500",
     ]
@@ -97,7 +97,7 @@ def test_paused_trials_are_told_while_it_runs_and_after(
         told[0]
         == told[1]
         == [
-            "trials: 1 ended (1 COMPLETE, 2 PAUSED), 1.2 of 9 full trials' compute used",
+            "trials: 1 ended (1 COMPLETE, 2 PAUSED), 2 of 9 full trials' compute used",
             "best: trial 0, score 0.5000 (sst/accuracy 0.5000, sts/pearson 0.5000)",
             "paused: 2, to go on if promoted; the furthest is trial 1, evaluation 1 of 10",
         ]

@@ -173,11 +173,10 @@ class _Search:
         self.wake(free_s)
 
     def wake(self, at_s: float) -> None:
-        """Let idle slots ask again where there may be something to promote."""
-        if self.paused:
-            for slot in sorted(self.idle):
-                self.at(at_s, slot, None)
-            self.idle.clear()
+        """Let idle slots ask again: a trial that ended early leaves room in the budget, and a paused one may be promoted."""
+        for slot in sorted(self.idle):
+            self.at(at_s, slot, None)
+        self.idle.clear()
 
     def cut(self, now_s: float) -> None:
         """Time is up: what runs is charged for and thrown away."""

@@ -64,7 +64,7 @@ def is_contradicted(place: int, trials: Sequence[FrozenTrial]) -> bool:
     if not sound:
         return any(trial.state is TrialState.FAIL for trial in near)
     others = [trial for trial in trials if trial.user_attrs.get(NEAR) != place and trial.state in ENDED]
-    if len(others) < N_OTHERS or len(sound[0].values or [0.0]) > 1:
+    if len(others) < N_OTHERS or any(len(trial.values or ()) > 1 for trial in (*sound, *others)):
         return False
     ranks = sorted(rank(trial) for trial in others)
     return min(rank(trial) for trial in sound) > ranks[(len(ranks) - 1) // 2]
