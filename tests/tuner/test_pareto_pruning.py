@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.pruners import SuccessiveHalvingPruner
+from optuna.storages import InMemoryStorage
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from model.config import ConfigError
@@ -23,16 +25,18 @@ from tests.support.cases import endurance_but
 from tuner.front import dominates
 from tuner.objective import Objective
 from tuner.space import load
-from tuner.study import PRUNERS, RESOURCES, Study, Verdict
+from tuner.study import PRUNERS, Study, Verdict
+from tuner.study import study as study_module
 from tuner.study.fronts import Fronts, Vector, crowding
 from tuner.study.pareto_pruners import is_behind, is_promoted
 from tuner.study.pruners import PARETO_PRUNERS
-from tuner.study.running_pruners import RunningHalving
 
 COORDINATE = st.integers(0, 5).map(float)
 VECTORS = st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=14)
 VECTORS_3 = st.lists(st.tuples(COORDINATE, COORDINATE, COORDINATE), min_size=1, max_size=14)
 GOALS = "sst/accuracy,sts/pearson"
+Decision = tuple[int, int, Verdict]
+"""Trial, evaluation, and what became of it."""
 
 
 def peeled(vectors: list[Vector]) -> list[set[Vector]]:
@@ -151,6 +155,13 @@ class TestDecisions:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
 
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage for each name that is there again when its study is opened again: a file would take most of the time."""
+    storages: defaultdict[str, InMemoryStorage] = defaultdict(InMemoryStorage)
+    monkeypatch.setattr(study_module, "open_storage", lambda given: storages[given])
+
+
 def open_study(folder: Path, pruner: str, sampler: str = "random", n_trials: int = 40, n: int = 10, **changes: Any) -> Study:
     space = load("smart_mtl", "laptop")
     return Study.open(f"journal:{folder / 'j'}", "s", space, Objective(GOALS), sampler, pruner, 0, n_trials, n, **changes)
@@ -168,9 +179,11 @@ def curve(number: int, index: int) -> Vector:
     return merit * taste * (1 - math.exp(-index / 3)), merit * (1 - taste) * (1 - math.exp(-index / 5))
 
 
-def race(study: Study, n_evaluations: int = 10) -> dict[int, str]:
-    """Run the study's trials one after the other; what became of each."""
-    while (asked := study.ask()) is not None:
+def race(study: Study, n_trials: int | None = None, n_evaluations: int = 10) -> dict[int, str]:
+    """Run the study's trials one after the other, up to `n_trials` or its budget; what became of each."""
+    n_asked = len(study.records())
+    while n_asked != n_trials and (asked := study.ask()) is not None:
+        n_asked += 1
         for index in range(1, n_evaluations + 1):
             if study.report(asked.number, evaluation(index, curve(asked.number, index), n_evaluations)) is Verdict.PRUNE:
                 break
@@ -184,8 +197,9 @@ def race(study: Study, n_evaluations: int = 10) -> dict[int, str]:
 def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sampler: str) -> None:
     study = open_study(tmp_path, pruner, sampler, n_trials=15)
     states = race(study)
-    assert len(states) == 15
     assert {"COMPLETE", "PRUNED"} == set(states.values())
+    assert len(states) > 15, "what pruning saves is used"
+    assert 15 <= round(sum(record.share for record in study.records()), 6) < 16
     pruned = [record for record in study.records() if record.state == "PRUNED"]
     assert all(
         f"pruned by {pruner} at evaluation {len(record.evaluations)} of 10, score" in str(record.reason) for record in pruned
@@ -195,10 +209,10 @@ def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sample
     assert {trial.number for trial in stored.best_trials} == {record.number for record in study.front}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("in_memory")
 def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
     """Against a reference that sorts everything anew: start-up 5, the first two evaluations unjudged."""
-    states = race(open_study(tmp_path, "median"))
+    states = race(open_study(tmp_path, "median"), 40)
     complete: list[int] = []
     for number in range(40):
         for index in range(3, 10):
@@ -215,60 +229,94 @@ def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
     assert 10 < sum(state == "PRUNED" for state in states.values()) < 38
 
 
+@pytest.mark.usefixtures("in_memory")
 def test_halving_judges_at_its_rungs_alone(tmp_path: Path) -> None:
     study = open_study(tmp_path, "asha")
     race(study)
     assert {2, 4, 10} <= {len(record.evaluations) for record in study.records()} <= {2, 4, 8, 10}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("resource", RESOURCES)
+def race_side_by_side(study: Study, n_trials: int, rng: random.Random, running: dict[int, int]) -> list[Decision]:
+    """Eight trials at a time in a random order, until n were asked for; `running` is how far they are."""
+    decisions: list[Decision] = []
+    n_asked = len(study.records())
+    while n_asked < n_trials or len(running) == 8:
+        if len(running) < 8:
+            asked = study.ask()
+            assert asked is not None
+            running[asked.number] = 0
+            n_asked += 1
+            continue
+        number = rng.choice(sorted(running))
+        running[number] += 1
+        index = running[number]
+        verdict = study.report(number, evaluation(index, coarse(number, index)))
+        decisions.append((number, index, verdict))
+        if verdict is Verdict.CONTINUE and index == 10:
+            study.complete(number)
+        if verdict is not Verdict.CONTINUE or index == 10:
+            del running[number]
+    return decisions
+
+
+def coarse(number: int, index: int) -> Vector:
+    """Curves with ties."""
+    return tuple(round(goal, 2) for goal in curve(number, index))
+
+
+def decisions_of_the_definition(pruner: str, decisions: list[Decision]) -> list[Decision]:
+    """What each judgement should have been after those before it, found anew each time."""
+    expected: list[Decision] = []
+    ended: set[int] = set()
+    for place, (number, index, _) in enumerate(decisions):
+        came = {other for other, reached, _ in decisions[: place + 1] if reached == index} - {number}
+        own = coarse(number, index)
+        if pruner == "asha":
+            rung = Fronts([own, *(coarse(other, index) for other in came)])
+            stops = index in (2, 4, 8) and not is_promoted(rung, own, 2)
+        else:
+            others = Fronts(coarse(other, index) for other in came & ended)
+            stops = index >= 3 and len(others) >= 5 and is_behind(others, own, {"median": 50.0, "percentile": 25.0}[pruner])
+        if index == 10:
+            ended.add(number)
+        expected.append((number, index, Verdict.PRUNE if stops and index < 10 else Verdict.CONTINUE))
+    return expected
+
+
+@pytest.mark.usefixtures("in_memory")
+@pytest.mark.parametrize("pruner", endurance_but(["median", "percentile", "asha"], "median", "asha"))
+def test_trials_side_by_side_are_judged_as_the_definition_says_over_restarts(tmp_path: Path, pruner: str) -> None:
+    rng, running, decisions = random.Random(1), dict[int, int](), list[Decision]()
+    for n_trials in (20, 40, 60):
+        decisions += race_side_by_side(open_study(tmp_path, pruner, n_trials=60), n_trials, rng, running)
+    assert decisions == decisions_of_the_definition(pruner, decisions)
+    assert 10 < sum(verdict is Verdict.PRUNE for _, _, verdict in decisions) < 55
+
+
+@pytest.mark.usefixtures("in_memory")
 @pytest.mark.parametrize("pruner", endurance_but(["median", "percentile", "asha"], "median"))
-def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str, resource: str) -> None:
+def test_a_study_that_is_opened_again_and_again_decides_the_same(tmp_path: Path, pruner: str) -> None:
     (tmp_path / "once").mkdir()
     (tmp_path / "often").mkdir()
-    expected = race(open_study(tmp_path / "once", pruner, rung_resource=resource))
+    expected = race(open_study(tmp_path / "once", pruner), 40)
     states: dict[int, str] = {}
     for n_trials in range(8, 41, 8):
-        study = open_study(tmp_path / "often", pruner, rung_resource=resource)
-        study.n_trials = n_trials  # it ends after some; start-up and warm-up stay those of 40
-        states = race(study)
+        states = race(open_study(tmp_path / "often", pruner), n_trials)
     assert states == expected
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
-def test_a_study_opened_in_the_middle_of_a_trial_goes_on_judging(tmp_path: Path, resource: str) -> None:
-    study = open_study(tmp_path, "median", rung_resource=resource)
-    study.n_trials = 10
-    race(study)
-    study.n_trials = 11
+def test_a_study_opened_in_the_middle_of_a_trial_goes_on_judging(tmp_path: Path) -> None:
+    study = open_study(tmp_path, "median")
+    race(study, 10)
     asked = study.ask()
     assert asked is not None
     study.report(asked.number, evaluation(1, (0.0, 0.0)))
     study.report(asked.number, evaluation(2, (0.0, 0.0)))
-    again = open_study(tmp_path, "median", rung_resource=resource)
+    again = open_study(tmp_path, "median")
     assert again.report(asked.number, evaluation(3, (0.0, 0.0))) is Verdict.PRUNE
 
 
-def test_trials_of_different_cost_meet_at_equal_compute(tmp_path: Path) -> None:
-    """Five cheap trials had (0.8, 0.8) after four evaluations of compute 1; a dear one spends 4 on its first three each."""
-    verdicts = {}
-    for resource in RESOURCES:
-        (tmp_path / resource).mkdir()
-        study = open_study(tmp_path / resource, "median", rung_resource=resource)
-        for _ in range(5):
-            asked = study.ask()
-            assert asked is not None
-            for index in range(1, 11):
-                study.report(asked.number, replace(evaluation(index, (index / 5,) * 2), compute=float(index)))
-            study.complete(asked.number)
-        dear = study.ask()
-        assert dear is not None
-        for index in (1, 2, 3):  # at equal steps the others have 0.6, within compute 12 they have 2.0
-            verdicts[resource] = study.report(dear.number, replace(evaluation(index, (0.7, 0.7)), compute=4.0 * index))
-    assert verdicts == {"compute": Verdict.PRUNE, "steps": Verdict.CONTINUE}
-
-
+@pytest.mark.usefixtures("in_memory")
 def test_pruned_trials_are_the_last_that_tpe_takes_for_good(tmp_path: Path) -> None:
     study = open_study(tmp_path, "asha", n_trials=24)
     race(study)
@@ -293,12 +341,10 @@ def test_the_cost_of_a_judgement_grows_less_than_the_study() -> None:
     assert asked[4000] < 8 * asked[250], "16 times the trials"
 
 
-def test_running_halving_of_one_goal_is_untouched(tmp_path: Path) -> None:
+def test_one_goal_without_requirements_is_left_to_optunas_pruner(tmp_path: Path) -> None:
     space = load("smart_mtl", "laptop")
-    study = Study.open(
-        f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10, rung_resource="steps"
-    )
-    assert isinstance(study._study.pruner, RunningHalving)
+    study = Study.open(f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10)
+    assert type(study._study.pruner) is SuccessiveHalvingPruner
 
 
 def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
