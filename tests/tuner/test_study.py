@@ -101,13 +101,20 @@ def killed(*arguments: object, **more: object) -> None:
 
 def run(study: Study, number: int, scores: list[float]) -> Verdict:
     """Report one score after another until the trial is over."""
-    for index, score in enumerate(scores, start=1):
+    verdict = run_until(study, number, scores, len(scores))
+    if verdict is Verdict.CONTINUE:
+        study.complete(number)
+    return verdict
+
+
+def run_until(study: Study, number: int, scores: list[float], last: int) -> Verdict:
+    """Report one score after another up to evaluation `last`, or until the trial is over."""
+    for index, score in enumerate(scores[:last], start=1):
         verdict = study.report(number, evaluation(index, score))
         if verdict is Verdict.PAUSE:
             study.release(number)
         if verdict is not Verdict.CONTINUE:
             return verdict
-    study.complete(number)
     return Verdict.CONTINUE
 
 
@@ -123,7 +130,8 @@ def constant(score: float) -> list[float]:
 
 def test_a_complete_trial_has_the_score_of_its_last_evaluation(open_study: Open) -> None:
     study = open_study()
-    assert study.best is None
+    before = study.best
+    assert before is None
     asked = study.ask()
     assert asked is not None
     assert run(study, asked.number, [0.1, 0.9, 0.2, 0.3, 0.4]) is Verdict.CONTINUE
@@ -219,15 +227,17 @@ def test_completing_before_the_last_evaluation_is_an_error_of_ours(open_study: O
             study.complete(number)
 
 
-def test_the_total_counts_finished_and_running_trials_also_after_reopening(open_study: Open) -> None:
+def test_the_budget_counts_finished_and_running_trials_also_after_reopening(open_study: Open) -> None:
     study = open_study(n_trials=3)
     run(study, ask(study), constant(0.5))
-    study.fail(ask(study), "out of memory")
+    for index in range(1, N_EVALUATIONS):
+        study.report(1 if index > 1 else ask(study), evaluation(index, 0.5))
     running = ask(study)
     assert study.ask() is None
-    assert open_study(n_trials=3).ask() is None
-    more = open_study(n_trials=4)
-    assert ask(more) == 3
+    study.fail(1, "out of memory")  # having used four fifths
+    assert open_study(n_trials=2).ask() is None
+    more = open_study(n_trials=3)
+    assert ask(more) == 3, "it left room for another"
     assert more.ask() is None
     assert [record.state for record in more.records()] == ["COMPLETE", "FAIL", "RUNNING", "RUNNING"]
     assert more.record(1).reason == "out of memory"
@@ -436,7 +446,7 @@ def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study:
     space = replace(spaces["tiny"], fixed={"mixture": ["sst", "sts"], "mixing.loss_weights": "explicit"}, start=())
     study = open_study(space=space, n_trials=2)
     assert study.ask() is None
-    assert [record.state for record in study.records()] == ["FAIL", "FAIL"]
+    assert [record.state for record in study.records()] == ["FAIL"] * 10, "each counts as one evaluation of five"
     assert "mixing.weights needs exactly the tasks of the mixture" in str(study.record(0).reason)
 
 
@@ -444,15 +454,40 @@ def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study:
 @pytest.mark.parametrize(("sampler", "pruner"), slow_but(PAIRS, *QUICK))
 def test_every_sampler_works_with_every_pruner(open_study: Open, spaces: dict[str, Space], sampler: str, pruner: str) -> None:
     space = spaces["grid" if sampler == "grid" else "tiny"]
-    study = open_study(space=space, sampler=sampler, pruner=pruner, n_trials=12)
+    study = open_study(space=space, sampler=sampler, pruner=pruner, n_trials=8)
     while (asked := study.ask()) is not None:
         level = 1 - asked.config.optim.dropout - 0.01 * asked.number
         run(study, asked.number, [level * index / N_EVALUATIONS for index in range(1, N_EVALUATIONS + 1)])
     states = [record.state for record in study.records() if record.same_as is None]  # gp asks for the same corner again
-    assert len(states) == 12
+    used = round(sum(record.share for record in study.records()), 6)
+    assert 8 <= used < 9 or len(states) == space.n_grid, "the budget, or the whole grid"
+    assert len(states) == 8 if pruner == "none" else len(states) > 8
     assert set(states) <= {"COMPLETE", "PRUNED"}
     assert "COMPLETE" in states
     assert ("PRUNED" in states) == (pruner != "none")
+
+
+@pytest.mark.parametrize("storage", ["journal"], indirect=True)
+@pytest.mark.parametrize("pruner", PRUNERS)
+def test_a_resumed_and_a_retried_trial_are_judged_as_one_that_ran_through(open_study: Open, storage: str, pruner: str) -> None:
+    """In the middle the driver is gone, and the trial repeats what it had reported since its checkpoint."""
+    changes: dict[str, Any] = {"pruner": pruner, "n_trials": 50}
+    through, broken = open_study(storage=f"{storage}.through", **changes), open_study(**changes)
+    for study in (through, broken):
+        for top in (0.4, 0.8, 0.6, 0.7, 0.5, 0.9):
+            run(study, ask(study), [top * index / N_EVALUATIONS for index in range(1, N_EVALUATIONS + 1)])
+        while study.paused:
+            study.prune(study.paused[0], "by hand")
+    scores = [0.3, 0.5, 0.6, 0.6, 0.6]
+    run(through, ask(through), scores)
+    number = ask(broken)
+    verdict = run_until(broken, number, scores, 2)
+    if verdict is Verdict.CONTINUE:
+        broken = open_study(**changes)
+        assert [asked.number for asked in broken.take_up()] == [number]
+        assert broken.report(number, evaluation(2, 0.01)) is Verdict.CONTINUE, "told before: nothing changes"
+        run(broken, number, scores)
+    assert broken.records() == through.records()
 
 
 def test_other_data_are_not_ranked_with_the_first(tmp_path: Path, spaces: dict[str, Space]) -> None:

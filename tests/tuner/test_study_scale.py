@@ -1,12 +1,11 @@
-"""A study's cost does not grow with it, counted in storage calls and trials read; and its decisions stay Optuna's."""
+"""A study's cost grows little with it, counted in storage calls and trials read; and TPE over a part of it stays Optuna's."""
 
 from __future__ import annotations
 
 import copy
 import random
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +14,40 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner, WilcoxonPruner
-from optuna.samplers import RandomSampler, TPESampler
+from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 
 from model.evaluation import Evaluation
+from tests.support import samples
 from tests.support.cases import endurance_but
 from tests.support.counting_storage import CountingStorage
 from tuner.bridge import Bridge
 from tuner.checkpoints import Checkpoints
+from tuner.front import Leaders, best_of, front_of
 from tuner.interruption import Interruption
 from tuner.models import Models
 from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.requirements import Requirements
 from tuner.space import Space, load
-from tuner.study import PROMOTING, PRUNERS, RESOURCES, Study, Verdict, bounded_tpe, compute_pruners, sample
+from tuner.study import PROMOTING, PRUNERS, Study, Verdict, bounded_tpe
 from tuner.study import study as study_module
 from tuner.study.bounded_tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
 from tuner.study.pruners import PARETO_PRUNERS
-from tuner.study.running_pruners import (
-    Running,
-    RunningHalving,
-    RunningHyperband,
-    RunningPercentile,
-    RunningWilcoxon,
-    percentile,
-)
 
 N_EVALUATIONS = 10
 OBJECTIVE = Objective("sst/accuracy")
 KINDS = [
-    *((pruner, "sst/accuracy", (), resource) for pruner in PRUNERS for resource in RESOURCES),
-    *((pruner, "sst/accuracy,sts/pearson", (), "compute") for pruner in PARETO_PRUNERS),
-    *((pruner, "sst/accuracy", ("sts/pearson>=0.5",), "compute") for pruner in PARETO_PRUNERS),
+    *((pruner, "sst/accuracy", ()) for pruner in PRUNERS),
+    *((pruner, "sst/accuracy,sts/pearson", ()) for pruner in PARETO_PRUNERS),
+    *((pruner, "sst/accuracy", ("sts/pearson>=0.5",)) for pruner in PARETO_PRUNERS),
 ]
-"""Pruner, goals, requirements, rung resource."""
+"""Pruner, goals, requirements."""
+OPTUNAS = ("median", "percentile", "asha", "hyperband")
+"""Under one goal these look at all trials where they judge."""
+Counts = tuple[int, int, int]
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -71,7 +66,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> CountingStorage:
 
 def evaluation(index: int, score: float) -> Evaluation:
     metrics = {"sst/accuracy": score, "sts/pearson": -score / 2}
-    return Evaluation(index, N_EVALUATIONS, index, N_EVALUATIONS, index, metrics, {}, float(index), compute=1.5 * index)
+    return Evaluation(index, N_EVALUATIONS, index, N_EVALUATIONS, index, metrics, {}, float(index))
 
 
 def grow(study: Study, n: int, rng: random.Random) -> None:
@@ -80,88 +75,52 @@ def grow(study: Study, n: int, rng: random.Random) -> None:
         asked = study.ask()
         assert asked is not None
         level = rng.random()
-        for index in range(1, N_EVALUATIONS + 1):
-            if study.report(asked.number, evaluation(index, level + 0.01 * index)) is not Verdict.CONTINUE:
+        for index in range(len(study.record(asked.number).evaluations) + 1, N_EVALUATIONS + 1):
+            verdict = study.report(asked.number, evaluation(index, level + 0.01 * index))
+            if verdict is Verdict.PAUSE:
+                study.release(asked.number)
+            if verdict is not Verdict.CONTINUE:
                 break
         else:
             study.complete(asked.number)
 
 
-def cost_of_a_report(study: Study, storage: CountingStorage) -> tuple[dict[str, int], int]:
-    """Storage calls by name and trials read, for a report that the pruner judges."""
+def costs_of_reports(study: Study, storage: CountingStorage) -> list[Counts]:
+    """Storage calls, looks at all trials and trials read, for each report of a trial that is better than all others."""
     asked = study.ask()
     assert asked is not None
-    for index in range(1, 4):
-        study.report(asked.number, evaluation(index, 2.0))  # better than all: it goes on
-    storage.reset()
-    assert study.report(asked.number, evaluation(4, 2.0)) is Verdict.CONTINUE
-    storage.calls.pop("set_trial_system_attr", None)  # at a rung, and Hyperband's brackets have different rungs
-    cost = dict(storage.calls), storage.n_read
-    for index in range(5, N_EVALUATIONS + 1):
-        study.report(asked.number, evaluation(index, 2.0 + 0.001 * asked.number))
+    costs = []
+    for index in range(len(study.record(asked.number).evaluations) + 1, N_EVALUATIONS + 1):
+        storage.reset()
+        assert study.report(asked.number, evaluation(index, 2.0 + 0.001 * asked.number)) is Verdict.CONTINUE
+        costs.append((storage.calls.total(), storage.calls["get_all_trials"], storage.n_read))
     study.complete(asked.number)
-    return cost
-
-
-@pytest.mark.parametrize(
-    ("pruner", "goals", "required", "resource"), endurance_but(KINDS, ("median", "sst/accuracy", (), "steps"))
-)
-def test_the_cost_of_a_report_does_not_grow_with_the_number_of_trials(
-    space: Space, counting: CountingStorage, pruner: str, goals: str, required: tuple[str, ...], resource: str
-) -> None:
-    """Ten trials and ten times as many."""
-    study = Study.open(
-        "memory:", "grows", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS, rung_resource=resource,
-        requirements=Requirements.parse(required),
-    )  # fmt: skip
-    rng = random.Random(0)
-    grow(study, 10, rng)
-    small, n_read_small = cost_of_a_report(study, counting)
-    grow(study, 90, rng)
-    large, n_read_large = cost_of_a_report(study, counting)
-    assert n_read_small == n_read_large == 0, "a report reads no other trial"
-    assert large == small
-    assert sum(large.values()) < 30
+    return costs
 
 
 @pytest.mark.parametrize(
     ("pruner", "goals", "required"),
-    endurance_but(
-        [kind[:3] for kind in KINDS if kind[0] not in ("none", *PROMOTING) and kind[3] == "compute"],
-        ("hyperband", "sst/accuracy", ()),
-    ),
+    endurance_but(KINDS, *((pruner, "sst/accuracy", ()) for pruner in PRUNERS), ("asha", "sst/accuracy,sts/pearson", ())),
 )
-def test_a_judgement_meets_no_more_trials_than_the_sample_holds(
-    space: Space, pruner: str, goals: str, required: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+def test_a_report_looks_at_all_trials_once_at_most_and_where_the_study_judges_never(
+    space: Space, counting: CountingStorage, pruner: str, goals: str, required: tuple[str, ...]
 ) -> None:
-    """Curves that are looked at, at equal compute."""
-    monkeypatch.setattr(sample, "LIMIT", 20)
-    met: Counter[str] = Counter()
-    for module in (sample, compute_pruners):
-        for name in ("score_within", "scores_at"):
-            if name in vars(module):
-                monkeypatch.setattr(module, name, counted(vars(module)[name], met))
+    """Ten trials and ten times as many. Optuna's pruners look; the fronts and the ladder are kept up."""
     study = Study.open(
         "memory:", "grows", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS,
         requirements=Requirements.parse(required),
     )  # fmt: skip
-    grow(study, 100, random.Random(0))
-    asked = study.ask()
-    assert asked is not None
-    most = 0
-    for index in range(1, N_EVALUATIONS):
-        met.clear()
-        assert study.report(asked.number, evaluation(index, 2.0)) is Verdict.CONTINUE
-        most = max(most, met.total())
-    assert 0 < most <= 20
-
-
-def counted(function: Callable[..., Any], calls: Counter[str]) -> Callable[..., Any]:
-    def call(*arguments: Any, **named: Any) -> Any:
-        calls[function.__name__] += 1
-        return function(*arguments, **named)
-
-    return call
+    rng = random.Random(0)
+    grow(study, 10, rng)
+    small = costs_of_reports(study, counting)
+    grow(study, 90, rng)
+    large = costs_of_reports(study, counting)
+    assert max(n_calls for n_calls, _, _ in large) == max(n_calls for n_calls, _, _ in small) < 15
+    is_optunas = pruner in OPTUNAS and (goals, required) == ("sst/accuracy", ())
+    for costs in (small, large):
+        assert max(n_looks for _, n_looks, _ in costs) == (1 if is_optunas else 0)
+        assert max(n_read for _, _, n_read in costs) <= (len(study.records()) if is_optunas else 0)
+        assert costs[-1][1:] == (0, 0), "the last evaluation is not judged"
 
 
 @pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sts/pearson"])
@@ -200,77 +159,73 @@ def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space
     assert looks[0] == looks[1] == 2
 
 
-def test_the_count_of_trials_is_read_once_and_then_kept(space: Space, counting: CountingStorage) -> None:
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS, rung_resource="steps")
+def test_what_the_trials_have_used_is_read_once_and_then_kept(space: Space, counting: CountingStorage) -> None:
+    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS)
     grow(study, 20, random.Random(0))
     counting.reset()
     grow(study, 20, random.Random(1))
     assert counting.n_read <= sum(range(60)), "at most Optuna's own look for waiting trials, once for each ask"
     assert len(study.records()) == 40
+    assert study.budget.used == 40
 
 
-# Decisions are Optuna's
-
-PAIRS: dict[str, tuple[Callable[[], BasePruner], Callable[[], BasePruner]]] = {
-    "median": (lambda: PercentilePruner(50.0, 3, 3), lambda: RunningPercentile(50.0, 3, 3)),
-    "percentile": (lambda: PercentilePruner(63.0, 0, 1), lambda: RunningPercentile(63.0, 0, 1)),
-    "asha": (lambda: SuccessiveHalvingPruner(1, 2), lambda: RunningHalving(1, 2)),
-    "asha of 3": (lambda: SuccessiveHalvingPruner(2, 3, 0, 2), lambda: RunningHalving(2, 3, 0, 2)),
-    "hyperband": (lambda: HyperbandPruner(1, 10, 2), lambda: RunningHyperband(1, 10, 2)),
-    "wilcoxon": (lambda: WilcoxonPruner(n_startup_steps=3), lambda: RunningWilcoxon(n_startup_steps=3)),
-}
+# What is kept up
 
 
-def play(study: optuna.Study, seed: int, n_trials: int, n_at_once: int, restart_at: int) -> list[tuple[int, int, bool]]:
-    """Trials side by side, advanced in a random order; (number, step, whether pruned) of each judgement."""
-    rng, decisions, running = random.Random(seed), [], []
-    for _ in range(10**6):
-        if len(study.get_trials(deepcopy=False)) < n_trials and len(running) < n_at_once:
-            trial = study.ask()
-            running.append((trial, trial.suggest_float("x", 0, 1), 0))
-            continue
-        if not running:
-            break
-        trial, x, step = running.pop(rng.randrange(len(running)))
-        step += 1
-        trial.report(round(x * step**0.3 + rng.gauss(0, 0.1), 2), step)  # rounded, so that there are ties
-        if len(decisions) == restart_at and isinstance(study.pruner, Running):
-            study.pruner.restart(study, study.get_trials(deepcopy=False))
-        pruned = step < N_EVALUATIONS and trial.should_prune()
-        decisions.append((trial.number, step, pruned))
-        if pruned:
-            study.tell(trial, state=TrialState.PRUNED)
-        elif step == N_EVALUATIONS:
-            study.tell(trial, x * step**0.3)
-            if isinstance(study.pruner, Running):
-                study.pruner.completed(study.get_trials(deepcopy=False)[trial.number])
-        else:
-            running.append((trial, x, step))
-    return decisions
+@pytest.mark.parametrize("n_goals", [1, 2, 3])
+@pytest.mark.parametrize("required", [False, True])
+def test_leaders_are_those_found_among_all(n_goals: int, required: bool) -> None:
+    rng = random.Random(n_goals)
+    records, kept = [], Leaders()
+    for number in range(150):
+        goals = {f"goal {index}": rng.randrange(8) / 8 for index in range(n_goals)}
+        excess = {"bound": rng.choice([-0.1, 0.0, 0.1, 0.2])} if required else {}
+        state = rng.choice(["COMPLETE", "COMPLETE", "PRUNED"])
+        record = samples.record(number, state, goals["goal 0"], scores=goals, requirements=excess)
+        records.append(record)
+        kept.add(record)
+        assert kept.best == best_of(records)
+        assert kept.front == front_of(records)
 
 
-@pytest.mark.parametrize("n_at_once", [1, 8])
-@pytest.mark.parametrize("name", endurance_but(PAIRS, *(name for name in PAIRS if name != "wilcoxon")))
-def test_running_statistics_decide_as_optuna_does(name: str, n_at_once: int) -> None:
-    streams = []
-    for make in PAIRS[name]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            pruner = make()
-        study = optuna.create_study(study_name="same", direction="maximize", sampler=RandomSampler(seed=4), pruner=pruner)
-        if isinstance(pruner, Running):
-            pruner.restart(study, [])
-        streams.append(play(study, seed=5, n_trials=60, n_at_once=n_at_once, restart_at=50))
-    assert streams[0] == streams[1]
-    pruned = [number for number, _, stops in streams[0] if stops]
-    assert 5 < len(pruned) < 60
-    assert len(streams[0]) > 50, "the restart was part of it"
+@pytest.mark.parametrize("pruner", ["asha", *PROMOTING])
+@pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sts/pearson"])
+def test_a_study_keeps_up_its_best_its_front_and_what_is_unfinished(
+    space: Space, counting: CountingStorage, goals: str, pruner: str
+) -> None:
+    def opened() -> Study:
+        return Study.open("memory:", "kept", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS)
+
+    study, rng, running = opened(), random.Random(1), dict[int, int]()
+    for _ in range(12):
+        while len(running) < 4:
+            asked = study.ask()
+            assert asked is not None
+            running[asked.number] = len(study.record(asked.number).evaluations)
+        for _ in range(25):
+            if running:
+                turn(study, rng.choice(sorted(running)), running)
+        records = study.records()
+        assert study.best == best_of(records)
+        assert study.front == (front_of(records) if "," in goals else [])
+        assert set(study.unfinished) == {record.number for record in records if not record.is_finished}
+    study.park()
+    again = opened()
+    assert (again.best, again.front) == (study.best, study.front)
+    assert {asked.number for asked in again.take_up()} == set(running)
+    assert set(again.unfinished) == set(study.unfinished)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40), st.floats(0, 100))
-def test_percentiles_are_those_of_numpy_to_the_last_bit(values: list[float], q: float) -> None:
-    assert percentile(sorted(values), q) == float(np.nanpercentile(np.array(values), q))
+def turn(study: Study, number: int, running: dict[int, int]) -> None:
+    """One more evaluation of a running trial."""
+    running[number] += 1
+    verdict = study.report(number, evaluation(running[number], random.Random(f"{number} {running[number]}").random()))
+    if verdict is Verdict.PAUSE:
+        study.release(number)
+    elif verdict is Verdict.CONTINUE and running[number] == N_EVALUATIONS:
+        study.complete(number)
+    if verdict is not Verdict.CONTINUE or running[number] == N_EVALUATIONS:
+        del running[number]
 
 
 # TPE over a part of the study
@@ -340,7 +295,7 @@ def test_trials_that_end_late_come_in_where_they_belong(monkeypatch: pytest.Monk
     rng = random.Random(0)
     states = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     ends = [finished(number, rng) for number in range(150)]
-    trials, kept = [], Ranking()
+    trials, kept = list[FrozenTrial](), Ranking()
     for _ in range(400):
         if len(trials) < 150:
             trials.append(copy.copy(ends[len(trials)]))

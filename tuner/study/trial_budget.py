@@ -34,7 +34,7 @@ class TrialBudget:
         budget = cls(total, max_trials, n_evaluations)
         for record in records:
             if record.same_as is None:
-                budget.shares[record.number] = record.share
+                budget.shares[record.number] = record.share if record.evaluations else record.is_finished / n_evaluations
             if record.state == "RUNNING":
                 budget.running.add(record.number)
         return budget
