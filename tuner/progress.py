@@ -304,10 +304,10 @@ def _cells(row: Row, standings: Standings, now_s: float) -> list[Text]:
 
 
 def totals(standings: Standings, now_s: float) -> tuple[str, str]:
-    """`12.4/40 full trials  2 running  9 complete  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA 4:10`."""
+    """`12.4/40 full trials  2 running  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA 4:10`."""
     n = standings.counts()
     trials = f"{standings.used:.1f}/{standings.n_trials} full trials  {n['RUNNING']} running  "
-    trials += f"{n['COMPLETE']} complete  {n['PRUNED']} pruned  {n['FAIL']} failed"
+    trials += f"{n['PRUNED']} pruned  {n['FAIL']} failed"
     trials += f"  {n['PAUSED']} paused" if n["PAUSED"] else ""
     trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"

@@ -33,7 +33,6 @@ from tuner.preflight.forecast import (
     outcome,
     trial_s,
 )
-from tuner.study import PRUNERS
 
 
 def config(**settings: Any) -> TrialConfig:

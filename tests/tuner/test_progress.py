@@ -63,7 +63,7 @@ def test_a_repeat_is_shown_and_does_not_count(tmp_path: Path) -> None:
     standings.trial_started(0)
     standings.trial_finished(first)
     standings.trial_finished(repeat)
-    assert totals(standings, 10.0)[0] == "1.0/4 full trials  0 running  1 complete  0 pruned  0 failed  1 repeated"
+    assert totals(standings, 10.0)[0] == "1.0/4 full trials  0 running  0 pruned  0 failed  1 repeated"
     assert standings.eta_s(10.0) == 30.0
     assert [row.number for row in standings.visible(5)] == [1, 0]
 
@@ -136,7 +136,7 @@ def test_live_view_follows_a_search_and_gives_the_cursor_back(tmp_path: Path) ->
     console = Console(file=stream, width=80, height=24, force_terminal=True, no_color=True)
     play(LiveProgress(console, clock=lambda: float(next(now))), tmp_path / "night")
     shown = stream.getvalue()
-    assert "1.0/4 full trials  1 running  1 complete  0 pruned  0 failed" in shown
+    assert "1.0/4 full trials  1 running  0 pruned  0 failed" in shown
     assert "best 0.6123 (trial 0)  elapsed" in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
 
@@ -162,7 +162,7 @@ def test_live_table_of_500_trials_fits(tmp_path: Path, height: int) -> None:
     expected = [497, 498, 499, *range(496, 0, -1)][:n_rows]
     assert [int(line.split()[0]) for line in lines[1 : 1 + n_rows]] == expected
     assert lines[0].split() == ["trial", "state", "eval", "step", "score", "best", "ETA", "reason"]
-    assert lines[-2].rstrip() == "274.3/500 full trials  3 running  249 complete  0 pruned  248 failed"
+    assert lines[-2].rstrip() == "274.3/500 full trials  3 running  0 pruned  248 failed"
     assert lines[-1].rstrip() == "best 0.2000 (trial 0)  elapsed 1:00  ETA 0:49"
     if n_rows > 3:
         assert lines[2].split() == ["498", "running", "1/2", "10/20", "0.4321", "0.4321", "0:04"]
@@ -185,14 +185,14 @@ def test_totals(tmp_path: Path) -> None:
     standings = Standings()
     standings.start(samples.facts(tmp_path), at_s=100.0)
     assert totals(standings, 101.0) == (
-        "0.0/4 full trials  0 running  0 complete  0 pruned  0 failed",
+        "0.0/4 full trials  0 running  0 pruned  0 failed",
         "best -  elapsed 0:01  ETA -",
     )
     standings.trial_started(0)
     standings.trial_finished(samples.record(0, "PRUNED", 0.5))
     standings.trial_started(1)
     standings.evaluated(1, samples.evaluation(1, 0.5), 0.5)
-    assert totals(standings, 160.0)[0] == "1.5/4 full trials  1 running  0 complete  1 pruned  0 failed"
+    assert totals(standings, 160.0)[0] == "1.5/4 full trials  1 running  1 pruned  0 failed"
     assert totals(standings, 160.0)[1] == "best -  elapsed 1:00  ETA 1:40"  # 1.5 of 4 trials took 60 s
 
 
@@ -349,10 +349,10 @@ def test_a_paused_trial_is_shown_until_it_goes_on(tmp_path: Path) -> None:
     standings.trial_started(1)
     standings.evaluated(1, samples.evaluation(2, 0.5), 0.5)
     standings.trial_paused(record)
-    assert totals(standings, 1.0)[0] == "2.0/4 full trials  0 running  0 complete  0 pruned  0 failed  2 paused"
+    assert totals(standings, 1.0)[0] == "2.0/4 full trials  0 running  0 pruned  0 failed  2 paused"
     assert [(row.number, row.state, row.index) for row in standings.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
     standings.trial_started(1)
-    assert totals(standings, 1.0)[0] == "2.0/4 full trials  1 running  0 complete  0 pruned  0 failed  1 paused"
+    assert totals(standings, 1.0)[0] == "2.0/4 full trials  1 running  0 pruned  0 failed  1 paused"
 
 
 def test_json_tells_of_finalists_as_of_trials() -> None:

@@ -32,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict[s
     folder = tmp_path_factory.mktemp("search")
     space = write_space(folder, tiny_backbone)
     arguments = ["--space", str(space), "--name", "one", "--runs-dir", str(folder), "--seed", "1", "--workers-per-trial", "2"]
+    arguments += ["--max-trials", "7"]
     done = search_here(*arguments, "--set", "engine.zero_stage=2", "--json")
     assert done.status == 0, done.err
     return {"folder": folder / "one", "results": results_of(folder / "one"), "done": done}
@@ -196,7 +197,7 @@ def test_an_exhausted_space_ends_the_search_and_its_repeats_are_told_alike(tmp_p
     space = write_space(tmp_path, tiny_backbone, REPEATING)
     done = search_here("--space", str(space), "--name", "one", "--runs-dir", str(tmp_path), "--json")
     assert done.status == 0, done.err
-    assert done.err.startswith("the search ends after 3 of 9 trials: ")
+    assert "the search ends after 3 trials, with less than the compute of 9 full ones used: " in done.err
     run = {"folder": tmp_path / "one", "results": results_of(tmp_path / "one")}
     trials = run["results"]["trials"]
     trained = [trial for trial in trials if trial["same_as"] is None]

@@ -33,7 +33,7 @@ name: promoting
 metric: mean
 targets: [sst, quora, sts]
 options:
-  {{trials: 8, finalists: 0, sampler: random, pruner: asha-promote, rung_resource: steps, cpus_per_worker: 1,
+  {{trials: 8, finalists: 0, sampler: random, pruner: asha-promote, cpus_per_worker: 1,
     gpus_per_worker: 0}}
 fixed:
   backbone: {backbone}
@@ -58,7 +58,7 @@ start:
 there, and is promoted when worse ones have come."""
 
 
-ONE_SLOT = ("--max-concurrent", "1", "--checkpoint-every", "1000")
+ONE_SLOT = ("--max-concurrent", "1", "--max-trials", "8", "--checkpoint-every", "1000")
 """Without checkpoints but those of pauses."""
 
 

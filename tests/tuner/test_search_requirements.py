@@ -40,9 +40,9 @@ def found(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> dict
     lend_tokens(folder)
     sizes = [part for name, value in SIZES.items() for part in ("--set", f"{name}={value}")]
     required = [part for text in REQUIRED for part in ("--require", text)]
-    arguments = ["--profile", "laptop", "--tasks", "sst,sts", "--metric", GOALS, "--pruner", "asha", "--rung-resource", "steps"]
+    arguments = ["--profile", "laptop", "--tasks", "sst,sts", "--metric", GOALS, "--pruner", "asha"]
     where = ["--backbone", str(tiny_backbone), "--name", "first", "--runs-dir", str(folder), "--max-concurrent", "1", "--quiet"]
-    done = search_here(*arguments, *required, *sizes, "--trials", "8", "--finalists", "0", *where)
+    done = search_here(*arguments, *required, *sizes, "--trials", "8", "--max-trials", "8", "--finalists", "0", *where)
     assert done.status == SHORT, done.err
     found = {"folder": folder, "first": left_by(folder, "first", done.status, done.err) | {"out": done.out}}
 

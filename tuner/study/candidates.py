@@ -75,13 +75,13 @@ class Candidates:
         """Whether another trial has this configuration: then this one is ended from its record."""
         return self._known.tell(trial, config)
 
-    def exhausted(self, used: float, n_trials: int, n_repeats: int) -> str | None:
+    def exhausted(self, n_counted: int, n_trials: int, n_repeats: int) -> str | None:
         """Why a search ends before its total, in a sentence; None for a grid, which ends by itself."""
         if self._is_grid:
             return None
         return (
-            f"the search ends with {used:g} of {n_trials} trials' compute used: the last {n_repeats} configurations "
-            f"asked for were known, and of {MOST_DRAWS} random ones none is new"
+            f"the search ends after {n_counted} trials, with less than the compute of {n_trials} full ones used: the last "
+            f"{n_repeats} configurations asked for were known, and of {MOST_DRAWS} random ones none is new"
         )
 
     @cached_property

@@ -136,8 +136,11 @@ class Study:
         """A new trial."""
         n_repeats = 0
         while self.budget.has_room and not self.budget.is_full and self.exhausted is None:
+            if self.budget.is_failing:
+                self.exhausted = f"the search ends because {len(self.budget.failed)} trials failed, as many as --trials names"
+                return None
             if not self._candidates.enqueue(n_repeats):
-                self.exhausted = self._candidates.exhausted(self.budget.used, self.n_trials, n_repeats)
+                self.exhausted = self._candidates.exhausted(len(self.budget.shares), self.n_trials, n_repeats)
                 return None
             self._enqueue_near()
             trial = self._study.ask()
@@ -295,7 +298,7 @@ class Study:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Constraints have been set", UserWarning)  # CMA-ES: the plan says so
             self._study.tell(number, values, state=state)
-        self.budget.end(number)
+        self.budget.end(number, failed=state is TrialState.FAIL)
 
     def _note_completed(self, number: int) -> None:
         frozen = self._frozen(number)

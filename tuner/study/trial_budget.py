@@ -27,6 +27,7 @@ class TrialBudget:
     shares: dict[int, float] = field(default_factory=dict)
     """By trial: the share of its schedule that it was trained for, 0 to 1."""
     running: set[int] = field(default_factory=set)
+    failed: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord], total: int, max_trials: int | None, n_evaluations: int) -> TrialBudget:
@@ -35,6 +36,8 @@ class TrialBudget:
         for record in records:
             if record.same_as is None:
                 budget.shares[record.number] = record.share if record.evaluations else record.is_finished / n_evaluations
+                if record.state == "FAIL":
+                    budget.failed.add(record.number)
             if record.state == "RUNNING":
                 budget.running.add(record.number)
         return budget
@@ -62,6 +65,11 @@ class TrialBudget:
         return self.max_trials is not None and len(self.shares) >= self.max_trials
 
     @property
+    def is_failing(self) -> bool:
+        """Whether as many trials have failed as `total`: early failures use little, and must not go on for ever."""
+        return len(self.failed) >= self.total
+
+    @property
     def _expected_share(self) -> float:
         ended = [share for number, share in self.shares.items() if number not in self.running]
         return (PRIOR + sum(ended)) / (PRIOR + len(ended))
@@ -75,8 +83,10 @@ class TrialBudget:
         """A trial has come to its evaluation `index`."""
         self.shares[number] = index / self.n_evaluations
 
-    def end(self, number: int) -> None:
+    def end(self, number: int, *, failed: bool = False) -> None:
         """A trial runs no longer. One that ends before its first evaluation counts as if it had come to it."""
+        if failed:
+            self.failed.add(number)
         self.shares[number] = max(self.shares.get(number, 0.0), 1 / self.n_evaluations)
         self.running.discard(number)
 
