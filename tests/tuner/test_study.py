@@ -446,7 +446,7 @@ def test_a_configuration_that_is_refused_fails_and_the_next_is_asked(open_study:
     space = replace(spaces["tiny"], fixed={"mixture": ["sst", "sts"], "mixing.loss_weights": "explicit"}, start=())
     study = open_study(space=space, n_trials=2)
     assert study.ask() is None
-    assert [record.state for record in study.records()] == ["FAIL"] * 10, "each counts as one evaluation of five"
+    assert [record.state for record in study.records()] == ["FAIL", "FAIL"]
     assert "mixing.weights needs exactly the tasks of the mixture" in str(study.record(0).reason)
 
 

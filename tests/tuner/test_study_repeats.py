@@ -79,7 +79,8 @@ def test_each_configuration_is_trained_once_and_the_search_ends(open_study: Open
         return
     assert len(records) <= 3 * (MOST_REPEATS + 1) + MOST_REPEATS
     assert study.exhausted == (
-        f"the search ends after 3 of 20 trials: the last {MOST_REPEATS} configurations asked for were known, "
+        "the search ends after 3 trials, with less than the compute of 20 full ones used: "
+        f"the last {MOST_REPEATS} configurations asked for were known, "
         "and of 1000 random ones none is new"
     )
     assert open_study(sampler=sampler).ask() is None, "a resumed search finds the same"
@@ -157,6 +158,31 @@ def test_repeats_do_not_use_up_the_total(open_study: Open) -> None:
     more = open_study(text, n_trials=9)
     assert more.ask() is not None
     assert more.ask() is None
+
+
+@pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sst/f1"])
+@pytest.mark.parametrize("pruner", ["asha", "asha-promote"])
+def test_a_repeat_has_not_arrived_at_a_rung(open_study: Open, pruner: str, goals: str) -> None:
+    """Nine repeats of the best trial would fill the better half of a rung, and end whatever is new."""
+    text = SPACE.replace("{choice: [1.0e-5, 1.0e-4]}", "{float: [1.0e-5, 1.0e-4]}")
+    study = open_study(text, pruner=pruner, n_trials=40, objective=Objective(goals))
+    for level in (0.9, 0.1, 0.2):
+        come_to_a_rung(study, level)
+    for _ in range(9):
+        study._study.enqueue_trial(study._study.trials[0].params)
+    assert come_to_a_rung(study, 0.5) is Verdict.CONTINUE, "second of four"
+    assert len([record for record in study.records() if record.same_as is not None]) >= 9
+
+
+def come_to_a_rung(study: Study, level: float) -> Verdict:
+    """The verdict on a new trial at the first rung, its first evaluation of four. One that pauses has ended then."""
+    asked = study.ask()
+    assert asked is not None
+    metrics = {"sst/accuracy": level, "sst/f1": level}
+    verdict = study.report(asked.number, Evaluation(1, N, 1, N, 8, metrics, {}, 2.0))
+    if verdict is Verdict.PAUSE:
+        study.prune(asked.number, "by hand")
+    return verdict
 
 
 def test_a_sampler_that_repeats_itself_is_passed_over(open_study: Open, monkeypatch: pytest.MonkeyPatch) -> None:

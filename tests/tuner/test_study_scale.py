@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import random
 import warnings
 from collections.abc import Sequence
@@ -191,26 +192,25 @@ def test_leaders_are_those_found_among_all(n_goals: int, required: bool) -> None
 @pytest.mark.parametrize("pruner", ["asha", *PROMOTING])
 @pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sts/pearson"])
 def test_a_study_keeps_up_its_best_its_front_and_what_is_unfinished(
-    space: Space, counting: CountingStorage, goals: str, pruner: str
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goals: str, pruner: str
 ) -> None:
-    def opened() -> Study:
-        return Study.open("memory:", "kept", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS)
-
-    study, rng, running = opened(), random.Random(1), dict[int, int]()
-    for _ in range(12):
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # the disk would take most of the time
+    options = (space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS)
+    study, rng, running = Study.open(f"journal:{tmp_path / 'j'}", "kept", *options), random.Random(1), dict[int, int]()
+    for _ in range(8):
+        for _ in range(25):
+            if running:
+                turn(study, rng.choice(sorted(running)), running)
         while len(running) < 4:
             asked = study.ask()
             assert asked is not None
             running[asked.number] = len(study.record(asked.number).evaluations)
-        for _ in range(25):
-            if running:
-                turn(study, rng.choice(sorted(running)), running)
         records = study.records()
         assert study.best == best_of(records)
         assert study.front == (front_of(records) if "," in goals else [])
         assert set(study.unfinished) == {record.number for record in records if not record.is_finished}
     study.park()
-    again = opened()
+    again = Study.open(f"journal:{tmp_path / 'j'}", "kept", *options)
     assert (again.best, again.front) == (study.best, study.front)
     assert {asked.number for asked in again.take_up()} == set(running)
     assert set(again.unfinished) == set(study.unfinished)
