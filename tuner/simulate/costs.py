@@ -1,8 +1,12 @@
-"""Seconds that trials take, counted from their configurations as `--dry-run` does: K, μ and the tasks cost what they cost."""
+"""Seconds and compute of trials, counted from the configuration as `--dry-run` does, and the noise of their evaluations."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
+
+import numpy as np
 
 from model import mixing
 from model.config import TrialConfig
@@ -48,6 +52,31 @@ def compute(config: TrialConfig, data: DataSummary) -> tuple[float, ...]:
     tokens = sum(n * (2 + estimate.TOKENS_PER_WORD * data.words[task]) for task, n in seen.items())
     n = config.budget.evaluations
     return tuple(tokens * cost_in_plain_steps(config.smart) * index / n for index in range(1, n + 1))
+
+
+def sampling_deviation(scores: np.ndarray, config: TrialConfig, tasks: Sequence[str]) -> np.ndarray:
+    """Standard deviation of each evaluation's score over the choice of its examples, for (n_evaluations,) scores without noise.
+
+    Binomial, `sqrt(p (1 − p) / n)` for a task with n examples, of the mean over `tasks`; about right for correlations too. NaN
+    stays NaN.
+    """
+    early, last = (_inverse_examples(config, tasks, early=kind) for kind in (True, False))
+    inverse = np.full(len(scores), early)
+    inverse[-1] = last
+    p = np.clip(scores, 0.0, 1.0)
+    deviations: np.ndarray = np.sqrt(p * (1 - p) * inverse) / len(tasks)
+    return deviations
+
+
+def sampling_correlation(config: TrialConfig, tasks: Sequence[str]) -> float:
+    """Of the scores of a model on the early examples and on all of select, which hold them: `sqrt(n_early / n_select)`."""
+    return math.sqrt(_inverse_examples(config, tasks, early=False) / _inverse_examples(config, tasks, early=True))
+
+
+def _inverse_examples(config: TrialConfig, tasks: Sequence[str], *, early: bool) -> float:
+    """Sum over tasks of 1 / examples of an evaluation."""
+    limit = config.budget.early_eval_examples if early else None
+    return sum(1 / min(limit or SIZES[task][1], SIZES[task][1]) for task in tasks)
 
 
 @cache
