@@ -26,6 +26,7 @@ from tuner.objective import Objective
 from tuner.simulate import compare, costs
 from tuner.simulate.__main__ import main
 from tuner.simulate.clock import Charges, Ended, Log, play
+from tuner.simulate.drawing import FAILURE_GAP
 from tuner.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
 from tuner.simulate.options import make, parser
 from tuner.simulate.position import position
@@ -82,6 +83,7 @@ def test_no_configuration_beats_the_best_of_its_world_and_the_best_can_be_had(sp
         assert land.end({**at_best, "smart.enabled": enabled}) <= world.best
         assert drop >= 0
     assert land.end(at_best) == pytest.approx(world.best)
+    assert land.failures.middle - land.optima["optim.lr"] >= FAILURE_GAP
 
 
 def test_a_course_is_a_pure_function_of_world_and_configuration(space: Space) -> None:

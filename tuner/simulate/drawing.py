@@ -33,7 +33,9 @@ CROSSING = (0.5, 0.9)
 FAILED = (0.26, 0.42)
 """Bounds of the share of learning rates, of those that are drawn, at which most trials fail."""
 FAILURE_GAP = 0.12
-"""Distance that is kept from the best and the default learning rate to the middle of that step, in ranges."""
+"""The least distance from the best and the default learning rate to those at which most trials fail, in ranges."""
+SHIFT = 0.03
+"""Standard deviation of what the rest of a configuration shifts that boundary by, in ranges, about."""
 
 
 def draw_landscape(space: Space, default: Position, rng: np.random.Generator) -> Landscape:
@@ -41,8 +43,9 @@ def draw_landscape(space: Space, default: Position, rng: np.random.Generator) ->
     points = numeric_points(space)
     labels = {p.name: p.labels for p in space.parameters if isinstance(p, Choice)}
     hardness = float(rng.lognormal(0.0, HARDNESS_SPREAD))
-    optima = {name: _draw_optimum(grid, default.get(name), rng) for name, grid in points.items()}
     weights = {name: hardness * _draw_weight(name, rng) for name in points}
+    steep = _failing_number(weights, points)
+    optima = {name: _draw_optimum(grid, default.get(name), name == steep, rng) for name, grid in points.items()}
     losses = {name: weights[name] * _mean_square(optima[name], grid) for name, grid in points.items()}
     drops = _draw_drops(space, losses, default, hardness, rng)
     rate, start, noisiness, shift = (_draw_plane(points, labels, rng) for _ in range(4))
@@ -61,17 +64,29 @@ def draw_landscape(space: Space, default: Position, rng: np.random.Generator) ->
         start=start.times(spread),
         noisiness=noisiness.times(0.5),
         sigma=float(rng.uniform(0.002, 0.006)),
-        failures=_draw_failures(weights, optima, default, shift, rng),
+        failures=_draw_failures(steep, optima, default, shift, rng),
         luck=(float(rng.normal()), float(rng.normal())),
     )
 
 
-def _draw_optimum(grid: Sequence[float] | None, default: object, rng: np.random.Generator) -> float:
-    """The best position of a number: about the default's where it has one, else anywhere but the ends."""
-    if not isinstance(default, float):
-        return float(rng.choice(grid) if grid else rng.uniform(0.15, 0.85))
-    drawn = float(np.clip(rng.normal(default, NEAR_DEFAULT), 0.05, 0.95))
-    return min(grid, key=lambda point: abs(point - drawn)) if grid else drawn
+def _failing_number(weights: Mapping[str, float], points: Mapping[str, Sequence[float] | None]) -> str | None:
+    """The continuous number at whose high end trials fail: the learning rate where it is searched, else the heaviest one."""
+    continuous = [name for name, grid in points.items() if grid is None]
+    return LR if LR in continuous else max(continuous, key=weights.__getitem__, default=None)
+
+
+def _draw_optimum(grid: Sequence[float] | None, default: object, fails: bool, rng: np.random.Generator) -> float:
+    """The best position of a number: about the default's where it has one, else anywhere but near the ends.
+
+    Where trials fail at the high end, `fails`, the best is `FAILURE_GAP` below the lowest position at which most of them do.
+    """
+    if isinstance(default, float):
+        drawn = float(np.clip(rng.normal(default, NEAR_DEFAULT), 0.05, 0.95))
+    else:
+        drawn = float(rng.choice(grid) if grid else rng.uniform(0.15, 0.85))
+    if grid:
+        return min(grid, key=lambda point: abs(point - drawn))
+    return min(drawn, 1 - FAILED[0] - FAILURE_GAP) if fails else drawn
 
 
 def _draw_weight(name: str, rng: np.random.Generator) -> float:
@@ -159,17 +174,13 @@ def _draw_plane(points: Mapping[str, object], labels: Mapping[str, list[Scalar]]
 
 
 def _draw_failures(
-    weights: Mapping[str, float], optima: Mapping[str, float], default: Position, plane: Plane, rng: np.random.Generator
+    name: str | None, optima: Mapping[str, float], default: Position, plane: Plane, rng: np.random.Generator
 ) -> Failures:
-    """Failures at high learning rates, for a share of the range between the bounds of `FAILED`.
-
-    The middle of the step is kept `FAILURE_GAP` above the best rate where the bounds allow that, and always above the default.
-    """
-    name = LR if LR in weights else max(weights, key=weights.__getitem__, default=None)
+    """Failures at the high end of a number, `FAILURE_GAP` or more above its best and its default position."""
     share, nan_share = float(rng.uniform(*FAILED)), float(rng.uniform(0.2, 0.8))
-    shift = Plane({key: slope for key, slope in plane.slopes.items() if key != name}, plane.offsets).times(0.03)
+    shift = Plane({key: slope for key, slope in plane.slopes.items() if key != name}, plane.offsets).times(SHIFT)
     middle = 1 - share
     if name is not None:
-        middle = min(max(middle, optima[name] + FAILURE_GAP), 1 - FAILED[0])
-        middle = max(middle, float(default.get(name) or 0.0) + FAILURE_GAP + shift.at(default))
+        usual = float(default.get(name) or 0.0) + shift.at(default)
+        middle = max(middle, optima[name] + FAILURE_GAP, usual + FAILURE_GAP)
     return Failures(name, middle, shift, nan_share)
