@@ -27,10 +27,11 @@ from tuner.simulate import compare, costs
 from tuner.simulate.__main__ import main
 from tuner.simulate.clock import Charges, Ended, Log, play
 from tuner.simulate.drawing import FAILURE_GAP
+from tuner.simulate.importance import LEAST, distances, weights
 from tuner.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
 from tuner.simulate.options import make, parser
 from tuner.simulate.position import position
-from tuner.simulate.replay import Replay, distance
+from tuner.simulate.replay import Replay, kept
 from tuner.simulate.synthetic import Synthetic
 from tuner.simulate.world import Course
 from tuner.space import Space, load
@@ -220,11 +221,34 @@ def test_a_recorded_configuration_takes_its_recorded_course(space: Space) -> Non
         assert [e.seconds for e in course.evaluations] == pytest.approx([e["seconds"] for e in trial["evaluations"]])
         assert [e.compute for e in course.evaluations] == pytest.approx([e["compute"] for e in trial["evaluations"]])
     assert world.best == pytest.approx(0.7)
-    # A pruned trial goes on as the complete ones did on average: from .6 · 3/10 to .6.
-    pruned = world.course(parse(trials[2]["config"]))
-    assert scores(pruned)[2] == pytest.approx(0.2)
-    assert scores(pruned)[-1] == pytest.approx(0.2 + 0.6 * 0.7)
-    assert pruned.evaluations[-1].seconds == pytest.approx(20.0)
+
+
+def test_a_pruned_trial_goes_on_as_the_complete_ones_did(space: Space) -> None:
+    """It gains 0.06 an evaluation, as they do on average, and loses at the last one what was noise of few examples."""
+    trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
+    config = parse(trials[2]["config"])
+    course = Replay.of([{"trials": trials}], space, OBJECTIVE).course(config)
+    assert scores(course)[2:9] == pytest.approx([0.2 + 0.06 * i for i in range(7)])
+    at_3 = [0.15, 0.21, 0.2]
+    share = kept((float(np.mean(at_3)), float(np.var(at_3))), config, OBJECTIVE)
+    assert 0.3 < share < 0.6
+    assert scores(course)[-1] == pytest.approx(0.2 + 0.06 * 7 - (1 - share) * (0.2 - np.mean(at_3)))
+    assert course.evaluations[-1].seconds == pytest.approx(20.0)
+
+
+def test_on_all_of_select_a_pruned_trial_keeps_its_whole_difference(space: Space) -> None:
+    whole = space.fix({"budget.early_eval_examples": None})
+    trials = recorded(whole, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
+    course = Replay.of([{"trials": trials}], whole, OBJECTIVE).course(parse(trials[2]["config"]))
+    assert scores(course)[-1] == pytest.approx(0.2 + 0.06 * 7)
+
+
+def test_an_early_difference_is_kept_as_far_as_it_is_not_noise(space: Space) -> None:
+    (config,) = configs(space, 1)
+    early, last = 3 / 64, 1 / 750 + 1 / 1600 + 1 / 600  # of three tasks, 1 / examples
+    noise = 0.5 * 0.16 * early / 9 * (1 - last / early)
+    assert kept((0.8, 0.01), config, OBJECTIVE) == pytest.approx(1 - noise / 0.01)
+    assert kept((0.8, noise / 2), config, OBJECTIVE) == kept((0.8, 0.0), config, OBJECTIVE) == 0.0
 
 
 def test_an_unrecorded_configuration_lies_between_its_neighbours(space: Space) -> None:
@@ -251,9 +275,42 @@ def test_a_record_without_a_whole_curve_is_refused(space: Space) -> None:
 
 
 def test_distances() -> None:
-    assert distance({"a": 0.2, "b": "x"}, {"a": 0.2, "b": "x"}) == 0
-    assert distance({"a": 0.0, "b": "x"}, {"a": 1.0, "b": "y"}) == 1
-    assert distance({"a": 0.5}, {"a": 0.5, "b": "x"}) == pytest.approx(math.sqrt(0.5))
+    others = [{"a": 0.2, "b": "x"}, {"a": 1.2, "b": "y"}, {"a": 0.2}, {"a": 0.7, "b": "x"}]
+    found = distances({"a": 0.2, "b": "x"}, others, {"a": 0.8, "b": 0.2})
+    assert found == pytest.approx([0, 1, math.sqrt(0.2), math.sqrt(0.8 * 0.5**2)])
+
+
+def test_a_coordinate_weighs_as_much_as_the_ends_depend_on_it() -> None:
+    rng = np.random.default_rng(0)
+    here = [{"a": float(rng.random()), "b": float(rng.random()), "c": "xy"[rng.integers(2)]} for _ in range(60)]
+    ends = np.array([(one["a"] - 0.3) ** 2 for one in here])  # type: ignore[operator]
+    found = weights(here, ends)
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["a"] > 0.85
+    failing = weights(here, np.where([one["c"] == "x" for one in here], np.nan, 1.0))
+    assert failing["c"] > 0.8, "what decides over failures counts too"
+
+
+def test_of_a_tiny_record_or_of_noise_no_coordinate_weighs_more_than_another() -> None:
+    here = [{"a": i / LEAST, "b": 0.5} for i in range(LEAST)]
+    assert weights(here[:-1], np.arange(LEAST - 1.0)) == {"a": 0.5, "b": 0.5}
+    assert weights(here, np.ones(LEAST)) == {"a": 0.5, "b": 0.5}
+    assert weights(here, np.arange(float(LEAST)))["a"] > 0.6
+
+
+def test_weights_predict_a_trial_left_out_better(space: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    world, trials = Synthetic(space, OBJECTIVE, 0, 1e10), []
+    for number, config in enumerate(configs(space, 60)):
+        found = scores(world.course(config))
+        n = int(np.isfinite(found).sum())
+        evaluations = [{"score": score, "seconds": 1.0, "metrics": {}} for score in found[:n]]
+        state = "COMPLETE" if n == 10 else "FAIL"
+        trials.append(sample_record(number, state, None, evaluations=evaluations, config=config.to_dict()).to_dict())
+    error, blind = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
+    monkeypatch.setattr("tuner.simulate.importance.LEAST", 999)
+    unweighted, _ = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
+    assert error < 0.8 * blind
+    assert error < 0.8 * unweighted
 
 
 # The clock

@@ -17,13 +17,13 @@ from tuner import estimate
 SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 600, 850), "cfimdb": (1400, 150, 250)}
 """Examples of train, select and dev, about those of the SMART Multitask MinBERT paper."""
 WORDS = {"sst": 17.0, "quora": 22.0, "sts": 20.0, "cfimdb": 180.0}
-"""Words of an example, about."""
+"""Mean words of an example, about."""
 BERT_BASE = 84_934_656
 """Parameters of the layers of bert-base, for a backbone that is not on this machine."""
 
 
 def summary() -> DataSummary:
-    """The data that generated trials are charged for."""
+    """The data that the cost of generated trials is computed for."""
     rows = {task: dict(zip(("train", "select", "dev"), sizes, strict=True)) for task, sizes in SIZES.items()}
     return DataSummary("generated curves", True, dict.fromkeys(SIZES, ""), rows, dict.fromkeys(SIZES, 0), dict(WORDS))
 
