@@ -1,8 +1,12 @@
-"""Seconds that trials take, counted from their configurations as `--dry-run` does: K, μ and the tasks cost what they cost."""
+"""Seconds and compute of trials, counted from the configuration as `--dry-run` does, and the noise of their evaluations."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
+
+import numpy as np
 
 from model import mixing
 from model.config import TrialConfig
@@ -13,13 +17,13 @@ from tuner import estimate
 SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 600, 850), "cfimdb": (1400, 150, 250)}
 """Examples of train, select and dev, about those of the SMART Multitask MinBERT paper."""
 WORDS = {"sst": 17.0, "quora": 22.0, "sts": 20.0, "cfimdb": 180.0}
-"""Words of an example, about."""
+"""Mean words of an example, about."""
 BERT_BASE = 84_934_656
 """Parameters of the layers of bert-base, for a backbone that is not on this machine."""
 
 
 def summary() -> DataSummary:
-    """The data that generated trials are charged for."""
+    """The data that the cost of generated trials is computed for."""
     rows = {task: dict(zip(("train", "select", "dev"), sizes, strict=True)) for task, sizes in SIZES.items()}
     return DataSummary("generated curves", True, dict.fromkeys(SIZES, ""), rows, dict.fromkeys(SIZES, 0), dict(WORDS))
 
@@ -48,6 +52,31 @@ def compute(config: TrialConfig, data: DataSummary) -> tuple[float, ...]:
     tokens = sum(n * (2 + estimate.TOKENS_PER_WORD * data.words[task]) for task, n in seen.items())
     n = config.budget.evaluations
     return tuple(tokens * cost_in_plain_steps(config.smart) * index / n for index in range(1, n + 1))
+
+
+def sampling_deviation(scores: np.ndarray, config: TrialConfig, tasks: Sequence[str]) -> np.ndarray:
+    """Standard deviation of each evaluation's score over the choice of its examples, for (n_evaluations,) scores without noise.
+
+    Binomial, `sqrt(p (1 − p) / n)` for a task with n examples, of the mean over `tasks`; about right for correlations too. NaN
+    stays NaN.
+    """
+    early, last = (_inverse_examples(config, tasks, early=kind) for kind in (True, False))
+    inverse = np.full(len(scores), early)
+    inverse[-1] = last
+    p = np.clip(scores, 0.0, 1.0)
+    deviations: np.ndarray = np.sqrt(p * (1 - p) * inverse) / len(tasks)
+    return deviations
+
+
+def sampling_correlation(config: TrialConfig, tasks: Sequence[str]) -> float:
+    """Of the scores of a model on the early examples and on all of select, which hold them: `sqrt(n_early / n_select)`."""
+    return math.sqrt(_inverse_examples(config, tasks, early=False) / _inverse_examples(config, tasks, early=True))
+
+
+def _inverse_examples(config: TrialConfig, tasks: Sequence[str], *, early: bool) -> float:
+    """Sum over tasks of 1 / examples of an evaluation."""
+    limit = config.budget.early_eval_examples if early else None
+    return sum(1 / min(limit or SIZES[task][1], SIZES[task][1]) for task in tasks)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Where a configuration lies in its space: numbers in units of their range, and the labels of choices."""
+"""Computes the position of a configuration in its space: numbers in units of their range, and the labels of choices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simple
 
 Position = Mapping[str, float | Scalar]
 """By coordinate: 0 to 1 from the low to the high end of a number (of its logarithm where it is searched so), or a label. A
-simplex has a coordinate for each task, `mixing.ratios[sst]`. What the configuration does not use is absent."""
+simplex has a coordinate for each task, `mixing.ratios[sst]`. Parameters that the configuration does not use are absent."""
 
 
 def position(space: Space, config: TrialConfig) -> dict[str, float | Scalar]:

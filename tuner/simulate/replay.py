@@ -1,13 +1,17 @@
-"""Recorded learning curves, made whole and spread over the space they were recorded in.
+"""Replays recorded learning curves: completes them, and spreads them over the space they were recorded in.
 
-A record has few trials, and a sampler asks for others: their courses are those of the k nearest recorded trials, weighted by
-1/distance², so that a recorded configuration takes exactly its recorded course. Distances are root mean squares over the
-coordinates that either of two configurations uses (`position`): the difference of numbers, and 1 for different labels and for
-coordinates that only one of them uses. Seconds and compute are the neighbours', per unit of the step's arithmetic
-(`cost_in_plain_steps`).
+An unrecorded configuration takes the course of the 3 nearest recorded trials, weighted by 1/distance², so that a recorded
+configuration takes exactly its recorded course. The distance is the root of a weighted mean of squared differences, where a
+coordinate weighs as much as the recorded ends depend on it (`importance`). Seconds and compute are the neighbours', per unit of
+the step's arithmetic (`cost_in_plain_steps`). A configuration whose nearest trial failed fails as that one did.
+`leave_one_out` tells how far to trust all this.
 
-A pruned trial's curve is continued by what the complete ones gained on average from where it ended, at its own pace. A trial
-that failed lends its failure to configurations to which it is the nearest. How far to believe all this: `leave_one_out`.
+A pruned trial is continued by what the complete trials gained on average, at its own pace. Up to the last evaluation but one it
+keeps its own difference to the others, noise included, as those evaluations look at the same `budget.early_eval_examples`
+examples. The last one looks at all of select, where that noise is gone: of the difference to the mean of all trials at the
+evaluation where it was pruned, the part `1 − (1 − n_early / n_select) · noise² / variance` is kept, between 0 and 1. The noise
+is the binomial one (`costs`) less what all trials have in common; the variance is that of all trials that came so far. Where
+early evaluations are on all of select, everything is kept.
 """
 
 from __future__ import annotations
@@ -23,18 +27,21 @@ import numpy as np
 from model.config import ConfigError, TrialConfig, parse
 from model.cost import cost_in_plain_steps
 from model.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.objective import Objective, tasks_of
 from tuner.record import INTERRUPTED
+from tuner.simulate import costs
+from tuner.simulate.importance import distances, weights
+from tuner.simulate.landscape import SAME_EXAMPLES
 from tuner.simulate.position import Position, position
 from tuner.simulate.world import Course, scored_metrics
 from tuner.space import Space
 
-N_NEIGHBOURS = 3
+N_NEIGHBOURS, N_FOLDS = 3, 5
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """A trial of a record, whole."""
+    """A recorded trial with all its evaluations."""
 
     here: Position
     scores: np.ndarray
@@ -50,7 +57,7 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Replay:
-    """The world of one or more records."""
+    """The world of the trials of one or more runs."""
 
     space: Space
     objective: Objective
@@ -58,7 +65,7 @@ class Replay:
 
     @classmethod
     def of(cls, results: Sequence[Mapping[str, Any]], space: Space, objective: Objective) -> Replay:
-        """From the contents of results.json of runs. Raises `ConfigError` when no trial of them is COMPLETE."""
+        """Read the contents of the results.json of runs. Raises `ConfigError` when no trial of them is COMPLETE."""
         raw = [trial for result in results for trial in result["trials"] if trial["config"] and trial["reason"] != INTERRUPTED]
         complete = [trial for trial in raw if trial["state"] == "COMPLETE"]
         if not complete:
@@ -66,8 +73,11 @@ class Replay:
         lengths = sorted({len(trial["evaluations"]) for trial in complete})
         if len(lengths) > 1:
             raise ConfigError([f"the recorded trials have {lengths} evaluations; give records of one kind of trial"])
-        gains = _scores_of(complete).mean(axis=0)
-        return cls(space, objective, tuple(_whole(trial, gains, space) for trial in raw if _is_usable(trial)))
+        usable = [trial for trial in raw if _is_usable(trial)]
+        going = [trial["evaluations"] for trial in usable if trial["state"] != "FAIL"]
+        level = [_level([trial[i]["score"] for trial in going if len(trial) > i]) for i in range(lengths[0])]
+        mean = _scores_of(complete).mean(axis=0)
+        return cls(space, objective, tuple(_whole(trial, mean, level, space, objective) for trial in usable))
 
     @cached_property
     def best(self) -> float:
@@ -78,7 +88,7 @@ class Replay:
         return len(self.trials[0].scores)
 
     def course(self, config: TrialConfig) -> Course:
-        scores, spent = self._predict(position(self.space, config), self.trials)
+        scores, spent = _predict(position(self.space, config), self.trials, self._weights)
         true_score = float(scores[-1])
         n, cost = self.n_evaluations, cost_in_plain_steps(config.smart)
         names = scored_metrics(self.objective, config)
@@ -90,54 +100,54 @@ class Replay:
         )
         return Course(evaluations, true_score)
 
+    @cached_property
+    def _weights(self) -> dict[str, float]:
+        return _weights_of(self.trials)
+
     def leave_one_out(self) -> tuple[float, float]:
-        """Mean absolute error of the last score of COMPLETE trials, each told from all others; and the same for the mean of the
-        others' last scores, which knows no configuration. NaN where there are not two of them."""
+        """Mean absolute error of the last score of COMPLETE trials, each predicted from the others, and of the others' mean.
+
+        The weights of the distance are estimated without the trial and the fifth of the record that it belongs to. NaN where
+        there are not two COMPLETE trials.
+        """
         complete = [trial for trial in self.trials if trial.is_complete]
         if len(complete) < 2:
             return math.nan, math.nan
-        nearest, mean = [], []
-        for trial in complete:
-            rest = tuple(other for other in self.trials if other is not trial and not other.fails)
-            predicted, _ = self._predict(trial.here, rest)
-            nearest.append(abs(predicted[-1] - trial.scores[-1]))
-            mean.append(abs(np.mean([other.scores[-1] for other in complete if other is not trial]) - trial.scores[-1]))
+        total = sum(float(trial.scores[-1]) for trial in complete)
+        mean = [abs((total - trial.scores[-1]) / (len(complete) - 1) - trial.scores[-1]) for trial in complete]
+        nearest = []
+        for fold in range(N_FOLDS):
+            weights = _weights_of([trial for index, trial in enumerate(self.trials) if index % N_FOLDS != fold])
+            for trial in self.trials[fold::N_FOLDS]:
+                rest = [other for other in self.trials if other is not trial and not other.fails]
+                if trial.is_complete:
+                    nearest.append(abs(_predict(trial.here, rest, weights)[0][-1] - trial.scores[-1]))
         return float(np.mean(nearest)), float(np.mean(mean))
 
-    def _predict(self, here: Position, trials: Sequence[Recorded]) -> tuple[np.ndarray, np.ndarray]:
-        """Scores (n_evaluations,), and seconds and compute per plain step (n_evaluations, 2)."""
-        distances = np.array([distance(here, trial.here) for trial in trials])
-        nearest = np.argsort(distances, kind="stable")[:N_NEIGHBOURS]
-        if trials[nearest[0]].fails:
-            return trials[nearest[0]].scores, trials[nearest[0]].spent
-        sound = [index for index in nearest if not trials[index].fails]
-        if distances[sound[0]] == 0.0:
-            return trials[sound[0]].scores, trials[sound[0]].spent
-        weights = distances[sound] ** -2.0
-        weights /= weights.sum()
-        return (
-            weights @ np.stack([trials[index].scores for index in sound]),
-            np.tensordot(weights, np.stack([trials[index].spent for index in sound]), axes=1),
-        )
+
+def _weights_of(trials: Sequence[Recorded]) -> dict[str, float]:
+    return weights([trial.here for trial in trials], np.array([trial.scores[-1] for trial in trials]))
 
 
-def distance(left: Position, right: Position) -> float:
-    """Root mean square over the coordinates of either: 0 for equal positions, about 1 for opposite ones."""
-    names = sorted({*left, *right})
-    return math.sqrt(sum(_difference(left, right, name) ** 2 for name in names) / max(len(names), 1))
-
-
-def _difference(left: Position, right: Position, name: str) -> float:
-    if name not in left or name not in right:
-        return 1.0
-    mine, other = left[name], right[name]
-    if isinstance(mine, float) and isinstance(other, float):
-        return abs(mine - other)
-    return float(mine != other)
+def _predict(here: Position, trials: Sequence[Recorded], by: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n_evaluations,), and seconds and compute per plain step (n_evaluations, 2)."""
+    apart = distances(here, [trial.here for trial in trials], by)
+    nearest = np.argsort(apart, kind="stable")[:N_NEIGHBOURS]
+    if trials[nearest[0]].fails:
+        return trials[nearest[0]].scores, trials[nearest[0]].spent
+    sound = [index for index in nearest if not trials[index].fails]
+    if apart[sound[0]] == 0.0:
+        return trials[sound[0]].scores, trials[sound[0]].spent
+    shares = apart[sound] ** -2.0
+    shares /= shares.sum()
+    return (
+        shares @ np.stack([trials[index].scores for index in sound]),
+        np.tensordot(shares, np.stack([trials[index].spent for index in sound]), axes=1),
+    )
 
 
 def _is_usable(trial: Mapping[str, Any]) -> bool:
-    """A trial that failed before its first evaluation still tells where trials fail."""
+    """Whether a trial has an evaluation, or failed before its first one, which tells where trials fail."""
     return trial["state"] == "FAIL" or bool(trial["evaluations"])
 
 
@@ -146,15 +156,40 @@ def _scores_of(trials: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return np.array([[evaluation["score"] for evaluation in trial["evaluations"]] for trial in trials])
 
 
-def _whole(trial: Mapping[str, Any], gains: np.ndarray, space: Space) -> Recorded:
-    """A recorded trial with the evaluations that it did not come to; `gains` is the mean curve of the complete ones."""
+def _level(scores: Sequence[float]) -> tuple[float, float]:
+    """Mean and variance of the scores at one evaluation."""
+    return float(np.mean(scores)), float(np.var(scores))
+
+
+def _whole(
+    trial: Mapping[str, Any], mean: np.ndarray, level: Sequence[tuple[float, float]], space: Space, objective: Objective
+) -> Recorded:
+    """A recorded trial with the evaluations that it did not come to.
+
+    `mean` is the mean curve of the complete trials, `level` the mean and variance of all trials at each evaluation.
+    """
     config = parse(trial["config"])
-    n, m = len(gains), len(trial["evaluations"])
+    n, m = len(mean), len(trial["evaluations"])
     scores = np.array([evaluation["score"] for evaluation in trial["evaluations"]] + [math.nan] * (n - m))
     known = [(evaluation["seconds"], evaluation.get("compute", 0.0)) for evaluation in trial["evaluations"]]
     spent = np.array(known, dtype=float).reshape(m, 2)
-    if trial["state"] != "FAIL":
-        scores[m:] = scores[m - 1] + gains[m:] - gains[m - 1]
+    if trial["state"] != "FAIL" and m < n:
+        scores[m:] = scores[m - 1] + mean[m:] - mean[m - 1]
+        scores[-1] -= (1 - kept(level[m - 1], config, objective)) * (scores[m - 1] - level[m - 1][0])
     pace = spent[-1] / m if m else np.zeros(2)
     spent = np.concatenate([spent, np.arange(m + 1, n + 1)[:, None] * pace])
     return Recorded(position(space, config), scores, spent / cost_in_plain_steps(config.smart), trial["state"] == "COMPLETE")
+
+
+def kept(level: tuple[float, float], config: TrialConfig, objective: Objective) -> float:
+    """The part, 0 to 1, of an early difference to the mean of all trials that is expected on all of select.
+
+    `level` is the mean and variance of the early scores of all trials; the module's docstring has the formula.
+    """
+    mean, variance = level
+    tasks = tasks_of(scored_metrics(objective, config))
+    early = float(costs.sampling_deviation(np.full(2, mean), config, tasks)[0])
+    noise = (1 - SAME_EXAMPLES) * early**2 * (1 - costs.sampling_correlation(config, tasks) ** 2)
+    if noise == 0.0:
+        return 1.0
+    return max(1 - noise / variance, 0.0) if variance > 0 else 0.0

@@ -1,4 +1,4 @@
-"""What a simulated search meets: for every configuration the course its trial would take."""
+"""The interface of learning curves that a simulated search runs on: for every configuration the course of its trial."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from tuner.objective import Objective
 
 @dataclass(frozen=True)
 class Course:
-    """A trial from beginning to end, as it goes if nobody stops it."""
+    """All evaluations of a trial that is not stopped."""
 
     evaluations: tuple[Evaluation, ...]
-    """All of them. A metric that is NaN is where the trial fails."""
+    """From the first to the last; the trial fails at the first one with a metric that is NaN."""
     true_score: float
-    """What the last score is without its noise: regret is measured in it, so that a lucky score earns nothing."""
+    """The last score without noise. Regret is measured in it, so that a lucky score does not count."""
 
 
 class World(Protocol):
-    """Learning curves for all configurations of a space; the same configuration always takes the same course."""
+    """Learning curves for all configurations of a space."""
 
     @property
     def objective(self) -> Objective:
-        """What the scores are."""
+        """The goal that the scores are computed for."""
 
     @property
     def best(self) -> float:
-        """The highest true score there is."""
+        """The highest true score of any configuration."""
 
-    def course(self, config: TrialConfig) -> Course: ...
+    def course(self, config: TrialConfig) -> Course:
+        """The course of a configuration's trial, each time the same."""
 
 
 def scored_metrics(objective: Objective, config: TrialConfig) -> tuple[str, ...]:
