@@ -553,7 +553,8 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> No
     assert first == again
     found = json.loads(first[1])
     assert [policy["name"] for policy in found["policies"]] == ["random+median", "tpe+none"]
-    assert found["policies"][1]["n_complete"] + found["policies"][1]["n_failed"] == 6
+    hours = [policy["hours"] for policy in found["policies"]]
+    assert hours[0] == hours[1], "all have the same time"
     assert run(capsys, *command, "--seed", "1")[1] != first[1]
 
 
@@ -566,7 +567,7 @@ def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str]
     results.write(tmp_path / results.FILE_NAME, {"schema_version": 1, "trials": trials})
     status, out, _ = run(capsys, "--record", str(tmp_path), "--trials", "5", "--repetitions", "1", "--pruner", "none")
     assert status == 0
-    assert "3 recorded trials" in out
+    assert "3 recorded trials" in " ".join(out.split())
     assert "tpe+none" in out
     assert max(len(line) for line in out.splitlines()) <= 80
 

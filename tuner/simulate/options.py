@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import random
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ USUAL = ("tpe+median", "random+none", "random+asha")
 """What is compared when nothing is named; the first is a search's default."""
 CHARGED = ("cold_s", "warm_s", "prune_s", "save_s", "load_s")
 """The charges of the clock that the command line can set."""
+N_TIMED = 100
+"""Random configurations that the time of a search is taken from."""
 CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
 """Operations per second of a slot: of one core as seen in docs/log.md, and of a GPU in fp32 with padding, about."""
 
@@ -48,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--pruner", help=f"one of {', '.join(PRUNERS)} (median)")
     how.add_argument("--policy", action="append", metavar="SAMPLER+PRUNER", help="compare several; repeatable")
     how.add_argument("--slots", type=int, default=2, help="trials at once (2)")
-    how.add_argument("--trials", type=int, help="trials of a search (the space's)")
-    how.add_argument("--hours", type=float, help="end every search after this simulated time")
+    how.add_argument("--trials", type=int, help="full trials that each search has time for (the space's)")
+    how.add_argument("--hours", type=float, help="simulated time of each search (that of --trials)")
     how.add_argument("--repetitions", type=int, default=20, help="searches of each policy (20)")
     how.add_argument("--seed", type=int, default=0, help="seed of worlds and samplers (0)")
     how.add_argument("--target", type=float, help="true score whose time is told (the best there is, less 0.02)")
@@ -77,7 +80,9 @@ class Simulation:
     policies: tuple[Policy, ...]
     n_slots: int
     n_trials: int
+    """Full trials that there is time for."""
     until_s: float
+    """When all searches end, in simulated seconds."""
     seed: int
     target: float | None
     title: str
@@ -98,8 +103,18 @@ def make(options: argparse.Namespace) -> Simulation:
     n_trials = options.trials or space.options.get("trials") or 20
     charges = Charges(**{name: getattr(options, name) for name in CHARGED})
     policies = tuple(study_policy(text, space, objective, n_trials, n_evaluations, charges) for text in _policies(options))
-    until_s = math.inf if options.hours is None else options.hours * 3600
+    until_s = time_of(worlds, space, n_trials, options.slots) if options.hours is None else options.hours * 3600
     return Simulation(worlds, policies, options.slots, n_trials, until_s, options.seed, options.target, title)
+
+
+def time_of(worlds: Sequence[World], space: Space, n_trials: int, n_slots: int) -> float:
+    """Simulated seconds that `n_trials` full trials of mean cost need on `n_slots`: what every policy gets.
+
+    The mean is over random configurations, as if none of them failed.
+    """
+    rng = random.Random(0)
+    courses = [worlds[index % len(worlds)].course(space.parse(space.sample(rng))) for index in range(N_TIMED)]
+    return statistics.fmean(course.evaluations[-1].seconds for course in courses) * n_trials / n_slots
 
 
 def _number_problems(options: argparse.Namespace) -> list[str]:

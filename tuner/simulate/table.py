@@ -51,7 +51,7 @@ CAPTION = (
 
 def heading(simulation: Simulation) -> str:
     return (
-        f"{simulation.n_trials} trials on {simulation.n_slots} slots, {len(simulation.worlds)} repetitions, "
+        f"{simulation.n_trials} trials' worth of time on {simulation.n_slots} slots, {len(simulation.worlds)} repetitions, "
         f"seed {simulation.seed}: {simulation.title}"
     )
 

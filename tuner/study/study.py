@@ -368,7 +368,7 @@ class Study:
         trials = study.get_trials(deepcopy=False)
         if isinstance(study.pruner, ParetoPruner):
             study.pruner.restart(trials)
-        n_before = sum(frozen.state is not TrialState.WAITING for frozen in trials)
+        n_before = sum(frozen.state is not TrialState.WAITING or "config" in frozen.user_attrs for frozen in trials)
         sampler = make_sampler(self.sampler, self.seed, self.n_trials, n_before=n_before, remembered=self.history.trials)
         study.sampler = PausedAsPruned(sampler, self.objective) if self._promotes else sampler
         now = searched(self.space, self.objective, self.data_sha256, self.requirements)
