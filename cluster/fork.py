@@ -13,6 +13,7 @@ Where there can be none (no Linux, a socket that another user holds), a worker s
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -95,7 +96,16 @@ def keep(key: str, modules: Iterable[str]) -> None:
     """Have this node's fork server begun beside this process, whose searches share it: it ends with this process, and when
     it has been idle for a minute. Does nothing where a server with this key runs already."""
     if sys.platform == "linux" and (key not in _kept or _kept[key].poll() is not None):
+        if not _kept:
+            atexit.register(_end_kept)
         _kept[key] = _begin(key, ",".join(modules), os.getpid())
+
+
+def _end_kept() -> None:
+    """End the fork servers of this process with it; those of a process that is killed notice by themselves."""
+    for server in _kept.values():
+        server.terminate()
+        server.wait()
 
 
 def _begin(key: str, modules: str, owner: int, stdin: socket.socket | None = None) -> subprocess.Popen[bytes]:
