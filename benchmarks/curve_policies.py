@@ -1,6 +1,7 @@
 """The policies that `python -m benchmarks.policies --curves` can judge, by name.
 
-`SAMPLER+PRUNER` is a study of the project, `stock Ray` is Ray's OptunaSearch and ASHAScheduler. After a comma: `compute`
+`SAMPLER+PRUNER` is a study of the project, `stock Ray` is Ray's OptunaSearch and ASHAScheduler, `Syne Tune ASHA` and `Syne Tune
+MOBSTER` are that package's (simulated_syne_tune.py says how to install it). After a comma: `compute`
 compares trials at equal compute instead of equal steps, `default` tries the set's untuned default first.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
+from benchmarks import simulated_syne_tune
 from benchmarks.curves import N_EVALUATIONS, RecordedSpace, RecordedWorld
 from benchmarks.simulated_stock_ray import StockRay
 from benchmarks.variants import PRUNER_VARIANTS, SAMPLER_VARIANTS
@@ -45,6 +47,8 @@ class CurvePolicy:
         space = cast(Space, recorded)
         if self.plain == STOCK_RAY:
             return StockRay(space, world.objective, NO_LIMIT, N_EVALUATIONS, seed)
+        if self.plain in simulated_syne_tune.NAMES:
+            return simulated_syne_tune.SyneTune(self.plain, recorded, world.objective, N_EVALUATIONS, seed)
         sampler, _, pruner = self.plain.partition("+")
         study = Study.open(
             "memory:", "simulated", space, world.objective, sampler, pruner, seed, n_trials, N_EVALUATIONS,
@@ -59,7 +63,10 @@ def parse(name: str) -> CurvePolicy:
     plain, *options = (part.strip() for part in name.split(","))
     problems = [f"unknown option {option} of {name}; the options are {', '.join(OPTIONS)}" for option in options
                 if option not in OPTIONS]  # fmt: skip
-    problems += [] if plain == STOCK_RAY else _study_problems(plain)
+    if plain in simulated_syne_tune.NAMES:
+        problems += [] if simulated_syne_tune.is_installed() else [simulated_syne_tune.NOT_INSTALLED]
+    elif plain != STOCK_RAY:
+        problems += _study_problems(plain)
     if problems:
         raise ConfigError(problems)
     return CurvePolicy(name, plain, "default" in options, "compute" if "compute" in options else "steps")
@@ -68,7 +75,9 @@ def parse(name: str) -> CurvePolicy:
 def _study_problems(plain: str) -> list[str]:
     sampler, plus, pruner = plain.partition("+")
     if not plus:
-        return [f"unknown policy {plain}; give SAMPLER+PRUNER, such as tpe+median, or {STOCK_RAY}"]
+        return [
+            f"unknown policy {plain}; give SAMPLER+PRUNER, such as tpe+median, or one of {', '.join([STOCK_RAY, *simulated_syne_tune.NAMES])}"
+        ]
     samplers, pruners = [*SAMPLERS, *SAMPLER_VARIANTS], [*PRUNERS, *PRUNER_VARIANTS]
     problems = []
     if sampler not in samplers:
