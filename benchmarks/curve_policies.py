@@ -75,9 +75,8 @@ def parse(name: str) -> CurvePolicy:
 def _study_problems(plain: str) -> list[str]:
     sampler, plus, pruner = plain.partition("+")
     if not plus:
-        return [
-            f"unknown policy {plain}; give SAMPLER+PRUNER, such as tpe+median, or one of {', '.join([STOCK_RAY, *simulated_syne_tune.NAMES])}"
-        ]
+        others = ", ".join([STOCK_RAY, *simulated_syne_tune.NAMES])
+        return [f"unknown policy {plain}; give SAMPLER+PRUNER, such as tpe+median, or one of {others}"]
     samplers, pruners = [*SAMPLERS, *SAMPLER_VARIANTS], [*PRUNERS, *PRUNER_VARIANTS]
     problems = []
     if sampler not in samplers:

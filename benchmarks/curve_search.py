@@ -9,7 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from tuner.simulate.clock import play
 
 Results: TypeAlias = Mapping[tuple[str, str], Sequence[Result]]
 """By policy and set; one for each seed."""
+PROGRESS_S = 1.0
+"""Between two updates of the line of progress."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +77,26 @@ def search_all(jobs: Sequence[Job], n_processes: int) -> list[Result]:
 
 
 def _with_progress(results: Iterator[Result], n: int) -> Iterator[Result]:
-    began = time.monotonic()
+    began = told = time.monotonic()
     for n_done, result in enumerate(results, start=1):
-        _tell(n_done, n, began)
+        if n_done == n or time.monotonic() > told + PROGRESS_S:
+            told = time.monotonic()
+            _tell(n_done, n, began)
         yield result
 
 
 def _await(futures: Sequence[Future[Result]]) -> None:
-    """Until all are done, or the first has failed."""
+    """Until all are done, or one has failed."""
     began, open_futures = time.monotonic(), set(futures)
     while open_futures:
-        done, open_futures = wait(open_futures, timeout=1.0, return_when=FIRST_COMPLETED)
+        done, open_futures = wait(open_futures, timeout=PROGRESS_S, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
         _tell(len(futures) - len(open_futures), len(futures), began)
 
 
 def _tell(n_done: int, n: int, began: float) -> None:
+    """Replace the line of progress on stderr."""
     seconds = round(time.monotonic() - began)
     end = "\n" if n_done == n else ""
     print(f"\r{n_done} of {n} searches, {seconds // 60}:{seconds % 60:02d}", end=end, file=sys.stderr, flush=True)
