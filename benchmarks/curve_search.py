@@ -13,13 +13,14 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from rich.table import Table
 
 from benchmarks import curve_policies, curves, variants
 from benchmarks.equal_time import Estimate, Result, Setting, mean_difference, mean_share, measure, random_search
 from tuner.simulate.clock import play
+from tuner.simulate.world import World
 
 Results: TypeAlias = Mapping[tuple[str, str], Sequence[Result]]
 """By policy and set; one for each seed."""
@@ -36,6 +37,8 @@ class Job:
     policy: str
     setting: Setting
     seed: int
+    has_reuse: bool = False
+    """Whether a recorded trial can answer several proposals of the search."""
 
 
 def search(job: Job) -> Result:
@@ -44,7 +47,8 @@ def search(job: Job) -> Result:
     world = _world(job.folder, job.curves)
     policy = curve_policies.parse(job.policy)
     decisions = policy.open(world, job.seed, job.setting.n_trials)
-    log = play(decisions, world, job.setting.n_slots, policy.charges, job.setting.horizon_s)  # type: ignore[arg-type]
+    answers = cast(World, curves.Answers(world, job.has_reuse))
+    log = play(decisions, answers, job.setting.n_slots, policy.charges, job.setting.horizon_s)
     return measure(log, world, job.setting.horizon_s)
 
 
@@ -130,11 +134,12 @@ def compare(
     setting: Setting,
     seeds: Sequence[int],
     n_processes: int,
+    has_reuse: bool = False,
 ) -> Comparison:
     """Simulate every policy on every set of `folder` with every seed."""
     random = {world.name: random_search(world, setting) for world in worlds}
     keys = [(policy, world.name) for policy in policies for world in worlds]
-    jobs = [Job(folder, name, policy, setting, seed) for policy, name in keys for seed in seeds]
+    jobs = [Job(folder, name, policy, setting, seed, has_reuse) for policy, name in keys for seed in seeds]
     found = search_all(jobs, n_processes)
     results = {key: found[place * len(seeds) : (place + 1) * len(seeds)] for place, key in enumerate(keys)}
     return Comparison(setting, results, random)

@@ -2,7 +2,8 @@
 
 A folder holds one CSV file per set of `SETS`, one line per trial: the values of its settings and ten scores at even distances
 (`score1` … `score10`, empty from where it diverged), or a list of checkpoints (`bleu_curve`), which is resampled to ten. A
-configuration that a search proposes is answered with the curve and the cost of the nearest recorded trial. Distances are
+configuration that a search proposes is answered with the curve and the cost of the nearest recorded trial that this search has
+not seen (`Answers`). Distances are
 Euclidean, each setting scaled to 0 … 1 over its recorded range and multiplied by its weight; the weights make a trial left out
 of the record most alike its nearest neighbour (`leave_one_out`).
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import csv
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -208,7 +209,7 @@ class RecordedTrial:
 
 @dataclass(frozen=True)
 class RecordedWorld:
-    """A recorded set as `tuner.simulate.world.World`."""
+    """A recorded set: its trials, its space, and which trial is near which configuration."""
 
     name: str
     settings: tuple[Setting, ...]
@@ -233,15 +234,12 @@ class RecordedWorld:
         """The space of searches that begin with the untuned default."""
         return replace(self.space, start=(self.default,))
 
-    def course(self, config: RecordedConfig) -> Course:
-        """The curve of the nearest recorded trial."""
-        trial = self.nearest(config)
-        evaluations = tuple(_evaluation(trial, index) for index in range(1, N_EVALUATIONS + 1))
-        return Course(evaluations, trial.score)
-
-    def nearest(self, config: RecordedConfig) -> RecordedTrial:
+    def nearest(self, config: RecordedConfig, used: Collection[int] = ()) -> int:
+        """The place of the nearest recorded trial that is not among `used`, or of the nearest where all are."""
         distances = np.square(self._scaled - self._point(config)).sum(axis=1)
-        return self.trials[int(distances.argmin())]
+        if len(used) < len(self.trials):
+            distances[list(used)] = np.inf
+        return int(distances.argmin())
 
     def leave_one_out(self) -> float:
         """Spearman's ρ between the final scores of trials and of their nearest neighbours; a failed trial scores worst."""
@@ -269,6 +267,34 @@ class RecordedWorld:
 
     def _positions(self, config: RecordedConfig) -> Numbers:
         return np.array([setting.position(config.values[setting.name]) for setting in self.settings])
+
+
+@dataclass
+class Answers:
+    """A recorded set as `tuner.simulate.world.World`, for one search: proposals are answered with recorded trials."""
+
+    world: RecordedWorld
+    has_reuse: bool = False
+    """Whether a recorded trial can answer several proposals. Where it cannot, the next nearest answers: a sampler that draws
+    closer and closer to its best trial would else be given that one for ever."""
+    used: dict[str, int] = field(default_factory=dict)
+    """The trial that answered a configuration, by the latter as text: the same one is always answered alike."""
+
+    @property
+    def objective(self) -> Objective:
+        return self.world.objective
+
+    @property
+    def best(self) -> float:
+        return self.world.best
+
+    def course(self, config: RecordedConfig) -> Course:
+        key = repr(sorted(config.values.items()))
+        if key not in self.used:
+            self.used[key] = self.world.nearest(config, () if self.has_reuse else self.used.values())
+        trial = self.world.trials[self.used[key]]
+        evaluations = tuple(_evaluation(trial, index) for index in range(1, N_EVALUATIONS + 1))
+        return Course(evaluations, trial.score)
 
 
 def _evaluation(trial: RecordedTrial, index: int) -> Evaluation:

@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
                       f"with; with --curves options follow a comma: {', '.join(curve_policies.OPTIONS)}")  # fmt: skip
     text.add_argument("--curves", type=Path, metavar="DIR", help="a folder of recorded curves")
     text.add_argument("--sets", nargs="+", choices=tuple(curves.SETS), default=tuple(curves.SETS), help="of recorded curves")
+    text.add_argument("--reuse", action="store_true", help="let one recorded trial answer several proposals of a search")
     text.add_argument("--reference", default=STOCK, help=f"what the others are compared with, with --curves ({STOCK})")
     text.add_argument("--jobs", type=int, default=2, help="processes, with --curves (2)")
     text.add_argument("--repetitions", type=int, help="searches of each policy (20), of each set with --curves (16)")
@@ -143,7 +144,7 @@ def on_curves(options: argparse.Namespace) -> int:
         print(f"{world.name}: {len(world.trials)} trials, leave-one-out rank correlation {world.leave_one_out():.2f}")
     setting = Setting(options.trials or 20, options.slots or 2)
     seeds = range(options.seed, options.seed + (options.repetitions or 16))
-    comparison = curve_search.compare(worlds, options.curves, names, setting, seeds, options.jobs)
+    comparison = curve_search.compare(worlds, options.curves, names, setting, seeds, options.jobs, options.reuse)
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(curve_search.share_table(comparison))
     if options.reference in names and len(names) > 1:

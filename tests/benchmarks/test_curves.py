@@ -6,13 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from benchmarks import curve_policies, curves, policies
-from benchmarks.curves import RecordedConfig, RecordedWorld
+from benchmarks.curves import Answers, RecordedConfig, RecordedWorld
 from benchmarks.equal_time import Setting, measure, random_search, random_trial_regret
 from tuner.simulate.clock import Ended, Log, play
+from tuner.simulate.world import World
 
 HOUR = 3600.0
 DEFAULT = {"budget.epochs": 2, "optim.batch_size": 32, "optim.lr": 2e-4, "optim.warmup": 0.1, "optim.dropout": 0.1}
@@ -33,10 +35,22 @@ def write(folder: Path, finals: Sequence[float], n_scores: Sequence[int] | None 
 def test_a_recorded_configuration_is_answered_with_its_own_curve(tmp_path: Path) -> None:
     world = write(tmp_path, [0.9, 0.6, 0.3])
     for trial in world.trials:
-        scores = [evaluation.metrics[curves.METRIC] for evaluation in world.course(trial.config).evaluations]
+        scores = [evaluation.metrics[curves.METRIC] for evaluation in Answers(world).course(trial.config).evaluations]
         assert scores == list(trial.scores)
-    between = RecordedConfig({**world.trials[1].config.values, "optim.lr": 2e-4})
-    assert world.nearest(between) is world.trials[1]
+    assert world.nearest(rate(world, 2e-4)) == 1
+
+
+def test_a_recorded_trial_answers_one_proposal_of_a_search(tmp_path: Path) -> None:
+    world = write(tmp_path, [0.9, 0.6, 0.3])
+    answers, reusing = Answers(world), Answers(world, has_reuse=True)
+    rates = (2e-4, 2.1e-4, 2e-4)
+    assert [answers.course(rate(world, lr)).true_score for lr in rates] == [0.6, 0.3, 0.6]
+    assert [reusing.course(rate(world, lr)).true_score for lr in rates] == [0.6, 0.6, 0.6]
+
+
+def rate(world: RecordedWorld, lr: float) -> RecordedConfig:
+    """The settings of all trials with another rate."""
+    return RecordedConfig({**world.trials[1].config.values, "optim.lr": lr})
 
 
 def test_a_trial_that_diverges_ends_at_its_first_empty_score(tmp_path: Path) -> None:
@@ -76,7 +90,8 @@ def test_measures_of_a_search_by_hand(tmp_path: Path) -> None:
 def test_every_policy_has_the_same_time(tmp_path: Path, name: str) -> None:
     world, setting = write(tmp_path, [0.9, 0.6, 0.3]), Setting(6, 2)
     policy = curve_policies.parse(name)
-    log = play(policy.open(world, 0, 2), world, setting.n_slots, policy.charges, setting.horizon_s)  # type: ignore[arg-type]
+    answers = cast(World, Answers(world))
+    log = play(policy.open(world, 0, 2), answers, setting.n_slots, policy.charges, setting.horizon_s)
     assert setting.horizon_s == 3 * HOUR
     assert log.end_s == setting.horizon_s
     assert log.n_cut == 2
