@@ -1,7 +1,11 @@
-"""Which sampler and pruner, with which settings: `python -m benchmarks.policies laptop` and `… cluster`.
+"""Which sampler and pruner, with which settings: the project's policies, variants of them (variants.py), and other software.
 
-A table of the project's policies, of variants of their settings, and of stock Ray, over the generated curves of
-`tuner.simulate`. Nothing here changes a default; docs/log.md says what came of it.
+    python -m benchmarks.policies laptop tpe+median tpe+asha "stock Ray"
+    python -m benchmarks.policies --curves DIR tpe+median tpe+asha1/3,default "stock Ray"
+
+`laptop` and `cluster` are searches over the generated curves of `tuner.simulate`, as long as their number of trials. With
+`--curves` the searches are over recorded curves (curves.py says what DIR holds), and all of them have the same time: that of
+`--trials` trials of mean cost. Nothing here changes a default; docs/log.md says what came of it.
 """
 
 from __future__ import annotations
@@ -12,16 +16,17 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from optuna.pruners import BasePruner
-from optuna.samplers import BaseSampler, TPESampler
 from rich.console import Console
 
+from benchmarks import curve_policies, curve_search, curves, variants
+from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
+from model.config import ConfigError
 from tuner.objective import Objective
 from tuner.simulate import compare, table
 from tuner.simulate.clock import Charges, Decisions
@@ -32,11 +37,11 @@ from tuner.simulate.synthetic import Synthetic
 from tuner.simulate.world import World
 from tuner.space import Space, load
 from tuner.study import sample
-from tuner.study.bounded_tpe import BoundedTPESampler
-from tuner.study.pruners import PRUNERS, Races
-from tuner.study.samplers import SAMPLERS, Draws
 
-STOCK = "stock Ray"
+STOCK = curve_policies.STOCK_RAY
+WRONG_USAGE = 2
+ON_CURVES = ("tpe+median,compute", "tpe+median", "tpe+asha", "tpe+asha1/3", STOCK)
+"""What `--curves` judges when nothing is named."""
 
 
 @dataclass(frozen=True)
@@ -50,41 +55,6 @@ class Kind:
 
 
 KINDS = {"laptop": Kind("laptop", 2, 20, CPU_FLOPS), "cluster": Kind("gpu", 64, 500, GPU_FLOPS)}
-
-
-def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:
-    """Keep this many percent, from evaluation number `first` on."""
-    return lambda races: races.kinds.percentile(
-        kept, n_startup_trials=races.n_startup if n_startup is None else n_startup, n_warmup_steps=first
-    )
-
-
-def halving(first: int, eta: int, n_bootstrap: int = 0) -> Callable[[Races], BasePruner]:
-    return lambda races: races.kinds.halving(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
-
-
-def hyperband(first: int, eta: int) -> Callable[[Races], BasePruner]:
-    return lambda races: races.kinds.hyperband(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
-
-
-def tpe(n_startup: int, cls: type[TPESampler] = BoundedTPESampler, *, group: bool = True) -> Callable[[Draws], BaseSampler]:
-    return lambda draws: cls(
-        seed=draws.fresh_seed, n_startup_trials=n_startup, multivariate=group, group=group, constant_liar=True
-    )
-
-
-PRUNER_VARIANTS = {
-    "median@1": percentile(50, 1), "median@2": percentile(50, 2), "median@5": percentile(50, 5),
-    "median@3/20": percentile(50, 3, 20), "best75@3": percentile(75, 3), "best75@1": percentile(75, 1),
-    "best25@5": percentile(25, 5), "asha1/2": halving(1, 2), "asha1/3": halving(1, 3), "asha1/4": halving(1, 4),
-    "asha2/4": halving(2, 4), "asha2/2/10": halving(2, 2, 10), "asha4/2": halving(4, 2), "hyperband1/3": hyperband(1, 3),
-}  # fmt: skip
-"""`median@3/20`: from the third evaluation on, after 20 complete trials; `asha1/4`: first rung 1, η = 4."""
-SAMPLER_VARIANTS = {
-    "tpe4": tpe(4), "tpe10": tpe(10), "tpe20": tpe(20), "tpe40": tpe(40), "tpe80": tpe(80),
-    "tpe-single": tpe(10, group=False), "tpe-plain": tpe(10, TPESampler),
-}  # fmt: skip
-"""By the number of random trials at the start; `-single` models each parameter alone, `-plain` is Optuna's own class."""
 
 
 def policies(names: list[str], kind: Kind, space: Space, objective: Objective, n_evaluations: int) -> list[Policy]:
@@ -122,26 +92,76 @@ def simulation(kind: Kind, names: list[str], n_repetitions: int, seed: int, hour
     return Simulation(worlds, made, kind.n_slots, kind.n_trials, until_s, seed, None, f"smart_mtl, profile {kind.profile}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    text = argparse.ArgumentParser(prog="python -m benchmarks.policies", description=__doc__)
-    text.add_argument("kind", choices=tuple(KINDS))
-    text.add_argument(
-        "names", nargs="+", help=f"SAMPLER+PRUNER[:PEERS], or '{STOCK}'; the first is what the others are compared with"
+def parser() -> argparse.ArgumentParser:
+    text = argparse.ArgumentParser(
+        prog="python -m benchmarks.policies", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    text.add_argument("--repetitions", type=int, default=20)
-    text.add_argument("--trials", type=int)
-    text.add_argument("--slots", type=int)
+    text.add_argument("names", nargs="*", metavar="NAME", help="laptop or cluster without --curves, then policies: "
+                      f"SAMPLER+PRUNER[:PEERS], or '{STOCK}'; on generated curves the first is what the others are compared "
+                      f"with; with --curves options follow a comma: {', '.join(curve_policies.OPTIONS)}")  # fmt: skip
+    text.add_argument("--curves", type=Path, metavar="DIR", help="a folder of recorded curves")
+    text.add_argument("--sets", nargs="+", choices=tuple(curves.SETS), default=tuple(curves.SETS), help="of recorded curves")
+    text.add_argument("--reuse", action="store_true", help="let one recorded trial answer several proposals of a search")
+    text.add_argument("--reference", default=STOCK, help=f"what the others are compared with, with --curves ({STOCK})")
+    text.add_argument("--jobs", type=int, default=2, help="processes, with --curves (2)")
+    text.add_argument("--repetitions", type=int, help="searches of each policy (20), of each set with --curves (16)")
+    text.add_argument("--trials", type=int, help="of a search; with --curves what its time is enough for (20)")
+    text.add_argument("--slots", type=int, help="trials at once; with --curves 2")
     text.add_argument("--seed", type=int, default=0)
-    text.add_argument("--hours", type=float, help="end every search after this simulated time")
+    text.add_argument("--hours", type=float, help="end every search on generated curves after this simulated time")
     text.add_argument("--json", type=Path, help="also write the outcomes here")
-    options = text.parse_args(argv)
+    return text
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = parser().parse_args(argv)
     warnings.simplefilter("ignore")
     os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-    PRUNERS.update(PRUNER_VARIANTS)
-    SAMPLERS.update(SAMPLER_VARIANTS)
-    kind = KINDS[options.kind]
+    variants.register()
+    try:
+        _check_numbers(options)
+        return on_curves(options) if options.curves else on_generated(options)
+    except ConfigError as error:
+        print(f"python -m benchmarks.policies: {'; '.join(error.problems)}", file=sys.stderr)
+        return WRONG_USAGE
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    """Raises `ConfigError`."""
+    counts = {name: getattr(options, name) for name in ("jobs", "repetitions", "trials", "slots")}
+    problems = [f"--{name} {value}: give 1 or more" for name, value in counts.items() if value is not None and value < 1]
+    if problems:
+        raise ConfigError(problems)
+
+
+def on_curves(options: argparse.Namespace) -> int:
+    """Judge the policies on recorded curves."""
+    names: Sequence[str] = tuple(dict.fromkeys(options.names)) or ON_CURVES
+    for name in names:
+        curve_policies.parse(name)
+    worlds = curves.load_all(options.curves, options.sets)
+    for world in worlds:
+        print(f"{world.name}: {len(world.trials)} trials, leave-one-out rank correlation {world.leave_one_out():.2f}")
+    setting = Setting(options.trials or 20, options.slots or 2)
+    seeds = range(options.seed, options.seed + (options.repetitions or 16))
+    comparison = curve_search.compare(worlds, options.curves, names, setting, seeds, options.jobs, options.reuse)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(curve_search.share_table(comparison))
+    if options.reference in names and len(names) > 1:
+        console.print(curve_search.difference_table(comparison, options.reference))
+    if options.json:
+        curve_search.write_json(options.json, [comparison])
+    return 0
+
+
+def on_generated(options: argparse.Namespace) -> int:
+    """Compare policies over generated curves."""
+    kind_name, *names = options.names or [""]
+    if kind_name not in KINDS or not names:
+        raise ConfigError([f"give {' or '.join(KINDS)} and then policies, or --curves DIR"])
+    kind = KINDS[kind_name]
     kind = replace(kind, n_trials=options.trials or kind.n_trials, n_slots=options.slots or kind.n_slots)
-    sim = simulation(kind, options.names, options.repetitions, options.seed, options.hours)
+    sim = simulation(kind, names, options.repetitions or 20, options.seed, options.hours)
     outcomes = compare.compare(sim.policies, sim.worlds, sim.n_slots, sim.seed, None, sim.until_s)
     Console().print(table.table(sim, outcomes))
     if options.json:
