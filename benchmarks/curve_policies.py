@@ -1,8 +1,9 @@
 """The policies that `python -m benchmarks.policies --curves` can judge, by name.
 
 `SAMPLER+PRUNER` is a study of the project, `stock Ray` is Ray's OptunaSearch and ASHAScheduler, `Syne Tune ASHA` and `Syne Tune
-MOBSTER` are that package's (simulated_syne_tune.py says how to install it). After a comma: `compute`
-compares trials at equal compute instead of equal steps, `default` tries the set's untuned default first.
+MOBSTER` are that package's (simulated_syne_tune.py says how to install it). After a comma:
+`start` tries the set's untuned default first; `default` makes draws around it too, as a search does; `wrong` does so with the
+worst recorded configuration, of which the search is told to be certain.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from model.config import ConfigError, nearest
 from tuner.simulate.clock import Charges, Decisions
 from tuner.simulate.policies import ASK_S
 from tuner.space import Space
+from tuner.space.start import USUAL_CONFIDENCE
 from tuner.study import PRUNERS, SAMPLERS, Study
 
 STOCK_RAY = "stock Ray"
-OPTIONS = ("default", "compute")
+OPTIONS = ("default", "start", "wrong")
 NO_LIMIT = 10**6
 """Trials that a policy may ask for: it goes on until time is up."""
 
@@ -33,8 +35,7 @@ class CurvePolicy:
     name: str
     plain: str
     """The name without options."""
-    has_default: bool
-    rung_resource: str
+    option: str | None
 
     @property
     def charges(self) -> Charges:
@@ -43,7 +44,7 @@ class CurvePolicy:
 
     def open(self, world: RecordedWorld, seed: int, n_trials: int) -> Decisions:
         """A new search, with the defaults of a search of `n_trials`, which asks for as many trials as there is time for."""
-        recorded: RecordedSpace = world.default_first if self.has_default else world.space
+        recorded = self._space(world)
         space = cast(Space, recorded)
         if self.plain == STOCK_RAY:
             return StockRay(space, world.objective, NO_LIMIT, N_EVALUATIONS, seed)
@@ -51,11 +52,16 @@ class CurvePolicy:
             return simulated_syne_tune.SyneTune(self.plain, recorded, world.objective, N_EVALUATIONS, seed)
         sampler, _, pruner = self.plain.partition("+")
         study = Study.open(
-            "memory:", "simulated", space, world.objective, sampler, pruner, seed, n_trials, N_EVALUATIONS,
-            rung_resource=self.rung_resource,
+            "memory:", "simulated", space, world.objective, sampler, pruner, seed, n_trials, N_EVALUATIONS
         )  # fmt: skip
-        study.n_trials = NO_LIMIT
+        study.budget.total = NO_LIMIT
         return study
+
+    def _space(self, world: RecordedWorld) -> RecordedSpace:
+        if self.option is None:
+            return world.space
+        start = world.worst if self.option == "wrong" else world.default
+        return world.starting_at(start, {"start": 0.0, "default": USUAL_CONFIDENCE, "wrong": 1.0}[self.option])
 
 
 def parse(name: str) -> CurvePolicy:
@@ -69,7 +75,7 @@ def parse(name: str) -> CurvePolicy:
         problems += _study_problems(plain)
     if problems:
         raise ConfigError(problems)
-    return CurvePolicy(name, plain, "default" in options, "compute" if "compute" in options else "steps")
+    return CurvePolicy(name, plain, options[0] if options else None)
 
 
 def _study_problems(plain: str) -> list[str]:

@@ -29,7 +29,7 @@ from model.config import ConfigError
 from model.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.simulate.world import Course
-from tuner.space.parameters import Choice, Float, Int, Parameter, draw, suggest
+from tuner.space.parameters import Choice, Float, Int, Parameter, draw, draw_near, suggest
 
 Row = Mapping[str, Any]
 Numbers = npt.NDArray[np.float64]
@@ -164,6 +164,8 @@ class RecordedSpace:
     parameters: tuple[Parameter, ...]
     start: tuple[Mapping[str, Any], ...] = ()
     """Configurations that a search tries first."""
+    confidences: tuple[float, ...] = ()
+    """Of each of them: the share of the first draws that are made around it."""
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
         return {p.name: suggest(trial, p.name, p.distributions(())[p.name]) for p in self.parameters}
@@ -171,6 +173,10 @@ class RecordedSpace:
     def draw(self, rng: random.Random) -> dict[str, Any]:
         """A random assignment."""
         return {p.name: draw(p.distributions(())[p.name], rng) for p in self.parameters}
+
+    def draw_near(self, start: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:
+        """A random assignment around another."""
+        return {p.name: draw_near(p.distributions(())[p.name], start[p.name], rng) for p in self.parameters}
 
     def values(self, assignment: Mapping[str, Any]) -> dict[str, Any]:
         return dict(assignment)
@@ -229,10 +235,15 @@ class RecordedWorld:
         ranked = sorted((trial.score for trial in self.trials if not math.isnan(trial.score)), reverse=True)
         return ranked[min(max(math.ceil(0.05 * len(self.trials)), 1), len(ranked)) - 1]
 
+    def starting_at(self, start: Mapping[str, Any], confidence: float) -> RecordedSpace:
+        """The space of searches that begin with a configuration and draws around it."""
+        return replace(self.space, start=(start,), confidences=(confidence,))
+
     @cached_property
-    def default_first(self) -> RecordedSpace:
-        """The space of searches that begin with the untuned default."""
-        return replace(self.space, start=(self.default,))
+    def worst(self) -> Mapping[str, Any]:
+        """The recorded configuration of the worst trial that did not fail: a wrong start."""
+        sound = [trial for trial in self.trials if not math.isnan(trial.score)]
+        return min(sound, key=lambda trial: trial.score).config.values
 
     def nearest(self, config: RecordedConfig, used: Collection[int] = ()) -> int:
         """The place of the nearest recorded trial that is not among `used`, or of the nearest where all are."""

@@ -12,36 +12,33 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from benchmarks import curve_policies, curve_search, curves, variants
+from benchmarks import curve_policies, curve_search, curves, simulated_syne_tune, variants
 from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
 from model.config import ConfigError
 from tuner.objective import Objective
 from tuner.simulate import compare, table
-from tuner.simulate.clock import Charges, Decisions
+from tuner.simulate.clock import Charges
 from tuner.simulate.compare import Policy
-from tuner.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation
+from tuner.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
 from tuner.simulate.policies import study_policy
 from tuner.simulate.synthetic import Synthetic
 from tuner.simulate.world import World
 from tuner.space import Space, load
-from tuner.study import sample
 
 STOCK = curve_policies.STOCK_RAY
 WRONG_USAGE = 2
-ON_CURVES = ("tpe+median,compute", "tpe+median", "tpe+asha", "tpe+asha1/3", STOCK)
-"""What `--curves` judges when nothing is named."""
+ON_CURVES = ("tpe+median", "tpe+asha", "tpe+median,default", "tpe+asha,default", STOCK)
+"""What `--curves` judges when nothing is named, with Syne Tune's where that is installed."""
 
 
 @dataclass(frozen=True)
@@ -59,27 +56,15 @@ KINDS = {"laptop": Kind("laptop", 2, 20, CPU_FLOPS), "cluster": Kind("gpu", 64, 
 
 def policies(names: list[str], kind: Kind, space: Space, objective: Objective, n_evaluations: int) -> list[Policy]:
     def stock(world: World, seed: int) -> StockRay:
-        return StockRay(space, objective, kind.n_trials, n_evaluations, seed)
+        return StockRay(space, objective, curve_policies.NO_LIMIT, n_evaluations, seed)
 
     charges = Charges()
     return [
         Policy(STOCK, stock, replace(charges, ask_s=0.02))
         if name == STOCK
-        else meeting(name, space, objective, kind.n_trials, n_evaluations, charges)
+        else study_policy(name, space, objective, kind.n_trials, n_evaluations, charges)
         for name in names
     ]
-
-
-def meeting(name: str, *options: Any) -> Policy:
-    """`SAMPLER+PRUNER`, or `SAMPLER+PRUNER:N`, where a judged trial meets N others at most, or `all`."""
-    plain, _, limit = name.partition(":")
-    policy, usual = study_policy(plain, *options), sample.LIMIT
-
-    def opened(world: World, seed: int) -> Decisions:
-        sample.LIMIT = {"": usual, "all": sys.maxsize}.get(limit) or int(limit)
-        return policy.open(world, seed)
-
-    return replace(policy, name=name, open=opened)
 
 
 def simulation(kind: Kind, names: list[str], n_repetitions: int, seed: int, hours: float | None) -> Simulation:
@@ -88,7 +73,7 @@ def simulation(kind: Kind, names: list[str], n_repetitions: int, seed: int, hour
     space, _ = whole.restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks)
     worlds = tuple(Synthetic(space, objective, seed + r, kind.flops_per_s) for r in range(n_repetitions))
     made = tuple(policies(names, kind, space, objective, 10))
-    until_s = math.inf if hours is None else hours * 3600
+    until_s = time_of(worlds, space, kind.n_trials, kind.n_slots) if hours is None else hours * 3600
     return Simulation(worlds, made, kind.n_slots, kind.n_trials, until_s, seed, None, f"smart_mtl, profile {kind.profile}")
 
 
@@ -97,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.policies", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     text.add_argument("names", nargs="*", metavar="NAME", help="laptop or cluster without --curves, then policies: "
-                      f"SAMPLER+PRUNER[:PEERS], or '{STOCK}'; on generated curves the first is what the others are compared "
+                      f"SAMPLER+PRUNER, or '{STOCK}'; on generated curves the first is what the others are compared "
                       f"with; with --curves options follow a comma: {', '.join(curve_policies.OPTIONS)}")  # fmt: skip
     text.add_argument("--curves", type=Path, metavar="DIR", help="a folder of recorded curves")
     text.add_argument("--sets", nargs="+", choices=tuple(curves.SETS), default=tuple(curves.SETS), help="of recorded curves")
@@ -108,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--trials", type=int, help="of a search; with --curves what its time is enough for (20)")
     text.add_argument("--slots", type=int, help="trials at once; with --curves 2")
     text.add_argument("--seed", type=int, default=0)
-    text.add_argument("--hours", type=float, help="end every search on generated curves after this simulated time")
+    text.add_argument("--hours", type=float, help="simulated time of each search on generated curves")
     text.add_argument("--json", type=Path, help="also write the outcomes here")
     return text
 
@@ -136,7 +121,7 @@ def _check_numbers(options: argparse.Namespace) -> None:
 
 def on_curves(options: argparse.Namespace) -> int:
     """Judge the policies on recorded curves."""
-    names: Sequence[str] = tuple(dict.fromkeys(options.names)) or ON_CURVES
+    names: Sequence[str] = tuple(dict.fromkeys(options.names)) or _usual()
     for name in names:
         curve_policies.parse(name)
     worlds = curves.load_all(options.curves, options.sets)
@@ -152,6 +137,13 @@ def on_curves(options: argparse.Namespace) -> int:
     if options.json:
         curve_search.write_json(options.json, [comparison])
     return 0
+
+
+def _usual() -> tuple[str, ...]:
+    if simulated_syne_tune.is_installed():
+        return (*ON_CURVES, *simulated_syne_tune.NAMES)
+    print(simulated_syne_tune.NOT_INSTALLED)
+    return ON_CURVES
 
 
 def on_generated(options: argparse.Namespace) -> int:

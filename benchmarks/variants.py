@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 
 from tuner.study.bounded_tpe import BoundedTPESampler
@@ -14,19 +14,19 @@ from tuner.study.samplers import SAMPLERS, Draws
 
 def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:
     """Keep this many percent, from evaluation number `first` on."""
-    return lambda races: races.kinds.percentile(
+    return lambda races: PercentilePruner(
         kept, n_startup_trials=races.n_startup if n_startup is None else n_startup, n_warmup_steps=first
     )
 
 
 def halving(first: int, eta: int, n_bootstrap: int = 0) -> Callable[[Races], BasePruner]:
     """Successive halving from evaluation number `first`, which keeps one in `eta` at each rung."""
-    return lambda races: races.kinds.halving(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
+    return lambda races: SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
 
 
 def hyperband(first: int, eta: int) -> Callable[[Races], BasePruner]:
     """Hyperband whose first bracket begins at evaluation number `first`."""
-    return lambda races: races.kinds.hyperband(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
+    return lambda races: HyperbandPruner(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
 
 
 def tpe(n_startup: int, cls: type[TPESampler] = BoundedTPESampler, *, group: bool = True) -> Callable[[Draws], BaseSampler]:

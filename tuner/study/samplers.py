@@ -73,8 +73,8 @@ def _nsga2(draws: Draws) -> BaseSampler:
     return NSGAIISampler(seed=draws.fresh_seed, population_size=max(draws.n_startup, 4))
 
 
-MODELLING = ("tpe", "gp", "cmaes", "nsga2")
-"""Samplers whose first draws are random, until they have a model."""
+WITHOUT_MODEL = ("random", "qmc", "grid")
+"""Samplers that learn nothing from results: their draws stay what they are."""
 REMEMBERING = ("tpe",)
 """Samplers that can be shown earlier trials."""
 SINGLE_GOAL = ("cmaes",)

@@ -27,7 +27,7 @@ from tuner.study.paused_as_pruned import PausedAsPruned
 from tuner.study.prior import NEAR, Prior
 from tuner.study.pruners import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
 from tuner.study.records import Records
-from tuner.study.samplers import MODELLING, SAMPLERS, make_sampler, n_startup
+from tuner.study.samplers import SAMPLERS, WITHOUT_MODEL, make_sampler, n_startup
 from tuner.study.searched import KEY, check_same, searched
 from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors_of
 from tuner.study.storage import open_storage
@@ -414,8 +414,8 @@ class Study:
 
     @cached_property
     def _prior(self) -> Prior | None:
-        """None for a sampler that has no random draws before a model."""
-        return Prior(self.space, self.seed, n_startup(self.n_trials)) if self.sampler in MODELLING else None
+        """None for a sampler that learns nothing from results."""
+        return Prior(self.space, self.seed, n_startup(self.n_trials)) if self.sampler not in WITHOUT_MODEL else None
 
     @cached_property
     def _candidates(self) -> Candidates:
