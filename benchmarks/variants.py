@@ -7,6 +7,7 @@ from collections.abc import Callable
 from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 
+from tuner.study import pruners
 from tuner.study.bounded_tpe import BoundedTPESampler
 from tuner.study.pruners import PRUNERS, Races
 from tuner.study.samplers import SAMPLERS, Draws
@@ -15,7 +16,7 @@ from tuner.study.samplers import SAMPLERS, Draws
 def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:
     """Keep this many percent, from evaluation number `first` on."""
     return lambda races: PercentilePruner(
-        kept, n_startup_trials=races.n_startup if n_startup is None else n_startup, n_warmup_steps=first
+        kept, n_startup_trials=pruners.N_STARTUP if n_startup is None else n_startup, n_warmup_steps=first
     )
 
 

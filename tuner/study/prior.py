@@ -1,9 +1,9 @@
 """Draws around the start configurations of a space, for as long as results do not contradict them.
 
-Before a sampler has a model, its draws are random. A start configuration of confidence c takes the share c of them: they are
-drawn around it (`Space.draw_near`). Others stay random, so that there is something to compare with: a start configuration is
-contradicted, and nothing more is drawn around it, once all trials at it or around it failed, or once the best of them is worse
-than the median of `N_OTHERS` or more trials elsewhere.
+A start configuration of confidence c gets the share c of the first `N_DRAWS` trials, which are drawn around it
+(`Space.draw_near`). Others stay random, so that there is something to compare with: a start configuration is contradicted, and
+nothing more is drawn around it, once all trials at it or around it failed, or once the best of them is worse than the median of
+`N_OTHERS` or more trials elsewhere.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NEAR = "near_start"
 """User attribute of a trial that is a start configuration or drawn around one: the place of that in the space, from 0."""
+N_DRAWS = 6
+"""First trials of a search, start configurations among them, of which some are drawn around these."""
 MOST = 0.75
 """The largest share of the first draws that is made around start configurations, however many there are."""
 N_OTHERS = 2
@@ -34,15 +36,13 @@ class Prior:
 
     space: Space
     seed: int
-    n_draws: int
-    """Draws before the sampler has a model, the start configurations among them."""
 
     def next(self, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], int] | None:
         """A point around a start configuration and the place of that; None where the sampler is to draw.
 
         `trials` are all trials of the study, those that wait included.
         """
-        if len(trials) >= self.n_draws:
+        if len(trials) >= N_DRAWS:
             return None
         shares = {
             place: confidence

@@ -15,11 +15,6 @@ from tuner.study.history import Remembered
 from tuner.study.warm_tpe import WarmTPESampler
 
 
-def n_startup(n_trials: int) -> int:
-    """Trials before a sampler has a model: a quarter of the search, 4 to 10."""
-    return min(max(n_trials // 4, 4), 10)
-
-
 @dataclass(frozen=True)
 class Draws:
     """What a sampler is made from."""
@@ -38,7 +33,8 @@ class Draws:
 
     @property
     def n_startup(self) -> int:
-        return n_startup(self.n_trials)
+        """Trials before a sampler has a model: half of the search, 4 to 10."""
+        return min(max(self.n_trials // 2, 4), 10)
 
 
 def _tpe(draws: Draws) -> BaseSampler:

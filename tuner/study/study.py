@@ -24,10 +24,10 @@ from tuner.study.history import STARTED, History, outcome
 from tuner.study.judges import Judge, Promoting, Stopping
 from tuner.study.pareto_pruners import ParetoPruner
 from tuner.study.paused_as_pruned import PausedAsPruned
-from tuner.study.prior import NEAR, Prior
+from tuner.study.prior import N_DRAWS, NEAR, Prior
 from tuner.study.pruners import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
 from tuner.study.records import Records
-from tuner.study.samplers import SAMPLERS, WITHOUT_MODEL, make_sampler, n_startup
+from tuner.study.samplers import SAMPLERS, WITHOUT_MODEL, make_sampler
 from tuner.study.searched import KEY, check_same, searched
 from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors_of
 from tuner.study.storage import open_storage
@@ -397,11 +397,11 @@ class Study:
         if found is not None:
             point, place = found
             self._study.enqueue_trial(point, user_attrs={NEAR: place})
-        elif len(trials) >= self._prior.n_draws:
+        elif len(trials) >= N_DRAWS:
             self._prior = None
 
     def _make_pruner(self) -> BasePruner:
-        races = (self.pruner, self.n_trials, self.n_evaluations)
+        races = (self.pruner, self.n_evaluations)
         if is_by_rank(self.objective, self.requirements):
             return make_pareto_pruner(*races, lambda frozen: vectors_of(frozen, self.objective))
         return make_pruner(*races)
@@ -410,12 +410,12 @@ class Study:
     def _judge(self) -> Judge:
         if not self._promotes:
             return Stopping(self._study)
-        return Promoting(self._study, make_ladder(self.n_trials, self.n_evaluations), self.objective)
+        return Promoting(self._study, make_ladder(self.n_evaluations), self.objective)
 
     @cached_property
     def _prior(self) -> Prior | None:
         """None for a sampler that learns nothing from results."""
-        return Prior(self.space, self.seed, n_startup(self.n_trials)) if self.sampler not in WITHOUT_MODEL else None
+        return Prior(self.space, self.seed) if self.sampler not in WITHOUT_MODEL else None
 
     @cached_property
     def _candidates(self) -> Candidates:
