@@ -211,7 +211,7 @@ def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sample
 
 @pytest.mark.usefixtures("in_memory")
 def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
-    """Against a reference that sorts everything anew: start-up 5, the first two evaluations unjudged."""
+    """Against a reference that sorts everything anew: two complete trials before any is judged, the first two evaluations unjudged."""
     states = race(open_study(tmp_path, "median"), 40)
     complete: list[int] = []
     for number in range(40):
@@ -220,7 +220,7 @@ def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
             fronts = peeled([*(curve(other, index) for other in complete), own])
             mine = next(rank for rank, front in enumerate(fronts) if own in front)
             n_ahead = sum(len(front) for front in fronts[:mine])
-            if len(complete) >= 5 and n_ahead > math.ceil((len(complete) - 1) / 2):
+            if len(complete) >= 2 and n_ahead > math.ceil((len(complete) - 1) / 2):
                 assert states[number] == "PRUNED", number
                 break
         else:
@@ -233,7 +233,7 @@ def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
 def test_halving_judges_at_its_rungs_alone(tmp_path: Path) -> None:
     study = open_study(tmp_path, "asha")
     race(study)
-    assert {2, 4, 10} <= {len(record.evaluations) for record in study.records()} <= {2, 4, 8, 10}
+    assert {1, 2, 4, 10} <= {len(record.evaluations) for record in study.records()} <= {1, 2, 4, 8, 10}
 
 
 def race_side_by_side(study: Study, n_trials: int, rng: random.Random, running: dict[int, int]) -> list[Decision]:
@@ -273,10 +273,10 @@ def decisions_of_the_definition(pruner: str, decisions: list[Decision]) -> list[
         own = coarse(number, index)
         if pruner == "asha":
             rung = Fronts([own, *(coarse(other, index) for other in came)])
-            stops = index in (2, 4, 8) and not is_promoted(rung, own, 2)
+            stops = index in (1, 2, 4, 8) and not is_promoted(rung, own, 2)
         else:
             others = Fronts(coarse(other, index) for other in came & ended)
-            stops = index >= 3 and len(others) >= 5 and is_behind(others, own, {"median": 50.0, "percentile": 25.0}[pruner])
+            stops = index >= 3 and len(others) >= 2 and is_behind(others, own, {"median": 50.0, "percentile": 25.0}[pruner])
         if index == 10:
             ended.add(number)
         expected.append((number, index, Verdict.PRUNE if stops and index < 10 else Verdict.CONTINUE))

@@ -22,12 +22,13 @@ from tuner.space import load
 from tuner.study import SAMPLERS, Study, Verdict, read_records
 from tuner.study import study as study_module
 from tuner.study.fronts import Fronts, Vector
-from tuner.study.ladder import Ladder, Rung
+from tuner.study.ladder import Rung
 from tuner.study.pareto_pruners import is_promoted
 from tuner.study.paused_as_pruned import as_pruned
+from tuner.study.pruners import make_ladder
 
 N = 10
-RUNGS = (2, 4, 8)
+RUNGS = (1, 2, 4, 8)
 SPACE = "name: x\nfixed: {mixture: [sst, sts]}\nsearch:\n  optim.lr: {float: [1.0e-5, 1.0e-3], log: true}\n"
 Scores = Callable[[int, int], float]
 """The score of a trial at an evaluation."""
@@ -144,18 +145,19 @@ def test_one_worker_decides_as_algorithm_2(tmp_path: Path) -> None:
 
 
 def test_a_list_made_by_hand(tmp_path: Path) -> None:
-    """Trial 0 is alone and goes to its end. With four at evaluation 2 two go on, 0 and 1; with six three, 0, 1 and 2, but 5 is
-    better than 2. At evaluation 4 it meets 0 and 1, and one of three goes on."""
+    """Trial 0 is alone and goes to its end. With four at evaluation 1 two go on, 0 and 1; with six three, 0, 1 and 5, which is
+    better than 2. At evaluation 2 it meets 0 and 1, and one of three goes on."""
     tops = [0.8, 0.7, 0.6, 0.5, 0.4, 0.65]
     workers = Workers(open_study("memory:", tmp_path, n_trials=6), 1, lambda number, index: tops[number])
     workers.run()
-    assert workers.jobs == [(0, 0), (1, 0), (2, 0), (3, 0), (1, 2), (4, 0), (5, 0)]
+    assert workers.jobs == [(0, 0), (1, 0), (2, 0), (3, 0), (1, 1), (4, 0), (5, 0)]
     assert {number: record.state for number, record in enumerate(workers.study.records())} == {
         0: "COMPLETE", 1: "PRUNED", 2: "PRUNED", 3: "PRUNED", 4: "PRUNED", 5: "PRUNED",
     }  # fmt: skip
     reasons = [record.reason for record in workers.study.records()]
-    assert reasons[1] == "not promoted from evaluation 4 of 10, score 0.7000"
-    assert reasons[3] == "not promoted from evaluation 2 of 10, score 0.5000"
+    assert reasons[1] == "not promoted from evaluation 2 of 10, score 0.7000"
+    assert reasons[3] == "not promoted from evaluation 1 of 10, score 0.5000"
+    assert reasons[5] == "not promoted from evaluation 2 of 10, score 0.6500"
 
 
 @settings(max_examples=15, derandomize=True, deadline=None)
@@ -228,7 +230,7 @@ def test_a_failed_trial_makes_room_for_the_next_best(tmp_path: Path) -> None:
     workers = Workers(study, 2, lambda number, index: math.nan if number == 0 and index == 5 else 0.9 - 0.1 * number)
     workers.run()
     assert [(record.state, len(record.evaluations)) for record in study.records()] == [("FAIL", 4), ("COMPLETE", N)]
-    assert workers.jobs == [(0, 0), (1, 0), (1, 2)]
+    assert workers.jobs == [(0, 0), (1, 0), (1, 1)]
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)
@@ -250,7 +252,7 @@ def test_a_rung_judges_as_halving_by_rank_does(values: list[Vector], factor: int
 @given(seed=st.integers(0, 10**6))
 def test_a_rung_holds_the_goals_of_all_that_came_there_failed_ones_as_the_worst(seed: int) -> None:
     rng = random.Random(seed)
-    ladder = Ladder(2, 2)
+    ladder = make_ladder(N)
     running: list[int] = []
     curves: dict[int, list[Vector]] = {}
     failed: set[int] = set()
@@ -320,15 +322,15 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(tmp_path: Path) ->
 
 def test_between_two_sessions_a_paused_trial_waits_and_says_so(tmp_path: Path) -> None:
     study = open_study(journal(tmp_path), tmp_path)
-    Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=14)
+    Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=12)
     assert [record.state for record in study.records()][:3] == ["COMPLETE", "PAUSED", "PAUSED"]
     assert [study._study.trials[number].state for number in (1, 2)] == [TrialState.RUNNING] * 2
     study.park()
     assert all(trial.state is not TrialState.RUNNING for trial in study._study.trials)
     told = read_records(journal(tmp_path), "x")
     assert [(record.number, record.state, record.score, record.reason) for record in told][1:] == [
-        (1, "PAUSED", 0.49, "paused by asha-promote at evaluation 2 of 10, score 0.4900"),
-        (2, "PAUSED", 0.48, "paused by asha-promote at evaluation 2 of 10, score 0.4800"),
+        (1, "PAUSED", 0.49, "paused by asha-promote at evaluation 1 of 10, score 0.4900"),
+        (2, "PAUSED", 0.48, "paused by asha-promote at evaluation 1 of 10, score 0.4800"),
     ]
     again = open_study(journal(tmp_path), tmp_path)
     assert again.take_up() == []
@@ -341,7 +343,7 @@ def test_between_two_sessions_a_paused_trial_waits_and_says_so(tmp_path: Path) -
 def test_a_promoted_trial_that_a_kill_cuts_off_is_taken_up_and_not_promoted_again(tmp_path: Path) -> None:
     study = open_study(journal(tmp_path), tmp_path)
     tops = [0.5, 0.4, 0.3, 0.2]
-    Workers(study, 1, lambda number, index: tops[number]).run(most=10 + 3 * 2)
+    Workers(study, 1, lambda number, index: tops[number]).run(most=10 + 3)
     asked = study.ask()
     assert asked is not None
     assert asked.number == 1
@@ -354,11 +356,11 @@ def test_a_promoted_trial_that_a_kill_cuts_off_is_taken_up_and_not_promoted_agai
 
 def test_what_a_budget_leaves_paused_is_settled_with_its_reason(tmp_path: Path) -> None:
     study = open_study(journal(tmp_path), tmp_path)
-    Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=12)
+    Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=11)
     study.settle("the time budget of 1 h is used up")
     assert study.ended == [1]
     assert study.record(1).state == "PRUNED"
-    assert study.record(1).reason == "not promoted from evaluation 2 of 10, score 0.4900: the time budget of 1 h is used up"
+    assert study.record(1).reason == "not promoted from evaluation 1 of 10, score 0.4900: the time budget of 1 h is used up"
     assert study.paused == []
 
 
@@ -395,10 +397,9 @@ def test_under_several_goals_it_breaks_the_constraint_of_pruned_trials(tmp_path:
     study = open_study("memory:", tmp_path, objective=objective, n_trials=30)
     tops = [0.9, 0.8]
     study.ask(), study.ask()
-    for index in (1, 2):
-        for number in (0, 1):
-            metrics = {"sst/accuracy": tops[number], "sts/pearson": tops[number]}
-            verdict = study.report(number, Evaluation(index, N, index, N, index, metrics, {}, 1.0))
+    for number in (0, 1):
+        metrics = {"sst/accuracy": tops[number], "sts/pearson": tops[number]}
+        verdict = study.report(number, Evaluation(1, N, 1, N, 1, metrics, {}, 1.0))
     assert verdict is Verdict.PAUSE
     seen = as_pruned(study._frozen(1), objective)
     study.release(1)

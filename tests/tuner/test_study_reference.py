@@ -40,13 +40,13 @@ search:
 
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
     "random": lambda: RandomSampler(seed=SEED),
-    "tpe": lambda: TPESampler(seed=SEED, n_startup_trials=5, multivariate=True, group=True),
+    "tpe": lambda: TPESampler(seed=SEED, n_startup_trials=10, multivariate=True, group=True),
 }
 PRUNERS: dict[str, Callable[[], BasePruner]] = {
-    "median": lambda: MedianPruner(n_startup_trials=5, n_warmup_steps=3),
-    "percentile": lambda: PercentilePruner(25.0, n_startup_trials=5, n_warmup_steps=3),
-    "asha": lambda: SuccessiveHalvingPruner(min_resource=2, reduction_factor=2),
-    "hyperband": lambda: HyperbandPruner(min_resource=2, max_resource=10, reduction_factor=2),
+    "median": lambda: MedianPruner(n_startup_trials=2, n_warmup_steps=3),
+    "percentile": lambda: PercentilePruner(25.0, n_startup_trials=2, n_warmup_steps=3),
+    "asha": lambda: SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+    "hyperband": lambda: HyperbandPruner(min_resource=1, max_resource=10, reduction_factor=2),
     "wilcoxon": lambda: WilcoxonPruner(n_startup_steps=3),
     "none": NopPruner,
 }

@@ -439,16 +439,16 @@ def test_what_it_waits_for_may_come_and_when_it_does_not_wait_nothing_comes(
 def test_a_paused_trial_has_used_what_it_was_trained_for_and_goes_on_from_there(space: Space) -> None:
     study = open_study(space, pruner="asha-promote", n_trials=4)
     slots = Slots(study, 1, lambda number, index: (0.8, 0.7, 0.6, 0.5)[number])
-    slots.run(N + 3 * 2)
+    slots.run(N + 3)
     assert study.paused == [1, 2, 3]
-    assert study.budget.shares == {0: 1.0, 1: 0.2, 2: 0.2, 3: 0.2}
+    assert study.budget.shares == {0: 1.0, 1: 0.1, 2: 0.1, 3: 0.1}
     assert study.budget.running == set()
     promoted = begin(study)
     assert promoted.number == 1
-    assert (study.budget.shares[1], study.budget.running) == (0.2, {1})
-    slots.running[1] = 2
+    assert (study.budget.shares[1], study.budget.running) == (0.1, {1})
+    slots.running[1] = 1
     slots.advance(1)
-    assert study.budget.shares[1] == 0.3
+    assert study.budget.shares[1] == 0.2
 
 
 def test_a_spent_budget_promotes_nothing_and_settles_what_is_paused(space: Space) -> None:
