@@ -211,7 +211,7 @@ def test_samplers_go_on_beside_pruned_trials(tmp_path: Path, pruner: str, sample
 
 @pytest.mark.usefixtures("in_memory")
 def test_median_decides_as_its_definition_says(tmp_path: Path) -> None:
-    """Against a reference that sorts everything anew: two complete trials before any is judged, the first two evaluations unjudged."""
+    """Against a reference that sorts everything anew: judged after two complete trials, from the third evaluation on."""
     states = race(open_study(tmp_path, "median"), 40)
     complete: list[int] = []
     for number in range(40):
