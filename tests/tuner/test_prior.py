@@ -157,7 +157,7 @@ def test_choices_are_mostly_the_same_and_each_other_one_is_met(n: int, place: in
 
 @pytest.mark.parametrize("name", available())
 def test_draws_around_the_starts_of_every_space_of_the_project_are_legal(name: str) -> None:
-    """And around a random point, for spaces without one. What a start leaves open or a changed choice makes active is drawn too."""
+    """Around a random point where a space has none. What a start leaves open or a changed choice makes active is drawn too."""
     for profile in (None, *load(name).profiles):
         space = load(name, profile)
         starts = space.start or (space.draw(random.Random(0)),)
