@@ -192,19 +192,18 @@ def test_start_configurations_are_tried_first_in_their_order(tmp_path: Path) -> 
     assert picks_of(study)[1].keys() == picks_of(study)[0].keys(), "what the second leaves open is drawn"
 
 
-SHARES = {0.0: "0-----", 0.1: "0-----", 0.25: "0---0-", 0.5: "0-0-0-", 0.6: "00-0-0", 0.75: "000-00", 1.0: "000-00"}
+SHARES = {0.0: "0-----", 0.1: "0-----", 0.25: "0---0-", 0.5: "0-0-0-", 0.75: "0-0-0-", 1.0: "0-0-0-"}
 """Which of the first six trials are the start configuration or drawn around it, by the confidence."""
 
 
 @pytest.mark.parametrize("confidence", SHARES)
 def test_the_first_six_trials_are_shared_as_the_confidence_says(tmp_path: Path, confidence: float) -> None:
-    """Rounded up to a whole trial: of three quarters of six that makes five, the start configuration among them."""
+    """Half of them at most, the start configuration among them."""
     study = open_study(space_of(tmp_path, f"{POINT}, confidence: {confidence}"))
     found = run(study, 12)
     assert "".join("-" if place is None else str(place) for place in found[:N_DRAWS]) == SHARES[confidence]
     assert found[N_DRAWS:] == [None] * 6
     assert found.count(0) == max(1, math.ceil(min(confidence, MOST) * N_DRAWS))
-    assert found.count(0) - 1 <= MOST * N_DRAWS, "drawn around it"
 
 
 def test_a_start_configuration_that_names_no_confidence_has_half(tmp_path: Path) -> None:
@@ -213,13 +212,13 @@ def test_a_start_configuration_that_names_no_confidence_has_half(tmp_path: Path)
     assert run(open_study(space), 8) == [0, None, 0, None, 0, None, None, None]
 
 
-def test_several_start_configurations_share_three_quarters_by_their_confidences(tmp_path: Path) -> None:
+def test_several_start_configurations_share_half_by_their_confidences(tmp_path: Path) -> None:
     even = open_study(space_of(tmp_path, POINT, OTHER))
-    assert run(even, 8) == [0, 1, 0, None, 1, 0, None, None]
+    assert run(even, 8) == [0, 1, None, None, 0, None, None, None]
     uneven = open_study(space_of(tmp_path, f"{POINT}, confidence: 0.2", f"{OTHER}, confidence: 0.9"))
-    assert run(uneven, 8) == [0, 1, 1, None, 1, 1, None, None]
+    assert run(uneven, 8) == [0, 1, None, None, 1, None, None, None]
     one = open_study(space_of(tmp_path, f"{POINT}, confidence: 0.0", f"{OTHER}, confidence: 0.5"))
-    assert run(one, 8) == [0, 1, 1, None, 1, None, None, None]
+    assert run(one, 8) == [0, 1, None, None, 1, None, None, None]
 
 
 def test_the_share_is_that_of_trials_that_run_side_by_side_too(tmp_path: Path) -> None:
@@ -232,11 +231,11 @@ def test_the_share_is_that_of_trials_that_run_side_by_side_too(tmp_path: Path) -
 def test_what_is_drawn_is_what_the_trial_has(tmp_path: Path) -> None:
     space = space_of(tmp_path, f"{POINT}, confidence: 1.0")
     study = open_study(space)
-    run(study, 1)
+    run(study, 2)
     found = Prior(space, study.seed).next(study._study.trials)
     assert found is not None
     run(study, 1)
-    assert (study._study.trials[1].params, places(study)[1]) == found
+    assert (study._study.trials[2].params, places(study)[2]) == found
     assert found[0] != space.start[0]
 
 
@@ -284,7 +283,7 @@ def test_nothing_is_drawn_around_a_start_configuration_that_fails(tmp_path: Path
 
 def test_the_others_are_drawn_around_when_one_fails(tmp_path: Path) -> None:
     space = space_of(tmp_path, POINT, OTHER)
-    assert run(open_study(space), 8, after(fails=[0])) == [0, 1, 1, None, 1, None, None, None]
+    assert run(open_study(space), 8, after(fails=[0])) == [0, 1, None, None, 1, None, None, None]
     assert run(open_study(space), 8, after(fails=[0, 1])) == [0, 1, *[None] * 6]
 
 
@@ -305,12 +304,12 @@ def test_nothing_is_drawn_around_one_whose_best_trial_is_worse_than_the_median_o
 
 def test_one_other_trial_is_too_few_to_contradict(tmp_path: Path) -> None:
     study = open_study(space_of(tmp_path, f"{POINT}, confidence: 1.0"))
-    assert run(study, 8, after(good=[3], bad=[0, 1, 2, 4])) == [0, 0, 0, None, 0, 0, None, None]
+    assert run(study, 8, after(good=[1], bad=[0, 2])) == [0, None, 0, None, None, None, None, None]
 
 
 def test_trials_around_another_start_configuration_are_others(tmp_path: Path) -> None:
     study = open_study(space_of(tmp_path, POINT, OTHER))
-    assert run(study, 8, after(bad=[1], good=[0, 2])) == [0, 1, 0, None, 0, None, None, None]
+    assert run(study, 8, after(bad=[0], good=[1, 2])) == [0, 1, None, None, 1, None, None, None]
 
 
 def frozen(
@@ -401,15 +400,15 @@ def test_a_resumed_search_remembers_what_was_contradicted(tmp_path: Path) -> Non
 def test_a_kill_before_what_was_drawn_is_asked_draws_it_once(tmp_path: Path) -> None:
     space = space_of(tmp_path, f"{POINT}, confidence: 1.0")
     study = open_study(space, storage=journal(tmp_path))
-    run(study, 1)
+    run(study, 2)
     study._enqueue_near()
     # kill -9
     again = open_study(space, storage=journal(tmp_path))
     assert again.take_up() == []
-    assert run(again, 6) == [0, 0, 0, None, 0, 0, None]
+    assert run(again, 5) == [0, None, 0, None, 0, None, None]
     whole = open_study(space)
-    run(whole, 2)
-    assert picks_of(again)[1] == picks_of(whole)[1]
+    run(whole, 3)
+    assert picks_of(again)[2] == picks_of(whole)[2]
 
 
 def test_a_search_that_was_begun_with_more_than_six_trials_draws_nothing_near(tmp_path: Path) -> None:

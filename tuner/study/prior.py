@@ -1,14 +1,15 @@
 """Draws around the start configurations of a space, for as long as results do not contradict them.
 
 A start configuration of confidence c gets the share c of the first `N_DRAWS` trials, which are drawn around it
-(`Space.draw_near`). Others stay random, so that there is something to compare with: a start configuration is contradicted, and
-nothing more is drawn around it, once all trials at it or around it failed, or once the best of them is worse than the median of
-`N_OTHERS` or more trials elsewhere.
+(`Space.draw_near`). Others stay random, so that there is something to compare with: nothing is drawn around a start
+configuration while results contradict it, that is, while all trials at it or around it failed, or the best of them is worse
+than the median of `N_OTHERS` or more trials elsewhere. A wrong one so costs three trials at most.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ NEAR = "near_start"
 """User attribute of a trial that is a start configuration or drawn around one: the place of that in the space, from 0."""
 N_DRAWS = 6
 """First trials of a search, start configurations among them, of which some are drawn around these."""
-MOST = 0.75
+MOST = 0.5
 """The largest share of the first draws that is made around start configurations, however many there are."""
 N_OTHERS = 2
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -49,8 +50,8 @@ class Prior:
             for place, (_, confidence) in enumerate(zip(self.space.start, self.space.confidences, strict=False))
             if confidence > 0 and not is_contradicted(place, trials)
         }
-        n_near = {place: sum(NEAR in t.user_attrs and t.user_attrs[NEAR] == place for t in trials) for place in shares}
-        if not shares or sum(n_near.values()) >= min(sum(shares.values()), MOST) * (len(trials) + 1):
+        n_near = Counter(trial.user_attrs[NEAR] for trial in trials if NEAR in trial.user_attrs)
+        if not shares or n_near.total() >= min(sum(shares.values()), MOST) * (len(trials) + 1):
             return None
         place = min(shares, key=lambda candidate: (n_near[candidate] / shares[candidate], candidate))
         rng = random.Random(f"{self.seed} near {len(trials)}")
@@ -64,7 +65,7 @@ def is_contradicted(place: int, trials: Sequence[FrozenTrial]) -> bool:
     if not sound:
         return any(trial.state is TrialState.FAIL for trial in near)
     others = [trial for trial in trials if trial.user_attrs.get(NEAR) != place and trial.state in ENDED]
-    if len(others) < N_OTHERS or any(len(trial.values or ()) > 1 for trial in (*sound, *others)):
+    if len(others) < N_OTHERS or any(len(trial.values or ()) != 1 for trial in (*sound, *others)):
         return False
     ranks = sorted(rank(trial) for trial in others)
     return min(rank(trial) for trial in sound) > ranks[(len(ranks) - 1) // 2]
