@@ -60,9 +60,9 @@ class TrialRecord:
         if self.same_as is not None:
             return 0.0
         done = max(len(self.evaluations), int(self.is_finished))
-        planned = self.config.get("budget", {}).get("evaluations", done)  # a refused configuration may have none
+        planned = self.config.get("budget", {}).get("evaluations")  # a refused configuration may have none
         whole = self.evaluations[-1].get("n_evaluations", planned) if self.evaluations else planned
-        return min(done / whole, 1.0) if done else 0.0
+        return min(done / whole, 1.0) if whole else 0.0
 
     @property
     def is_finished(self) -> bool:

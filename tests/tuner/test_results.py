@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,13 @@ def test_rank_puts_complete_trials_first() -> None:
         {"number": 4, "state": "COMPLETE", "score": 0.5},
     ]
     assert [trial["number"] for trial in results.rank(trials)] == [3, 2, 4, 1, 0]
+
+
+def test_the_share_of_its_schedule_that_a_trial_was_trained_for() -> None:
+    whole = samples.record(0, score=0.5)
+    assert whole.share == 1.0
+    begun = replace(whole, state="RUNNING", evaluations=[])
+    assert begun.share == 0.0
+    assert replace(begun, state="FAIL").share == 0.1, "as if it had come to its first evaluation"
+    assert replace(begun, state="FAIL", config={}).share == 0.0, "a refused configuration was not trained"
+    assert replace(whole, same_as=1).share == 0.0, "nor was a repeat"
