@@ -56,6 +56,7 @@ SPACE = small(
     {"optim.lr": {"choice": RATES}},
     {"pair_encoding": "cosine", "optim.batch_size": 8, "optim.dropout": 0.0, "budget.examples": 480, "budget.evaluations": 4},
     trials=len(RATES),
+    max_trials=len(RATES),
     sampler="random",
 ) + "start:\n" + "".join(f"  - optim.lr: {rate}\n" for rate in RATES)  # fmt: skip
 
