@@ -81,7 +81,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         summary=summary,
         samples=samples,
         n_trials=min(choices.n_trials, space.n_grid) if choices.sampler == "grid" else choices.n_trials,
-        max_trials=options.max_trials,
+        max_trials=options.max_trials or space.options.get("max_trials"),
         sampler=choices.sampler,
         pruner=pruner,
         storage=storage,

@@ -17,6 +17,8 @@ class Options(BaseModel):
 
     trials: Annotated[int, Field(ge=1)] | None = None
     """Full trials whose compute a search may use."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials at most, however early they end."""
     sampler: Sampler | None = None
     pruner: Pruner | None = None
     finalists: Annotated[int, Field(ge=0)] | None = None
