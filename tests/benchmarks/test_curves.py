@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -15,10 +15,21 @@ from benchmarks.curves import Answers, RecordedConfig, RecordedWorld
 from benchmarks.equal_time import Setting, measure, random_search, random_trial_regret
 from tuner.simulate.clock import Ended, Log, play
 from tuner.simulate.world import World
+from tuner.study import PRUNERS, SAMPLERS
 
 HOUR = 3600.0
 DEFAULT = {"budget.epochs": 2, "optim.batch_size": 32, "optim.lr": 2e-4, "optim.warmup": 0.1, "optim.dropout": 0.1}
 COLUMNS = ["budget.epochs", "optim.batch_size", "optim.lr", "optim.warmup", "optim.dropout"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_variants_afterwards() -> Iterator[None]:
+    """The variants of samplers and pruners are for this module alone."""
+    usual = dict(PRUNERS), dict(SAMPLERS)
+    yield
+    for registry, before in zip((PRUNERS, SAMPLERS), usual, strict=True):
+        registry.clear()
+        registry.update(before)
 
 
 def write(folder: Path, finals: Sequence[float], n_scores: Sequence[int] | None = None) -> RecordedWorld:

@@ -48,7 +48,7 @@ def test_the_table_is_one_output_that_ends_with_the_totals(outputs: list[list[di
     """However many events there were, and however soon the last ones came after one another."""
     tables = [output["data"]["text/plain"] for output in outputs[0] if output["output_type"] == "display_data"]
     assert len(tables) == 1
-    assert tables[0].splitlines()[0] == "50/50 done  0 running  0 pruned  0 failed"
+    assert tables[0].splitlines()[0] == "50.0/50 full trials  0 running  0 pruned  0 failed"
     assert tables[0].splitlines()[1].startswith("best 0.4900 (trial 49)  elapsed ")
 
 
