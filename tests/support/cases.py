@@ -23,5 +23,10 @@ def slow(case: Any) -> Any:
     return _marked(case, pytest.mark.slow)
 
 
+def endurance(case: Any) -> Any:
+    """The case with the mark `endurance`."""
+    return _marked(case, pytest.mark.endurance)
+
+
 def _marked(case: Any, mark: pytest.MarkDecorator) -> Any:
     return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=mark)

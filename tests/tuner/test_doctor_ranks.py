@@ -36,6 +36,7 @@ class HangingRank(DoctorRank):
         return super().all_reduce()
 
 
+@pytest.mark.endurance
 def test_a_hanging_collective_is_a_line_and_its_processes_are_gone(tmp_path: Path) -> None:
     raylets.join_shared()
     (node,) = connect.nodes()

@@ -165,6 +165,7 @@ def test_all_stores_agree_and_mlflow_has_every_finalist_with_its_evaluations(run
     assert mean == (found["champion"]["confirmed"]["mean"],)
 
 
+@pytest.mark.endurance
 def test_another_search_starts_from_it_and_goes_on_without_it(run: dict[str, Any], tiny_backbone: Path) -> None:
     folder = run["folder"].parent
     where = ["--runs-dir", str(folder), "--max-concurrent", "1", "--finalists", "0"]

@@ -111,7 +111,8 @@ def test_a_trial_is_paused_and_promoted_and_its_gang_serves_others_meanwhile(tmp
     assert scores == {str(n): [(e["step"], e["score"]) for e in trial["evaluations"]] for n, trial in trials.items()}
 
 
-@pytest.mark.parametrize("killed", [False, pytest.param(True, marks=pytest.mark.endurance)])
+@pytest.mark.endurance
+@pytest.mark.parametrize("killed", [False, True])
 def test_what_was_paused_when_a_search_ended_is_promoted_from_its_checkpoint(
     tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:

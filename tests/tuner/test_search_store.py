@@ -53,6 +53,7 @@ def assert_secret_is_nowhere(folder: Path) -> None:
     assert holds == []
 
 
+@pytest.mark.endurance
 def test_ranks_on_two_nodes_come_to_the_same_through_a_store_that_is_away_for_a_while(
     tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, cluster: Any
 ) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from model.config import ConfigError
 from model.evaluation import Evaluation
-from tests.support.cases import slow, slow_but
+from tests.support.cases import endurance, slow_but
 from tuner.objective import Objective
 from tuner.space import Space, load
 from tuner.space.parameters import suggest
@@ -65,7 +65,7 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Space]:
     return loaded
 
 
-@pytest.fixture(params=["journal", slow("sqlite")])
+@pytest.fixture(params=["journal", endurance("sqlite")])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return {"journal": f"journal:{tmp_path}/run/study.journal", "sqlite": f"sqlite:///{tmp_path}/study.db"}[request.param]
 

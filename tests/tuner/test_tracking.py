@@ -463,6 +463,7 @@ def _group_listening_on(address: str) -> int:
     return next(int(line.split()[0]) for line in listed if "mlflow server" in line and f"--port {port}" in line)
 
 
+@pytest.mark.endurance
 @pytest.mark.slow
 def test_a_locked_database_gets_everything_in_the_end(run_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told: list[str] = []
