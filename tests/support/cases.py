@@ -18,13 +18,8 @@ def endurance_but(cases: Iterable[Any], *quick: Any) -> list[Any]:
     return [case if case in quick else _marked(case, pytest.mark.endurance) for case in cases]
 
 
-def slow(case: Any) -> Any:
-    """The case with the mark `slow`; a tuple is the values of several arguments."""
-    return _marked(case, pytest.mark.slow)
-
-
 def endurance(case: Any) -> Any:
-    """The case with the mark `endurance`."""
+    """The case with the mark `endurance`; a tuple is the values of several arguments."""
     return _marked(case, pytest.mark.endurance)
 
 
