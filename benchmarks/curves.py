@@ -199,7 +199,7 @@ class RecordedTrial:
     cost_s: float
     """Simulated seconds of the whole trial."""
     compute: float
-    """Of the whole trial, 1 for the mean; what `equal compute` compares by."""
+    """Of the whole trial, 1 for the mean."""
 
     @property
     def score(self) -> float:
