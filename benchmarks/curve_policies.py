@@ -2,8 +2,8 @@
 
 `SAMPLER+PRUNER` is a study of the project, `stock Ray` is Ray's OptunaSearch and ASHAScheduler, `Syne Tune ASHA` and `Syne Tune
 MOBSTER` are that package's (simulated_syne_tune.py says how to install it). After a comma:
-`start` tries the set's untuned default first; `default` makes draws around it too, as a search does; `wrong` does so with the
-worst recorded configuration, of which the search is told to be certain.
+`start` tries the set's untuned default first; `default` makes draws around it too, as a search does; `wrong` does so around the
+worst recorded configuration, with confidence 1.
 """
 
 from __future__ import annotations

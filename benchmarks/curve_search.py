@@ -81,10 +81,10 @@ def search_all(jobs: Sequence[Job], n_processes: int) -> list[Result]:
 
 
 def _with_progress(results: Iterator[Result], n: int) -> Iterator[Result]:
-    began = told = time.monotonic()
+    began = updated = time.monotonic()
     for n_done, result in enumerate(results, start=1):
-        if n_done == n or time.monotonic() > told + PROGRESS_S:
-            told = time.monotonic()
+        if n_done == n or time.monotonic() > updated + PROGRESS_S:
+            updated = time.monotonic()
             _tell(n_done, n, began)
         yield result
 

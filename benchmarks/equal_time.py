@@ -22,7 +22,7 @@ from tuner.simulate.compare import incumbents
 N_STEPS = 120
 """Steps of time per trial of mean cost, for random search: durations are rounded to them."""
 EARLY = 0.4
-"""Share of the time at which regret is told, besides its end: 8 of 20 trials."""
+"""Share of the time after which regret is measured, besides the end: 8 of 20 trials."""
 N_RESAMPLES = 2000
 
 

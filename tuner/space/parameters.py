@@ -254,9 +254,8 @@ def draw_near(distribution: BaseDistribution, value: Scalar, rng: random.Random)
     low, high = scale(distribution.low), scale(distribution.high)
     drawn = rng.gauss(scale(value), WIDTH * (high - low))
     near = back(min(max(drawn, low), high))
-    grid = points(distribution)
-    if grid is not None:
-        return min(grid, key=lambda point: abs(point - near))  # type: ignore[operator]  # numbers
+    if distribution.step is not None:
+        near = distribution.low + round((near - distribution.low) / distribution.step) * distribution.step
     return min(max(near, distribution.low), distribution.high)
 
 
