@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 setup(
     name="smart-tuner",
@@ -11,31 +11,7 @@ setup(
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     python_requires=">=3.11",
-    packages=[
-        "cluster",
-        "model",
-        "model.cues",
-        "model.data",
-        "model.smart_variants",
-        "model.tasks",
-        "search_spaces",
-        "tuner",
-        "tuner.confirmation",
-        "tuner.controls",
-        "tuner.doctor",
-        "tuner.paper",
-        "tuner.plan",
-        "tuner.preflight",
-        "tuner.reproduce",
-        "tuner.report",
-        "tuner.report.drawing",
-        "tuner.report.numbers",
-        "tuner.simulate",
-        "tuner.space",
-        "tuner.study",
-        "tuner.tracking",
-        "tuner.warm_start",
-    ],
+    packages=[*find_packages(include=["cluster*", "model*", "tuner*"]), "search_spaces"],
     package_data={
         "cluster": ["*.md", "*.sh", "*.yaml", "Dockerfile", "kubernetes/*.yaml"],
         "search_spaces": ["*.yaml"],

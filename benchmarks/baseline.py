@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from model.config import TrialConfig
     from model.data.tokenised import TokenizedData
-    from model.network import Batch, MultitaskNetwork
+    from model.encoder.network import Batch, MultitaskNetwork
 
 BATCH = 8
 """Examples of each task in a step of the plain loop."""
@@ -55,8 +55,8 @@ class Trained:
 
 def ours(config: TrialConfig, data: TokenizedData) -> Trained:
     """A trial, with its evaluations."""
-    from model.evaluation import Evaluation
-    from model.training import Training
+    from model.training.evaluation import Evaluation
+    from model.training.trial import Training
 
     with closing(Training(config, data)) as training:
         began = time.perf_counter()
@@ -70,9 +70,9 @@ def plain(config: TrialConfig, data: TokenizedData, epochs: int) -> Trained:
     """The plain loop; `config` gives rates, tasks and SMART's settings."""
     import torch
 
-    from model.engine import TaskAdamW, parameter_groups
+    from model.encoder.network import build
+    from model.engine.deepspeed import TaskAdamW, parameter_groups
     from model.loss import MultitaskLoss
-    from model.network import build
 
     loss = MultitaskLoss(build(config), config)
     network, teacher = loss.network, loss.teacher
@@ -104,10 +104,10 @@ def plain(config: TrialConfig, data: TokenizedData, epochs: int) -> Trained:
 
 
 def with_torchs_dropout(network: nn.Module) -> None:
-    """Undo `model.dropout.replace_dropout`: a plain loop has the encoder as transformers makes it."""
+    """Undo `model.encoder.dropout.replace_dropout`: a plain loop has the encoder as transformers makes it."""
     from torch import nn
 
-    from model.dropout import Dropout
+    from model.encoder.dropout import Dropout
 
     for parent in network.modules():
         for name, child in parent.named_children():
@@ -117,9 +117,9 @@ def with_torchs_dropout(network: nn.Module) -> None:
 
 def quality(network: MultitaskNetwork, data: TokenizedData, config: TrialConfig) -> dict[str, float]:
     """`task/metric` on dev, of each task's main metric."""
-    from model.engine import Rank
-    from model.evaluate import evaluate
+    from model.engine.deepspeed import Rank
     from model.tasks import TASKS
+    from model.training.evaluate import evaluate
 
     mains = {task.metric for task in TASKS.values()}
     return {name: value for name, value in evaluate(network, data, config, "dev", Rank()).items() if name in mains}
@@ -143,7 +143,7 @@ def passes(
     """Batch, logits (B, C) and word embeddings of each side, each sentence in a pass of its own."""
     import torch
 
-    from model.batches import make_batch
+    from model.training.batches import make_batch
 
     batch = make_batch(data, config, task, "train", indices)
     embeddings, pooled = [], []
@@ -166,7 +166,7 @@ def step_loss(loss: Any, config: TrialConfig, data: TokenizedData, task: str, in
     import torch
 
     from model.loss import divergence_of, supervised_loss
-    from model.smart import ascend
+    from model.smart.smoothness import ascend
 
     smart, divergence = config.smart, divergence_of(task)
     batch, logits, embeddings = passes(loss.network, config, data, task, indices)
@@ -194,10 +194,10 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import torch
 
-    from model import backbone
     from model.config import parse
     from model.data.source import DataSet, DataSource, read
     from model.data.tokenised import tokenise
+    from model.encoder import backbone
 
     torch.set_num_threads(arguments.threads)
     tasks = tuple(arguments.tasks.split(","))

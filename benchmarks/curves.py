@@ -26,7 +26,7 @@ import numpy.typing as npt
 from optuna.trial import BaseTrial
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.simulate.world import Course
 from tuner.space.parameters import Choice, Float, Int, Parameter, draw, draw_near, suggest

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.policies import KINDS
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic

@@ -23,8 +23,8 @@ from benchmarks.arguments import add_training_options, parser, positive, run
 if TYPE_CHECKING:
     from model.config import TrialConfig
     from model.data.source import DataSummary
-    from model.evaluation import Evaluation
-    from model.training import Training
+    from model.training.evaluation import Evaluation
+    from model.training.trial import Training
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def seconds_by_tokens(training: Training, sizes: list[int], repeats: int) -> dic
     """Seconds to score all of select, by the tokens of a batch, in turn."""
     from unittest.mock import patch
 
-    from model import evaluate
+    from model.training import evaluate
 
     found: dict[int, list[float]] = {size: [] for size in sizes}
     for _ in range(repeats):
@@ -88,12 +88,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     import optuna
     import torch
 
-    from model import backbone
     from model.config import parse
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
-    from model.evaluation import Evaluation
-    from model.training import Training
+    from model.encoder import backbone
+    from model.training.evaluation import Evaluation
+    from model.training.trial import Training
     from tuner.space import load
 
     torch.set_num_threads(arguments.threads)

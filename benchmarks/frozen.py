@@ -26,12 +26,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import torch
 
-    from model import backbone
     from model.config import parse
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
-    from model.evaluation import Evaluation
-    from model.training import Training
+    from model.encoder import backbone
+    from model.training.evaluation import Evaluation
+    from model.training.trial import Training
 
     torch.set_num_threads(arguments.threads)
     dataset = read(DataSource.parse(arguments.data), (arguments.task,), skip_bad_rows=False)

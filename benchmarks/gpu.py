@@ -32,7 +32,7 @@ from benchmarks.hardware import SHAPES, STATED, matmul_rate, now, with_tf32, wor
 if TYPE_CHECKING:
     from model.config import TrialConfig
     from model.data.tokenised import TokenizedData
-    from model.training import Training
+    from model.training.trial import Training
 
 MIXTURE = ("sst", "quora", "sts")
 SMART = {"enabled": True, "steps": 1, "mu": 1.0}
@@ -127,7 +127,7 @@ def measure(kind: Kind, data: TokenizedData, backbone: Path, n_updates: int, rat
     """One row of the table."""
     import torch
 
-    from model.training import Training
+    from model.training.trial import Training
 
     steps = range(WARM_UP, WARM_UP + n_updates)
     with arithmetic(kind.precision), closing(Training(config_of(kind, backbone, steps.stop), data)) as training:
@@ -218,9 +218,9 @@ def waits_of(training: Training, step: int) -> list[str]:
 
 def host_seconds(training: Training, steps: range) -> tuple[float, float]:
     """Seconds per update of assembling batches, and of drawing the start of δ: 0 without SMART."""
-    from model.batches import micro_batches
+    from model.encoder.network import Batch
     from model.loss import start_of
-    from model.network import Batch
+    from model.training.batches import micro_batches
 
     config = training.config
     hidden = training.loss.network.encoder.config.hidden_size
@@ -238,9 +238,9 @@ def host_seconds(training: Training, steps: range) -> tuple[float, float]:
 
 def prepared(source: str) -> TokenizedData:
     """The data of the mixture."""
-    from model import backbone
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
+    from model.encoder import backbone
 
     return tokenise(read(DataSource.parse(source), MIXTURE, skip_bad_rows=False), backbone.load_tokenizer("embedded"), 128)
 
@@ -269,7 +269,7 @@ def main() -> None:
     arguments = _arguments()
     import torch
 
-    from model.engine import Rank
+    from model.engine.deepspeed import Rank
 
     kinds = [kind for kind in KINDS if not arguments.rows or kind.name in arguments.rows]
     if arguments.tiny:

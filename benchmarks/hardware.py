@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     import torch
 
-    from model.training import Training
+    from model.training.trial import Training
 
 RATE_S = 1.0
 """How long a matrix product is measured."""
@@ -61,7 +61,7 @@ def write_backbone(shape: Shape, folder: Path) -> Path:
     from transformers import BertConfig, BertModel
     from transformers.utils import logging
 
-    from model import backbone
+    from model.encoder import backbone
 
     logging.disable_progress_bar()
     config = BertConfig(
@@ -93,8 +93,8 @@ class Work:
 
 def work_of(training: Training, steps: range) -> Work:
     """The work of a training's updates, as plain ones: counted from their batches."""
-    from model.batches import micro_batches
-    from model.network import Batch
+    from model.encoder.network import Batch
+    from model.training.batches import micro_batches
 
     shape = Shape.of(training.loss.network.encoder.config)
     examples = useful = padded = 0

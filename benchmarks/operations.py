@@ -82,11 +82,11 @@ def weight_of(folder: Path) -> int:
 
 def checkpoint(backbone: str, momentum: float) -> None:
     """`momentum` is μ, the weight of the teacher's term: above 0 there is a teacher, whose weights are saved too."""
-    from model.backbone import load_tokenizer
     from model.config import parse
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
-    from model.training import Training
+    from model.encoder.backbone import load_tokenizer
+    from model.training.trial import Training
 
     smart = {"enabled": momentum > 0, "mu": momentum}
     budget = {"examples": 24, "evaluations": 1}

@@ -23,8 +23,8 @@ def smoothness(network: Any, batch: Any, epsilon: float, precision: str) -> floa
     """The mean of R_s over a batch."""
     import torch
 
-    from model import smart
     from model.loss import divergence_of
+    from model.smart import smoothness as smart
 
     embeddings = network.embed(batch.input_ids).detach()
     noise = smart.example_noise(
@@ -51,10 +51,10 @@ def main() -> None:
     arguments = _arguments()
     import torch
 
-    from model.batches import make_batch
     from model.config import parse
-    from model.engine import Rank
-    from model.network import batch_to, build
+    from model.encoder.network import batch_to, build
+    from model.engine.deepspeed import Rank
+    from model.training.batches import make_batch
 
     device = Rank().device
     config = parse({"backbone": arguments.backbone, "mixture": ["sst", "quora", "sts"], "optim": {"dropout": 0.0}})

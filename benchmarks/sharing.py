@@ -67,7 +67,7 @@ def serve(pipe: Connection, kinds: list[Kind], backbones: dict[str, Path], sourc
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     import torch
 
-    from model.out_of_memory import is_out_of_memory
+    from model.engine.out_of_memory import is_out_of_memory
 
     torch.set_num_threads(n_threads)
     data = prepared(source)
@@ -90,7 +90,7 @@ def serve(pipe: Connection, kinds: list[Kind], backbones: dict[str, Path], sourc
 
 def attend(pipe: Connection, config: TrialConfig, data: TokenizedData) -> None:
     """Set a trial up, say so, and train it whenever told to, until told None."""
-    from model.training import Training
+    from model.training.trial import Training
 
     with closing(Training(config, data)) as training:
         training.loss.train()

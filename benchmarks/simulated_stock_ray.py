@@ -15,7 +15,7 @@ import optuna
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.space import Space
 from tuner.study import Asked, Verdict

@@ -26,7 +26,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from benchmarks.curves import RecordedSpace
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective
 from tuner.study import Asked, Verdict
 

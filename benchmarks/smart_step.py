@@ -2,8 +2,8 @@
 
 python -m benchmarks.smart_step [--data DIR] [--task sst] [--backbone bert-base] [--precision bf16] [--updates 4] [--json FILE]
 
-The limit is `(6 + 2K + [μ>0]) / 3` (`model.cost`). All variants take the same updates of the same batches in turn, again and
-again; a ratio is that of the medians, its range that of the repeats. Optimiser and batch assembly are in both sides. Where
+The limit is `(6 + 2K + [μ>0]) / 3` (`model.smart.cost`). All variants take the same updates of the same batches in turn, again
+and again; a ratio is that of the medians, its range that of the repeats. Optimiser and batch assembly are in both sides. Where
 `smart-pytorch` is installed (the extra `bench`), its loss runs on the same encoder and batches, in a plain loop whose own plain
 step it is measured by.
 
@@ -31,7 +31,7 @@ from benchmarks.arguments import add_training_options, parser, positive, run
 from benchmarks.hardware import SHAPES, matmul_rate, now, work_of, write_backbone
 
 if TYPE_CHECKING:
-    from model.training import Training
+    from model.training.trial import Training
 
 PLAIN, THIRD_PLAIN = "plain", "plain loop"
 VARIANTS: dict[str, dict[str, Any]] = {PLAIN: {"enabled": False}} | {
@@ -74,10 +74,10 @@ def third_party(training: Training, steps: int | None) -> Callable[[int], None]:
     import torch
     from smart_pytorch import SMARTLoss, kl_loss, sym_kl_loss
 
-    from model.batches import micro_batches
-    from model.engine import TaskAdamW, parameter_groups
+    from model.encoder.network import batch_to
+    from model.engine.deepspeed import TaskAdamW, parameter_groups
     from model.loss import supervised_loss
-    from model.network import batch_to
+    from model.training.batches import micro_batches
 
     network, config = training.loss.network, training.config
     optimizer = TaskAdamW(parameter_groups(training.loss), lr=config.optim.lr, fused=True)
@@ -104,12 +104,12 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
     import torch
 
-    from model import backbone
     from model.config import SMALLEST_EPSILON, parse
-    from model.cost import cost_in_plain_steps
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
-    from model.training import Training
+    from model.encoder import backbone
+    from model.smart.cost import cost_in_plain_steps
+    from model.training.trial import Training
 
     torch.set_num_threads(arguments.threads)
     dataset = read(DataSource.parse(arguments.data), (arguments.task,), skip_bad_rows=False)

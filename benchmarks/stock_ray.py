@@ -75,9 +75,9 @@ def search(plan: Plan, target: float | None) -> dict[str, Any]:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
-    from model import backbone
     from model.data.source import read
     from model.data.tokenised import tokenise
+    from model.encoder import backbone
 
     os.environ.update(QUIET)
     recorded = Recorded()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from model.config import TrialConfig
     from model.data.tokenised import TokenizedData
-    from model.network import Batch, MultitaskNetwork
+    from model.encoder.network import Batch, MultitaskNetwork
     from tuner.objective import Objective
 
 METRIC = "score"
@@ -29,7 +29,7 @@ def loaders(config: TrialConfig, data: TokenizedData, split: str, limit: int | N
     """A `DataLoader` for each task: in random order for training, else as the split lies."""
     from torch.utils.data import DataLoader
 
-    from model.batches import make_batch
+    from model.training.batches import make_batch
 
     def loader(task: str) -> Any:
         def collate(indices: list[int]) -> Batch:
@@ -74,7 +74,7 @@ def evaluate(network: MultitaskNetwork, config: TrialConfig, data: TokenizedData
     import torch
 
     from model import metrics
-    from model.network import batch_to, predictions
+    from model.encoder.network import batch_to, predictions
     from model.tasks import TASKS
 
     device = next(network.parameters()).device
@@ -108,7 +108,7 @@ def train_fn_per_worker(given: dict[str, Any]) -> None:
 
     from model import mixing
     from model.config import parse
-    from model.network import batch_to, build
+    from model.encoder.network import batch_to, build
 
     config, data = parse(given["config"]), ray.get(given["data"])
     torch.manual_seed(config.seed)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
-from model.smart_config import SMALLEST_EPSILON, SmartConfig
+from model.smart.config import SMALLEST_EPSILON, SmartConfig
 from model.tasks import TASKS
 
 __all__ = [

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from model import smart
 from model.config import SmartConfig, TrialConfig
+from model.encoder.network import Batch, MultitaskNetwork, PooledBatch, to_device
 from model.mixing import loss_weights
-from model.network import Batch, MultitaskNetwork, PooledBatch, to_device
-from model.smart_variants import VARIANTS
-from model.smart_variants.view import View, divergence
+from model.smart import smoothness as smart
+from model.smart.variants import VARIANTS
+from model.smart.variants.view import View, divergence
 from model.tasks import TASKS
 
 

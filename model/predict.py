@@ -17,7 +17,7 @@ from model.config import ConfigError, nearest
 from model.tasks import TASKS, Task
 
 if TYPE_CHECKING:
-    from model.saved import SavedModel
+    from model.saved_model.folder import SavedModel
 
 LINES_AT_ONCE = 64
 
@@ -37,10 +37,10 @@ def predict(model: SavedModel, task: str, texts: Sequence[tuple[str, ...]]) -> l
     import numpy as np
     import torch
 
-    from model.batches import make_batch
     from model.data.example import Example
     from model.data.source import DataSet
     from model.data.tokenised import tokenise
+    from model.training.batches import make_batch
 
     spec = TASKS[task]
     examples = [Example(id=str(number), texts=text, label=0.0) for number, text in enumerate(texts)]
@@ -71,9 +71,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         spec = _task(options.task)
         given = _given(spec, options.texts)
-        from model import saved
+        from model.saved_model import folder as saved_model
 
-        model = saved.read(options.model)
+        model = saved_model.read(options.model)
         if spec.name not in model.config.mixture:
             raise ConfigError([f"this model was not trained on {spec.name}; it knows {', '.join(model.config.mixture)}"])
         for chunk in iter(lambda: list(islice(given, LINES_AT_ONCE)), []):

@@ -16,8 +16,8 @@ from pathlib import Path
 from model.config import ConfigError, TrialConfig, load
 from model.data import source
 from model.data.tokenised import TokenizedData, tokenise
-from model.evaluation import Failure
 from model.metrics import split_of
+from model.training.evaluation import Failure
 
 SAME = 1e-6
 """Metrics this near are the same: less than one example of a million."""
@@ -54,7 +54,7 @@ def train(options: argparse.Namespace) -> int:
         raise ConfigError([f"--out {options.out} is not an empty folder; name a new one"])
     config = load(options.config)
     data = prepare(config, options)
-    from model.training import Training
+    from model.training.trial import Training
 
     with closing(Training(config, data)) as training:
         metrics: dict[str, float] = {}
@@ -76,11 +76,11 @@ def evaluate_saved(options: argparse.Namespace) -> int:
     """
     if options.model is None:
         raise ConfigError(["--evaluate-only needs --model DIR, the folder of a saved model"])
-    from model import saved
-    from model.engine import Rank
-    from model.evaluate import evaluate
+    from model.engine.deepspeed import Rank
+    from model.saved_model import folder as saved_model
+    from model.training.evaluate import evaluate
 
-    model = saved.read(options.model)
+    model = saved_model.read(options.model)
     data = prepare(model.config, options, tokenizer=model.tokenizer)
     rank = Rank()
     found = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
@@ -102,7 +102,7 @@ def evaluate_saved(options: argparse.Namespace) -> int:
 
 def prepare(config: TrialConfig, options: argparse.Namespace, tokenizer: object = None) -> TokenizedData:
     """Read and tokenise the data of a configuration's tasks."""
-    from model import backbone
+    from model.encoder import backbone
 
     arms = () if options.evaluate_only else config.arms
     folder = source.DataSource.parse(options.data)

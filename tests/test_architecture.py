@@ -76,9 +76,18 @@ def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
         ("ray.tune", ("tuner/ray_tune.py", "tuner/trial.py")),
         ("optuna", ("tuner/space/", "tuner/study/")),
         ("mlflow", ("tuner/tracking/", "tuner/registry.py", "tuner/served.py")),
-        ("deepspeed", ("model/engine.py",)),
+        ("deepspeed", ("model/engine/deepspeed.py",)),
         ("openai", ("model/cues/openai_rewriter.py",)),
-        ("transformers", ("model/backbone.py", "model/unpadded.py", "model/saved.py", "model/standalone.py", "model/ahead.py")),
+        (
+            "transformers",
+            (
+                "model/encoder/backbone.py",
+                "model/encoder/unpadded.py",
+                "model/saved_model/folder.py",
+                "model/saved_model/standalone.py",
+                "model/engine/preimport.py",
+            ),
+        ),
     ],
 )
 def test_a_library_has_its_place(package: str, only_in: tuple[str, ...]) -> None:
@@ -122,8 +131,8 @@ def test_every_package_is_one() -> None:
 def test_what_the_command_line_starts_with_is_cheap() -> None:
     """`--help` and a wrong option answer without loading a library that takes seconds."""
     light = (
-        "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, model.evaluation, "
-        "model.cues.__main__"
+        "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, "
+        "model.training.evaluation, model.cues.__main__"
     )
     for names, heavy in ((light, set(HEAVY)), ("tuner.search", {*HEAVY, "numpy", "rich"})):
         code = f"import sys, {names}; print(*sorted({{name.partition('.')[0] for name in sys.modules}} & {heavy!r}))"

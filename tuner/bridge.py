@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from model.config import parse
-from model.evaluation import Evaluation, Failure
+from model.training.evaluation import Evaluation, Failure
 from tuner.budget import CUT, Spending
 from tuner.checkpoints import Checkpoints
 from tuner.interruption import Interruption

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from model.cost import cost_in_plain_steps
+from model.smart.cost import cost_in_plain_steps
 from tuner import estimate
 from tuner.addresses import mask_credentials
 from tuner.budget import trials_in_words

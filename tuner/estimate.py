@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from model import backbone, mixing
+from model import mixing
 from model.config import TrialConfig
-from model.cost import cost_in_plain_steps
 from model.data.source import DataSummary
+from model.encoder import backbone
+from model.smart.cost import cost_in_plain_steps
 
 TOKENS_PER_WORD = 1.3
 """WordPiece tokens of an English word, about."""

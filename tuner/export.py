@@ -59,16 +59,16 @@ def export(run: Path, target: Path) -> None:
     if problems:
         raise ConfigError(problems)
 
-    from model import export as exported
-    from model import saved
+    from model.saved_model import export as exported
+    from model.saved_model import folder as saved_model
 
-    model = saved.read(run / FOLDER)
+    model = saved_model.read(run / FOLDER)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
             folder = Path(partial, target.name)
             exported.write(folder, model)
-            shutil.copyfile(run / FOLDER / saved.CONFIG, folder / saved.CONFIG)
+            shutil.copyfile(run / FOLDER / saved_model.CONFIG, folder / saved_model.CONFIG)
             (folder / CARD).write_text(card(found), encoding="utf-8")
             folder.replace(target)
     except OSError as error:

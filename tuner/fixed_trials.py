@@ -13,7 +13,7 @@ from tuner.requirements import Requirements
 from tuner.study import Asked, Verdict
 
 if TYPE_CHECKING:
-    from model.evaluation import Evaluation
+    from model.training.evaluation import Evaluation
     from tuner.objective import Objective
 
 

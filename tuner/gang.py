@@ -11,17 +11,17 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster import connect
 from cluster.shape import PACK, GangShape
-from model.collective_error import TIMEOUT_S, CollectiveError, in_words, is_broken_collective
 from model.config import ConfigError
-from model.evaluation import Evaluation, Failure
-from model.out_of_memory import OutOfMemory
+from model.engine.collective_error import TIMEOUT_S, CollectiveError, in_words, is_broken_collective
+from model.engine.out_of_memory import OutOfMemory
+from model.training.evaluation import Evaluation, Failure
 from tuner.patience import full_disk
 from tuner.store import Store
 from tuner.stored import StoredFolder, named
 from tuner.worker import RankWorker, forked_environment, process_environment
 
 if TYPE_CHECKING:
-    from model.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
+    from model.training.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
 
 DEATH_S = 5.0
 """How long a rank's error may have come before the news that a peer's process died, which caused it."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from model.alarms import MEANINGS
+from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner.confirmation.words import number, sentences
 from tuner.summary import GENERATED_NOTE, one_line

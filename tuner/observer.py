@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.record import TrialRecord
 
 GENERATED_SOURCE = "demo"

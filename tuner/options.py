@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.shape import PACK
-from model.collective_error import TIMEOUT_S
 from model.config import ConfigError
+from model.engine.collective_error import TIMEOUT_S
 from tuner.addresses import expand, resolve_tracking_uri, without_password
 from tuner.files import write_whole
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas
 
     from model.predict import Prediction
-    from model.saved import SavedModel
+    from model.saved_model.folder import SavedModel
 
 CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
 """Exit statuses of a search."""
@@ -80,9 +80,9 @@ class ChampionResult:
     @cached_property
     def model(self) -> SavedModel:
         """The model, read on first use. Raises `ConfigError` when its folder is not whole."""
-        from model import saved
+        from model.saved_model import folder as saved_model
 
-        return saved.read(self.path)
+        return saved_model.read(self.path)
 
     def predict(self, task: str, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Prediction]:
         """Predictions of texts, or of pairs for a task of pairs, in order. Raises `ConfigError` for what it cannot judge."""

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model import backbone as backbones
 from model.config import ConfigError
 from model.data.source import DataSource, DataSummary
+from model.encoder import backbone as backbones
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData

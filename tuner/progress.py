@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner import notebook
 from tuner.addresses import mask_credentials
 from tuner.budget import trials_in_words

@@ -28,7 +28,7 @@ class TrialRecord:
     metrics: Mapping[str, float]
     """`task/metric` at the last evaluation made."""
     evaluations: Sequence[Mapping[str, Any]]
-    """Every evaluation by index: the fields of `model.evaluation.Evaluation` and its `score`."""
+    """Every evaluation by index: the fields of `model.training.evaluation.Evaluation` and its `score`."""
     config: Mapping[str, Any]
     """What `model.config.parse` reads back."""
     seconds: float

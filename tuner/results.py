@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model.alarms import alarms_of
 from model.config import ConfigError
+from model.smart.alarms import alarms_of
 from tuner.addresses import mask_credentials
 from tuner.files import write_whole
 from tuner.observer import SearchFacts

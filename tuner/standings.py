@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.front import best_of
 from tuner.observer import SearchFacts
 from tuner.record import TrialRecord

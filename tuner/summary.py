@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from model.alarms import MEANINGS
+from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner import commands
 from tuner.confirmation import words

@@ -16,7 +16,7 @@ from typing import Any
 
 from cluster.shape import GangShape
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner import environment, results
 from tuner.observer import SearchFacts, SilentObserver
 from tuner.record import TrialRecord

@@ -16,8 +16,8 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from cluster.shape import GangShape
 from model.config import parse
-from model.evaluation import Evaluation, Failure
-from model.out_of_memory import with_smaller_micro_batch
+from model.engine.out_of_memory import with_smaller_micro_batch
+from model.training.evaluation import Evaluation, Failure
 from tuner.gang import Gang, RankError, RankOutOfMemoryError
 from tuner.models import FAILED
 from tuner.patience import StoreAwayError

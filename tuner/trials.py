@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from tuner.record import TrialRecord
 
 if TYPE_CHECKING:
-    from model.evaluation import Evaluation
+    from model.training.evaluation import Evaluation
     from tuner.objective import Objective
     from tuner.study import Asked, Verdict
 

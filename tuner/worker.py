@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from cluster import fork
-from model.collective_error import TIMEOUT_S
+from model.engine.collective_error import TIMEOUT_S
 from tuner.usage import Usage
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
-    from model.evaluation import Evaluation, Failure
-    from model.rehearsal import Rehearsal
-    from model.training import Training
+    from model.training.evaluation import Evaluation, Failure
+    from model.training.rehearsal import Rehearsal
+    from model.training.trial import Training
     from tuner.stored import StoredFolder
 
 
@@ -31,7 +31,7 @@ def scratch(name: str) -> Path:
 
 
 T = TypeVar("T")
-AHEAD = ("model.ahead",)
+AHEAD = ("model.engine.preimport",)
 """What a process has imported that ranks are forked from."""
 
 
@@ -70,7 +70,7 @@ class RankWorker:
 
     def meet(self, address: tuple[str, int]) -> None:
         """Enter the gang's process group; returns when every rank has."""
-        from model.engine import join
+        from model.engine.deepspeed import join
 
         self._address = address
         signal.signal(signal.SIGTERM, self._note_notice)
@@ -79,8 +79,8 @@ class RankWorker:
     def begin(self, config: dict[str, Any], data: TokenizedData, shelf: Any = None) -> None:
         """Set up a trial, in place of the one before. `shelf` has the features of frozen encoders, or takes them."""
         from model.config import parse
-        from model.features import key_of
-        from model.training import Training
+        from model.training.features import key_of
+        from model.training.trial import Training
         from tuner.features import shared
 
         self.end()
@@ -97,14 +97,14 @@ class RankWorker:
 
     def advance(self) -> Evaluation | Failure:
         """Train to the next evaluation. Raises `OutOfMemory` where there is no memory for it."""
-        from model.evaluation import Evaluation
+        from model.training.evaluation import Evaluation
 
         reported = self._in_memory(self._current.advance)
         used = self._usage.lap()
         return replace(reported, system=used) if isinstance(reported, Evaluation) else reported
 
     def _in_memory(self, work: Callable[[], T]) -> T:
-        from model.out_of_memory import OutOfMemory, is_out_of_memory
+        from model.engine.out_of_memory import OutOfMemory, is_out_of_memory
 
         try:
             return work()
@@ -116,13 +116,13 @@ class RankWorker:
 
     def rehearse(self, n_updates: int) -> Rehearsal:
         """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory` where there is no memory for them."""
-        from model.rehearsal import rehearse
+        from model.training.rehearsal import rehearse
 
         return self._in_memory(lambda: rehearse(self._current, n_updates))
 
     def heaviest_update(self) -> None:
         """The update that needs most memory. Raises `OutOfMemory` where there is none for it."""
-        from model.rehearsal import heaviest_update
+        from model.training.rehearsal import heaviest_update
 
         self._in_memory(lambda: heaviest_update(self._current))
 
@@ -184,7 +184,7 @@ class RankWorker:
         return self._training
 
     def _place(self) -> Any:
-        from model.engine import Rank
+        from model.engine.deepspeed import Rank
 
         host, port = self._address
         return Rank(self._rank, self._world_size, 0, host, port, self._collective_timeout_s)
@@ -206,12 +206,12 @@ def predict_on_dev(
             return predict_on_dev(folder, data, n_threads)
     import torch
 
-    from model import saved
-    from model.engine import Rank
-    from model.evaluate import predict_split
+    from model.engine.deepspeed import Rank
+    from model.saved_model import folder as saved_model
+    from model.training.evaluate import predict_split
 
     torch.set_num_threads(n_threads)
-    read = saved.read(Path(model))
+    read = saved_model.read(Path(model))
     network = read.network.to(Rank().device)
     labels = {task: data.tasks[task]["dev"].labels.astype(np.float64) for task in read.config.mixture}
     return {

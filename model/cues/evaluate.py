@@ -57,13 +57,13 @@ def read(folder: Path) -> CueSet:
 
 def ask(model_folder: Path, cues: CueSet) -> Answers:
     """A saved model's predictions. Raises `ConfigError` where it does not know the task or its outputs are not finite."""
-    from model import saved
     from model.data.source import DataSet
     from model.data.tokenised import tokenise
-    from model.engine import Rank
-    from model.evaluate import predict_split
+    from model.engine.deepspeed import Rank
+    from model.saved_model import folder as saved_model
+    from model.training.evaluate import predict_split
 
-    model, task = saved.read(model_folder), layout.TASK.name
+    model, task = saved_model.read(model_folder), layout.TASK.name
     if task not in model.config.mixture:
         raise ConfigError([f"{model_folder} was not trained on {task}; it knows {', '.join(model.config.mixture)}"])
     data = tokenise(DataSet({task: cues.splits}, model.data), model.tokenizer, model.config.max_length)

@@ -18,7 +18,7 @@ from benchmarks import gpu, sharing
 from benchmarks.arguments import WRONG_USAGE
 from benchmarks.gpu import BASE
 from benchmarks.hardware import SHAPES, Shape, work_of
-from model.training import Training
+from model.training.trial import Training
 from tests.support import tiny
 
 
@@ -49,7 +49,7 @@ def test_bert_base_has_85_million_weights_in_its_layers() -> None:
 
 
 def test_work_counts_both_sides_of_a_pair_with_and_without_padding(tiny_backbone: Path) -> None:
-    from model.batches import micro_batches
+    from model.training.batches import micro_batches
 
     with closing(Training(tiny.config(tiny_backbone), tiny.data())) as training:
         work = work_of(training, range(3))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.canonical import canonical
 from model.config import ConfigError, SmartConfig, TrialConfig, field_names, parse
-from model.training import Training
+from model.training.trial import Training
 from tests.support import tiny
 from tests.support.weights import assert_same_weights, weights_of
 

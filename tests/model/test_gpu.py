@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.evaluation import Evaluation
-from model.training import Training
+from model.training.evaluation import Evaluation
+from model.training.trial import Training
 from tests.support import tiny
 
 pytestmark = [
@@ -25,7 +25,7 @@ NO_DROPOUT = {"batch_size": 8, "lr": 1e-3, "dropout": 0.0}
 ON_CPU = """
 import json, sys
 from pathlib import Path
-from model.training import Training
+from model.training.trial import Training
 from tests.support import tiny
 training = Training(tiny.config(Path(sys.argv[1]), optim={"batch_size": 8, "lr": 1e-3, "dropout": 0.0}), tiny.data())
 print(json.dumps(training.advance().losses))

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import predict, saved
-from model.batches import make_batch
-from model.network import build
+from model import predict
+from model.encoder.network import build
 from model.predict import main
+from model.saved_model import folder as saved_model
 from model.tasks import TASKS
+from model.training.batches import make_batch
 from tests.support import tiny
 
 Run = Callable[..., tuple[int, list[str], str]]
@@ -35,7 +36,7 @@ def folder(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
             batch = make_batch(tiny.data(), config, task, "dev", np.arange(24))
             head.bias -= network(batch, network.embed(batch.input_ids)).mean(0)
     where = tmp_path_factory.mktemp("predict") / "model"
-    saved.write(where, network, config, {"sst/accuracy": 0.5}, tiny.data().summary)
+    saved_model.write(where, network, config, {"sst/accuracy": 0.5}, tiny.data().summary)
     return where
 
 
@@ -58,7 +59,7 @@ def dev(task: str, n: int = 24) -> list[tuple[str, ...]]:
 
 
 def test_classes_have_the_softmax_of_the_logits(folder: Path) -> None:
-    model = saved.read(folder)
+    model = saved_model.read(folder)
     for task in ("sst", "quora"):
         found = predict.predict(model, task, dev(task))
         batch = make_batch(tiny.data(), model.config, task, "dev", np.arange(24))
@@ -71,7 +72,7 @@ def test_classes_have_the_softmax_of_the_logits(folder: Path) -> None:
 
 
 def test_a_regression_gives_its_value_inside_the_scale(folder: Path) -> None:
-    model = saved.read(folder)
+    model = saved_model.read(folder)
     found = predict.predict(model, "sts", dev("sts"))
     batch = make_batch(tiny.data(), model.config, "sts", "dev", np.arange(24))
     with torch.no_grad():

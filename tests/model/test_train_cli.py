@@ -16,9 +16,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from model import saved
 from model.data import demo
 from model.data.source import DataSource, inspect
+from model.saved_model import folder as saved_model
 from model.train import main
 
 Run = Callable[..., tuple[int, list[str], str]]
@@ -73,7 +73,7 @@ def test_training_prints_an_evaluation_a_line_and_nothing_else(trained: tuple[Pa
     model, lines = trained
     evaluations = [json.loads(line) for line in lines]
     assert [(each["index"], each["step"], each["examples"]) for each in evaluations] == [(1, 2, 64), (2, 4, 128)]
-    assert saved.read(model).metrics == evaluations[-1]["metrics"]
+    assert saved_model.read(model).metrics == evaluations[-1]["metrics"]
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_as_a_command(trained: tuple[Path, list[str]], data: Path, tmp_path: Pat
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == len(lines)
-    assert saved.read(tmp_path / "model").metrics == saved.read(model).metrics
+    assert saved_model.read(tmp_path / "model").metrics == saved_model.read(model).metrics
 
 
 def test_evaluate_only_reproduces_the_record(trained: tuple[Path, list[str]], data: Path, run: Run) -> None:
@@ -95,7 +95,7 @@ def test_evaluate_only_reproduces_the_record(trained: tuple[Path, list[str]], da
     assert (status, error) == (0, "")
     found = json.loads(lines[0])
     assert found["split"] == "select"
-    assert found["metrics"] == pytest.approx(saved.read(model).metrics, abs=1e-6)
+    assert found["metrics"] == pytest.approx(saved_model.read(model).metrics, abs=1e-6)
 
 
 def test_dev_is_another_split(trained: tuple[Path, list[str]], data: Path, run: Run) -> None:
@@ -104,7 +104,7 @@ def test_dev_is_another_split(trained: tuple[Path, list[str]], data: Path, run: 
     assert status == 0
     found = json.loads(lines[0])
     assert found["split"] == "dev"
-    assert found["metrics"] != saved.read(model).metrics
+    assert found["metrics"] != saved_model.read(model).metrics
 
 
 def test_the_record_holds_for_a_search_that_read_more_tasks(
@@ -114,7 +114,7 @@ def test_the_record_holds_for_a_search_that_read_more_tasks(
     model = Path(shutil.copytree(trained[0], tmp_path / "model"))
     record = yaml.safe_load((model / "config.yaml").read_text())
     whole = inspect(DataSource.parse(str(data)), ["sst", "quora", "sts", "cfimdb"])
-    assert whole.sha256 != saved.read(model).data.sha256
+    assert whole.sha256 != saved_model.read(model).data.sha256
     record["data"] = dataclasses.asdict(whole)
     (model / "config.yaml").write_text(yaml.safe_dump(record))
     assert run("--evaluate-only", "--model", model, "--data", data)[0::2] == (0, "")
@@ -134,7 +134,7 @@ def test_tampered_weights_are_found_out(trained: tuple[Path, list[str]], data: P
     tamper(model, "heads.sts.bias")
     status, lines, error = run("--evaluate-only", "--model", model, "--data", data)
     assert status == 1
-    found, recorded = json.loads(lines[0])["metrics"], saved.read(model).metrics
+    found, recorded = json.loads(lines[0])["metrics"], saved_model.read(model).metrics
     sentences = [
         f"{name} is {found[name]:.6f}, but the record says {recorded[name]:.6f}" for name in ("sts/pearson", "sts/spearman")
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.checkpoint_folders import Folder, made
 from tuner.bridge import Bridge
 from tuner.checkpoints import Checkpoints

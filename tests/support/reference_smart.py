@@ -1,6 +1,6 @@
 """SMART's smoothness term (Jiang et al. 2020) in NumPy float64, transcribed from smart-and-mixing.md, section 1.
 
-No autograd and no torch: every gradient is derived by hand, so that agreement with `model.smart` means something.
+No autograd and no torch: every gradient is derived by hand, so that agreement with `model.smart.smoothness` means something.
 The network maps token vectors x: (batch, seq, dim) with a mask: (batch, seq) of 0 and 1 to outputs f: (batch, n_out):
 
     h = act(x W1 + b1), pooled = mean of h over the unmasked tokens, f = pooled W2 + b2

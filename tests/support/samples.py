@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.observer import Dataset, SearchFacts
 from tuner.record import TrialRecord
 from tuner.results import build

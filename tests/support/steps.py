@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.batches import make_batch
 from model.config import TrialConfig
+from model.encoder.network import Batch, build
 from model.loss import MultitaskLoss
-from model.network import Batch, build
+from model.training.batches import make_batch
 from tests.support import tiny
 
 WIDE = {"epsilon": 1e-2, "sigma": 1e-2, "eta": 1e-3, "mu": 0.0}

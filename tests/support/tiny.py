@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from model import backbone
 from model.config import TrialConfig, parse
 from model.data.source import DataSet, DataSource, read
 from model.data.tokenised import TokenizedData, tokenise
+from model.encoder import backbone
 
 
 def write_backbone(folder: Path, *, hidden: int = 32, layers: int = 2) -> Path:

@@ -1,4 +1,4 @@
-"""Python code that changes `model.training` in the ranks of a search."""
+"""Python code that changes `model.training.trial` in the ranks of a search."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib.abc, importlib.machinery, sys
 
 class Hook(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(self, name, path, target=None):
-        if name != "model.training":
+        if name != "model.training.trial":
             return None
         self.real = importlib.machinery.PathFinder.find_spec(name, path)
         return importlib.machinery.ModuleSpec(name, self, origin=self.real.origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.training import Training
+from model.training.trial import Training
 
 
 def weights_of(training: Training) -> dict[str, Tensor]:

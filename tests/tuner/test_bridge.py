@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from model.evaluation import Evaluation, Failure
+from model.training.evaluation import Evaluation, Failure
 from tests.support import samples
 from tests.support.bridge_session import N_EVALUATIONS, Session
 from tests.support.checkpoint_folders import Folder

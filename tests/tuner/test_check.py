@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tuner import check, options

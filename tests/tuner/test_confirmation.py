@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cluster.shape import GangShape
-from model.evaluation import Evaluation, Failure
+from model.training.evaluation import Evaluation, Failure
 from tests.support.bridge_session import _Saved
 from tests.support.checkpoint_folders import made
 from tests.support.clock import Clock

@@ -13,8 +13,8 @@ import ray
 
 from cluster import connect
 from cluster.shape import GangShape
-from model.evaluate import predict_split
-from model.training import Training
+from model.training.evaluate import predict_split
+from model.training.trial import Training
 from tests.support import raylets, tiny
 from tests.support.forks import answers
 from tuner import dev

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.config import parse
-from model.training import Training
+from model.training.trial import Training
 from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
 from tuner import estimate

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from scipy.stats import norm
 
-from model import saved
-from model.network import build
+from model.encoder.network import build
+from model.saved_model import folder as saved_model
 from tests.support import tiny
 from tests.support.records import exported as record
 from tuner import results
@@ -28,7 +28,7 @@ def run(tiny_backbone: Path, tmp_path: Path) -> Path:
     """The folder of a run that has a champion."""
     config = tiny.config(tiny_backbone)
     folder = tmp_path / "runs" / "night"
-    saved.write(folder / "champion", build(config), config, {}, tiny.data().summary)
+    saved_model.write(folder / "champion", build(config), config, {}, tiny.data().summary)
     results.write(folder / results.FILE_NAME, record(config.to_dict()))
     return folder
 

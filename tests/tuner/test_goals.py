@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tuner.front import best_of, dominates, front_of
 from tuner.objective import CUE_GAP, Objective

@@ -19,7 +19,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import endurance_but
 from tuner.front import dominates

@@ -191,8 +191,8 @@ def test_a_price_needs_gpus(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rehearsal_measures_a_real_trial(tiny_backbone: Path) -> None:
-    from model.rehearsal import heaviest_update, rehearse
-    from model.training import Training
+    from model.training.rehearsal import heaviest_update, rehearse
+    from model.training.trial import Training
 
     training = Training(tiny.config(tiny_backbone, mixing={"strategy": "proportional"}), tiny.data())
     seen: list[tuple[str, int, int]] = []

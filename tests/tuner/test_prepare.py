@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from model import backbone
 from model.data import kept
 from model.data.source import DataSource, DataSummary, inspect
 from model.data.tokenised import tokenise
+from model.encoder import backbone
 from tests.support import tiny
 from tuner import prepare
 

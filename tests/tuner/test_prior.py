@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from model.config import ConfigError, parse
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.simulate.clock import Charges, play

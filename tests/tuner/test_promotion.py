@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.trial import TrialState
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.space import load

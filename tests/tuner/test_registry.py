@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import torch
 
-from model import predict, saved
-from model.network import build
+from model import predict
+from model.encoder.network import build
+from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
 from tests.support.records import METRIC
 from tests.support.records import registered as record
@@ -63,7 +64,7 @@ def store(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     with torch.no_grad():
         for parameter in network.heads.parameters():
             parameter.normal_(std=2.0, generator=torch.Generator().manual_seed(3))
-    saved.write(folder / "champion", network, config, {}, tiny.data().summary)
+    saved_model.write(folder / "champion", network, config, {}, tiny.data().summary)
     options.save(options.Options(), folder)
     mlflow_store.put_into(folder)
     tracking_uri = f"sqlite:///{folder}/mlflow.db"
@@ -181,7 +182,7 @@ def test_the_registered_champion_answers_for_all_tasks_over_http(store: tuple[Pa
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 15)
         process.wait(timeout=30)
-    model = saved.read(folder / "champion")
+    model = saved_model.read(folder / "champion")
     for row, answer in zip(rows, answers, strict=True):
         texts = tuple(row[name] for name in ("text", "text2") if name in row)
         (mine,) = predict.predict(model, row["task"], [texts])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import slow_but
 from tuner.front import best_of, front_of

@@ -16,8 +16,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from model import saved, train
+from model import train
 from model.config import parse
+from model.saved_model import folder as saved_model
 from tests.support.searches import results_of, run_command, search_here, write_space
 from tuner import prepare, run_folder, timeline
 from tuner.report.numbers.timeline import schedule
@@ -129,7 +130,7 @@ def test_best_complete_trial_is_champion(run: dict[str, Any]) -> None:
     champion = results["champion"]
     assert champion["number"] == best["number"]
     assert champion["metrics"] == best["metrics"]
-    model = saved.read(Path(champion["path"]))
+    model = saved_model.read(Path(champion["path"]))
     assert model.config == parse(champion["config"])
     assert set(champion["dev"]) == set(champion["metrics"])
 

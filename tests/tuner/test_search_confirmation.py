@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from model import saved, train
+from model import train
+from model.saved_model import folder as saved_model
 from tests.support.searches import command, finish, lend_tokens, results_of, run_command, search_here, wait_for, write_space
 from tuner import check
 
@@ -123,7 +124,7 @@ def test_dev_is_what_the_kept_models_say_of_it(run: dict[str, Any]) -> None:
     for path, metrics in {**expected, champion: found["champion"]["dev"]}.items():
         assert evaluated(path, "--split", "dev") == pytest.approx(metrics, abs=1e-9)
     assert evaluated(champion) == pytest.approx(found["champion"]["metrics"], abs=1e-6)
-    assert saved.read(champion).config.seed == found["champion"]["confirmed"]["seed"]
+    assert saved_model.read(champion).config.seed == found["champion"]["confirmed"]["seed"]
 
 
 def evaluated(model: Path, *arguments: str) -> dict[str, float]:

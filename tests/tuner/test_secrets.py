@@ -99,7 +99,7 @@ class Mark:
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [0, 1, 2])
 def test_a_checkpoint_runs_no_code(tmp_path: Path, tiny_backbone: Path, stage: int) -> None:
-    from model.training import Training
+    from model.training.trial import Training
 
     training = Training(tiny.config(tiny_backbone, engine={"zero_stage": stage}), tiny.data())
     try:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from benchmarks.worlds import Facts, generated
 from model.config import ConfigError, TrialConfig, parse
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
 from tuner.models import LAST_WRITTEN

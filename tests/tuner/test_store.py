@@ -9,7 +9,7 @@ import pytest
 from ray import cloudpickle
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import object_store, tiny
 from tests.support.object_store import SECRET, ObjectStore
 from tests.support.waiting import back_once_missed

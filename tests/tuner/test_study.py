@@ -16,7 +16,7 @@ import optuna
 import pytest
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import endurance, slow_but
 from tuner.objective import Objective
 from tuner.space import Space, load

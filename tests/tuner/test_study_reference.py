@@ -21,7 +21,7 @@ from optuna.pruners import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.space import load

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.objective import Objective
 from tuner.space import load

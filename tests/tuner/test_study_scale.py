@@ -20,7 +20,7 @@ from optuna.study import StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import endurance_but
 from tests.support.counting_storage import CountingStorage

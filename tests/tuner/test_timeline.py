@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster.shape import GangShape
-from model.evaluation import Failure
+from model.training.evaluation import Failure
 from tests.support import report_runs, samples
 from tests.support.bridge_session import Session
 from tuner import timeline

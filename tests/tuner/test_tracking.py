@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from model.deepspeed_config import deepspeed_config
+from model.engine.deepspeed import deepspeed_config
 from tests.support import mlflow_store, samples
 from tuner import commands
 from tuner.controls import stage as controls

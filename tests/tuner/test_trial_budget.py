@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import samples
 from tuner.objective import Objective
 from tuner.space import Space, load

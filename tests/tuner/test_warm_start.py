@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model.canonical import canonical
 from model.config import ConfigError, parse
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tests.support import mlflow_store, samples
 from tuner import plan
 from tuner.objective import Objective

@@ -11,14 +11,14 @@ from itertools import chain
 
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
-from model.seeds import mix
+from model.training.seeds import mix
 from tuner.front import front_of, merit
 from tuner.record import TrialRecord
 from tuner.space import Space
 from tuner.space.untuned import untuned
 
 FRESH = 0xF1
-"""Second part of a fresh seed's own seed: what it is for (`model.seeds`)."""
+"""Second part of a fresh seed's own seed: what it is for (`model.training.seeds`)."""
 N_ON_GPU, N_ON_CPU = 3, 2
 """Finalists, and seeds of each, where nobody says how many."""
 DEFAULT = "default"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.confirmation.finalists import Training
 from tuner.confirmation.kept import Kept
 from tuner.fixed_trials import FixedTrials

@@ -13,9 +13,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster import connect
 from cluster.node import Node
-from model import backbone
 from model.config import ConfigError
 from model.data.source import DataSource
+from model.encoder import backbone
 from tuner.addresses import endpoint
 from tuner.doctor import judge, ranks, stores
 from tuner.doctor.finding import Finding, failed, skipped

@@ -22,7 +22,7 @@ from tuner.worker import RankWorker, process_environment
 
 if TYPE_CHECKING:
     from model.config import TrialConfig
-    from model.reference import Fact
+    from model.training.smart_reference import Fact
 
 START_S = 120.0
 """How long processes may take to start and import: file systems of clusters are slow."""
@@ -38,13 +38,13 @@ class DoctorRank(RankWorker):
 
     def all_reduce(self) -> str:
         """Sum over the gang that `meet` made. Returns the backend."""
-        from model.collective import all_reduce
+        from model.engine.collective import all_reduce
 
         return all_reduce(self._place())
 
     def smart(self, config: TrialConfig) -> list[Fact]:
         """SMART's reference tests on the configuration's backbone."""
-        from model.reference import check
+        from model.training.smart_reference import check
 
         return check(config, self._place().device)
 

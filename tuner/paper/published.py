@@ -29,7 +29,7 @@ SMART = {
     "beta_late": 0.999,
     "beta_switch": 0.1,
 }
-"""The defaults of Jiang et al. 2020, as settings of `model.smart_config.SmartConfig`."""
+"""The defaults of Jiang et al. 2020, as settings of `model.smart.config.SmartConfig`."""
 INVERTED = "dev-inverted"
 """The arm of a cue data set that the paper's dev is: "bad" in positive and "good" in negative reviews."""
 DEV_ROWS = {"sst": 1101, "quora": 20214, "sts": 863, "cfimdb": 245}

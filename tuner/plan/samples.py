@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 from cluster.shape import GangShape
-from model import backbone, mixing
+from model import mixing
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
+from model.encoder import backbone
 from model.tasks import TASKS
 from tuner.space import Space
 

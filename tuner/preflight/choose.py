@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from model import mixing
 from model.config import TrialConfig
-from model.cost import cost_in_plain_steps
 from model.data.source import DataSummary
-from model.out_of_memory import micro_batch
+from model.engine.out_of_memory import micro_batch
+from model.smart.cost import cost_in_plain_steps
 from tuner import estimate
 
 

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import TrialConfig
-from model.out_of_memory import micro_batch, with_smaller_micro_batch
+from model.engine.out_of_memory import micro_batch, with_smaller_micro_batch
 from tuner.gang import Gang, RankOutOfMemoryError, reason_of
 from tuner.preflight.forecast import Crowd, Measured, Timed
 

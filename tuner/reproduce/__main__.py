@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.reproduce.recorded import Recorded
 from tuner.summary import number_text
 

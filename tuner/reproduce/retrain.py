@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.fixed_trials import FixedTrials
 from tuner.interruption import Interruption
 from tuner.objective import Objective

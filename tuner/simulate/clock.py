@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.simulate.world import Course, World
 from tuner.study import Asked, Verdict
 

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from model.config import ConfigError, TrialConfig, parse
-from model.cost import cost_in_plain_steps
-from model.evaluation import Evaluation
+from model.smart.cost import cost_in_plain_steps
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective, tasks_of
 from tuner.record import INTERRUPTED
 from tuner.simulate import costs

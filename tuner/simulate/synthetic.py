@@ -44,7 +44,7 @@ from functools import cached_property
 import numpy as np
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective, tasks_of
 from tuner.simulate import costs
 from tuner.simulate.drawing import draw_landscape

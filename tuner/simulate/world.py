@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from model.config import TrialConfig
-from model.evaluation import Evaluation
 from model.tasks import TASKS
+from model.training.evaluation import Evaluation
 from tuner.objective import Objective
 
 

@@ -15,7 +15,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, nearest
-from model.evaluation import Evaluation
+from model.training.evaluation import Evaluation
 from tuner.record import TrialRecord
 from tuner.requirements import Requirements
 from tuner.study.answers import Asked, Verdict

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from model.config import ConfigError, TrialConfig, parse
-from model.deepspeed_config import deepspeed_config
-from model.evaluation import Evaluation
+from model.engine.deepspeed import deepspeed_config
+from model.training.evaluation import Evaluation
 from tuner.addresses import resolve_tracking_uri
 from tuner.front import best_of
 from tuner.observer import Dataset, SearchFacts, SilentObserver

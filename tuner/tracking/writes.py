@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from model.alarms import alarms
+from model.smart.alarms import alarms
 from tuner.observer import GENERATED_SOURCE, Dataset
 from tuner.record import TrialRecord
 from tuner.tracking.words import PAUSED_STATUS, as_tag

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.alarms import MEANINGS
+from model.smart.alarms import MEANINGS
 from tuner.report.numbers.curves import Curve, measured
 from tuner.report.run import Run, tasks_of
 
@@ -15,7 +15,7 @@ MEASURES = {
     "rounded_away": "share of δ that rounds away",
     "delta_l2": "‖δ‖₂ / (ε√n)",
 }
-"""Of `model.health`, and what each is."""
+"""Of `model.training.health`, and what each is."""
 TIME_SHARE = "smart/time_share"
 
 

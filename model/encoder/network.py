@@ -1,0 +1,249 @@
+"""One encoder, a head for each task.
+
+Shape legend: S sides (2 for a pair encoded separately, else 1), B examples, L tokens, D dimensions, C outputs of a head.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from model.config import PairEncoding, TrialConfig
+from model.encoder import backbone, unpadded
+from model.encoder.dropout import Dropout, replace_dropout
+from model.tasks import TASKS, Task
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one task, assembled and padded to the longest."""
+
+    task: str
+    input_ids: Tensor
+    """(S, B, L) int64"""
+    mask: Tensor
+    """(S, B, L) int64, 1 at tokens and 0 at padding"""
+    token_types: Tensor
+    """(S, B, L) int64, the segment of each token"""
+    labels: Tensor
+    """(B,) int64 classes or float32 values"""
+    lengths: np.ndarray
+    """(S, B) tokens of each side, on the host: reading them off `mask` would wait for the device"""
+    seeds: np.ndarray
+    """(B,) uint64, the seed of each example's noise in this step"""
+
+    @cached_property
+    def layout(self) -> unpadded.Layout:
+        """Where the tokens of all its sides lie in one row, on the CPU."""
+        return unpadded.Layout.of(self.lengths.ravel(), self.mask.shape[-1])
+
+
+@dataclass(frozen=True)
+class PooledBatch:
+    """Examples of one task as a frozen encoder has pooled them (`model.training.features`)."""
+
+    task: str
+    pooled: Tensor
+    """(S, B, D) float32"""
+    labels: Tensor
+    """(B,) int64 classes or float32 values"""
+
+
+Features = Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
+"""By task and split: (S, N, D), the pooled sides of every example."""
+
+
+class CosineHead(nn.Module):
+    """An affine map of the cosine of two pooled vectors, (B, D) twice to (B, C).
+
+    It starts as the untrained bi-encoder would decide: a regression as `top · cos`, classes as a slope of 10 on either
+    side of cos = 0.75.
+    """
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        if task.kind == "regression":
+            self.scale = nn.Parameter(torch.tensor([float(task.label_range[1])]))
+            self.bias = nn.Parameter(torch.zeros(1))
+        else:
+            self.scale = nn.Parameter(torch.linspace(-5.0, 5.0, task.n_classes))
+            self.bias = nn.Parameter(-0.75 * self.scale.detach())
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        cosine = nn.functional.cosine_similarity(left, right, dim=-1)
+        return cosine.unsqueeze(-1) * self.scale + self.bias
+
+
+class MultitaskNetwork(nn.Module):
+    """The encoder and its heads. `forward` maps a batch and its word embeddings, perturbed or not, to logits (B, C).
+
+    Under bf16 autocast the encoder computes in bf16 and the heads in the precision of their weights, float32.
+    """
+
+    encoder: Any
+    """A BERT of transformers, an `nn.Module` of which mypy knows nothing."""
+
+    def __init__(
+        self, encoder: Any, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
+    ) -> None:
+        super().__init__()
+        if pooling == "mean":
+            encoder.pooler = None  # unused weights would still decay
+        # Others count their positions from elsewhere.
+        if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":
+            encoder.set_attn_implementation(unpadded.ATTENTION)
+        replace_dropout(encoder)
+        self.encoder = encoder
+        self.pooling = pooling
+        self.pair_encoding = pair_encoding
+        self.dropout = Dropout(dropout)
+        dim = int(encoder.config.hidden_size)
+        self.heads = nn.ModuleDict({task.name: _head(task, pair_encoding, dim) for task in tasks})
+
+    def sides(self, task: str) -> int:
+        """S of a task: 2 when the sentences of its pairs are encoded separately."""
+        return 2 if TASKS[task].is_pair and self.pair_encoding != "cross" else 1
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Word embeddings alone, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
+        return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return]
+
+    def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
+        """(S, B, L, D) → (B, C)."""
+        return self.score(batch.task, self.pool(batch, embeddings))
+
+    def logits(self, batch: Batch | PooledBatch) -> Tensor:
+        """The clean pass of a batch, (B, C); of one that is pooled already, its head alone."""
+        if isinstance(batch, PooledBatch):
+            return self.score(batch.task, batch.pooled)
+        return self(batch, self.embed(batch.input_ids))  # type: ignore[no-any-return]
+
+    def pool(self, batch: Batch, embeddings: Tensor) -> Tensor:
+        """(S, B, L, D) → (S, B, D). The encoder adds position and type embeddings and its LayerNorm to the sum, once."""
+        n_sides, n_examples, length, dim = embeddings.shape
+        # Both sides of a pair go through the encoder in one pass.
+        mask = batch.mask.view(-1, length)
+        types = batch.token_types.view(-1, length)
+        words = embeddings.view(-1, length, dim)
+        output = self._without_padding(batch, words, types) if self._unpads(batch) else self._padded(batch, words, types, mask)
+        pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
+        return pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
+
+    def _unpads(self, batch: Batch) -> bool:
+        """Whether this pass is worth freeing of padding: on a GPU its copies cost a small encoder more than the padding."""
+        return (
+            self.encoder.config._attn_implementation == unpadded.ATTENTION
+            and batch.mask.device.type == "cpu"
+            and not _is_full(batch)
+        )
+
+    def _padded(self, batch: Batch, words: Tensor, types: Tensor, mask: Tensor) -> Any:
+        attention_mask = self._attention_mask(batch, mask)
+        return self.encoder(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)
+
+    def _without_padding(self, batch: Batch, words: Tensor, types: Tensor) -> Any:
+        """The encoder's output as `_padded` has it, save at padding."""
+        layout = batch.layout
+        output = self.encoder(
+            inputs_embeds=layout.unpad(words)[None],
+            attention_mask=layout.bias,
+            token_type_ids=types.view(1, -1)[:, layout.places],
+            position_ids=layout.positions,
+            layout=layout,
+        )
+        output.last_hidden_state = layout.pad(output.last_hidden_state[0])
+        if self.pooling == "cls":
+            output.pooler_output = self.encoder.pooler(output.last_hidden_state)
+        return output
+
+    def _attention_mask(self, batch: Batch, mask: Tensor) -> Tensor | None:
+        """What transformers would make of `mask` (N, L): (N, 1, L, L), or None where there is no padding.
+
+        It would look at the values, and so wait for the device in every pass; the lengths are known here.
+        """
+        if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):
+            return mask
+        if _is_full(batch):
+            return None
+        length = mask.shape[1]
+        return mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
+
+    def score(self, task: str, pooled: Tensor) -> Tensor:
+        """The head of a task on its pooled sides. (S, B, D) → (B, C)."""
+        head = self.heads[task]
+        # Also under bf16: rounded logits would often be the same with and without δ, its gradient and R_s exactly 0.
+        with torch.autocast(pooled.device.type, enabled=False):
+            if isinstance(head, CosineHead):
+                return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
+            return head(self.dropout(torch.cat(tuple(pooled), dim=-1)))  # type: ignore[no-any-return]
+
+
+B = TypeVar("B", Batch, PooledBatch, Batch | PooledBatch)
+
+
+def _is_full(batch: Batch) -> bool:
+    """Whether it has no padding."""
+    return bool((batch.lengths == batch.mask.shape[-1]).all())
+
+
+def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean over the tokens that are not padding. (N, L, D), (N, L) → (N, D)."""
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return (hidden * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def _head(task: Task, pair_encoding: PairEncoding, dim: int) -> nn.Module:
+    if not task.is_pair or pair_encoding == "cross":
+        return nn.Linear(dim, task.n_classes)
+    return CosineHead(task) if pair_encoding == "cosine" else nn.Linear(2 * dim, task.n_classes)
+
+
+def build(config: TrialConfig, encoder: Any = None) -> MultitaskNetwork:
+    """The network of a configuration with pretrained encoder weights and heads drawn from `config.seed`.
+
+    `encoder` replaces the backbone (tests, or weights that are loaded afterwards). Weights that a checkpoint lacks, such as
+    a pooler, are drawn from the seed too: every rank and the teacher start from the same network.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if encoder is None:
+            torch.default_generator.manual_seed(config.seed)
+            encoder = backbone.load_encoder(config.backbone, dropout=config.optim.dropout)
+        torch.default_generator.manual_seed(config.seed)
+        network = MultitaskNetwork(
+            encoder,
+            [TASKS[name] for name in config.mixture],
+            pair_encoding=config.pair_encoding,
+            pooling=config.pooling,
+            dropout=config.optim.dropout,
+        )
+    if config.mode == "pretrain":
+        network.encoder.requires_grad_(False)
+    return network
+
+
+def predictions(task: Task, logits: Tensor) -> Tensor:
+    """Class ids (B,) int64 of a classification, values (B,) float32 clipped to the label range of a regression."""
+    if task.kind == "classification":
+        return logits.argmax(-1)
+    return logits[:, 0].float().clamp(*task.label_range)
+
+
+def batch_to(batch: B, device: torch.device) -> B:
+    """The batch on another device, without waiting for the copy."""
+    moved: dict[str, Any] = {name: to_device(value, device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return dataclasses.replace(batch, **moved)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on a device. From memory that is not pinned the copy to a GPU would wait for all work before it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

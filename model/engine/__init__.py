@@ -1,0 +1,1 @@
+"""The DeepSpeed engine: its configuration, schedules, collectives and out-of-memory handling."""

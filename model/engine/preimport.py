@@ -1,0 +1,16 @@
+"""What a rank imports until its first step, all at once: for a process that ranks are forked from."""
+
+from __future__ import annotations
+
+import torch
+import transformers.models.bert.modeling_bert  # noqa: F401
+
+import model.saved_model.folder
+import model.training.evaluate
+import model.training.features
+import model.training.rehearsal
+import model.training.trial  # noqa: F401
+from model.engine.deepspeed import import_deepspeed
+
+if torch.version.cuda is None:  # DeepSpeed asks for the device as it is imported, and GPUs do not survive a fork
+    import_deepspeed("cpu")

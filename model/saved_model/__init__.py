@@ -1,0 +1,1 @@
+"""Saved models: their folder, and their export for plain transformers."""

@@ -1,0 +1,49 @@
+"""A saved model in the form that the field shares: an encoder for plain `transformers`, its heads beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from model.saved_model.folder import SavedModel
+from model.tasks import TASKS
+
+HEADS, RECORD, PREDICT = "heads.safetensors", "heads.json", "predict.py"
+STANDALONE = Path(__file__).with_name("standalone.py")
+
+
+def write(folder: Path, model: SavedModel) -> None:
+    """Write encoder, tokenizer, heads, their record and `predict.py`, which needs nothing of this project, to a folder."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    network = model.network
+    network.encoder.save_pretrained(folder)
+    model.tokenizer.save_pretrained(folder)
+    heads = {name: tensor.contiguous() for name, tensor in network.heads.state_dict().items()}
+    save_file(heads, folder / HEADS, metadata={"format": "pt"})
+    (folder / RECORD).write_text(json.dumps(record(model), indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(STANDALONE, folder / PREDICT)
+    for path in folder.glob("*.safetensors"):  # which are written for their owner alone
+        path.chmod((folder / RECORD).stat().st_mode)
+
+
+def record(model: SavedModel) -> dict[str, Any]:
+    """What a reader of the heads must know, as JSON values."""
+    config = model.config
+    return {
+        "pooling": config.pooling,
+        "pair_encoding": config.pair_encoding,
+        "max_length": config.max_length,
+        "tasks": {
+            task.name: {
+                "kind": task.kind,
+                "texts": len(task.text_columns),
+                "labels": list(task.label_names),
+                "range": list(task.label_range),
+            }
+            for task in (TASKS[name] for name in config.mixture)
+        },
+    }

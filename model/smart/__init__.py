@@ -1,0 +1,1 @@
+"""SMART regularisation: the smoothness term, its variants, its cost and its alarms."""

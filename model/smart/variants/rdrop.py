@@ -1,0 +1,26 @@
+"""R-Drop (Liang et al. 2021, arXiv 2106.14448): two passes that differ by their dropout masks, and by no δ.
+
+R_s = ½ (KL(P‖Q) + KL(Q‖P)): published with the half, which SMART's ℓ_s has not. Publication and code also add the
+supervised loss of the second pass; here the supervised loss is the clean pass's, as in every variant.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.smart.variants.view import Variant, View
+
+
+def delta(view: View) -> Tensor:
+    """Nothing: one zero, which broadcasts."""
+    return torch.zeros((1,) * view.embeddings.ndim, device=view.embeddings.device)
+
+
+def smoothness(view: View, delta: Tensor) -> Tensor:
+    """Half the divergence of two classifications; the squared error of two regressions."""
+    value = view.divergence(view.logits_at(delta), view.clean)
+    return value if view.is_regression else 0.5 * value
+
+
+RDROP = Variant(delta, smoothness, moves_input=False)

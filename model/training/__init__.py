@@ -1,0 +1,1 @@
+"""Training one trial: batches, steps, evaluations and the regulariser's health."""

@@ -1,0 +1,124 @@
+"""From tokenised examples to the batches a rank computes on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from model.config import TrialConfig
+from model.data.collate import assemble
+from model.data.tokenised import TokenizedData
+from model.encoder.network import Batch, Features, MultitaskNetwork, PooledBatch
+from model.mixing import Schedule
+from model.tasks import TASKS
+from model.training import seeds
+
+EVAL_TOKENS = 8192
+"""The most tokens of one forward pass, padding included: without gradients it may be larger than a training batch."""
+CACHED_VALUES = 3 * 2**20
+"""float32 values of an encoder's widest layer in one forward pass on a CPU: more would not stay in its caches (docs/log.md)."""
+N_SPECIAL = 3
+"""The most special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
+
+
+def make_batch(
+    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, *, noise_step: int = 0
+) -> Batch:
+    """Examples `indices` (B,) of a task's split as one batch; a separately encoded pair has two sides, padded alike."""
+    encoded = assemble(
+        data.tasks[task][split],
+        indices,
+        cross=config.pair_encoding == "cross",
+        cls_id=data.cls_id,
+        sep_id=data.sep_id,
+        pad_id=data.pad_id,
+        max_length=config.max_length,
+    )
+    return Batch(
+        task=task,
+        input_ids=torch.from_numpy(encoded.input_ids),
+        mask=torch.from_numpy(encoded.attention_mask),
+        token_types=torch.from_numpy(encoded.token_type_ids),
+        labels=_labels(data, task, split, indices),
+        lengths=encoded.attention_mask.sum(-1),
+        seeds=seeds.mix(config.seed, seeds.NOISE, noise_step, list(TASKS).index(task), indices),
+    )
+
+
+def make_pooled_batch(data: TokenizedData, features: Features, task: str, split: str, indices: np.ndarray) -> PooledBatch:
+    """Examples `indices` (B,) of a task's split as a batch that the encoder has behind it."""
+    pooled = torch.from_numpy(features[task][split][:, indices])
+    return PooledBatch(task, pooled, _labels(data, task, split, indices))
+
+
+def _labels(data: TokenizedData, task: str, split: str, indices: np.ndarray) -> Tensor:
+    labels = torch.from_numpy(data.tasks[task][split].labels[indices])
+    return labels if TASKS[task].kind == "regression" else labels.long()
+
+
+def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str) -> npt.NDArray[np.int64]:
+    """(n,) tokens that each example of a split needs its batch to be wide: of both texts in `cross`, else of the longer."""
+    texts = np.stack([text.lengths for text in data.tasks[task][split].texts])
+    widths: npt.NDArray[np.int64] = texts.sum(0) if config.pair_encoding == "cross" else texts.max(0)
+    return widths
+
+
+def eval_tokens(network: MultitaskNetwork) -> int:
+    """Tokens of one forward pass of a network without gradients, at most."""
+    if next(network.parameters()).device.type != "cpu":
+        return EVAL_TOKENS
+    return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))
+
+
+def in_length_order(
+    data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, tokens: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Positions in `indices` (N,), each once, the longest first: examples of similar length share a batch, and a batch holds
+    as many as fit into `tokens`, padding included, or one."""
+    n_sides = 1 if config.pair_encoding == "cross" else len(data.tasks[task][split].texts)
+    lengths = row_lengths(data, config, task, split)[indices]
+    n_tokens = np.minimum(lengths + N_SPECIAL, config.max_length) * n_sides
+    order = np.argsort(-n_tokens, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, tokens // int(n_tokens[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def mean_tokens(data: TokenizedData, config: TrialConfig, task: str) -> float:
+    """Tokens of a training example as it is encoded, special ones included and padding not: the mean over the task."""
+    texts = np.stack([text.lengths for text in data.tasks[task]["train"].texts])
+    sequences = texts.sum(0, keepdims=True) if config.pair_encoding == "cross" else texts
+    n_special = 1 + len(texts) // len(sequences)  # [CLS], and a [SEP] after each text
+    return float(np.minimum(sequences + n_special, config.max_length).sum(0).mean())
+
+
+def micro_batches(
+    data: TokenizedData,
+    config: TrialConfig,
+    schedule: Schedule,
+    step: int,
+    rank: int,
+    world_size: int,
+    features: Features | None = None,
+) -> list[list[Batch | PooledBatch]]:
+    """A rank's share of a step: for each accumulation step the batches of the tasks that the step trains.
+
+    The global batch is cut into contiguous equal shares, rank by rank and then micro-batch by micro-batch, so that the
+    examples of a step do not depend on how many ranks or micro-batches share them.
+    """
+    accumulation = config.optim.accumulation
+    shares: list[list[Batch | PooledBatch]] = [[] for _ in range(accumulation)]
+    for task in schedule.tasks_at(step):
+        mine = np.split(schedule.batch(step, task), world_size)[rank]
+        for share, indices in zip(shares, np.split(mine, accumulation), strict=True):
+            if features is None:
+                share.append(make_batch(data, config, task, "train", indices, noise_step=step))
+            else:
+                share.append(make_pooled_batch(data, features, task, "train", indices))
+    return shares

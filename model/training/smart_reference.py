@@ -1,0 +1,214 @@
+"""SMART's load-bearing reference tests (smart-and-mixing.md, section 1) on a named backbone, before money is spent on it.
+
+The tests of this project hold the mathematics against independent references on small encoders; here the same facts are
+checked on the encoder, precision and device that a search will use.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.config import ConfigError, TrialConfig, parse
+from model.data.example import Example
+from model.data.source import DataSet, DataSummary
+from model.data.tokenised import tokenise
+from model.encoder import backbone
+from model.encoder.network import Batch, MultitaskNetwork, batch_to, build
+from model.loss import MultitaskLoss, dropout_state
+from model.smart.alarms import MOST_ROUNDED
+from model.smart.config import SMALLEST_EPSILON
+from model.smart.variants import VARIANTS
+from model.smart.variants.view import View
+from model.tasks import TASKS
+from model.training.batches import make_batch
+
+TEXTS = (
+    "a gripping, funny film",
+    "the plot makes no sense at all, and the ending is worse than the beginning",
+    "fine",
+    "nobody in the audience laughed, which for a comedy is something of a feat",
+)
+"""Of different lengths, so that there is padding."""
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What must hold, and what was found where it does not."""
+
+    name: str
+    problem: str | None
+
+
+@dataclass
+class Probe:
+    """One clean pass of a task, and the δ that SMART finds from there."""
+
+    loss: MultitaskLoss
+    batch: Batch
+    view: View
+    delta: Tensor
+    """(S, B, L, D)"""
+
+    def smoothness(self, delta: Tensor) -> Tensor:
+        """R_s of each example at δ, (B,)."""
+        return VARIANTS["paper"].smoothness(self.view, delta)
+
+
+def check(config: TrialConfig, device: torch.device) -> list[Fact]:
+    """Each fact over all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
+
+    Raises `ConfigError` when the backbone cannot be loaded or does not fit `max_length`.
+    """
+    config = published(config)
+    tokenizer = backbone.load_tokenizer(config.backbone)
+    data = tokenise(_examples(config), tokenizer, config.max_length)
+    network = build(config)
+    problems = backbone.size_problems(network.encoder, max_length=config.max_length, vocab_size=data.vocab_size)
+    if problems:
+        raise ConfigError(problems)
+    network.to(device)
+    everything = np.arange(len(TEXTS))
+    batches = [batch_to(make_batch(data, config, task, "train", everything), device) for task in config.mixture]
+    return [Fact(name, _over_tasks(test, network, config, batches)) for name, test in FACTS.items()]
+
+
+def published(config: TrialConfig) -> TrialConfig:
+    """The configuration with SMART as published switched on: at least one inner step, shared masks, no teacher."""
+    values = config.to_dict()
+    epsilon = max(config.smart.epsilon, SMALLEST_EPSILON[config.engine.precision])
+    smart = {
+        "enabled": True, "variant": "paper", "epsilon": epsilon, "sigma": config.smart.sigma or epsilon,
+        "eta": config.smart.eta, "steps": max(1, config.smart.steps), "lambda": 1.0, "mu": 0.0,
+    }  # fmt: skip
+    return parse({**values, "smart": smart, "mode": "finetune", "watch": []})
+
+
+def _examples(config: TrialConfig) -> DataSet:
+    """`TEXTS`, or pairs of each with the next, under every task of the mixture."""
+    pairs = list(zip(TEXTS, (*TEXTS[1:], TEXTS[0]), strict=True))
+    tasks = {
+        name: [Example(pair[0], pair[: len(TASKS[name].text_columns)], TASKS[name].label_range[1]) for pair in pairs]
+        for name in config.mixture
+    }
+    nothing = DataSummary("reference", generated=True, task_sha256={}, rows={}, skipped={}, words={})
+    return DataSet({name: {"train": examples} for name, examples in tasks.items()}, nothing)
+
+
+def _over_tasks(
+    test: Callable[[MultitaskNetwork, TrialConfig, Batch], str | None],
+    network: MultitaskNetwork,
+    config: TrialConfig,
+    batches: Sequence[Batch],
+) -> str | None:
+    """What a test finds wrong, task by task."""
+    problems = []
+    for batch in batches:
+        network.zero_grad(set_to_none=True)
+        problem = test(network, config, batch)
+        problems += [f"{batch.task}: {problem}"] if problem else []
+    return "; ".join(problems) or None
+
+
+@contextmanager
+def probed(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> Iterator[Probe]:
+    """A training pass as `MultitaskLoss` makes it, up to δ; within, the precision is the configuration's."""
+    loss = MultitaskLoss(network, config).train()
+    device = batch.input_ids.device
+    torch.manual_seed(SEED)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
+        embeddings = network.embed(batch.input_ids)
+        before = dropout_state(device)
+        view = loss.view(batch, embeddings, network(batch, embeddings), before)
+        yield Probe(loss, batch, view, VARIANTS["paper"].delta(view))
+
+
+def zero_at_zero(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """δ = 0: R_s = 0, with dropout as in training."""
+    with probed(network, config, batch) as probe:
+        largest = float(probe.smoothness(torch.zeros_like(probe.delta)).detach().abs().max())
+    return (
+        f"R_s is {largest:g} without a perturbation; the encoder is not a function of embeddings and masks" if largest else None
+    )
+
+
+def bounded(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """‖δ‖∞ ≤ ε."""
+    with probed(network, config, batch) as probe:
+        largest = probe.delta.abs().max()
+        bound = torch.tensor(probe.view.epsilon, dtype=largest.dtype, device=largest.device)
+    return None if largest <= bound else f"a coordinate of δ is {float(largest):g}, above ε = {float(bound):g}"
+
+
+def zero_at_padding(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """δ = 0 at padding, and not everywhere else."""
+    with probed(network, config, batch) as probe:
+        outside, inside = probe.delta[batch.mask == 0], probe.delta[batch.mask == 1]
+    if outside.any():
+        return f"δ is {float(outside.abs().max()):g} at padding"
+    return None if inside.any() else "δ is 0 at every token"
+
+
+def no_weight_gradients(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """The search of δ leaves every parameter's `.grad` None."""
+    with probed(network, config, batch):
+        touched = [name for name, parameter in network.named_parameters() if parameter.grad is not None]
+    return f"the search of δ left a gradient in {touched[0]} and {len(touched) - 1} more" if touched else None
+
+
+def smooths(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """R_s > 0, and its gradient reaches the encoder and the task's head."""
+    with probed(network, config, batch) as probe:
+        smoothness = probe.smoothness(probe.delta).mean()
+    value = float(smoothness.detach())
+    if not 0 < value < math.inf:
+        return f"R_s is {value:g} at ε = {probe.view.epsilon:g}; a larger smart.epsilon may do"
+    parts = {"the encoder": network.encoder, "the head": network.heads[batch.task]}
+    smoothness.backward()  # type: ignore[no-untyped-call]
+    untouched = [
+        name for name, part in parts.items() if not any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
+    ]
+    return f"the gradient of R_s is 0 in {' and '.join(untouched)}" if untouched else None
+
+
+def plain_without_weights(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """λ = μ = 0: the loss is a plain step's, bit for bit."""
+    values = config.to_dict()
+    off, idle = ({"enabled": False}, {**values["smart"], "lambda": 0.0, "mu": 0.0})
+    plain, weightless = (
+        MultitaskLoss(network, parse({**values, "smart": smart})).train()([batch], SEED) for smart in (off, idle)
+    )
+    same = torch.equal(plain, weightless)
+    return None if same else f"the loss is {float(weightless.detach()):.9g}, a plain one {float(plain.detach()):.9g}"
+
+
+def resolvable(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+    """Adding ε in δ's direction moves the word embeddings in the precision of the encoder."""
+    dtype = torch.bfloat16 if config.engine.precision == "bf16" else torch.float32
+    with probed(network, config, batch) as probe:
+        base, at_token = probe.view.embeddings.detach(), batch.mask == 1
+        vertex = probe.view.epsilon * probe.delta.sign()
+        lost = float(((base + vertex).to(dtype) == base.to(dtype))[at_token].float().mean())
+    told = (
+        f"{lost:.0%} of the embeddings stay as they are in {config.engine.precision} when ε = {probe.view.epsilon:g} is added"
+    )
+    return f"{told}; raise smart.epsilon, or use engine.precision: fp32" if lost > MOST_ROUNDED else None
+
+
+FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] = {
+    "δ = 0 gives R_s = 0": zero_at_zero,
+    "‖δ‖∞ ≤ ε": bounded,
+    "δ = 0 at padding": zero_at_padding,
+    "no weight gradients from the search of δ": no_weight_gradients,
+    "R_s > 0, with gradient": smooths,
+    "λ = μ = 0 is a plain step": plain_without_weights,
+    "ε is resolvable": resolvable,
+}
+"""The facts by their names; each test gives what it found where the fact does not hold."""

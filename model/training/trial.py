@@ -1,0 +1,213 @@
+"""A trial as a rank runs it: train to the next evaluation, report it, and so on; save, resume and export in between."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from model import mixing
+from model.config import ConfigError, TrialConfig
+from model.data.tokenised import TokenizedData
+from model.encoder import backbone
+from model.encoder.network import Features, batch_to, build
+from model.engine.deepspeed import Engine, Rank, join
+from model.engine.schedules import lambda_factor
+from model.loss import MultitaskLoss
+from model.saved_model import folder as saved_model
+from model.smart.cost import cost_in_plain_steps
+from model.smart.smoothness import teacher_beta
+from model.training import features, health, seeds
+from model.training.batches import make_batch, mean_tokens, micro_batches, row_lengths
+from model.training.evaluate import evaluate, evaluate_watched
+from model.training.evaluation import Evaluation, Failure
+
+TEACHER_FILE = "teacher.safetensors"
+FeaturesOf = Callable[[str, Callable[[], features.TaskFeatures]], features.TaskFeatures]
+
+
+class Training:
+    """One rank's side of a trial. Iterating yields an `Evaluation` at each evaluation point, or one `Failure` at the end."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: TokenizedData,
+        rank: Rank | None = None,
+        features_of: FeaturesOf = lambda task, compute: compute(),
+    ) -> None:
+        """`features_of(task, compute)` gives what `compute()` would, of a trial that trains on a frozen encoder's features."""
+        self.config = config
+        self.data = data
+        self.rank = rank or Rank()
+        problems = config.gang_problems(self.rank.world_size)
+        if problems:
+            raise ConfigError(problems)
+        sizes = {task: len(data.tasks[task]["train"]) for task in config.mixture}
+        batch_size = config.optim.batch_size
+        self.n_steps = mixing.n_steps(config.budget, config.mixing, sizes, batch_size)
+        self.evaluation_steps = mixing.evaluation_steps(self.n_steps, config.budget.evaluations)
+        self.schedule = mixing.Schedule(
+            config.mixing,
+            sizes,
+            batch_size,
+            config.seed,
+            self.n_steps,
+            lengths={task: row_lengths(data, config, task, "train") for task in sizes},
+        )
+        self._cost_per_example = {
+            task: mean_tokens(data, config, task) * cost_in_plain_steps(config.smart) for task in config.mixture
+        }
+        join(self.rank)
+        network = build(config)
+        problems = backbone.size_problems(network.encoder, max_length=config.max_length, vocab_size=data.vocab_size)
+        if problems:
+            raise ConfigError(problems)
+        self.loss = MultitaskLoss(network, config).to(self.rank.device)
+        if self.loss.teacher is not None:
+            self.loss.teacher.network.to(self.rank.device)
+        self.features: Features | None = None
+        if features.reads_features(config):
+            network.to(self.rank.device)
+            self.features = {
+                task: features_of(task, partial(features.compute, network, data, config, task)) for task in config.mixture
+            }
+        self.engine = Engine(self.loss, self.rank, self.n_steps)
+        self.step = 0
+        self.n_evaluations = 0
+        self.seconds = 0.0
+
+    def __iter__(self) -> Iterator[Evaluation | Failure]:
+        """Evaluations from where the trial stands to its end."""
+        while self.step < self.n_steps:
+            reported = self.advance()
+            yield reported
+            if isinstance(reported, Failure):
+                return
+
+    def advance(self) -> Evaluation | Failure:
+        """Train to the next evaluation point and evaluate."""
+        began = time.perf_counter()
+        target = self.evaluation_steps[self.n_evaluations]
+        losses = self._train_to(target)
+        between = f"between steps {self._last_step + 1} and {target}"
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                return Failure(f"{name} became {value} {between}", target)
+        if self.engine.n_skipped:
+            return Failure(f"a gradient was not finite {between}", target)
+        trained, trained_at = time.perf_counter(), time.time()
+        index = self.n_evaluations + 1
+        is_last = index == len(self.evaluation_steps)
+        limit = None if is_last else self.config.budget.early_eval_examples
+        found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit, features=self.features)
+        found |= evaluate_watched(self.loss.network, self.data, self.config, self.rank, self.features)
+        for name, value in found.items():
+            if not math.isfinite(value):
+                return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)
+        measured = self.measure_health()
+        self.n_evaluations = index
+        ended = time.perf_counter()
+        self.seconds += ended - began
+        return Evaluation(
+            index=index,
+            n_evaluations=len(self.evaluation_steps),
+            step=self.step,
+            n_steps=self.n_steps,
+            examples=self.schedule.examples_before(self.step),
+            metrics=found,
+            losses=losses,
+            seconds=self.seconds,
+            health=measured,
+            compute=self.compute,
+            evaluation_s=ended - trained,
+            trained_at=trained_at,
+        )
+
+    @property
+    def compute(self) -> float:
+        """Training so far in tokens of plain steps: a function of the step alone, so a resumed trial goes on counting."""
+        examples = self.schedule.examples_by_task(self.step)
+        return sum(n * self._cost_per_example[task] for task, n in examples.items())
+
+    def _train_to(self, target: int) -> dict[str, float]:
+        """Updates up to step `target`. Returns the mean of each loss term over updates and ranks."""
+        self._last_step = self.step
+        totals: dict[str, Tensor] = {}
+        counts: dict[str, int] = {}
+        self.loss.train()
+        while self.step < target:
+            for name, value in self.update(self.step).items():
+                totals[name] = totals.get(name, 0) + value
+                counts[name] = counts.get(name, 0) + 1
+            self.step += 1
+        names = sorted(totals)
+        means = torch.stack([totals[name].float() / counts[name] for name in names])
+        if self.rank.world_size > 1:
+            torch.distributed.all_reduce(means)
+            means /= self.rank.world_size
+        return dict(zip(names, means.tolist(), strict=True))
+
+    def measure_health(self) -> dict[str, float]:
+        """The regulariser's health on a few examples of each task that has one; every rank measures the same."""
+        config = self.config
+        tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
+        if not tasks or config.engine.zero_stage == 3:  # whose gradients exist only within the engine
+            return {}
+        trained = self.schedule.examples_before(self.n_steps) / (len(config.mixture) * config.budget.evaluations)
+        size = health.n_examples(trained, config.optim.batch_size // (self.rank.world_size * config.optim.accumulation))
+        chosen = {task: health.spread(len(self.data.tasks[task]["train"]), size) for task in tasks}
+        batches = [make_batch(self.data, config, task, "train", indices) for task, indices in chosen.items()]
+        on_device = [batch_to(batch, self.rank.device) for batch in batches]
+        seed = int(seeds.mix(config.seed, seeds.HEALTH, self.step))
+        return health.measure(self.loss, on_device, seed, lambda_factor(config.smart, self.step - 1, self.n_steps))
+
+    def update(self, step: int) -> dict[str, Tensor]:
+        """The update of a step, whose number fixes all that is random in it. Returns this rank's mean loss terms."""
+        rank, config = self.rank, self.config
+        shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size, self.features)
+        on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
+        dropout_seeds = [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank.rank, share)) for share in range(len(shares))]
+        terms = self.engine.update(step, on_device, dropout_seeds)
+        if self.loss.teacher is not None:
+            with self.engine.whole_weights():
+                self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
+        return terms
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs to go on as if nothing had happened. Every rank calls it.
+
+        Batches, noise and dropout are functions of the step, so the step is all the state they have.
+        """
+        state = {"step": self.step, "n_evaluations": self.n_evaluations, "seconds": self.seconds}
+        self.engine.save(folder, state)
+        if self.loss.teacher is not None and self.rank.rank == 0:
+            save_file(self.loss.teacher.network.state_dict(), folder / TEACHER_FILE)
+        if self.rank.world_size > 1:
+            torch.distributed.barrier()  # where one rank returns, the checkpoint is whole
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote, with the same number of ranks."""
+        state: dict[str, Any] = self.engine.load(folder)
+        self.step = state["step"]
+        self.n_evaluations = state["n_evaluations"]
+        self.seconds = state["seconds"]
+        if self.loss.teacher is not None:
+            self.loss.teacher.network.load_state_dict(load_file(folder / TEACHER_FILE))
+
+    def export(self, folder: Path, metrics: dict[str, float]) -> None:
+        """Write the model for use: weights, tokenizer and configuration. Every rank calls it, rank 0 writes."""
+        with self.engine.whole_weights():
+            if self.rank.rank == 0:
+                saved_model.write(folder, self.loss.network, self.config, metrics, self.data.summary)
+
+    def close(self) -> None:
+        """Give the memory back; the process and its gang stay."""
+        self.engine.close()
