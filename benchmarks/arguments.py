@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from model.config import ConfigError
 
 if TYPE_CHECKING:
-    from tuner.options import Options
+    from tuner.config.options import Options
 
 
 WRONG_USAGE = 2
@@ -63,7 +63,7 @@ def add_search_options(text: argparse.ArgumentParser, *, trials: int = 8, data: 
 
 def options_of(arguments: argparse.Namespace) -> Options:
     """A search's options, of a command line with `add_search_options`."""
-    from tuner.options import Options
+    from tuner.config.options import Options
 
     return Options(
         space=arguments.space,

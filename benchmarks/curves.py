@@ -27,7 +27,7 @@ from optuna.trial import BaseTrial
 
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate.world import Course
 from tuner.space.parameters import Choice, Float, Int, Parameter, draw, draw_near, suggest
 

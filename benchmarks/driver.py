@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.policies import KINDS
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load

@@ -15,7 +15,7 @@ from optuna._hypervolume import compute_hypervolume
 
 from benchmarks.driver import Timed
 from benchmarks.policies import KINDS
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load

@@ -25,7 +25,7 @@ from benchmarks import curve_policies, curve_search, curves, simulated_syne_tune
 from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
 from model.config import ConfigError
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate import compare, table
 from tuner.simulate.clock import Charges
 from tuner.simulate.compare import Policy

@@ -25,7 +25,7 @@ from rich.table import Table
 from benchmarks.arguments import WRONG_USAGE
 from model.config import ConfigError
 from tuner import timeline
-from tuner.options import Options
+from tuner.config.options import Options
 
 WIDTH = 150
 OURS, STOCK = "ours", "stock Ray"

@@ -16,7 +16,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import Space
 from tuner.study import Asked, Verdict
 

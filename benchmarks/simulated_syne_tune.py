@@ -27,7 +27,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from benchmarks.curves import RecordedSpace
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.study import Asked, Verdict
 
 VERSION = "0.13.0"

@@ -22,9 +22,10 @@ from typing import Any
 
 from benchmarks import sides
 from benchmarks.arguments import add_search_options, options_of, parser, positive, run
-from tuner import options as search_options
-from tuner import run_folder, timeline
-from tuner.options import Options
+from tuner import timeline
+from tuner.config import options as search_options
+from tuner.config import run_folder
+from tuner.config.options import Options
 from tuner.outcome import INTERRUPTED
 from tuner.preflight.stage import FOLDER as PREFLIGHT
 

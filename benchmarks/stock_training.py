@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.config import TrialConfig
     from model.data.tokenised import TokenizedData
     from model.encoder.network import Batch, MultitaskNetwork
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
 
 METRIC = "score"
 EVAL_BATCH = 64

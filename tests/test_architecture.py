@@ -131,7 +131,7 @@ def test_every_package_is_one() -> None:
 def test_what_the_command_line_starts_with_is_cheap() -> None:
     """`--help` and a wrong option answer without loading a library that takes seconds."""
     light = (
-        "model, tuner, cluster, tuner.search, tuner.options, model.config, model.train, model.predict, "
+        "model, tuner, cluster, tuner.search, tuner.config.options, model.config, model.train, model.predict, "
         "model.training.evaluation, model.cues.__main__"
     )
     for names, heavy in ((light, set(HEAVY)), ("tuner.search", {*HEAVY, "numpy", "rich"})):
@@ -174,9 +174,9 @@ def test_help_of_the_search_as_a_command() -> None:
 def parsers() -> dict[str, argparse.ArgumentParser]:
     import model.predict
     import model.train
-    import tuner.options
+    import tuner.config.options
 
-    return {"search": tuner.options.parser(), "train": model.train.parser(), "predict": model.predict.parser()}
+    return {"search": tuner.config.options.parser(), "train": model.train.parser(), "predict": model.predict.parser()}
 
 
 @pytest.mark.parametrize("command", ["search", "train", "predict"])

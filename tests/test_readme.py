@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tuner import options
 from tuner.api import options_of
+from tuner.config import options
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """The search from Python: `from tuner import search`, then `search(space="smart_mtl", data="DIR", trials=8)`.
 
-Keywords are the fields of `tuner.options.Options`. They may hold what Python has for them: paths, a list for what may be given
+Keywords are the fields of `tuner.config.options.Options`. They may hold what Python has for them: paths, a list for what may be given
 several times, a mapping for `settings`.
 """
 
@@ -18,7 +18,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from model.config import ConfigError, nearest
-from tuner.options import LISTS, Options, from_given
+from tuner.config.options import LISTS, Options, from_given
 from tuner.outcome import SearchResult
 
 JOINED = ("tasks", "metric")

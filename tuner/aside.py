@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from model.config import TrialConfig
+from tuner.artifacts.write_queue import tell_stderr
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
-from tuner.write_queue import tell_stderr
 
 
 @dataclass

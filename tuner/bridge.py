@@ -13,15 +13,15 @@ from typing import Any
 
 from model.config import parse
 from model.training.evaluation import Evaluation, Failure
-from tuner.budget import CUT, Spending
-from tuner.checkpoints import Checkpoints
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import Models
+from tuner.artifacts.write_queue import tell_stderr
+from tuner.config.budget import CUT, Spending
 from tuner.interruption import Interruption
-from tuner.models import Models
 from tuner.observer import Observer
 from tuner.record import INTERRUPTED
 from tuner.study import Asked, Verdict
 from tuner.trials import Trials
-from tuner.write_queue import tell_stderr
 
 FINISHED = "FINISHED"
 """Tune's word for a searcher that has no more trials."""

@@ -9,15 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import commands, environment, registry, results
-from tuner.addresses import in_environment
+from tuner import environment, registry, results
+from tuner.artifacts.addresses import in_environment
+from tuner.artifacts.retry import Patience, full_disk
+from tuner.artifacts.write_queue import tell_stderr
+from tuner.config import command_lines as commands
 from tuner.interruption import Interruption
-from tuner.patience import Patience, full_disk
-from tuner.write_queue import tell_stderr
 
 if TYPE_CHECKING:
+    from tuner.artifacts.models import Models
     from tuner.confirmation.outcome import Outcome
-    from tuner.models import Models
     from tuner.observer import SearchFacts
     from tuner.plan import Plan
     from tuner.study import Study

@@ -20,8 +20,10 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError
-from tuner import commands, results, run_folder
-from tuner import options as run_options
+from tuner import results
+from tuner.config import command_lines as commands
+from tuner.config import options as run_options
+from tuner.config import run_folder
 from tuner.confirmation.words import champion_name
 from tuner.record import INTERRUPTED, UNFINISHED, TrialRecord
 from tuner.tracking import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs

@@ -6,8 +6,8 @@ import statistics
 
 from model.smart.cost import cost_in_plain_steps
 from tuner import estimate
-from tuner.addresses import mask_credentials
-from tuner.budget import trials_in_words
+from tuner.artifacts.addresses import mask_credentials
+from tuner.config.budget import trials_in_words
 from tuner.controls.control import FOLDER, Cache
 from tuner.plan import Plan
 from tuner.summary import duration

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
 
 PACKAGES = (
     "torch",

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tuner.config.requirements import Requirements
 from tuner.record import TrialRecord, TrialState
-from tuner.requirements import Requirements
 from tuner.study import Asked, Verdict
 
 if TYPE_CHECKING:
     from model.training.evaluation import Evaluation
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
 
 
 class FixedTrials(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from tuner.objective import is_minimised
+from tuner.config.objective import is_minimised
 from tuner.record import TrialRecord
 
 

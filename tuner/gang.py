@@ -15,9 +15,9 @@ from model.config import ConfigError
 from model.engine.collective_error import TIMEOUT_S, CollectiveError, in_words, is_broken_collective
 from model.engine.out_of_memory import OutOfMemory
 from model.training.evaluation import Evaluation, Failure
-from tuner.patience import full_disk
-from tuner.store import Store
-from tuner.stored import StoredFolder, named
+from tuner.artifacts.folder import StoredFolder, named
+from tuner.artifacts.retry import full_disk
+from tuner.artifacts.store import Store
 from tuner.worker import RankWorker, forked_environment, process_environment
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tuner import run_folder
-from tuner.budget import Meter
+from tuner.config import run_folder
+from tuner.config.budget import Meter
 from tuner.observer import SilentObserver
 
 EVERY_S = 10.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError
-from tuner.store import Store, reason_of
+from tuner.artifacts.store import Store, reason_of
 
 WAIT_S = 60.0
 """For the answers of all nodes; a node that gives none by then is left to its trials."""

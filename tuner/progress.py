@@ -19,8 +19,8 @@ from rich.text import Text
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
 from tuner import notebook
-from tuner.addresses import mask_credentials
-from tuner.budget import trials_in_words
+from tuner.artifacts.addresses import mask_credentials
+from tuner.config.budget import trials_in_words
 from tuner.lasting_stream import LastingStream
 from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.record import TrialRecord

@@ -20,13 +20,13 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from cluster.shape import GangShape
-from tuner import store_watch
+from tuner.artifacts import watch as store_watch
+from tuner.artifacts.retry import LIMIT_S, StoreAwayError
+from tuner.artifacts.store import Store
+from tuner.artifacts.watch import Watch
 from tuner.bridge import Bridge
+from tuner.config.options import Options
 from tuner.features import open_shelf
-from tuner.options import Options
-from tuner.patience import LIMIT_S, StoreAwayError
-from tuner.store import Store
-from tuner.store_watch import Watch
 from tuner.trial import NOTE, REPORT, GangTrial
 from tuner.waiting import Waiting
 

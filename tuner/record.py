@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from tuner.requirements import shortfall
+from tuner.config.requirements import shortfall
 
 INTERRUPTED = "interrupted"
 """What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -227,7 +227,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        from tuner import options, results
+        from tuner import results
+        from tuner.config import options
         from tuner.report import run_folder
 
         folder = run_folder(arguments.run, Path(arguments.runs_dir)).absolute()

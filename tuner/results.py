@@ -12,8 +12,8 @@ from typing import Any
 
 from model.config import ConfigError
 from model.smart.alarms import alarms_of
-from tuner.addresses import mask_credentials
-from tuner.files import write_whole
+from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.atomic import write_whole
 from tuner.observer import SearchFacts
 from tuner.record import TrialRecord
 

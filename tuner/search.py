@@ -19,10 +19,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 from model.config import ConfigError
 from tuner.api import search, signature
+from tuner.artifacts.retry import StoreAwayError, away_in
+from tuner.config.options import Options, not_kept, parse_arguments
 from tuner.interruption import Interruption
-from tuner.options import Options, not_kept, parse_arguments
 from tuner.outcome import CHAMPION, FAILED, INTERRUPTED, SHORT, WRONG_USAGE, SearchResult
-from tuner.patience import StoreAwayError, away_in
 
 if TYPE_CHECKING:
     from tuner.plan import Plan
@@ -68,7 +68,9 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 def run(plan: Plan, out: IO[str]) -> int:
     """Run a checked search from beginning to end. Returns the exit status; raises as `start` does."""
     from cluster import connect
-    from tuner import commands, prepare, run_folder
+    from tuner import prepare
+    from tuner.config import command_lines as commands
+    from tuner.config import run_folder
     from tuner.progress import make_progress
 
     interruption = Interruption()
@@ -159,7 +161,7 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
 
 def _report(plan: Plan) -> None:
     """Write the page that the summary named. The search is over and handed over: whatever goes wrong here is told alone."""
-    from tuner import commands
+    from tuner.config import command_lines as commands
     from tuner.report import page
 
     try:

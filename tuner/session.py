@@ -10,31 +10,32 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import bridge, champion, check, nodes, ray_tune, run_folder
-from tuner.budget import Meter, Spending, Used
+from tuner import bridge, champion, check, nodes, ray_tune
+from tuner.artifacts.models import Models
+from tuner.artifacts.remote_checkpoints import checkpoints_of
+from tuner.config import run_folder
+from tuner.config.budget import Meter, Spending, Used
 from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.reserve import Reserve
 from tuner.confirmation.stage import Stage
 from tuner.controls import stage as controls
 from tuner.environment import PROJECT, git
 from tuner.ledger import Ledger
-from tuner.models import Models
 from tuner.observer import Dataset, Observer, SearchFacts, broadcast
 from tuner.outcome import exit_status
 from tuner.preflight import stage as preflight
 from tuner.slots import slots
-from tuner.stored_checkpoints import checkpoints_of
 from tuner.study import Asked, Study
 from tuner.timeline import Timeline
 from tuner.tracking import MlflowTracking
 from tuner.warm_start import earlier
 
 if TYPE_CHECKING:
+    from tuner.config.requirements import Requirements
     from tuner.interruption import Interruption
     from tuner.plan import Plan
     from tuner.prepare import Preparation
     from tuner.progress import Progress
-    from tuner.requirements import Requirements
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,8 @@ class Status:
 
 def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
-    from tuner import options, results, run_folder
+    from tuner import results
+    from tuner.config import options, run_folder
     from tuner.confirmation.kept import FOLDER, Kept
     from tuner.study import read_records
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
-from tuner import commands
+from tuner.config import command_lines as commands
 from tuner.confirmation import words
 from tuner.confirmation.words import champion_name
 from tuner.observer import GENERATED_SOURCE

@@ -18,12 +18,12 @@ from cluster.shape import GangShape
 from model.config import parse
 from model.engine.out_of_memory import with_smaller_micro_batch
 from model.training.evaluation import Evaluation, Failure
+from tuner.artifacts.folder import StoredFolder
+from tuner.artifacts.models import FAILED
+from tuner.artifacts.remote_checkpoints import FOLDER
+from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.store import Store
 from tuner.gang import Gang, RankError, RankOutOfMemoryError
-from tuner.models import FAILED
-from tuner.patience import StoreAwayError
-from tuner.store import Store
-from tuner.stored import StoredFolder
-from tuner.stored_checkpoints import FOLDER
 
 REPORT, NOTE = "report", "note"
 """Keys of a result under which the `Evaluation` or `Failure` travels up, and a line on how the trial runs, or None."""

@@ -9,7 +9,7 @@ from tuner.record import TrialRecord
 
 if TYPE_CHECKING:
     from model.training.evaluation import Evaluation
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
     from tuner.study import Asked, Verdict
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 from cluster import connect
 from cluster.node import Node
 from cluster.shape import GangShape
-from tuner.write_queue import tell_stderr
+from tuner.artifacts.write_queue import tell_stderr
 
 LOOK_S = 2.0
 """Between two looks at the cluster."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from model.training.evaluation import Evaluation, Failure
     from model.training.rehearsal import Rehearsal
     from model.training.trial import Training
-    from tuner.stored import StoredFolder
+    from tuner.artifacts.folder import StoredFolder
 
 
 def scratch(name: str) -> Path:
@@ -153,7 +153,7 @@ class RankWorker:
 
     def files_here(self, name: str) -> dict[str, str]:
         """SHA-256 of what the ranks of this node wrote, by file."""
-        from tuner.stored import contents
+        from tuner.artifacts.folder import contents
 
         return contents(scratch(name))
 

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import evaluation, gaps, memory, sides, start, whole
 from benchmarks.arguments import WRONG_USAGE, add_search_options, options_of, run
 from benchmarks.stock_ray import Recorded, trial_entry
-from tuner.options import parse_arguments
+from tuner.config.options import parse_arguments
 
 T0 = 1000.0
 

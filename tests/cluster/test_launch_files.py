@@ -223,7 +223,7 @@ def test_names_that_manifests_use_are_there() -> None:
 
 
 def test_the_search_of_the_job_is_understood() -> None:
-    from tuner import options
+    from tuner.config import options
 
     (job,) = documents(CLUSTER / "kubernetes" / "rayjob.yaml")
     command = job["spec"]["entrypoint"].split()

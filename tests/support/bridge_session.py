@@ -9,11 +9,11 @@ from typing import Any
 
 from model.training.evaluation import Evaluation
 from tests.support.checkpoint_folders import Folder, made
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import LAST_WRITTEN, Models
 from tuner.bridge import Bridge
-from tuner.checkpoints import Checkpoints
+from tuner.config.objective import Objective
 from tuner.interruption import Interruption
-from tuner.models import LAST_WRITTEN, Models
-from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
 from tuner.space import load

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from model.config import TrialConfig, parse
+from tuner.config.requirements import Requirements
 from tuner.confirmation.bootstrap import Dev, Goal
 from tuner.confirmation.finalists import Finalist, Training
 from tuner.confirmation.outcome import Outcome, Tried, outcome
 from tuner.record import TrialRecord
-from tuner.requirements import Requirements
 
 NONE = Requirements()
 

@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from tests.support import mlflow_store, samples
-from tuner import check, options, results
-from tuner.objective import Objective
+from tuner import check, results
+from tuner.config import options
+from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Study
 from tuner.tracking import MlflowTracking

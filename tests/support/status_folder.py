@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tuner import run_folder
-from tuner.options import Options, save
+from tuner.config import run_folder
+from tuner.config.options import Options, save
 
 
 @pytest.fixture

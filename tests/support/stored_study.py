@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support import samples
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Study, Verdict
 

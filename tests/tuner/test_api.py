@@ -14,8 +14,8 @@ from model.config import ConfigError
 from tests.support import samples
 from tuner import outcome, results, search
 from tuner.api import options_of
+from tuner.config.options import Options, parse_arguments
 from tuner.interruption import Interruption
-from tuner.options import Options, parse_arguments
 from tuner.outcome import SearchResult
 
 KEYWORDS: dict[str, Any] = {

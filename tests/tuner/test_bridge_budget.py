@@ -10,12 +10,12 @@ import pytest
 from cluster.shape import GangShape
 from tests.support import samples
 from tests.support.clock import Clock
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import LAST_WRITTEN, Models
 from tuner.bridge import FINISHED, Bridge
-from tuner.budget import Budget, Meter, Spending
-from tuner.checkpoints import Checkpoints
+from tuner.config.budget import Budget, Meter, Spending
+from tuner.config.objective import Objective
 from tuner.interruption import Interruption
-from tuner.models import LAST_WRITTEN, Models
-from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
 from tuner.space import load

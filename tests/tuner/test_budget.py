@@ -11,8 +11,9 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from tests.support import samples
 from tests.support.clock import Clock
-from tuner import options, progress, run_folder, search
-from tuner.budget import Budget, Meter, Used, in_words, seconds_of
+from tuner import progress, search
+from tuner.config import options, run_folder
+from tuner.config.budget import Budget, Meter, Used, in_words, seconds_of
 from tuner.ledger import EVERY_S, Ledger
 
 CPU = GangShape(n_workers=2, cpus_per_worker=3)

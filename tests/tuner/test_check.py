@@ -13,8 +13,9 @@ import pytest
 from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
-from tuner import check, options
-from tuner.objective import Objective
+from tuner import check
+from tuner.config import options
+from tuner.config.objective import Objective
 from tuner.tracking import MlflowTracking, RunFound
 
 __all__ = ["made", "run"]  # fixtures
@@ -200,7 +201,7 @@ def test_a_run_without_results(run: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_a_run_that_still_runs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tuner import run_folder
+    from tuner.config import run_folder
 
     with run_folder.opened(run, options.load(run)):
         assert check.main([str(run)]) == 2

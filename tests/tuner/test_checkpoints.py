@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkpoint_folders import Folder, made
-from tuner.checkpoints import Checkpoints
-from tuner.models import FAILED
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import FAILED
 
 
 @pytest.fixture

@@ -15,9 +15,12 @@ from tests.support.bridge_session import _Saved
 from tests.support.checkpoint_folders import made
 from tests.support.clock import Clock
 from tests.support.finalists import NONE, come_to, config, trial, tried
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import Models
 from tuner.bridge import FINISHED, Bridge
-from tuner.budget import Budget, Meter, Spending, Used
-from tuner.checkpoints import Checkpoints
+from tuner.config.budget import Budget, Meter, Spending, Used
+from tuner.config.objective import Objective
+from tuner.config.requirements import Requirements
 from tuner.confirmation.bootstrap import Comparison, Dev
 from tuner.confirmation.finalists import Finalist, choose, fresh_seeds, identity, in_order
 from tuner.confirmation.kept import Kept
@@ -26,11 +29,8 @@ from tuner.confirmation.reserve import Reserve, affordable, cost
 from tuner.confirmation.trainings import FinalistTrials
 from tuner.confirmation.words import NO, UNDECIDED, YES, sentences
 from tuner.interruption import Interruption
-from tuner.models import Models
-from tuner.objective import Objective
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
-from tuner.requirements import Requirements
 
 DEFAULT = config(2e-5)
 

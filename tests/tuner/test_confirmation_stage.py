@@ -21,7 +21,9 @@ from tests.support.clock import Clock
 from tuner import dev as dev_stage
 from tuner import ray_tune
 from tuner.bridge import FINISHED, Bridge
-from tuner.budget import Budget, Meter, Spending, Used
+from tuner.config.budget import Budget, Meter, Spending, Used
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
 from tuner.confirmation.bootstrap import Dev
 from tuner.confirmation.kept import FOLDER
 from tuner.confirmation.outcome import Outcome
@@ -30,10 +32,8 @@ from tuner.confirmation.words import heading
 from tuner.dry_run import describe
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
-from tuner.options import Options
 from tuner.plan import Plan, make
 from tuner.record import TrialRecord
-from tuner.requirements import Requirements
 
 SPACE = """
 name: tiny

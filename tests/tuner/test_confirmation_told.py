@@ -16,15 +16,16 @@ from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
 from tests.support.status_folder import folder
-from tuner import check, results, run_folder, status
+from tuner import check, results, status
+from tuner.config import run_folder
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import DEFAULT
 from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.outcome import Outcome
 from tuner.model_card import card
-from tuner.options import Options
 from tuner.record import TrialRecord
 from tuner.registry import Previous, _origin, verdict
-from tuner.requirements import Requirements
 from tuner.summary import print_summary
 from tuner.tracking import MlflowTracking
 

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from model.config import ConfigError, TrialConfig
 from model.tasks import TASKS
 from tests.support import samples
+from tuner.config.objective import Objective
+from tuner.config.options import Options
+from tuner.config.requirements import NoNegativeTransfer, Requirements
 from tuner.controls.control import Cache, Control, Reached, configure, key
 from tuner.controls.stage import ControlTrials
 from tuner.dry_run import describe
-from tuner.objective import Objective
-from tuner.options import Options
 from tuner.plan import make
-from tuner.requirements import NoNegativeTransfer, Requirements
 from tuner.space import load
 from tuner.study import Study, Verdict
 

@@ -9,7 +9,7 @@ import pytest
 
 from model.config import TrialConfig, parse
 from model.data.source import DataSummary
-from tuner.options import Options
+from tuner.config.options import Options
 from tuner.plan import Plan, make
 from tuner.plan.pruner import MANY_EXAMPLES, default_pruner
 from tuner.search import main

@@ -11,7 +11,7 @@ import pytest
 
 from cluster.node import Node
 from cluster.shape import GangShape
-from tuner.addresses import endpoint
+from tuner.artifacts.addresses import endpoint
 from tuner.doctor import judge, ranks, stores
 from tuner.doctor.finding import Finding, is_well, passed, skipped
 from tuner.doctor.node import Disk, NodeReport, code_digest, unreachable

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tests.support import samples
+from tuner.config.objective import CUE_GAP, Objective
+from tuner.config.options import Options
 from tuner.front import best_of, dominates, front_of
-from tuner.objective import CUE_GAP, Objective
-from tuner.options import Options
 from tuner.plan import make
 from tuner.record import TrialRecord
 from tuner.space import load

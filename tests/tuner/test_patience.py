@@ -7,8 +7,8 @@ import errno
 import pytest
 
 from tests.support.clock import Clock
+from tuner.artifacts.retry import LONGEST_S, Patience, StoreAwayError, away_in, full_disk
 from tuner.gang import reason_of
-from tuner.patience import LONGEST_S, Patience, StoreAwayError, away_in, full_disk
 
 
 class Away:

@@ -16,7 +16,7 @@ from model.config import TrialConfig, parse
 from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
 from tuner import plan as plans
-from tuner.options import Options
+from tuner.config.options import Options
 from tuner.preflight import choose, probe, stage
 from tuner.preflight.forecast import (
     Crowd,

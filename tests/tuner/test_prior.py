@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from tests.support import samples
-from tuner import commands
+from tuner.config import command_lines as commands
 from tuner.observer import Observer, broadcast
 from tuner.progress import JsonProgress, LiveProgress, NullProgress, PlainProgress, live_table, make_progress, totals
 from tuner.standings import Standings, eta_s

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import SAMPLERS, Study, Verdict, read_records
 from tuner.study import study as study_module

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from model.config import OptimConfig, TrialConfig, field_names
-from tuner import options, reference
+from tuner import reference
+from tuner.config import options
 
 
 def test_the_page_is_up_to_date() -> None:

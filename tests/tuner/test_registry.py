@@ -24,7 +24,8 @@ from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
 from tests.support.records import METRIC
 from tests.support.records import registered as record
-from tuner import options, registry, results
+from tuner import registry, results
+from tuner.config import options
 from tuner.registry import ALIAS, Previous, describe, examples, main, model_name, register, verdict
 
 

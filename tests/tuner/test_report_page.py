@@ -18,8 +18,10 @@ from cluster.shape import GangShape
 from tests.support import report_runs, samples
 from tests.support.report_shapes import HOSTILE, SHAPES, made, run_of
 from tests.support.stored_study import opened, play
-from tuner import commands, report, results, run_folder, timeline
-from tuner.options import Options, parse_arguments, save
+from tuner import report, results, timeline
+from tuner.config import command_lines as commands
+from tuner.config import run_folder
+from tuner.config.options import Options, parse_arguments, save
 from tuner.report.cli import DONE, WRONG_USAGE
 from tuner.report.drawing.elements import element, markup, plain
 from tuner.report.gather import gather

@@ -14,10 +14,11 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
 from tests.support import samples
-from tuner import options, results
+from tuner import results
+from tuner.config import options
+from tuner.config.objective import Objective
+from tuner.config.options import Options
 from tuner.model_card import interval
-from tuner.objective import Objective
-from tuner.options import Options
 from tuner.record import TrialRecord
 from tuner.reproduce import __main__ as command
 from tuner.reproduce import recorded, verdict

@@ -18,12 +18,12 @@ from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import slow_but
+from tuner.config.objective import Objective
+from tuner.config.options import Options, parse_arguments, save
+from tuner.config.requirements import Requirement, Requirements, shortfall
 from tuner.front import best_of, front_of
-from tuner.objective import Objective
-from tuner.options import Options, parse_arguments, save
 from tuner.plan import make
 from tuner.record import TrialRecord
-from tuner.requirements import Requirement, Requirements, shortfall
 from tuner.results import rank
 from tuner.space import load
 from tuner.study import CONSTRAINED, SAMPLERS, Study, Verdict

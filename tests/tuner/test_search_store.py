@@ -21,8 +21,8 @@ from tests.support.object_store import SECRET, ObjectStore
 from tests.support.searches import Search, SearchHere, lend_tokens, processes_of, results_of, search_here, write_space
 from tests.support.spaces import ONE_TRIAL
 from tests.support.waiting import wait_until
-from tuner.store import opened, parse
-from tuner.stored import StoredFolder, contents, named
+from tuner.artifacts.folder import StoredFolder, contents, named
+from tuner.artifacts.store import opened, parse
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, raylets.UNCLOSED]
 

@@ -15,8 +15,9 @@ from cluster import connect
 from model.config import ConfigError
 from tests.support import tiny
 from tests.support.postgres import PASSWORD
-from tuner import options, ray_tune, trial
-from tuner.addresses import expand, in_environment, mask_credentials, without_password
+from tuner import ray_tune, trial
+from tuner.artifacts.addresses import expand, in_environment, mask_credentials, without_password
+from tuner.config import options
 from tuner.gang import RankError
 
 CLEAR = f"postgresql://ann:{PASSWORD}@db:5432/optuna"

@@ -21,8 +21,8 @@ from model.config import ConfigError, TrialConfig, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
-from tuner.models import LAST_WRITTEN
-from tuner.objective import Objective
+from tuner.artifacts.models import LAST_WRITTEN
+from tuner.config.objective import Objective
 from tuner.simulate import compare, costs
 from tuner.simulate.__main__ import main
 from tuner.simulate.clock import Charges, Ended, Log, play
@@ -423,10 +423,10 @@ class ThroughBridge:
     """The bridge of a real search as `Decisions`; what Tune does between its calls is done here."""
 
     def __init__(self, study: Study, folder: Path, n_slots: int) -> None:
+        from tuner.artifacts.checkpoints import Checkpoints
+        from tuner.artifacts.models import Models
         from tuner.bridge import Bridge
-        from tuner.checkpoints import Checkpoints
         from tuner.interruption import Interruption
-        from tuner.models import Models
         from tuner.observer import SilentObserver
 
         self.study = study
@@ -559,8 +559,8 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], space: Space, tmp_path: Path) -> None:
-    from tuner import options as search_options
     from tuner import results
+    from tuner.config import options as search_options
 
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
     search_options.save(search_options.Options(profile="laptop"), tmp_path)

@@ -13,12 +13,12 @@ from model.training.evaluation import Evaluation
 from tests.support import object_store, tiny
 from tests.support.object_store import SECRET, ObjectStore
 from tests.support.waiting import back_once_missed
-from tuner import store as stores
-from tuner.models import FAILED, LAST_WRITTEN, Models
-from tuner.patience import StoreAwayError
-from tuner.store import Store, checked, opened, parse
-from tuner.stored import MANIFEST, NotAsWrittenError, StoredFolder, contents, named
-from tuner.stored_checkpoints import FOLDER, StoredCheckpoints
+from tuner.artifacts import store as stores
+from tuner.artifacts.folder import MANIFEST, NotAsWrittenError, StoredFolder, contents, named
+from tuner.artifacts.models import FAILED, LAST_WRITTEN, Models
+from tuner.artifacts.remote_checkpoints import FOLDER, StoredCheckpoints
+from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.store import Store, checked, opened, parse
 from tuner.trial import Stored
 from tuner.worker import RankWorker, scratch
 

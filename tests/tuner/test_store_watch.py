@@ -6,11 +6,11 @@ import pytest
 
 from tests.support import object_store
 from tests.support.waiting import wait_until
-from tuner import store as stores
-from tuner import store_watch
-from tuner.patience import StoreAwayError
-from tuner.store import Store, opened
-from tuner.store_watch import watching
+from tuner.artifacts import store as stores
+from tuner.artifacts import watch as store_watch
+from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.store import Store, opened
+from tuner.artifacts.watch import watching
 
 
 def test_it_is_said_once_that_the_store_is_away_and_back(

@@ -18,7 +18,7 @@ import pytest
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tests.support.cases import endurance, slow_but
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import Space, load
 from tuner.space.parameters import suggest
 from tuner.study import PRUNERS, SAMPLERS, Study, Verdict

@@ -6,7 +6,7 @@ import pytest
 
 from model.config import ConfigError
 from model.tasks import TASKS
-from tuner.objective import Objective, metric_names
+from tuner.config.objective import Objective, metric_names
 
 METRICS = {"sst/accuracy": 0.5, "sst/f1": 0.4, "quora/accuracy": 0.8, "quora/f1": 0.7, "sts/pearson": 0.2, "sts/spearman": -0.1}
 

@@ -23,7 +23,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Study, Verdict
 

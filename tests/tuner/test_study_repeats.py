@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Asked, Study, Verdict
 from tuner.study.repeats import MOST_REPEATS

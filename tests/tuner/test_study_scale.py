@@ -24,14 +24,14 @@ from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import endurance_but
 from tests.support.counting_storage import CountingStorage
+from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.models import Models
 from tuner.bridge import Bridge
-from tuner.checkpoints import Checkpoints
+from tuner.config.objective import Objective
+from tuner.config.requirements import Requirements
 from tuner.front import Leaders, best_of, front_of
 from tuner.interruption import Interruption
-from tuner.models import Models
-from tuner.objective import Objective
 from tuner.observer import SilentObserver
-from tuner.requirements import Requirements
 from tuner.space import Space, load
 from tuner.study import PROMOTING, PRUNERS, Study, Verdict, bounded_tpe
 from tuner.study import study as study_module

@@ -31,7 +31,7 @@ import itertools, os, sys, time
 from pathlib import Path
 from tests.support import samples
 from tuner import progress
-from tuner.write_queue import tell_stderr
+from tuner.artifacts.write_queue import tell_stderr
 
 seconds = itertools.count()
 facts = samples.facts(Path("/runs/" + "night" * 20), n_trials=500)

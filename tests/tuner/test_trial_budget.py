@@ -24,7 +24,7 @@ from optuna.trial import TrialState
 
 from model.training.evaluation import Evaluation
 from tests.support import samples
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import Space, load
 from tuner.study import Asked, Study, Verdict
 from tuner.study import study as study_module

@@ -18,8 +18,8 @@ from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support import mlflow_store, samples
 from tuner import plan
-from tuner.objective import Objective
-from tuner.options import Options, parse_arguments
+from tuner.config.objective import Objective
+from tuner.config.options import Options, parse_arguments
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config

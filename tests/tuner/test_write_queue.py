@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tuner import write_queue
-from tuner.write_queue import Trouble, WriteQueue
+from tuner.artifacts import write_queue
+from tuner.artifacts.write_queue import Trouble, WriteQueue
 
 Log = list[int]
 

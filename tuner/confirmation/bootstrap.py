@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from model.metrics import compute
 from model.tasks import TASKS
+from tuner.config.objective import metrics_of, value_of
 from tuner.confirmation import resampled
-from tuner.objective import metrics_of, value_of
 
 Floats = npt.NDArray[np.float64]
 

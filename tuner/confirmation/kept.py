@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tuner.artifacts.atomic import write_whole
 from tuner.champion import on_disk
 from tuner.confirmation.bootstrap import Dev
-from tuner.files import write_whole
 from tuner.record import TrialRecord
 
 FOLDER = "confirmation"

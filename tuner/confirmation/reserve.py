@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cluster.shape import GangShape
 from model.config import TrialConfig
-from tuner.budget import Budget, Used
+from tuner.config.budget import Budget, Used
 from tuner.observer import SilentObserver
 from tuner.record import TrialRecord
 

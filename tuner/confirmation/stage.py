@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tuner.artifacts.models import Models
+from tuner.artifacts.write_queue import tell_stderr
 from tuner.aside import Told
-from tuner.budget import Used
+from tuner.config.budget import Used
 from tuner.confirmation.bootstrap import Goal
 from tuner.confirmation.finalists import Finalist, Training, choose, fresh_seeds, identity, in_order
 from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.outcome import Outcome, Tried, outcome
 from tuner.confirmation.reserve import affordable
 from tuner.confirmation.trainings import FinalistTrials
-from tuner.models import Models
 from tuner.observer import Observer, SilentObserver, broadcast
 from tuner.record import TrialRecord
-from tuner.write_queue import tell_stderr
 
 if TYPE_CHECKING:
-    from tuner.budget import Spending
+    from tuner.config.budget import Spending
+    from tuner.config.requirements import Requirements
     from tuner.interruption import Interruption
     from tuner.plan import Plan
-    from tuner.requirements import Requirements
     from tuner.tracking import MlflowTracking
 
 
@@ -122,7 +122,7 @@ class Stage:
     def _train(self, trials: FinalistTrials) -> list[str]:
         """Train what is missing. Returns what ended it early, if a budget did."""
         from tuner import bridge, ray_tune
-        from tuner.stored_checkpoints import checkpoints_of
+        from tuner.artifacts.remote_checkpoints import checkpoints_of
 
         names = {training.number: str(training) for training in trials.trainings}
         self.tracking.announce(self._side_runs(trials.trainings))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from model.training.evaluation import Evaluation
+from tuner.config.objective import Objective
+from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import Training
 from tuner.confirmation.kept import Kept
 from tuner.fixed_trials import FixedTrials
-from tuner.objective import Objective
 from tuner.record import TrialRecord
-from tuner.requirements import Requirements
 from tuner.study import Asked, Verdict
 
 

@@ -18,7 +18,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
 from model.tasks import TASKS
 from tuner import environment
-from tuner.files import write_whole
+from tuner.artifacts.atomic import write_whole
 from tuner.space import Space
 from tuner.space.untuned import untuned
 

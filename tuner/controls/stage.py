@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
 from model.tasks import TASKS
+from tuner.artifacts.atomic import write_whole
+from tuner.artifacts.write_queue import tell_stderr
 from tuner.aside import Told
+from tuner.config.objective import OWN_MEAN, Objective
 from tuner.controls.control import FOLDER, Cache, Control, Reached
-from tuner.files import write_whole
 from tuner.fixed_trials import FixedTrials
-from tuner.objective import OWN_MEAN, Objective
 from tuner.observer import Observer, broadcast
 from tuner.record import TrialRecord
 from tuner.study import Asked
-from tuner.write_queue import tell_stderr
 
 if TYPE_CHECKING:
-    from tuner.budget import Spending
+    from tuner.config.budget import Spending
     from tuner.interruption import Interruption
     from tuner.plan import Plan
     from tuner.tracking import MlflowTracking
@@ -123,9 +123,9 @@ def _train(
     observer: Observer,
 ) -> None:
     from tuner import bridge, ray_tune
-    from tuner.budget import Budget, Spending
-    from tuner.models import Models
-    from tuner.stored_checkpoints import checkpoints_of
+    from tuner.artifacts.models import Models
+    from tuner.artifacts.remote_checkpoints import checkpoints_of
+    from tuner.config.budget import Budget, Spending
 
     work: Path = plan.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
+from tuner.config.options import Options, parse_arguments
+from tuner.config.options import parser as search_parser
 from tuner.doctor.finding import Finding, failed, is_well, passed, skipped
-from tuner.options import Options, parse_arguments
-from tuner.options import parser as search_parser
 
 WELL, ILL, WRONG_USAGE = 0, 1, 2
 NEED_RAY = ("versions", "code", "gpus", "clock", "disk", "storage", "data", "all-reduce", "backbone", "smart")

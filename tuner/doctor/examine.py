@@ -16,7 +16,7 @@ from cluster.node import Node
 from model.config import ConfigError
 from model.data.source import DataSource
 from model.encoder import backbone
-from tuner.addresses import endpoint
+from tuner.artifacts.addresses import endpoint
 from tuner.doctor import judge, ranks, stores
 from tuner.doctor.finding import Finding, failed, skipped
 from tuner.doctor.node import NodeProbe, existing

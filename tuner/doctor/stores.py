@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
 from tuner.doctor.finding import Finding, failed, passed
 
 STORE_S = 30.0

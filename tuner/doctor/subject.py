@@ -13,8 +13,8 @@ from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSource
 from tuner import plan
+from tuner.config.options import Options, storage_of, tracking_uri_of
 from tuner.doctor.finding import Finding, failed, passed
-from tuner.options import Options, storage_of, tracking_uri_of
 from tuner.space import Space
 
 SAMPLED = 50

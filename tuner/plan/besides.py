@@ -7,11 +7,11 @@ from dataclasses import replace
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.data.source import DataSummary
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import N_ON_CPU, N_ON_GPU, Asked, asked
 from tuner.controls.control import Control, controls
-from tuner.options import Options
 from tuner.plan.samples import check_samples, tasks_of
-from tuner.requirements import Requirements
 from tuner.space import Space
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from cluster.shape import GangShape
 from model.config import ConfigError
-from tuner.budget import CUT, Budget, seconds_of
-from tuner.objective import Objective
-from tuner.options import Options
+from tuner.config.budget import CUT, Budget, seconds_of
+from tuner.config.objective import Objective
+from tuner.config.options import Options
 
 
 def budget_of(options: Options) -> Budget:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.config import ConfigError, nearest
-from tuner.options import Options
+from tuner.config.options import Options
 from tuner.space import Space
 from tuner.study import PRUNERS, SAMPLERS
 from tuner.warm_start import earlier

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from model.config import ConfigError
 from model.tasks import TASKS
-from tuner import store as stores
-from tuner.options import FILE_NAME, Options
-from tuner.store import Store
+from tuner.artifacts import store as stores
+from tuner.artifacts.store import Store
+from tuner.config.options import FILE_NAME, Options
 from tuner.study import probe
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cluster.shape import PLACEMENTS, SPREAD, GangShape
 from model.config import ConfigError, nearest
-from tuner.options import Options
+from tuner.config.options import Options
 from tuner.space import Space
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from model.config import ConfigError, TrialConfig
-from tuner.objective import MEAN, Objective
-from tuner.options import Options
+from tuner.config.objective import MEAN, Objective
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
 from tuner.plan.choices import Choices
-from tuner.requirements import Requirements
 from tuner.space import Space
 from tuner.study import SAMPLERS, SINGLE_GOAL, pruner_problems
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from tuner import estimate
+from tuner.config.objective import OWN_MEAN, Objective
+from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import Asked
-from tuner.objective import OWN_MEAN, Objective
 from tuner.plan.choices import Choices
-from tuner.requirements import Requirements
 from tuner.study import CONSTRAINED, PROMOTING
 
 

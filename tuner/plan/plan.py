@@ -8,15 +8,15 @@ from pathlib import Path
 from cluster.shape import GangShape
 from model.config import TrialConfig
 from model.data.source import DataSource, DataSummary
-from tuner.budget import Budget
+from tuner.artifacts.store import Store
+from tuner.config.budget import Budget
+from tuner.config.objective import Objective
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import Asked
 from tuner.controls.control import Control
-from tuner.objective import Objective
-from tuner.options import Options
 from tuner.plan.samples import arms_of, tasks_of
-from tuner.requirements import Requirements
 from tuner.space import Space
-from tuner.store import Store
 from tuner.warm_start.select import WarmStart
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from model.data.source import DataSource, inspect
-from tuner.options import Options, storage_of, tracking_uri_of
+from tuner.config.options import Options, storage_of, tracking_uri_of
+from tuner.config.requirements import Requirements
 from tuner.plan.besides import confirmation_of, controls_of
 from tuner.plan.budget import budget_of, check_budget, check_price, check_target
 from tuner.plan.choices import choices_of, named_by, sources_of
@@ -20,7 +21,6 @@ from tuner.plan.problems import Problems
 from tuner.plan.pruner import default_pruner
 from tuner.plan.samples import arms_of, check_backbone, check_samples, check_uniform, draw, tasks_of
 from tuner.plan.space import space_of
-from tuner.requirements import Requirements
 from tuner.space import void_notes
 from tuner.study import REMEMBERING
 from tuner.warm_start.select import select

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from model.config import ConfigError
-from tuner.options import Options
+from tuner.config.options import Options
 from tuner.space import Space
 from tuner.space import load as load_space
 

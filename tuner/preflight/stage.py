@@ -19,17 +19,17 @@ from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from tuner import environment, estimate
+from tuner.artifacts.atomic import write_whole
+from tuner.artifacts.write_queue import tell_stderr
 from tuner.controls.control import FOLDER as CONTROLS
 from tuner.controls.control import LIBRARIES, Cache, weights
-from tuner.files import write_whole
 from tuner.gang import RankError, reason_of
 from tuner.preflight import choose, probe
 from tuner.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 from tuner.study import read_records
-from tuner.write_queue import tell_stderr
 
 if TYPE_CHECKING:
-    from tuner.budget import Meter
+    from tuner.config.budget import Meter
     from tuner.interruption import Interruption
     from tuner.plan import Plan
 

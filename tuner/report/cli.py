@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError
-from tuner import options
+from tuner.config import options
 
 DONE, WRONG_USAGE = 0, 2
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import commands, options, results, run_folder, timeline
+from tuner import results, timeline
+from tuner.config import command_lines as commands
+from tuner.config import options, run_folder
 from tuner.record import UNFINISHED
 from tuner.report.run import Run
 
 if TYPE_CHECKING:
-    from tuner.options import Options
+    from tuner.config.options import Options
     from tuner.record import TrialRecord
     from tuner.study import Importance
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element
 
 from model.config import ConfigError
-from tuner.files import write_whole
-from tuner.options import Options
+from tuner.artifacts.atomic import write_whole
+from tuner.config.options import Options
 from tuner.report.drawing import (
     champion,
     confirmation,

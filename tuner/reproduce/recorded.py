@@ -11,8 +11,9 @@ from typing import Any
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import SPLITS, DataSource, inspect
-from tuner import environment, options, results
-from tuner.objective import MEAN, OWN_MEAN, Objective, tasks_of
+from tuner import environment, results
+from tuner.config import options
+from tuner.config.objective import MEAN, OWN_MEAN, Objective, tasks_of
 
 ACCUMULATION = re.compile(r"accumulation (\d+) after out of memory")
 """The note of a trial that began anew with smaller micro-batches."""

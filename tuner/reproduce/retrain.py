@@ -12,11 +12,11 @@ from pathlib import Path
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.training.evaluation import Evaluation
+from tuner.config.objective import Objective
+from tuner.config.options import Options
 from tuner.fixed_trials import FixedTrials
 from tuner.interruption import Interruption
-from tuner.objective import Objective
 from tuner.observer import SilentObserver
-from tuner.options import Options
 from tuner.record import TrialRecord
 from tuner.reproduce.recorded import Data, Recorded
 from tuner.study import Asked, Verdict
@@ -96,8 +96,8 @@ def _run(
     interruption: Interruption,
 ) -> TrialRecord:
     from tuner import bridge, ray_tune
-    from tuner.checkpoints import Checkpoints
-    from tuner.models import Models
+    from tuner.artifacts.checkpoints import Checkpoints
+    from tuner.artifacts.models import Models
     from tuner.prepare import Wanted, into_the_store
 
     config = recorded.config

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.config.objective import Objective, metrics_of
 from tuner.model_card import interval
-from tuner.objective import Objective, metrics_of
 from tuner.record import TrialRecord
 from tuner.reproduce.recorded import Recorded
 from tuner.summary import number_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from model.config import ConfigError
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.simulate.clock import Charges, Decisions
 from tuner.simulate.compare import Policy
 from tuner.simulate.world import World

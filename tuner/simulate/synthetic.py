@@ -45,7 +45,7 @@ import numpy as np
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective, tasks_of
+from tuner.config.objective import Objective, tasks_of
 from tuner.simulate import costs
 from tuner.simulate.drawing import draw_landscape
 from tuner.simulate.landscape import Failure, Landscape

@@ -8,7 +8,7 @@ from typing import Protocol
 from model.config import TrialConfig
 from model.tasks import TASKS
 from model.training.evaluation import Evaluation
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 
 
 @dataclass(frozen=True)

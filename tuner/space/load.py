@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from model.config import ConfigError, field_names, nearest
-from tuner.objective import MEAN, Objective
+from tuner.config.objective import MEAN, Objective
 from tuner.space.conditions import resolve
 from tuner.space.document import Node, Problems, read_document
 from tuner.space.options import Options

@@ -16,7 +16,7 @@ from tuner.study.repeats import SAME_AS
 from tuner.study.standing import vector, vectors_of
 
 if TYPE_CHECKING:
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
 
 
 class Judge(ABC):

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.study.bounded_tpe import Part
 from tuner.study.standing import constraints
 from tuner.study.stored import evaluations, pause_of

@@ -10,7 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
 from tuner.record import TrialRecord
 from tuner.study.records import is_asked, record_of
 from tuner.study.storage import JOURNAL, PatientDatabase, open_storage

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import optuna
 
 from model.config import ConfigError
-from tuner.requirements import Requirements
+from tuner.config.requirements import Requirements
 
 if TYPE_CHECKING:
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
     from tuner.space import Space
 
 KEY = "searched"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial
 
+from tuner.config.requirements import Requirements, shortfall
 from tuner.front import upwards
-from tuner.requirements import Requirements, shortfall
 from tuner.study.fronts import Vector
 from tuner.study.pruners import PARETO_PRUNERS
 from tuner.study.stored import evaluations
 
 if TYPE_CHECKING:
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
 
 EARLY = "ended early"
 """Constraint that pruned trials of several goals break, by 1 and the share of their evaluations that they did not make."""

@@ -19,7 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
-from tuner.patience import Patience, full_disk
+from tuner.artifacts.retry import Patience, full_disk
 
 JOURNAL = "journal:"
 MEMORY = "memory:"

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, nearest
 from model.training.evaluation import Evaluation
+from tuner.config.requirements import Requirements
 from tuner.record import TrialRecord
-from tuner.requirements import Requirements
 from tuner.study.answers import Asked, Verdict
 from tuner.study.candidates import Candidates
 from tuner.study.history import STARTED, History, outcome
@@ -36,7 +36,7 @@ from tuner.study.stored import evaluations as evaluations_of
 from tuner.study.trial_budget import TrialBudget
 
 if TYPE_CHECKING:
-    from tuner.objective import Objective
+    from tuner.config.objective import Objective
     from tuner.space import Space
 
 NO_REQUIREMENTS = Requirements()

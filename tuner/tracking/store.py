@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tuner.addresses import mask_credentials
-from tuner.write_queue import Trouble
+from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.write_queue import Trouble
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,8 @@ import yaml
 from model.config import ConfigError, TrialConfig, parse
 from model.engine.deepspeed import deepspeed_config
 from model.training.evaluation import Evaluation
-from tuner.addresses import resolve_tracking_uri
+from tuner.artifacts.addresses import resolve_tracking_uri
+from tuner.artifacts.write_queue import WriteQueue, tell_stderr
 from tuner.front import best_of
 from tuner.observer import Dataset, SearchFacts, SilentObserver
 from tuner.record import TrialRecord
@@ -34,7 +35,6 @@ from tuner.tracking.writes import (
     pause,
     set_tags,
 )
-from tuner.write_queue import WriteQueue, tell_stderr
 
 if TYPE_CHECKING:
     pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuner.addresses import mask_credentials
+from tuner.artifacts.addresses import mask_credentials
 from tuner.record import INTERRUPTED, TrialRecord
 
 PARENT = "mlflow.parentRunId"

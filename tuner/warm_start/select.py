@@ -10,7 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from model.config import ConfigError
-from tuner.objective import Objective
+from tuner.config.objective import Objective
 from tuner.space import Space
 from tuner.space.mapping import Mapped, UnmappableError, map_config
 from tuner.study.history import History, Remembered

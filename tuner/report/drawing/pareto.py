@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from tuner.objective import is_minimised
+from tuner.config.objective import is_minimised
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import axes, drawing, figure, inner, number, path, table
 from tuner.report.drawing.scales import spanning

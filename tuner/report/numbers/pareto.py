@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from model.tasks import TASKS
+from tuner.config.objective import is_minimised
 from tuner.front import dominates
-from tuner.objective import is_minimised
 from tuner.report.run import Run, Trial, tasks_of
 
 MOST_PAIRS = 6

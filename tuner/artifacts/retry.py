@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tuner.write_queue import tell_stderr
+from tuner.artifacts.write_queue import tell_stderr
 
 FIRST_S, LONGEST_S = 0.5, 15.0
 """Seconds before the second try, doubling up to the longest."""

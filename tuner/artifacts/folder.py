@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuner.store import PIECE, Store
+from tuner.artifacts.store import PIECE, Store
 
 MANIFEST = "manifest.json"
 """Written last."""

@@ -12,8 +12,8 @@ from typing import Any
 from cluster.shape import PACK
 from model.config import ConfigError
 from model.engine.collective_error import TIMEOUT_S
-from tuner.addresses import expand, resolve_tracking_uri, without_password
-from tuner.files import write_whole
+from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
+from tuner.artifacts.atomic import write_whole
 
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""

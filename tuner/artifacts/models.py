@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from tuner.files import link_or_copy
-from tuner.patience import full_disk
+from tuner.artifacts.atomic import link_or_copy
+from tuner.artifacts.retry import full_disk
 
 FAILED = "failed.txt"
 """In place of a model: why it could not be written."""

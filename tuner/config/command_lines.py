@@ -10,8 +10,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from model.tasks import TASKS
-from tuner.addresses import mask_credentials
-from tuner.options import Options
+from tuner.artifacts.addresses import mask_credentials
+from tuner.config.options import Options
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow_ui` serves a database."""

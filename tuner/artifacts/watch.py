@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tuner.patience import StoreAwayError
-from tuner.store import Store
+from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.store import Store
 
 WATCH_S = 5.0
 """Between two looks at the store."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from model.config import ConfigError, nearest
 from model.tasks import TASKS
-from tuner.objective import MEAN, goal_problems, metrics_of, splits_of, target_problems, tasks_of, value_of
+from tuner.config.objective import MEAN, goal_problems, metrics_of, splits_of, target_problems, tasks_of, value_of
 
 NO_NEGATIVE_TRANSFER = "no-negative-transfer"
 DEFAULT_MARGIN = 0.01

@@ -19,9 +19,9 @@ from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
 from model.config import ConfigError
-from tuner.addresses import mask_credentials
-from tuner.patience import LIMIT_S, Patience, full_disk
-from tuner.write_queue import tell_stderr
+from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.retry import LIMIT_S, Patience, full_disk
+from tuner.artifacts.write_queue import tell_stderr
 
 PIECE = 4 * 2**20
 """Bytes that are copied at once."""

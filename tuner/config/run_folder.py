@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from tuner.files import write_whole
-from tuner.options import Options, save
+from tuner.artifacts.atomic import write_whole
+from tuner.config.options import Options, save
 
 STATE_FILE = "state.json"
 LOCK_FILE = ".lock"

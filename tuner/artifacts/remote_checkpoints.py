@@ -1,6 +1,6 @@
 """Checkpoints of unfinished trials in a store that all nodes reach; the run's folder has their names.
 
-A name is written to the run's folder once all of its files are in the store, and tells what they must be (`tuner.stored`).
+A name is written to the run's folder once all of its files are in the store, and tells what they must be (`tuner.artifacts.folder`).
 Nothing is deleted before what takes its place is there, and what cannot be deleted while the store is away is swept away later.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tuner.checkpoints import NAME, Checkpoints
-from tuner.files import write_whole
-from tuner.store import Store
-from tuner.stored import StoredFolder
+from tuner.artifacts.atomic import write_whole
+from tuner.artifacts.checkpoints import NAME, Checkpoints
+from tuner.artifacts.folder import StoredFolder
+from tuner.artifacts.store import Store
 
 if TYPE_CHECKING:
     from tuner.plan import Plan

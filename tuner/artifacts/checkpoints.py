@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
-from tuner.files import link_or_copy
-from tuner.models import FAILED
+from tuner.artifacts.atomic import link_or_copy
+from tuner.artifacts.models import FAILED
 
 NAME = re.compile(r"trial_(\d+)_evaluation_(\d+)_ranks_(\d+)")
 """Folders of other names are torn, and swept away."""

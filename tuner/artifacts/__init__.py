@@ -1,0 +1,1 @@
+"""Files that outlive a process: the store, checkpoints, kept models, atomic writes and retries."""

@@ -1,0 +1,1 @@
+"""What a user asks for: options, objective, requirements, budget and the run's folder."""
