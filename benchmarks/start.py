@@ -26,8 +26,8 @@ from tuner import timeline
 from tuner.config import options as search_options
 from tuner.config import run_folder
 from tuner.config.options import Options
-from tuner.outcome import INTERRUPTED
 from tuner.preflight.stage import FOLDER as PREFLIGHT
+from tuner.results.search_result import INTERRUPTED
 
 NONE, KNOWN, MEASURED = "no preflight", "preflight known", "preflight measured"
 PHASES = {

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from model.config import ConfigError, nearest
 from tuner.config.options import LISTS, Options, from_given
-from tuner.outcome import SearchResult
+from tuner.results.search_result import SearchResult
 
 JOINED = ("tasks", "metric")
 """Options that a command line parts by commas, and Python may give as a list."""

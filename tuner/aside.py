@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from model.config import TrialConfig
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.observer import SilentObserver
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 
 @dataclass

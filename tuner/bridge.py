@@ -19,7 +19,7 @@ from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import CUT, Spending
 from tuner.interruption import Interruption
 from tuner.observer import Observer
-from tuner.record import INTERRUPTED
+from tuner.results.trial_record import INTERRUPTED
 from tuner.study import Asked, Verdict
 from tuner.trials import Trials
 

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import environment, registry, results
+from tuner import registry
 from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.retry import Patience, full_disk
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config import command_lines as commands
 from tuner.interruption import Interruption
+from tuner.results import environment
+from tuner.results import results_json as results
 
 if TYPE_CHECKING:
     from tuner.artifacts.models import Models

@@ -20,12 +20,12 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError
-from tuner import results
 from tuner.config import command_lines as commands
 from tuner.config import options as run_options
 from tuner.config import run_folder
-from tuner.confirmation.words import champion_name
-from tuner.record import INTERRUPTED, UNFINISHED, TrialRecord
+from tuner.results import results_json as results
+from tuner.results.confirmation_text import champion_name
+from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord
 from tuner.tracking import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
 
 AGREE, DISAGREE, WRONG_USAGE = 0, 1, 2

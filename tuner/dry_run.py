@@ -10,7 +10,7 @@ from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
 from tuner.controls.control import FOLDER, Cache
 from tuner.plan import Plan
-from tuner.summary import duration
+from tuner.results.summary import duration
 
 
 def describe(plan: Plan) -> str:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tuner.config.requirements import Requirements
-from tuner.record import TrialRecord, TrialState
+from tuner.results.trial_record import TrialRecord, TrialState
 from tuner.study import Asked, Verdict
 
 if TYPE_CHECKING:

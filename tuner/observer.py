@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 GENERATED_SOURCE = "demo"
 """The data source that the project generates itself; whatever shows its scores says so."""

@@ -151,7 +151,7 @@ def key(wanted: Wanted, summary: DataSummary) -> str | None:
 
     `summary` is of the same rows, which were read before.
     """
-    from tuner.environment import versions
+    from tuner.results.environment import versions
 
     folder = Path(backbones.locate(wanted.backbone))
     if not folder.is_dir():

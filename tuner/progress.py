@@ -23,10 +23,10 @@ from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
 from tuner.lasting_stream import LastingStream
 from tuner.observer import Observer, SearchFacts, SilentObserver
-from tuner.record import TrialRecord
-from tuner.results import finite
+from tuner.results.results_json import finite
+from tuner.results.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
+from tuner.results.trial_record import TrialRecord
 from tuner.standings import Row, Standings
-from tuner.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
 
 REFRESH_PER_S = 2.0
 FILE_WIDTH = 160

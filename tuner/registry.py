@@ -181,7 +181,7 @@ def _log(run: Path, found: Mapping[str, Any], run_id: str) -> str:
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, Schema
 
-    from tuner.export import export
+    from tuner.results.export import export
 
     text = [ColSpec("string", "task"), ColSpec("string", "text"), ColSpec("string", "text2", required=False)]
     answer = [ColSpec("string", "label"), ColSpec("double", "score")]
@@ -227,9 +227,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     try:
-        from tuner import results
         from tuner.config import options
         from tuner.report import run_folder
+        from tuner.results import results_json as results
 
         folder = run_folder(arguments.run, Path(arguments.runs_dir)).absolute()
         found = results.read(folder / results.FILE_NAME)

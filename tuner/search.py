@@ -22,7 +22,7 @@ from tuner.api import search, signature
 from tuner.artifacts.retry import StoreAwayError, away_in
 from tuner.config.options import Options, not_kept, parse_arguments
 from tuner.interruption import Interruption
-from tuner.outcome import CHAMPION, FAILED, INTERRUPTED, SHORT, WRONG_USAGE, SearchResult
+from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, SHORT, WRONG_USAGE, SearchResult
 
 if TYPE_CHECKING:
     from tuner.plan import Plan

@@ -19,11 +19,11 @@ from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.reserve import Reserve
 from tuner.confirmation.stage import Stage
 from tuner.controls import stage as controls
-from tuner.environment import PROJECT, git
 from tuner.ledger import Ledger
 from tuner.observer import Dataset, Observer, SearchFacts, broadcast
-from tuner.outcome import exit_status
 from tuner.preflight import stage as preflight
+from tuner.results.environment import PROJECT, git
+from tuner.results.search_result import exit_status
 from tuner.slots import slots
 from tuner.study import Asked, Study
 from tuner.timeline import Timeline

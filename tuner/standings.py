@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from model.training.evaluation import Evaluation
-from tuner.front import best_of
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord
+from tuner.results.pareto import best_of
+from tuner.results.trial_record import TrialRecord
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from tuner.record import UNFINISHED, TrialRecord
+from tuner.results.trial_record import UNFINISHED, TrialRecord
 
 TOLD, WRONG_USAGE = 0, 2
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
@@ -63,9 +63,9 @@ class Status:
 
 def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
-    from tuner import results
     from tuner.config import options, run_folder
     from tuner.confirmation.kept import FOLDER, Kept
+    from tuner.results import results_json as results
     from tuner.study import read_records
 
     given = options.load(folder)
@@ -87,7 +87,7 @@ def status(folder: Path) -> Status:
 
 def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Status:
     """The status that these records make; `state` is what sessions hand on, None before the first has begun."""
-    from tuner.front import best_of
+    from tuner.results.pareto import best_of
 
     trials = [record for record in records if record.same_as is None]
     best = best_of(trials)
@@ -116,7 +116,7 @@ def _running(record: TrialRecord) -> Running:
 
 def describe(found: Status) -> list[str]:
     """Lines for people."""
-    from tuner.summary import duration, number_text, one_line
+    from tuner.results.summary import duration, number_text, one_line
 
     ended = sum(n for state, n in found.states.items() if state not in UNFINISHED)
     total = f" of {found.n_trials}" if found.n_trials else ""

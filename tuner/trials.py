@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     from model.training.evaluation import Evaluation

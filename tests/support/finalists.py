@@ -12,7 +12,7 @@ from tuner.config.requirements import Requirements
 from tuner.confirmation.bootstrap import Dev, Goal
 from tuner.confirmation.finalists import Finalist, Training
 from tuner.confirmation.outcome import Outcome, Tried, outcome
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 NONE = Requirements()
 

@@ -11,7 +11,7 @@ from model.config import TrialConfig
 from model.section import Section
 from model.tasks import TASKS
 from tests.support import samples
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 ROWS = {
     "sst": {"train": 7240, "select": 804, "dev": 1101},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tuner import results
+from tuner.results import results_json as results
 
 METRIC = "mean(sst/accuracy, quora/accuracy, sts/pearson)"
 

@@ -16,9 +16,9 @@ from model.config import ConfigError, parse
 from model.tasks import TASKS
 from tests.support import samples
 from tuner import space
-from tuner.front import best_of, front_of
-from tuner.record import TrialRecord
-from tuner.results import trial_entry
+from tuner.results.pareto import best_of, front_of
+from tuner.results.results_json import trial_entry
+from tuner.results.trial_record import TrialRecord
 
 ROWS = {
     "sst": {"train": 7240, "select": 804, "dev": 1101},

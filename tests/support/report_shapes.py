@@ -11,10 +11,10 @@ from typing import Any
 from model.tasks import TASKS
 from tests.support.finalists import come_to, tried
 from tests.support.report_runs import BASE, events, records, results
-from tuner.front import best_of
-from tuner.record import TrialRecord
 from tuner.report.run import Run
-from tuner.results import trial_entry
+from tuner.results.pareto import best_of
+from tuner.results.results_json import trial_entry
+from tuner.results.trial_record import TrialRecord
 from tuner.study.importance import FEWEST, Importance, Weight
 
 

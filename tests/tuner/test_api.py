@@ -12,11 +12,13 @@ import pytest
 
 from model.config import ConfigError
 from tests.support import samples
-from tuner import outcome, results, search
+from tuner import search
 from tuner.api import options_of
 from tuner.config.options import Options, parse_arguments
 from tuner.interruption import Interruption
-from tuner.outcome import SearchResult
+from tuner.results import results_json as results
+from tuner.results import search_result as outcome
+from tuner.results.search_result import SearchResult
 
 KEYWORDS: dict[str, Any] = {
     "space": Path("own.yaml"),

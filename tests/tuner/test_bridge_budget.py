@@ -17,7 +17,7 @@ from tuner.config.budget import Budget, Meter, Spending
 from tuner.config.objective import Objective
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study
 

@@ -27,10 +27,10 @@ from tuner.confirmation.kept import Kept
 from tuner.confirmation.outcome import Tried, beats, ranked
 from tuner.confirmation.reserve import Reserve, affordable, cost
 from tuner.confirmation.trainings import FinalistTrials
-from tuner.confirmation.words import NO, UNDECIDED, YES, sentences
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
-from tuner.record import TrialRecord
+from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
+from tuner.results.trial_record import TrialRecord
 
 DEFAULT = config(2e-5)
 

@@ -28,12 +28,12 @@ from tuner.confirmation.bootstrap import Dev
 from tuner.confirmation.kept import FOLDER
 from tuner.confirmation.outcome import Outcome
 from tuner.confirmation.stage import Stage
-from tuner.confirmation.words import heading
 from tuner.dry_run import describe
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
 from tuner.plan import Plan, make
-from tuner.record import TrialRecord
+from tuner.results.confirmation_text import heading
+from tuner.results.trial_record import TrialRecord
 
 SPACE = """
 name: tiny

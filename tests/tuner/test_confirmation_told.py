@@ -16,17 +16,18 @@ from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
 from tests.support.status_folder import folder
-from tuner import check, results, status
+from tuner import check, status
 from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import DEFAULT
 from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.outcome import Outcome
-from tuner.model_card import card
-from tuner.record import TrialRecord
 from tuner.registry import Previous, _origin, verdict
-from tuner.summary import print_summary
+from tuner.results import results_json as results
+from tuner.results.model_card import card
+from tuner.results.summary import print_summary
+from tuner.results.trial_record import TrialRecord
 from tuner.tracking import MlflowTracking
 
 __all__ = ["folder", "made", "run"]  # fixtures

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy
 import pytest
 
-from tuner import environment
+from tuner.results import environment
 
 
 def test_versions_are_those_installed() -> None:

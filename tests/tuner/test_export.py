@@ -1,4 +1,4 @@
-"""`python -m tuner.export`: a champion for everybody else, with a card that says how good it is and where it ends."""
+"""`python -m tuner.results.export`: a champion for everybody else, with a card that says how good it is and where it ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from model.encoder.network import build
 from model.saved_model import folder as saved_model
 from tests.support import tiny
 from tests.support.records import exported as record
-from tuner import results
-from tuner.export import WRITTEN, WRONG_USAGE, main
-from tuner.model_card import card, interval
+from tuner.results import results_json as results
+from tuner.results.export import WRITTEN, WRONG_USAGE, main
+from tuner.results.model_card import card, interval
 
 Change = Callable[[dict[str, Any]], None]
 

@@ -23,7 +23,7 @@ from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.cases import endurance_but
 from tuner.config.objective import Objective
-from tuner.front import dominates
+from tuner.results.pareto import dominates
 from tuner.space import load
 from tuner.study import PRUNERS, Study, Verdict
 from tuner.study import study as study_module

@@ -15,8 +15,8 @@ from tests.support import samples
 from tuner.config import command_lines as commands
 from tuner.observer import Observer, broadcast
 from tuner.progress import JsonProgress, LiveProgress, NullProgress, PlainProgress, live_table, make_progress, totals
+from tuner.results.summary import GENERATED_NOTE, MAX_ROWS, duration, print_summary
 from tuner.standings import Standings, eta_s
-from tuner.summary import GENERATED_NOTE, MAX_ROWS, duration, print_summary
 
 HOSTILE = "[red]boom[/] [/nothing] \x1b[31m\n  second line"
 

@@ -13,7 +13,6 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
-from tuner.record import TrialRecord
 from tuner.report.numbers.champion import score_se, trust
 from tuner.report.numbers.cost import cost, saved_by_pruning
 from tuner.report.numbers.curves import curves, quartiles
@@ -26,7 +25,8 @@ from tuner.report.numbers.surface import BLANK, GRID, kernel_mean, surface
 from tuner.report.numbers.timeline import schedule
 from tuner.report.numbers.transfer import transfer
 from tuner.report.run import Run
-from tuner.results import trial_entry
+from tuner.results.results_json import trial_entry
+from tuner.results.trial_record import TrialRecord
 
 FOLDER = Path("/somewhere/runs/night")
 

@@ -21,13 +21,13 @@ from tests.support.cases import slow_but
 from tuner.config.objective import Objective
 from tuner.config.options import Options, parse_arguments, save
 from tuner.config.requirements import Requirement, Requirements, shortfall
-from tuner.front import best_of, front_of
 from tuner.plan import make
-from tuner.record import TrialRecord
-from tuner.results import rank
+from tuner.results.pareto import best_of, front_of
+from tuner.results.results_json import rank
+from tuner.results.summary import print_summary
+from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import CONSTRAINED, SAMPLERS, Study, Verdict
-from tuner.summary import print_summary
 
 PEARSON = "sts/pearson>=0.5"
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, parse
 from tests.support import samples
-from tuner import results
 from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri
+from tuner.results import results_json as results
 
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "

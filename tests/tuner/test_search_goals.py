@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from model.cues.__main__ import main as cues
 from tests.support.searches import results_of, run_command, search_here
-from tuner.front import upwards
+from tuner.results.pareto import upwards
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.searches import results_of, run_command, search_here
 from tuner import report
-from tuner.summary import GENERATED_NOTE
+from tuner.results.summary import GENERATED_NOTE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -16,7 +16,7 @@ import ray
 from tests.support import raylets
 from tests.support.searches import lend_tokens, results_of, search_here
 from tuner import search
-from tuner.outcome import SearchResult
+from tuner.results.search_result import SearchResult
 from tuner.search import CHAMPION, SHORT
 from tuner.study.fronts import Fronts
 from tuner.study.pareto_pruners import is_promoted

@@ -559,8 +559,8 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], space: Space, tmp_path: Path) -> None:
-    from tuner import results
     from tuner.config import options as search_options
+    from tuner.results import results_json as results
 
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
     search_options.save(search_options.Options(profile="laptop"), tmp_path)

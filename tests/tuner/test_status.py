@@ -10,10 +10,10 @@ import pytest
 from tests.support import samples
 from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
-from tuner import results
 from tuner.config import run_folder
 from tuner.config.objective import Objective
 from tuner.config.options import Options
+from tuner.results import results_json as results
 from tuner.space import load
 from tuner.status import TOLD, WRONG_USAGE, main, status
 from tuner.study import Study

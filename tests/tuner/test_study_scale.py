@@ -29,9 +29,9 @@ from tuner.artifacts.models import Models
 from tuner.bridge import Bridge
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
-from tuner.front import Leaders, best_of, front_of
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
+from tuner.results.pareto import Leaders, best_of, front_of
 from tuner.space import Space, load
 from tuner.study import PROMOTING, PRUNERS, Study, Verdict, bounded_tpe
 from tuner.study import study as study_module

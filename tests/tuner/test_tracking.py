@@ -22,7 +22,7 @@ from model.engine.deepspeed import deepspeed_config
 from tests.support import mlflow_store, samples
 from tuner.config import command_lines as commands
 from tuner.controls import stage as controls
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.tracking import MlflowTracking, flatten
 
 

@@ -12,8 +12,8 @@ from itertools import chain
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from model.training.seeds import mix
-from tuner.front import front_of, merit
-from tuner.record import TrialRecord
+from tuner.results.pareto import front_of, merit
+from tuner.results.trial_record import TrialRecord
 from tuner.space import Space
 from tuner.space.untuned import untuned
 

@@ -11,7 +11,7 @@ import numpy as np
 from tuner.artifacts.atomic import write_whole
 from tuner.champion import on_disk
 from tuner.confirmation.bootstrap import Dev
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 FOLDER = "confirmation"
 """In the run's folder."""

@@ -12,8 +12,8 @@ from tuner.config.requirements import Requirements, shortfall
 from tuner.confirmation.bootstrap import Comparison, Dev, Goal, compare
 from tuner.confirmation.bound import CONFIDENCE, is_pooled, lower_bounds, pooled, spread
 from tuner.confirmation.finalists import Finalist
-from tuner.confirmation.words import DEFAULT, NO, RUNNER_UP, UNDECIDED, YES
-from tuner.record import TrialRecord
+from tuner.results.confirmation_text import DEFAULT, NO, RUNNER_UP, UNDECIDED, YES
+from tuner.results.trial_record import TrialRecord
 
 DIGITS = 9
 """Decimals to which bounds are compared: what differs by rounding is a tie."""

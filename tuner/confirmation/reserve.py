@@ -11,7 +11,7 @@ from cluster.shape import GangShape
 from model.config import TrialConfig
 from tuner.config.budget import Budget, Used
 from tuner.observer import SilentObserver
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     from tuner.observer import SearchFacts

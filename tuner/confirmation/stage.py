@@ -18,7 +18,7 @@ from tuner.confirmation.outcome import Outcome, Tried, outcome
 from tuner.confirmation.reserve import affordable
 from tuner.confirmation.trainings import FinalistTrials
 from tuner.observer import Observer, SilentObserver, broadcast
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 if TYPE_CHECKING:
     from tuner.config.budget import Spending

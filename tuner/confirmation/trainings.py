@@ -10,7 +10,7 @@ from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import Training
 from tuner.confirmation.kept import Kept
 from tuner.fixed_trials import FixedTrials
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
 
 

@@ -17,8 +17,8 @@ from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
 from model.tasks import TASKS
-from tuner import environment
 from tuner.artifacts.atomic import write_whole
+from tuner.results import environment
 from tuner.space import Space
 from tuner.space.untuned import untuned
 

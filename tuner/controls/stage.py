@@ -18,7 +18,7 @@ from tuner.config.objective import OWN_MEAN, Objective
 from tuner.controls.control import FOLDER, Cache, Control, Reached
 from tuner.fixed_trials import FixedTrials
 from tuner.observer import Observer, broadcast
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import environment
+from tuner.results import environment
 
 if TYPE_CHECKING:
     from model.data.source import DataSource

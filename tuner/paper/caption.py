@@ -11,7 +11,7 @@ from model.tasks import TASKS
 from tuner.paper import published
 from tuner.paper.published import Table
 from tuner.paper.trials import Trial, text_of
-from tuner.summary import GENERATED_NOTE, one_line
+from tuner.results.summary import GENERATED_NOTE, one_line
 
 
 @dataclass(frozen=True)

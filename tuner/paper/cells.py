@@ -10,8 +10,8 @@ import numpy as np
 
 from tuner.paper.published import Column, Table, Training
 from tuner.paper.trials import Trial, first_of_each, varying, without_retried
-from tuner.results import commonest_reason
-from tuner.summary import one_line
+from tuner.results.results_json import commonest_reason
+from tuner.results.summary import one_line
 
 NOT_RUN = "not in the run"
 

@@ -15,8 +15,8 @@ from rich.text import Text
 from tuner.paper.cells import Cell
 from tuner.paper.document import Document, Grid, effect_grids, narrow, wide
 from tuner.paper.effect import Effect
-from tuner.results import finite
-from tuner.summary import UNBOUNDED
+from tuner.results.results_json import finite
+from tuner.results.summary import UNBOUNDED
 
 SCHEMA_VERSION = 1
 

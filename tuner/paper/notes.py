@@ -8,8 +8,8 @@ from tuner.paper.cells import Cell
 from tuner.paper.effect import Effect
 from tuner.paper.published import Table, Training
 from tuner.paper.trials import Trial
-from tuner.results import commonest_reason
-from tuner.summary import one_line
+from tuner.results.results_json import commonest_reason
+from tuner.results.summary import one_line
 
 MIXED = "†"
 

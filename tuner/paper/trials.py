@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.record import INTERRUPTED
+from tuner.results.trial_record import INTERRUPTED
 
 
 @dataclass(frozen=True)

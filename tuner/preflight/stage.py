@@ -18,7 +18,7 @@ from ray.exceptions import RayError, RayTaskError
 from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
-from tuner import environment, estimate
+from tuner import estimate
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.controls.control import FOLDER as CONTROLS
@@ -26,6 +26,7 @@ from tuner.controls.control import LIBRARIES, Cache, weights
 from tuner.gang import RankError, reason_of
 from tuner.preflight import choose, probe
 from tuner.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
+from tuner.results import environment
 from tuner.study import read_records
 
 if TYPE_CHECKING:

@@ -62,10 +62,10 @@ def print_report(folder: Path, form: str) -> None:
     """Read a run and print its tables. Raises `ConfigError`."""
     from rich.console import Console
 
-    from tuner import results
     from tuner.paper import formats
     from tuner.paper.document import documents
     from tuner.progress import FILE_WIDTH
+    from tuner.results import results_json as results
 
     found = documents(results.read(folder / results.FILE_NAME))
     if form == "json":

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import results, timeline
+from tuner import timeline
 from tuner.config import command_lines as commands
 from tuner.config import options, run_folder
-from tuner.record import UNFINISHED
 from tuner.report.run import Run
+from tuner.results import results_json as results
+from tuner.results.trial_record import UNFINISHED
 
 if TYPE_CHECKING:
     from tuner.config.options import Options
-    from tuner.record import TrialRecord
+    from tuner.results.trial_record import TrialRecord
     from tuner.study import Importance
 
 
@@ -98,7 +99,7 @@ def _with_unfinished(entries: Sequence[Mapping[str, Any]], records: Sequence[Tri
 
 def _so_far(folder: Path, given: Options | None, records: Sequence[TrialRecord]) -> Mapping[str, Any]:
     """results.json of a run that has not come to its end: what was known when it began, and the best so far."""
-    from tuner.front import best_of, front_of
+    from tuner.results.pareto import best_of, front_of
 
     began = [event["results"] for event in timeline.read(folder) if event["event"] == "began" and "results" in event]
     known: dict[str, Any] = began[-1] if began else _unknown(folder, given)

@@ -36,7 +36,7 @@ from tuner.report.gather import gather
 from tuner.report.numbers.cost import cost as cost_of
 from tuner.report.numbers.timeline import Schedule, schedule
 from tuner.report.run import Run
-from tuner.summary import REPORT
+from tuner.results.summary import REPORT
 
 
 def write(folder: Path, to: Path | None = None, stores: Options | None = None) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tuner.reproduce.recorded import Recorded
-from tuner.summary import number_text
+from tuner.results.summary import number_text
 
 MATCHES, DIFFERS, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -51,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def reproduce(folder: Path, arguments: argparse.Namespace) -> int:
     """Train again and print what came of it. Raises `ConfigError`."""
-    from tuner import environment
     from tuner.reproduce import recorded, retrain, verdict
+    from tuner.results import environment
 
     found = recorded.read(folder)
     one = recorded.training(found, arguments.trial)

@@ -11,9 +11,10 @@ from typing import Any
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import SPLITS, DataSource, inspect
-from tuner import environment, results
 from tuner.config import options
 from tuner.config.objective import MEAN, OWN_MEAN, Objective, tasks_of
+from tuner.results import environment
+from tuner.results import results_json as results
 
 ACCUMULATION = re.compile(r"accumulation (\d+) after out of memory")
 """The note of a trial that began anew with smaller micro-batches."""

@@ -17,8 +17,8 @@ from tuner.config.options import Options
 from tuner.fixed_trials import FixedTrials
 from tuner.interruption import Interruption
 from tuner.observer import SilentObserver
-from tuner.record import TrialRecord
 from tuner.reproduce.recorded import Data, Recorded
+from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
 
 NUMBER = 0

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.config.objective import Objective, metrics_of
-from tuner.model_card import interval
-from tuner.record import TrialRecord
 from tuner.reproduce.recorded import Recorded
-from tuner.summary import number_text
+from tuner.results.model_card import interval
+from tuner.results.summary import number_text
+from tuner.results.trial_record import TrialRecord
 
 Z = 1.96
 """Two-sided 95 % of a normal distribution."""

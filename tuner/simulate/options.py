@@ -13,9 +13,9 @@ from typing import Any
 
 from model.config import ConfigError, nearest, parse
 from model.tasks import TASKS
-from tuner import results
 from tuner.config import options as search_options
 from tuner.config.objective import MEAN, Objective
+from tuner.results import results_json as results
 from tuner.simulate.clock import Charges
 from tuner.simulate.compare import Policy
 from tuner.simulate.policies import study_policy

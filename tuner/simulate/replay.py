@@ -28,7 +28,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.smart.cost import cost_in_plain_steps
 from model.training.evaluation import Evaluation
 from tuner.config.objective import Objective, tasks_of
-from tuner.record import INTERRUPTED
+from tuner.results.trial_record import INTERRUPTED
 from tuner.simulate import costs
 from tuner.simulate.importance import distances, weights
 from tuner.simulate.landscape import SAME_EXAMPLES

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tuner.results import finite
+from tuner.results.results_json import finite
 from tuner.simulate.compare import Interval, Outcome
 from tuner.simulate.options import Simulation
 

@@ -6,7 +6,7 @@ import bisect
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tuner.front import dominates
+from tuner.results.pareto import dominates
 
 Vector = tuple[float, ...]
 

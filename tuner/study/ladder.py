@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.front import dominates
+from tuner.results.pareto import dominates
 from tuner.study.fronts import Fronts, Vector
 from tuner.study.pareto_pruners import VectorsOf, is_promoted, is_rung
 from tuner.study.repeats import SAME_AS

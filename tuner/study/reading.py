@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.study.records import is_asked, record_of
 from tuner.study.storage import JOURNAL, PatientDatabase, open_storage
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.front import Leaders
-from tuner.record import TrialRecord
+from tuner.results.pareto import Leaders
+from tuner.results.trial_record import TrialRecord
 from tuner.study.repeats import SAME_AS
 from tuner.study.stored import evaluations as evaluations_of
 from tuner.study.stored import pause_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from tuner.config.requirements import Requirements, shortfall
-from tuner.front import upwards
+from tuner.results.pareto import upwards
 from tuner.study.fronts import Vector
 from tuner.study.pruners import PARETO_PRUNERS
 from tuner.study.stored import evaluations

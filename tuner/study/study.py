@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from model.config import ConfigError, nearest
 from model.training.evaluation import Evaluation
 from tuner.config.requirements import Requirements
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.study.answers import Asked, Verdict
 from tuner.study.candidates import Candidates
 from tuner.study.history import STARTED, History, outcome

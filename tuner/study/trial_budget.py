@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 PRIOR = 4
 """Full trials that the expected share of a trial is averaged with, so that the first that end early do not decide it alone."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.tracking.read import search_runs
 from tuner.tracking.words import CUT_OFF, PARENT, ending, flatten
 from tuner.tracking.writes import Write, cut, end, log_datasets, log_params, measurements, pause

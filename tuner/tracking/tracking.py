@@ -16,10 +16,10 @@ from model.engine.deepspeed import deepspeed_config
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import resolve_tracking_uri
 from tuner.artifacts.write_queue import WriteQueue, tell_stderr
-from tuner.front import best_of
 from tuner.observer import Dataset, SearchFacts, SilentObserver
-from tuner.record import TrialRecord
-from tuner.results import FILE_NAME, finite
+from tuner.results.pareto import best_of
+from tuner.results.results_json import FILE_NAME, finite
+from tuner.results.trial_record import TrialRecord
 from tuner.tracking.runs import Child, Runs
 from tuner.tracking.store import MlflowStore
 from tuner.tracking.words import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of

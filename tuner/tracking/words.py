@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tuner.artifacts.addresses import mask_credentials
-from tuner.record import INTERRUPTED, TrialRecord
+from tuner.results.trial_record import INTERRUPTED, TrialRecord
 
 PARENT = "mlflow.parentRunId"
 """MLflow's tag of a nested run."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.smart.alarms import alarms
 from tuner.observer import GENERATED_SOURCE, Dataset
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 from tuner.tracking.words import PAUSED_STATUS, as_tag
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from model.config import ConfigError, field_names, nearest
-from tuner import results
+from tuner.results import results_json as results
 from tuner.space.values import nest
 
 FILE_NAME = "warm_start.json"

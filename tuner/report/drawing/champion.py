@@ -11,7 +11,7 @@ from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, spread, table
 from tuner.report.numbers.champion import Measure, Trust, trust
 from tuner.report.run import Run
-from tuner.summary import GENERATED_NOTE, settings
+from tuner.results.summary import GENERATED_NOTE, settings
 
 SETTINGS = ("mixture", "mixing", "pairs", "SMART ε/λ/K", "learning rate")
 """What `summary.settings` gives."""

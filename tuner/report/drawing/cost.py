@@ -9,7 +9,7 @@ from tuner.report.drawing.figure import drawing, figure, scrolled, table, text
 from tuner.report.numbers.cost import Cost
 from tuner.report.numbers.timeline import KINDS
 from tuner.report.run import Run
-from tuner.summary import duration
+from tuner.results.summary import duration
 
 WIDTH, HEIGHT, BAR = 1120.0, 62.0, 28.0
 IDLE = "idle"

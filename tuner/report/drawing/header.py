@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import moment, table
 from tuner.report.run import Run
-from tuner.summary import controls_text
+from tuner.results.summary import controls_text
 
 STAGES = {
     "finished": "finished",

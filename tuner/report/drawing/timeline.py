@@ -10,7 +10,7 @@ from tuner.report.drawing.figure import drawing, figure, scrolled, short, table,
 from tuner.report.drawing.scales import Scale
 from tuner.report.numbers.timeline import EVALUATION, KINDS, TRAINING, Schedule, Segment, Span
 from tuner.report.run import Run
-from tuner.summary import duration
+from tuner.results.summary import duration
 
 WIDTH, LEFT, TOP, FOOT = 1120.0, 150.0, 8.0, 30.0
 LANE = 18.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.tasks import TASKS
-from tuner.model_card import interval
 from tuner.paper.effect import sampling_error
 from tuner.report.run import Run, Trial, tasks_of
+from tuner.results.model_card import interval
 
 
 @dataclass(frozen=True)

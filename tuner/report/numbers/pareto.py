@@ -8,8 +8,8 @@ from itertools import combinations
 
 from model.tasks import TASKS
 from tuner.config.objective import is_minimised
-from tuner.front import dominates
 from tuner.report.run import Run, Trial, tasks_of
+from tuner.results.pareto import dominates
 
 MOST_PAIRS = 6
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.tasks import TASKS
-from tuner import results
-from tuner.confirmation.words import champion_name
+from tuner.results import results_json as results
+from tuner.results.confirmation_text import champion_name
 
 if TYPE_CHECKING:
     import pandas
@@ -158,7 +158,7 @@ class SearchResult:
         return pandas.DataFrame(rows).set_index("number") if rows else pandas.DataFrame()
 
     def __str__(self) -> str:
-        from tuner.summary import number_text
+        from tuner.results.summary import number_text
 
         champion = self.champion
         told = f"champion {champion_name(champion.raw)}, score {number_text(champion.score)}" if champion else "no champion"

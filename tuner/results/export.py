@@ -1,4 +1,4 @@
-"""The champion for everybody else: `python -m tuner.export RUN --to DIR` writes it as plain transformers load it.
+"""The champion for everybody else: `python -m tuner.results.export RUN --to DIR` writes it as plain transformers load it.
 
 Exit status: 0 written; 2 wrong usage, or a run without a champion.
 """
@@ -19,7 +19,7 @@ CARD = "README.md"
 
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(
-        prog="python -m tuner.export",
+        prog="python -m tuner.results.export",
         description="Write a run's champion as an encoder that transformers loads, its heads, and a model card.",
     )
     text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
@@ -46,9 +46,9 @@ def export(run: Path, target: Path) -> None:
 
     Raises `ConfigError` when the run has no champion or no results, or `target` is there and not empty.
     """
-    from tuner import results
     from tuner.champion import FOLDER
-    from tuner.model_card import card
+    from tuner.results import results_json as results
+    from tuner.results.model_card import card
 
     found = results.read(run / results.FILE_NAME)
     problems = []

@@ -15,7 +15,7 @@ from model.smart.alarms import alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
 from tuner.observer import SearchFacts
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 SCHEMA_VERSION = 1
 FILE_NAME = "results.json"

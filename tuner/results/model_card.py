@@ -8,8 +8,8 @@ from typing import Any
 
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
-from tuner.confirmation.words import number, sentences
-from tuner.summary import GENERATED_NOTE, one_line
+from tuner.results.confirmation_text import number, sentences
+from tuner.results.summary import GENERATED_NOTE, one_line
 
 CONFIDENCE = 0.95
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from tuner.config.objective import is_minimised
-from tuner.record import TrialRecord
+from tuner.results.trial_record import TrialRecord
 
 
 def upwards(scores: Mapping[str, float]) -> tuple[float, ...]:
