@@ -24,8 +24,8 @@ from rich.table import Table
 
 from benchmarks.arguments import WRONG_USAGE
 from model.config import ConfigError
-from tuner import timeline
 from tuner.config.options import Options
+from tuner.tracking import timeline
 
 WIDTH = 150
 OURS, STOCK = "ours", "stock Ray"

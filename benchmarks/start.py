@@ -22,12 +22,12 @@ from typing import Any
 
 from benchmarks import sides
 from benchmarks.arguments import add_search_options, options_of, parser, positive, run
-from tuner import timeline
 from tuner.config import options as search_options
 from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.preflight.stage import FOLDER as PREFLIGHT
 from tuner.results.search_result import INTERRUPTED
+from tuner.tracking import timeline
 
 NONE, KNOWN, MEASURED = "no preflight", "preflight known", "preflight measured"
 PHASES = {

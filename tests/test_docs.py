@@ -41,7 +41,7 @@ def tutorial() -> list[str]:
 
 def test_the_tutorial_goes_the_whole_way() -> None:
     told = "\n".join(tutorial())
-    steps = "model.data.demo --dry-run tuner.status --resume tuner.check tuner.results.export tuner.registry serve curl"
+    steps = "model.data.demo --dry-run tuner.status --resume tuner.check tuner.results.export tuner.tracking.mlflow.registry serve curl"
     for part in steps.split():
         assert part in told
 
@@ -70,7 +70,7 @@ def test_the_tutorials_commands_work_in_order(tmp_path: Path, tiny_backbone: Pat
                 servers.append(server)
                 continue
             answers[line] = ask(command, tmp_path, env) if servers else run(command, tmp_path, env)
-            if "tuner.registry" in command:
+            if "tuner.tracking.mlflow.registry" in command:
                 name = re.findall(r"smart_mtl-[0-9a-f]{8}", answers[line])[0]
     finally:
         for server in servers:
@@ -111,7 +111,7 @@ def test_what_the_tutorial_does_with_a_search_works(
         assert done.status in (0, None), f"{module} {arguments}\n{done.err}"
         answers[module, arguments[0]] = done.out
     assert len(answers) >= 8
-    assert re.search(r"smart_mtl-[0-9a-f]{8}", answers["tuner.registry", "first"])
+    assert re.search(r"smart_mtl-[0-9a-f]{8}", answers["tuner.tracking.mlflow.registry", "first"])
     assert len(results_of(tmp_path / "runs" / "first")["trials"]) == 2
     assert Path("exported", "predict.py").is_file()
 

@@ -18,9 +18,9 @@ from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import CUT, Spending
 from tuner.interruption import Interruption
-from tuner.observer import Observer
 from tuner.results.trial_record import INTERRUPTED
 from tuner.study import Asked, Verdict
+from tuner.tracking.events import Observer
 from tuner.trials import Trials
 
 FINISHED = "FINISHED"

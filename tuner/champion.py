@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuner import registry
 from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.retry import Patience, full_disk
 from tuner.artifacts.write_queue import tell_stderr
@@ -17,14 +16,15 @@ from tuner.config import command_lines as commands
 from tuner.interruption import Interruption
 from tuner.results import environment
 from tuner.results import results_json as results
+from tuner.tracking.mlflow import registry
 
 if TYPE_CHECKING:
     from tuner.artifacts.models import Models
     from tuner.confirmation.outcome import Outcome
-    from tuner.observer import SearchFacts
     from tuner.plan import Plan
     from tuner.study import Study
-    from tuner.tracking import MlflowTracking
+    from tuner.tracking.events import SearchFacts
+    from tuner.tracking.mlflow import MlflowTracking
 
 FOLDER = "champion"
 REGISTER_S = 300.0
@@ -105,7 +105,7 @@ def register(plan: Plan, found: dict[str, Any], tracking: MlflowTracking) -> dic
     what became of it as `champion.registered`; where MLflow does not take it, a sentence says how to do so later."""
     keep(plan, found)
     tracking.settle()  # the model is logged with the search's run
-    command = [sys.executable, "-m", "tuner.registry", str(plan.run_dir)]
+    command = [sys.executable, "-m", "tuner.tracking.mlflow.registry", str(plan.run_dir)]
     later = f"register it later with: {commands.register(plan.run_dir)}"
     login = {**os.environ, **in_environment(tracking.tracking_uri)}  # the run's folder keeps no password
     try:

@@ -26,7 +26,7 @@ from tuner.config import run_folder
 from tuner.results import results_json as results
 from tuner.results.confirmation_text import champion_name
 from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord
-from tuner.tracking import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
+from tuner.tracking.mlflow import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
 
 AGREE, DISAGREE, WRONG_USAGE = 0, 1, 2
 CHAMPION, CHAMPION_RECORD = "champion", "config.yaml"

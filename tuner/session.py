@@ -19,15 +19,15 @@ from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.reserve import Reserve
 from tuner.confirmation.stage import Stage
 from tuner.controls import stage as controls
-from tuner.ledger import Ledger
-from tuner.observer import Dataset, Observer, SearchFacts, broadcast
 from tuner.preflight import stage as preflight
 from tuner.results.environment import PROJECT, git
 from tuner.results.search_result import exit_status
 from tuner.slots import slots
 from tuner.study import Asked, Study
-from tuner.timeline import Timeline
-from tuner.tracking import MlflowTracking
+from tuner.tracking.budget_log import Ledger
+from tuner.tracking.events import Dataset, Observer, SearchFacts, broadcast
+from tuner.tracking.mlflow import MlflowTracking
+from tuner.tracking.timeline import Timeline
 from tuner.warm_start import earlier
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tuner.interruption import Interruption
     from tuner.plan import Plan
     from tuner.prepare import Preparation
-    from tuner.progress import Progress
+    from tuner.tracking.progress.terminal import Progress
 
 
 @dataclass(frozen=True)

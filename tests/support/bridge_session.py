@@ -14,10 +14,10 @@ from tuner.artifacts.models import LAST_WRITTEN, Models
 from tuner.bridge import Bridge
 from tuner.config.objective import Objective
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study
+from tuner.tracking.events import SilentObserver
 
 SPACE = """
 name: tiny

@@ -18,7 +18,7 @@ from tuner.config.objective import Objective
 from tuner.results import results_json as results
 from tuner.space import load
 from tuner.study import Study
-from tuner.tracking import MlflowTracking
+from tuner.tracking.mlflow import MlflowTracking
 
 SPACE = """\
 name: tiny

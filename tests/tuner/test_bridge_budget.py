@@ -16,10 +16,10 @@ from tuner.bridge import FINISHED, Bridge
 from tuner.config.budget import Budget, Meter, Spending
 from tuner.config.objective import Objective
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study
+from tuner.tracking.events import SilentObserver
 
 SPACE = """\
 name: tiny

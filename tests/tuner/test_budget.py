@@ -11,10 +11,11 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from tests.support import samples
 from tests.support.clock import Clock
-from tuner import progress, search
+from tuner import search
 from tuner.config import options, run_folder
 from tuner.config.budget import Budget, Meter, Used, in_words, seconds_of
-from tuner.ledger import EVERY_S, Ledger
+from tuner.tracking.budget_log import EVERY_S, Ledger
+from tuner.tracking.progress import terminal as progress
 
 CPU = GangShape(n_workers=2, cpus_per_worker=3)
 GPU = GangShape(n_workers=2, cpus_per_worker=3, gpus_per_worker=0.5)

@@ -16,7 +16,7 @@ from tests.support.finished_run import edit_mlflow, edit_results, made, run, sai
 from tuner import check
 from tuner.config import options
 from tuner.config.objective import Objective
-from tuner.tracking import MlflowTracking, RunFound
+from tuner.tracking.mlflow import MlflowTracking, RunFound
 
 __all__ = ["made", "run"]  # fixtures
 
@@ -218,7 +218,7 @@ def test_a_refused_configuration_is_in_mlflow_too(made: Path, tmp_path: Path) ->
     tracking.trial_finished(refused)
     tracking.settle()
     assert tracking.run_id is not None
-    from tuner.tracking import read_runs
+    from tuner.tracking.mlflow import read_runs
 
     _, child = read_runs(tracking.tracking_uri, tracking.run_id)
     assert (child.number, child.status, child.state, child.reason) == (0, "FAILED", "FAIL", f"{REFUSED}: …")
@@ -232,7 +232,7 @@ def test_resume_writes_what_a_killed_driver_had_not_sent(made: Path, tmp_path: P
     facts = samples.facts(tmp_path, finished=records)
     tracking.search_started(facts)
     tracking.search_finished(samples.results(facts, list(records), records[0]))
-    from tuner.tracking import read_runs
+    from tuner.tracking.mlflow import read_runs
 
     assert tracking.run_id is not None
     told = {r.number: check.Told(r.state, r.score, r.reason) for r in records}

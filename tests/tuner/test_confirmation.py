@@ -28,9 +28,9 @@ from tuner.confirmation.outcome import Tried, beats, ranked
 from tuner.confirmation.reserve import Reserve, affordable, cost
 from tuner.confirmation.trainings import FinalistTrials
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SilentObserver
 
 DEFAULT = config(2e-5)
 

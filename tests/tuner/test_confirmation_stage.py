@@ -30,10 +30,10 @@ from tuner.confirmation.outcome import Outcome
 from tuner.confirmation.stage import Stage
 from tuner.dry_run import describe
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.plan import Plan, make
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SilentObserver
 
 SPACE = """
 name: tiny

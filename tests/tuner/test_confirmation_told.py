@@ -23,12 +23,12 @@ from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import DEFAULT
 from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.outcome import Outcome
-from tuner.registry import Previous, _origin, verdict
 from tuner.results import results_json as results
 from tuner.results.model_card import card
 from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking import MlflowTracking
+from tuner.tracking.mlflow import MlflowTracking
+from tuner.tracking.mlflow.registry import Previous, _origin, verdict
 
 __all__ = ["folder", "made", "run"]  # fixtures
 

@@ -18,7 +18,7 @@ from tests.support.waiting import back_once_missed
 from tuner import status
 from tuner.study import read_records
 from tuner.study.storage import PatientDatabase
-from tuner.tracking import read_runs
+from tuner.tracking.mlflow import read_runs
 
 __all__ = ["server"]  # fixtures
 

@@ -13,10 +13,18 @@ from rich.console import Console
 
 from tests.support import samples
 from tuner.config import command_lines as commands
-from tuner.observer import Observer, broadcast
-from tuner.progress import JsonProgress, LiveProgress, NullProgress, PlainProgress, live_table, make_progress, totals
 from tuner.results.summary import GENERATED_NOTE, MAX_ROWS, duration, print_summary
-from tuner.standings import Standings, eta_s
+from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.progress.standings import Standings, eta_s
+from tuner.tracking.progress.terminal import (
+    JsonProgress,
+    LiveProgress,
+    NullProgress,
+    PlainProgress,
+    live_table,
+    make_progress,
+    totals,
+)
 
 HOSTILE = "[red]boom[/] [/nothing] \x1b[31m\n  second line"
 

@@ -24,10 +24,10 @@ from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
 from tests.support.records import METRIC
 from tests.support.records import registered as record
-from tuner import registry
 from tuner.config import options
-from tuner.registry import ALIAS, Previous, describe, examples, main, model_name, register, verdict
 from tuner.results import results_json as results
+from tuner.tracking.mlflow import registry
+from tuner.tracking.mlflow.registry import ALIAS, Previous, describe, examples, main, model_name, register, verdict
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from cluster.shape import GangShape
 from tests.support import report_runs, samples
 from tests.support.report_shapes import HOSTILE, SHAPES, made, run_of
 from tests.support.stored_study import opened, play
-from tuner import report, timeline
+from tuner import report
 from tuner.config import command_lines as commands
 from tuner.config import run_folder
 from tuner.config.options import Options, parse_arguments, save
@@ -27,6 +27,7 @@ from tuner.report.drawing.elements import element, markup, plain
 from tuner.report.gather import gather
 from tuner.report.page import page, write
 from tuner.results import results_json as results
+from tuner.tracking import timeline
 
 SECTIONS = ["champion", "curves", "importance", "parallel", "contour", "fronts", "simplex", "transfer", "health", "timeline"]
 SECTIONS += ["cost", "trials", "reproduce"]

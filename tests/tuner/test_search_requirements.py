@@ -20,7 +20,7 @@ from tuner.results.search_result import SearchResult
 from tuner.search import CHAMPION, SHORT
 from tuner.study.fronts import Fronts
 from tuner.study.pareto_pruners import is_promoted
-from tuner.tracking import read_runs
+from tuner.tracking.mlflow import read_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

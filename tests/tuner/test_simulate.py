@@ -427,7 +427,7 @@ class ThroughBridge:
         from tuner.artifacts.models import Models
         from tuner.bridge import Bridge
         from tuner.interruption import Interruption
-        from tuner.observer import SilentObserver
+        from tuner.tracking.events import SilentObserver
 
         self.study = study
         kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)

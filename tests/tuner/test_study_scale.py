@@ -30,13 +30,13 @@ from tuner.bridge import Bridge
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.results.pareto import Leaders, best_of, front_of
 from tuner.space import Space, load
 from tuner.study import PROMOTING, PRUNERS, Study, Verdict, bounded_tpe
 from tuner.study import study as study_module
 from tuner.study.bounded_tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
 from tuner.study.pruners import PARETO_PRUNERS
+from tuner.tracking.events import SilentObserver
 
 N_EVALUATIONS = 10
 OBJECTIVE = Objective("sst/accuracy")

@@ -13,9 +13,9 @@ from cluster.shape import GangShape
 from model.training.evaluation import Failure
 from tests.support import report_runs, samples
 from tests.support.bridge_session import Session
-from tuner import timeline
-from tuner.observer import SilentObserver, broadcast
 from tuner.report.numbers.timeline import EVALUATION, LOST, SAVING, SETUP, TRAINING, Schedule, schedule
+from tuner.tracking import timeline
+from tuner.tracking.events import SilentObserver, broadcast
 
 
 def recorder(folder: Path, times: Iterator[float] | None = None) -> timeline.Timeline:

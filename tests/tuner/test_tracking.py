@@ -23,7 +23,7 @@ from tests.support import mlflow_store, samples
 from tuner.config import command_lines as commands
 from tuner.controls import stage as controls
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking import MlflowTracking, flatten
+from tuner.tracking.mlflow import MlflowTracking, flatten
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_limits_of_mlflow(run_dir: Path) -> None:
     assert child.data.params["backbone"] == "b" * 6000
     assert child.data.tags["reason"] == "r" * 8000
     many = flatten({"section": {f"p{i}": i for i in range(250)}})
-    from tuner.tracking.writes import log_params
+    from tuner.tracking.mlflow.writes import log_params
 
     reader = Reader(tracking)
     log_params(reader.client, child.info.run_id, many)
@@ -349,7 +349,7 @@ def test_the_command_for_mlflows_page(tmp_path: Path) -> None:
 
 
 def test_importing_the_module_does_not_import_mlflow() -> None:
-    program = "import sys, tuner.tracking; assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
+    program = "import sys, tuner.tracking.mlflow; assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 

@@ -25,7 +25,7 @@ from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study
 from tuner.study.history import MOST, History, Memory, Remembered
-from tuner.tracking import MlflowTracking, flatten, read_experiment
+from tuner.tracking.mlflow import MlflowTracking, flatten, read_experiment
 from tuner.warm_start import earlier
 from tuner.warm_start.earlier import EarlierTrial, Source, from_experiment
 from tuner.warm_start.select import MOST_STARTS, select

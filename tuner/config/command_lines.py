@@ -70,7 +70,7 @@ def predict(champion: Path, mixture: list[str]) -> str:
 
 def register(run_dir: Path) -> str:
     """How to put a run's champion into MLflow's registry."""
-    return f"{python()} -m tuner.registry {shlex.quote(near(run_dir))}"
+    return f"{python()} -m tuner.tracking.mlflow.registry {shlex.quote(near(run_dir))}"
 
 
 def resume(run_dir: Path) -> str:

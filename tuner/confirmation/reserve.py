@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from cluster.shape import GangShape
 from model.config import TrialConfig
 from tuner.config.budget import Budget, Used
-from tuner.observer import SilentObserver
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SilentObserver
 
 if TYPE_CHECKING:
-    from tuner.observer import SearchFacts
+    from tuner.tracking.events import SearchFacts
 
 MOST = 0.5
 """Share of a budget that is reserved at most: below it the search would be too short to have anything to confirm."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
-from tuner.aside import Told
 from tuner.config.budget import Used
 from tuner.confirmation.bootstrap import Goal
 from tuner.confirmation.finalists import Finalist, Training, choose, fresh_seeds, identity, in_order
@@ -17,15 +16,16 @@ from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.outcome import Outcome, Tried, outcome
 from tuner.confirmation.reserve import affordable
 from tuner.confirmation.trainings import FinalistTrials
-from tuner.observer import Observer, SilentObserver, broadcast
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import Observer, SilentObserver, broadcast
+from tuner.tracking.side_trainings import Told
 
 if TYPE_CHECKING:
     from tuner.config.budget import Spending
     from tuner.config.requirements import Requirements
     from tuner.interruption import Interruption
     from tuner.plan import Plan
-    from tuner.tracking import MlflowTracking
+    from tuner.tracking.mlflow import MlflowTracking
 
 
 @dataclass

@@ -13,19 +13,19 @@ from model.config import ConfigError
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
-from tuner.aside import Told
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.controls.control import FOLDER, Cache, Control, Reached
 from tuner.fixed_trials import FixedTrials
-from tuner.observer import Observer, broadcast
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked
+from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.side_trainings import Told
 
 if TYPE_CHECKING:
     from tuner.config.budget import Spending
     from tuner.interruption import Interruption
     from tuner.plan import Plan
-    from tuner.tracking import MlflowTracking
+    from tuner.tracking.mlflow import MlflowTracking
 
 OWN = "controls.json"
 """In the run's folder: what the search was begun with, whatever becomes of the cache."""

@@ -25,7 +25,7 @@ def database(storage: str, run_dir: Path) -> Finding:
 def tracking(uri: str, run_dir: Path) -> Finding:
     """MLflow's store or server. `run_dir` as for `database`."""
     from tuner.study.storage import probe
-    from tuner.tracking import read_experiment
+    from tuner.tracking.mlflow import read_experiment
 
     is_server = uri.startswith(("http", "databricks"))
     mend = "give --tracking-uri a server that answers, or a database that exists"

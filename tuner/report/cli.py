@@ -64,8 +64,8 @@ def print_report(folder: Path, form: str) -> None:
 
     from tuner.paper import formats
     from tuner.paper.document import documents
-    from tuner.progress import FILE_WIDTH
     from tuner.results import results_json as results
+    from tuner.tracking.progress.terminal import FILE_WIDTH
 
     found = documents(results.read(folder / results.FILE_NAME))
     if form == "json":

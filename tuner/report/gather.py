@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import timeline
 from tuner.config import command_lines as commands
 from tuner.config import options, run_folder
 from tuner.report.run import Run
 from tuner.results import results_json as results
 from tuner.results.trial_record import UNFINISHED
+from tuner.tracking import timeline
 
 if TYPE_CHECKING:
     from tuner.config.options import Options
@@ -150,7 +150,7 @@ def _links(folder: Path, given: Options | None, found: Mapping[str, Any]) -> tup
     run_id = found["mlflow"]["run_id"]
     if given is None or run_id is None:
         return {}, "There are no links to MLflow, whose run of this search is not known."
-    from tuner.tracking import read_runs
+    from tuner.tracking.mlflow import read_runs
 
     uri = options.tracking_uri_of(given, folder)
     try:

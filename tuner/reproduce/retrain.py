@@ -16,10 +16,10 @@ from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.fixed_trials import FixedTrials
 from tuner.interruption import Interruption
-from tuner.observer import SilentObserver
 from tuner.reproduce.recorded import Data, Recorded
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
+from tuner.tracking.events import SilentObserver
 
 NUMBER = 0
 

@@ -14,8 +14,8 @@ from model.config import ConfigError
 from model.smart.alarms import alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
-from tuner.observer import SearchFacts
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SearchFacts
 
 SCHEMA_VERSION = 1
 FILE_NAME = "results.json"

@@ -17,11 +17,11 @@ from rich.text import Text
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner.config import command_lines as commands
-from tuner.observer import GENERATED_SOURCE
-from tuner.registry import describe
 from tuner.results import confirmation_text as words
 from tuner.results.confirmation_text import champion_name
 from tuner.results.results_json import commonest_reason, missed_by, rank
+from tuner.tracking.events import GENERATED_SOURCE
+from tuner.tracking.mlflow.registry import describe
 
 MAX_ROWS = 30
 """Trials that the table shows; all of them are in results.json."""

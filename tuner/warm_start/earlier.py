@@ -57,7 +57,7 @@ def read_all(given: Sequence[str], runs_dir: Path, tracking_uri: str) -> tuple[S
 
 
 def _read(name: str, runs_dir: Path, tracking_uri: str) -> Source:
-    from tuner.tracking import read_experiment
+    from tuner.tracking.mlflow import read_experiment
 
     folder = run_folder(name, runs_dir)
     if folder is not None:

@@ -17,10 +17,10 @@ from typing import Any
 from cluster.shape import GangShape
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.observer import SearchFacts, SilentObserver
 from tuner.results import environment
 from tuner.results import results_json as results
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SearchFacts, SilentObserver
 
 FILE_NAME = "timeline.jsonl"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from model.config import TrialConfig
 from tuner.artifacts.write_queue import tell_stderr
-from tuner.observer import SilentObserver
 from tuner.results.trial_record import TrialRecord
+from tuner.tracking.events import SilentObserver
 
 
 @dataclass

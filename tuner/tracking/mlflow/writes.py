@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model.smart.alarms import alarms
-from tuner.observer import GENERATED_SOURCE, Dataset
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.words import PAUSED_STATUS, as_tag
+from tuner.tracking.events import GENERATED_SOURCE, Dataset
+from tuner.tracking.mlflow.names import PAUSED_STATUS, as_tag
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuner.tracking.store import MlflowStore
-from tuner.tracking.words import PARENT, TRAINING, TRIAL
+from tuner.tracking.mlflow.client import MlflowStore
+from tuner.tracking.mlflow.names import PARENT, TRAINING, TRIAL
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,7 +10,7 @@ from typing import Any
 
 from tuner.config import run_folder
 from tuner.config.budget import Meter
-from tuner.observer import SilentObserver
+from tuner.tracking.events import SilentObserver
 
 EVERY_S = 10.0
 """How much a kill may leave uncounted."""

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rich.console import Console, RenderableType
 
 if TYPE_CHECKING:
-    from tuner.progress import TableProgress
+    from tuner.tracking.progress.terminal import TableProgress
 
 WIDTH = 100
 """Columns that an output cell shows without scrolling."""
@@ -35,7 +35,7 @@ def make(stream: IO[str]) -> TableProgress:
     """The observer for a notebook whose cell shows what is written to `stream`."""
     from IPython.display import display
 
-    from tuner.progress import TableProgress, live_table, totals
+    from tuner.tracking.progress.terminal import TableProgress, live_table, totals
 
     class NotebookProgress(TableProgress):
         """The table as the text of one output; at the end its two lines of totals stay."""

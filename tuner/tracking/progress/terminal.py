@@ -18,15 +18,15 @@ from rich.text import Text
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner import notebook
 from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
-from tuner.lasting_stream import LastingStream
-from tuner.observer import Observer, SearchFacts, SilentObserver
 from tuner.results.results_json import finite
 from tuner.results.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
 from tuner.results.trial_record import TrialRecord
-from tuner.standings import Row, Standings
+from tuner.tracking.events import Observer, SearchFacts, SilentObserver
+from tuner.tracking.progress import notebook
+from tuner.tracking.progress.standings import Row, Standings
+from tuner.tracking.progress.stream import LastingStream
 
 REFRESH_PER_S = 2.0
 FILE_WIDTH = 160

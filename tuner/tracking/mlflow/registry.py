@@ -1,7 +1,7 @@
 """The champion in MLflow's model registry: logged with signature, input example and requirements, one version per search.
 
 Models are named by space and data, such as `smart_mtl-6ca11080`: scores on other data say nothing. The alias `champion` moves
-to a search's version when it beats the version that has it, by the same metric. `python -m tuner.registry RUN` registers the
+to a search's version when it beats the version that has it, by the same metric. `python -m tuner.tracking.mlflow.registry RUN` registers the
 champion of a run later, where MLflow was away at its end.
 
 Exit status: 0 registered; 1 MLflow did not take it; 2 wrong usage.
@@ -95,7 +95,7 @@ def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Register
         warnings.simplefilter("ignore")  # MLflow and its database layer warn of their own deprecations
         import mlflow
 
-        from tuner.tracking.store import connect
+        from tuner.tracking.mlflow.client import connect
 
         mlflow.set_tracking_uri(tracking_uri)
         try:
@@ -218,7 +218,9 @@ def examples(mixture: list[str]) -> list[dict[str, str]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(prog="python -m tuner.registry", description="Register a run's champion in MLflow.")
+    text = argparse.ArgumentParser(
+        prog="python -m tuner.tracking.mlflow.registry", description="Register a run's champion in MLflow."
+    )
     text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
     text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
     return text

@@ -16,14 +16,14 @@ from model.engine.deepspeed import deepspeed_config
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import resolve_tracking_uri
 from tuner.artifacts.write_queue import WriteQueue, tell_stderr
-from tuner.observer import Dataset, SearchFacts, SilentObserver
 from tuner.results.pareto import best_of
 from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.runs import Child, Runs
-from tuner.tracking.store import MlflowStore
-from tuner.tracking.words import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
-from tuner.tracking.writes import (
+from tuner.tracking.events import Dataset, SearchFacts, SilentObserver
+from tuner.tracking.mlflow.client import MlflowStore
+from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
+from tuner.tracking.mlflow.runs import Child, Runs
+from tuner.tracking.mlflow.writes import (
     Write,
     end,
     log_datasets,

@@ -1,0 +1,1 @@
+"""Progress displays: terminal, notebook, plain lines and JSON lines."""
