@@ -26,7 +26,7 @@ from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
 from tuner.study import Asked, Study, Verdict
-from tuner.study.samplers import SAMPLERS
+from tuner.study.samplers.table import SAMPLERS
 
 
 class Timed:

@@ -19,7 +19,8 @@ from tuner.config.objective import Objective
 from tuner.simulate.clock import Charges, play
 from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
-from tuner.study import Study, bounded_tpe
+from tuner.study import Study
+from tuner.study.samplers import tpe as bounded_tpe
 
 GOALS = "sst/accuracy,sts/pearson"
 UNBOUNDED = sys.maxsize

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 
-from tuner.study import pruners
-from tuner.study.bounded_tpe import BoundedTPESampler
-from tuner.study.pruners import PRUNERS, Races
-from tuner.study.samplers import SAMPLERS, Draws
+from tuner.study.pruners import table as pruners
+from tuner.study.pruners.table import PRUNERS, Races
+from tuner.study.samplers.table import SAMPLERS, Draws
+from tuner.study.samplers.tpe import BoundedTPESampler
 
 
 def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:

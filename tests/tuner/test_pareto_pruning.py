@@ -27,9 +27,9 @@ from tuner.results.pareto import dominates
 from tuner.space import load
 from tuner.study import PRUNERS, Study, Verdict
 from tuner.study import study as study_module
-from tuner.study.fronts import Fronts, Vector, crowding
-from tuner.study.pareto_pruners import is_behind, is_promoted
-from tuner.study.pruners import PARETO_PRUNERS
+from tuner.study.pruners.non_dominated_sort import Fronts, Vector, crowding
+from tuner.study.pruners.pareto import is_behind, is_promoted
+from tuner.study.pruners.table import PARETO_PRUNERS
 
 COORDINATE = st.integers(0, 5).map(float)
 VECTORS = st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=14)

@@ -26,8 +26,8 @@ from tuner.space import Space, available, load
 from tuner.space.mapping import map_config
 from tuner.space.parameters import SAME_CHOICE, WIDTH, Scalar, draw_near, points
 from tuner.study import SAMPLERS, Asked, Study
-from tuner.study.prior import MOST, N_DRAWS, NEAR, Prior, is_contradicted
-from tuner.study.samplers import WITHOUT_MODEL
+from tuner.study.samplers.prior import MOST, N_DRAWS, NEAR, Prior, is_contradicted
+from tuner.study.samplers.table import WITHOUT_MODEL
 
 SPACE = """\
 name: believed

@@ -21,11 +21,11 @@ from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import SAMPLERS, Study, Verdict, read_records
 from tuner.study import study as study_module
-from tuner.study.fronts import Fronts, Vector
-from tuner.study.ladder import Rung
-from tuner.study.pareto_pruners import is_promoted
-from tuner.study.paused_as_pruned import as_pruned
-from tuner.study.pruners import make_ladder
+from tuner.study.pruners.non_dominated_sort import Fronts, Vector
+from tuner.study.pruners.pareto import is_promoted
+from tuner.study.pruners.promotion import Rung
+from tuner.study.pruners.table import make_ladder
+from tuner.study.samplers.paused_as_pruned import as_pruned
 
 N = 10
 RUNGS = (1, 2, 4, 8)

@@ -18,8 +18,8 @@ from tests.support.searches import lend_tokens, results_of, search_here
 from tuner import search
 from tuner.results.search_result import SearchResult
 from tuner.search import CHAMPION, SHORT
-from tuner.study.fronts import Fronts
-from tuner.study.pareto_pruners import is_promoted
+from tuner.study.pruners.non_dominated_sort import Fronts
+from tuner.study.pruners.pareto import is_promoted
 from tuner.tracking.mlflow import read_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

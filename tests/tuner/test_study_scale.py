@@ -32,10 +32,11 @@ from tuner.config.requirements import Requirements
 from tuner.interruption import Interruption
 from tuner.results.pareto import Leaders, best_of, front_of
 from tuner.space import Space, load
-from tuner.study import PROMOTING, PRUNERS, Study, Verdict, bounded_tpe
+from tuner.study import PROMOTING, PRUNERS, Study, Verdict
 from tuner.study import study as study_module
-from tuner.study.bounded_tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
-from tuner.study.pruners import PARETO_PRUNERS
+from tuner.study.pruners.table import PARETO_PRUNERS
+from tuner.study.samplers import tpe as bounded_tpe
+from tuner.study.samplers.tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
 from tuner.tracking.events import SilentObserver
 
 N_EVALUATIONS = 10

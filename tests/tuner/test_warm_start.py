@@ -24,7 +24,7 @@ from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study
-from tuner.study.history import MOST, History, Memory, Remembered
+from tuner.study.samplers.history import MOST, History, Memory, Remembered
 from tuner.tracking.mlflow import MlflowTracking, flatten, read_experiment
 from tuner.warm_start import earlier
 from tuner.warm_start.earlier import EarlierTrial, Source, from_experiment

@@ -4,14 +4,14 @@ Everything about a trial is in the study's storage, so its records are the same 
 All calls come from the driver's one thread.
 """
 
-from tuner.study.answers import Asked, Verdict
 from tuner.study.importance import Importance, Weight, read_importance
-from tuner.study.pruners import PROMOTING, PRUNERS
-from tuner.study.reading import read_records
-from tuner.study.samplers import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
-from tuner.study.standing import pruner_problems
+from tuner.study.pruners.table import PROMOTING, PRUNERS
+from tuner.study.pruners.vectors import pruner_problems
+from tuner.study.read import read_records
+from tuner.study.samplers.table import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
 from tuner.study.storage import probe
 from tuner.study.study import Study
+from tuner.study.verdict import Asked, Verdict
 
 __all__ = [
     "CONSTRAINED",

@@ -17,7 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.reading import load_study
+from tuner.study.read import load_study
 from tuner.study.repeats import SAME_AS
 
 Floats = npt.NDArray[np.float64]

@@ -18,22 +18,22 @@ from model.config import ConfigError, nearest
 from model.training.evaluation import Evaluation
 from tuner.config.requirements import Requirements
 from tuner.results.trial_record import TrialRecord
-from tuner.study.answers import Asked, Verdict
-from tuner.study.candidates import Candidates
-from tuner.study.history import STARTED, History, outcome
-from tuner.study.judges import Judge, Promoting, Stopping
-from tuner.study.pareto_pruners import ParetoPruner
-from tuner.study.paused_as_pruned import PausedAsPruned
-from tuner.study.prior import N_DRAWS, NEAR, Prior
-from tuner.study.pruners import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
+from tuner.study.identity import KEY, check_same, searched
+from tuner.study.pruners.judge import Judge, Promoting, Stopping
+from tuner.study.pruners.pareto import ParetoPruner
+from tuner.study.pruners.table import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
+from tuner.study.pruners.vectors import constraints, is_by_rank, pruner_problems, vectors_of
 from tuner.study.records import Records
-from tuner.study.samplers import SAMPLERS, WITHOUT_MODEL, make_sampler
-from tuner.study.searched import KEY, check_same, searched
-from tuner.study.standing import constraints, is_by_rank, pruner_problems, vectors_of
+from tuner.study.samplers.candidates import Candidates
+from tuner.study.samplers.history import STARTED, History, outcome
+from tuner.study.samplers.paused_as_pruned import PausedAsPruned
+from tuner.study.samplers.prior import N_DRAWS, NEAR, Prior
+from tuner.study.samplers.table import SAMPLERS, WITHOUT_MODEL, make_sampler
 from tuner.study.storage import open_storage
 from tuner.study.stored import EVALUATION, PAUSED, PROMOTED, PRUNED, frozen_of, pause_of, stored
 from tuner.study.stored import evaluations as evaluations_of
 from tuner.study.trial_budget import TrialBudget
+from tuner.study.verdict import Asked, Verdict
 
 if TYPE_CHECKING:
     from tuner.config.objective import Objective

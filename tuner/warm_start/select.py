@@ -13,7 +13,7 @@ from model.config import ConfigError
 from tuner.config.objective import Objective
 from tuner.space import Space
 from tuner.space.mapping import Mapped, UnmappableError, map_config
-from tuner.study.history import History, Remembered
+from tuner.study.samplers.history import History, Remembered
 from tuner.warm_start.earlier import EarlierTrial, Source
 
 MOST_STARTS = 3

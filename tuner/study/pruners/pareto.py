@@ -18,7 +18,7 @@ from optuna import Study
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.fronts import Fronts, Vector, crowding
+from tuner.study.pruners.non_dominated_sort import Fronts, Vector, crowding
 from tuner.study.repeats import SAME_AS
 
 VectorsOf = Callable[[FrozenTrial], Sequence[Vector]]

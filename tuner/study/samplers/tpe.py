@@ -20,7 +20,7 @@ from optuna.samplers import TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.fronts import Fronts, Vector
+from tuner.study.pruners.non_dominated_sort import Fronts, Vector
 
 Item = TypeVar("Item")
 LIMIT = 600

@@ -21,7 +21,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.bounded_tpe import even, rank
+from tuner.study.samplers.tpe import even, rank
 
 MOST = 60
 """Earlier trials that a search is shown at its beginning."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.bounded_tpe import rank
+from tuner.study.samplers.tpe import rank
 
 if TYPE_CHECKING:
     from tuner.space import Space

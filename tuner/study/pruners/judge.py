@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.answers import Verdict
-from tuner.study.ladder import Ladder
-from tuner.study.pareto_pruners import ParetoPruner
+from tuner.study.pruners.pareto import ParetoPruner
+from tuner.study.pruners.promotion import Ladder
+from tuner.study.pruners.vectors import vector, vectors_of
 from tuner.study.repeats import SAME_AS
-from tuner.study.standing import vector, vectors_of
+from tuner.study.verdict import Verdict
 
 if TYPE_CHECKING:
     from tuner.config.objective import Objective

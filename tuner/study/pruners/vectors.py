@@ -9,8 +9,8 @@ from optuna.trial import FrozenTrial
 
 from tuner.config.requirements import Requirements, shortfall
 from tuner.results.pareto import upwards
-from tuner.study.fronts import Vector
-from tuner.study.pruners import PARETO_PRUNERS
+from tuner.study.pruners.non_dominated_sort import Vector
+from tuner.study.pruners.table import PARETO_PRUNERS
 from tuner.study.stored import evaluations
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from optuna.pruners import (
     WilcoxonPruner,
 )
 
-from tuner.study.ladder import Ladder
-from tuner.study.pareto_pruners import ParetoHalving, ParetoPercentile, VectorsOf
+from tuner.study.pruners.pareto import ParetoHalving, ParetoPercentile, VectorsOf
+from tuner.study.pruners.promotion import Ladder
 
 REDUCTION_FACTOR = 2
 """η: one in so many goes on from a rung of `asha`. With the first rung at a tenth it is level with stock Ray (η = 4) on four of

@@ -9,8 +9,8 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 
-from tuner.study.bounded_tpe import BoundedTPESampler, Part
-from tuner.study.history import SHOWN, Memory, Remembered
+from tuner.study.samplers.history import SHOWN, Memory, Remembered
+from tuner.study.samplers.tpe import BoundedTPESampler, Part
 
 
 class WarmTPESampler(BoundedTPESampler):

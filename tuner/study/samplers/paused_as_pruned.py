@@ -14,8 +14,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config.objective import Objective
-from tuner.study.bounded_tpe import Part
-from tuner.study.standing import constraints
+from tuner.study.pruners.vectors import constraints
+from tuner.study.samplers.tpe import Part
 from tuner.study.stored import evaluations, pause_of
 
 

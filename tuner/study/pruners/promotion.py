@@ -17,8 +17,8 @@ from collections.abc import Iterable
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.results.pareto import dominates
-from tuner.study.fronts import Fronts, Vector
-from tuner.study.pareto_pruners import VectorsOf, is_promoted, is_rung
+from tuner.study.pruners.non_dominated_sort import Fronts, Vector
+from tuner.study.pruners.pareto import VectorsOf, is_promoted, is_rung
 from tuner.study.repeats import SAME_AS
 from tuner.study.stored import pause_of
 

@@ -10,9 +10,9 @@ from typing import Any
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, NSGAIISampler, QMCSampler, RandomSampler
 
-from tuner.study.bounded_tpe import BoundedTPESampler
-from tuner.study.history import Remembered
-from tuner.study.warm_tpe import WarmTPESampler
+from tuner.study.samplers.history import Remembered
+from tuner.study.samplers.tpe import BoundedTPESampler
+from tuner.study.samplers.warm_tpe import WarmTPESampler
 
 
 @dataclass(frozen=True)
