@@ -73,7 +73,7 @@ def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
 @pytest.mark.parametrize(
     ("package", "only_in"),
     [
-        ("ray.tune", ("tuner/ray_tune.py", "tuner/trial.py")),
+        ("ray.tune", ("tuner/execution/tune.py", "tuner/execution/trainable.py")),
         ("optuna", ("tuner/space/", "tuner/study/")),
         ("mlflow", ("tuner/tracking/", "tuner/tracking/mlflow/registry.py", "tuner/tracking/mlflow/served_model.py")),
         ("deepspeed", ("model/engine/deepspeed.py",)),
@@ -143,9 +143,7 @@ def test_what_the_command_line_starts_with_is_cheap() -> None:
 @pytest.mark.slow
 def test_neither_driver_nor_supervisor_loads_what_trains() -> None:
     """Seconds of every start and hundreds of megabytes, in processes that hold no tensor."""
-    code = (
-        f"import sys, cluster.connect, tuner.plan, tuner.session, tuner.trial; print(*sorted(set(sys.modules) & {TRAINING!r}))"
-    )
+    code = f"import sys, cluster.connect, tuner.plan, tuner.session, tuner.execution.trainable; print(*sorted(set(sys.modules) & {TRAINING!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
 

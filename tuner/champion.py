@@ -13,7 +13,7 @@ from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.retry import Patience, full_disk
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config import command_lines as commands
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 from tuner.results import environment
 from tuner.results import results_json as results
 from tuner.tracking.mlflow import registry

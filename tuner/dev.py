@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.confirmation.bootstrap import Dev
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 
 if TYPE_CHECKING:
     from cluster.shape import GangShape
@@ -31,7 +31,7 @@ def scored(
     import ray
 
     from cluster import connect
-    from tuner.worker import forked_environment, predict_on_dev, process_environment
+    from tuner.execution.rank import forked_environment, predict_on_dev, process_environment
 
     need = (shape.cpus_per_worker, shape.gpus_per_worker)
     remote = ray.remote(predict_on_dev).options(

@@ -176,7 +176,7 @@ def into_the_store(wanted: Wanted) -> Any:
     import ray
 
     from cluster import connect
-    from tuner.worker import process_environment
+    from tuner.execution.rank import process_environment
 
     remote = ray.remote(prepare_data).options(
         num_cpus=0,

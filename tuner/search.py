@@ -21,7 +21,7 @@ from model.config import ConfigError
 from tuner.api import search, signature
 from tuner.artifacts.retry import StoreAwayError, away_in
 from tuner.config.options import Options, not_kept, parse_arguments
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, SHORT, WRONG_USAGE, SearchResult
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def _forking(plan: Plan, joined: bool) -> Iterator[Callable[[], None]]:
     a Ray already (`joined`), one fork server serves all searches.
     """
     from cluster import fork
-    from tuner.worker import AHEAD
+    from tuner.execution.rank import AHEAD
 
     def keep() -> None:
         key = _key_of_ranks(plan)

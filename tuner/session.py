@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner import bridge, champion, check, nodes, ray_tune
+from tuner import champion, check
 from tuner.artifacts.models import Models
 from tuner.artifacts.remote_checkpoints import checkpoints_of
 from tuner.config import run_folder
@@ -19,10 +19,13 @@ from tuner.confirmation.kept import FOLDER, Kept
 from tuner.confirmation.reserve import Reserve
 from tuner.confirmation.stage import Stage
 from tuner.controls import stage as controls
+from tuner.execution import bridge
+from tuner.execution import node_check as nodes
+from tuner.execution import tune as ray_tune
+from tuner.execution.slots import slots
 from tuner.preflight import stage as preflight
 from tuner.results.environment import PROJECT, git
 from tuner.results.search_result import exit_status
-from tuner.slots import slots
 from tuner.study import Asked, Study
 from tuner.tracking.budget_log import Ledger
 from tuner.tracking.events import Dataset, Observer, SearchFacts, broadcast
@@ -32,7 +35,7 @@ from tuner.warm_start import earlier
 
 if TYPE_CHECKING:
     from tuner.config.requirements import Requirements
-    from tuner.interruption import Interruption
+    from tuner.execution.interruption import Interruption
     from tuner.plan import Plan
     from tuner.prepare import Preparation
     from tuner.tracking.progress.terminal import Progress

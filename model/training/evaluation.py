@@ -30,7 +30,7 @@ class Evaluation:
     """How well the regulariser works on one batch of each task (`model.training.health.measure`); empty without one, and under
     ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
     system: dict[str, float] = field(default_factory=dict, compare=False)
-    """What rank 0 used since the last evaluation (`tuner.usage`); empty outside a search."""
+    """What rank 0 used since the last evaluation (`tuner.execution.rank_usage`); empty outside a search."""
     compute: float = 0.0
     """Training so far in tokens of plain steps: examples × mean tokens of their tasks × the cost of a step in plain ones
     (`model.smart.cost`). 0 in records from before it was counted."""

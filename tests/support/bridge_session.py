@@ -11,9 +11,9 @@ from model.training.evaluation import Evaluation
 from tests.support.checkpoint_folders import Folder, made
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import LAST_WRITTEN, Models
-from tuner.bridge import Bridge
 from tuner.config.objective import Objective
-from tuner.interruption import Interruption
+from tuner.execution.bridge import Bridge
+from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study

@@ -15,7 +15,7 @@ from tests.support import samples
 from tuner import search
 from tuner.api import options_of
 from tuner.config.options import Options, parse_arguments
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 from tuner.results import results_json as results
 from tuner.results import search_result as outcome
 from tuner.results.search_result import SearchResult

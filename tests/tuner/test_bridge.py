@@ -13,9 +13,9 @@ from model.training.evaluation import Evaluation, Failure
 from tests.support import samples
 from tests.support.bridge_session import N_EVALUATIONS, Session
 from tests.support.checkpoint_folders import Folder
-from tuner import bridge as bridges
 from tuner.artifacts.models import Models
-from tuner.bridge import FINISHED, drop_beaten
+from tuner.execution import bridge as bridges
+from tuner.execution.bridge import FINISHED, drop_beaten
 
 
 def test_a_trial_goes_on_from_its_checkpoint_and_repeats_nothing(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ from tests.support import samples
 from tests.support.clock import Clock
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import LAST_WRITTEN, Models
-from tuner.bridge import FINISHED, Bridge
 from tuner.config.budget import Budget, Meter, Spending
 from tuner.config.objective import Objective
-from tuner.interruption import Interruption
+from tuner.execution.bridge import FINISHED, Bridge
+from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study

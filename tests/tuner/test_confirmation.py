@@ -17,7 +17,6 @@ from tests.support.clock import Clock
 from tests.support.finalists import NONE, come_to, config, trial, tried
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
-from tuner.bridge import FINISHED, Bridge
 from tuner.config.budget import Budget, Meter, Spending, Used
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
@@ -27,7 +26,8 @@ from tuner.confirmation.kept import Kept
 from tuner.confirmation.outcome import Tried, beats, ranked
 from tuner.confirmation.reserve import Reserve, affordable, cost
 from tuner.confirmation.trainings import FinalistTrials
-from tuner.interruption import Interruption
+from tuner.execution.bridge import FINISHED, Bridge
+from tuner.execution.interruption import Interruption
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import SilentObserver

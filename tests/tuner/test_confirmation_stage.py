@@ -19,8 +19,6 @@ from tests.support.bridge_session import _Saved
 from tests.support.checkpoint_folders import made
 from tests.support.clock import Clock
 from tuner import dev as dev_stage
-from tuner import ray_tune
-from tuner.bridge import FINISHED, Bridge
 from tuner.config.budget import Budget, Meter, Spending, Used
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
@@ -29,7 +27,9 @@ from tuner.confirmation.kept import FOLDER
 from tuner.confirmation.outcome import Outcome
 from tuner.confirmation.stage import Stage
 from tuner.dry_run import describe
-from tuner.interruption import Interruption
+from tuner.execution import tune as ray_tune
+from tuner.execution.bridge import FINISHED, Bridge
+from tuner.execution.interruption import Interruption
 from tuner.plan import Plan, make
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord

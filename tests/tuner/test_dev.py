@@ -18,7 +18,7 @@ from model.training.trial import Training
 from tests.support import raylets, tiny
 from tests.support.forks import answers
 from tuner import dev
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)

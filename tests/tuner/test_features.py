@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from tests.support import raylets
-from tuner.features import open_shelf, shared
+from tuner.execution.feature_cache import open_shelf, shared
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -6,8 +6,8 @@ import signal
 
 import pytest
 
-from tuner import interruption
-from tuner.interruption import Interruption
+from tuner.execution import interruption
+from tuner.execution.interruption import Interruption
 
 
 @pytest.mark.parametrize("number", interruption.SIGNALS)

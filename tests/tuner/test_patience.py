@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clock import Clock
 from tuner.artifacts.retry import LONGEST_S, Patience, StoreAwayError, away_in, full_disk
-from tuner.gang import reason_of
+from tuner.execution.gang import reason_of
 
 
 class Away:

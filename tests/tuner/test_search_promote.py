@@ -24,7 +24,7 @@ from tests.support.searches import (
     write_space,
 )
 from tuner import search, status
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

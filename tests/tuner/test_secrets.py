@@ -15,10 +15,11 @@ from cluster import connect
 from model.config import ConfigError
 from tests.support import tiny
 from tests.support.postgres import PASSWORD
-from tuner import ray_tune, trial
 from tuner.artifacts.addresses import expand, in_environment, mask_credentials, without_password
 from tuner.config import options
-from tuner.gang import RankError
+from tuner.execution import trainable as trial
+from tuner.execution import tune as ray_tune
+from tuner.execution.gang import RankError
 
 CLEAR = f"postgresql://ann:{PASSWORD}@db:5432/optuna"
 

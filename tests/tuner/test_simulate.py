@@ -425,8 +425,8 @@ class ThroughBridge:
     def __init__(self, study: Study, folder: Path, n_slots: int) -> None:
         from tuner.artifacts.checkpoints import Checkpoints
         from tuner.artifacts.models import Models
-        from tuner.bridge import Bridge
-        from tuner.interruption import Interruption
+        from tuner.execution.bridge import Bridge
+        from tuner.execution.interruption import Interruption
         from tuner.tracking.events import SilentObserver
 
         self.study = study

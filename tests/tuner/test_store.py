@@ -19,8 +19,8 @@ from tuner.artifacts.models import FAILED, LAST_WRITTEN, Models
 from tuner.artifacts.remote_checkpoints import FOLDER, StoredCheckpoints
 from tuner.artifacts.retry import StoreAwayError
 from tuner.artifacts.store import Store, checked, opened, parse
-from tuner.trial import Stored
-from tuner.worker import RankWorker, scratch
+from tuner.execution.rank import RankWorker, scratch
+from tuner.execution.trainable import Stored
 
 
 @pytest.fixture(scope="module")

@@ -26,10 +26,10 @@ from tests.support.cases import endurance_but
 from tests.support.counting_storage import CountingStorage
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
-from tuner.bridge import Bridge
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
-from tuner.interruption import Interruption
+from tuner.execution.bridge import Bridge
+from tuner.execution.interruption import Interruption
 from tuner.results.pareto import Leaders, best_of, front_of
 from tuner.space import Space, load
 from tuner.study import PROMOTING, PRUNERS, Study, Verdict

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.node import Node
 from cluster.shape import GangShape
-from tuner.waiting import LOOK_S, PATIENCE_S, Waiting
+from tuner.execution.waiting import LOOK_S, PATIENCE_S, Waiting
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tuner.tracking.side_trainings import Told
 if TYPE_CHECKING:
     from tuner.config.budget import Spending
     from tuner.config.requirements import Requirements
-    from tuner.interruption import Interruption
+    from tuner.execution.interruption import Interruption
     from tuner.plan import Plan
     from tuner.tracking.mlflow import MlflowTracking
 
@@ -121,8 +121,9 @@ class Stage:
 
     def _train(self, trials: FinalistTrials) -> list[str]:
         """Train what is missing. Returns what ended it early, if a budget did."""
-        from tuner import bridge, ray_tune
         from tuner.artifacts.remote_checkpoints import checkpoints_of
+        from tuner.execution import bridge
+        from tuner.execution import tune as ray_tune
 
         names = {training.number: str(training) for training in trials.trainings}
         self.tracking.announce(self._side_runs(trials.trainings))

@@ -9,7 +9,7 @@ from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
 from tuner.confirmation.finalists import Training
 from tuner.confirmation.kept import Kept
-from tuner.fixed_trials import FixedTrials
+from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
 

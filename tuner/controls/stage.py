@@ -15,7 +15,7 @@ from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.controls.control import FOLDER, Cache, Control, Reached
-from tuner.fixed_trials import FixedTrials
+from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked
 from tuner.tracking.events import Observer, broadcast
@@ -23,7 +23,7 @@ from tuner.tracking.side_trainings import Told
 
 if TYPE_CHECKING:
     from tuner.config.budget import Spending
-    from tuner.interruption import Interruption
+    from tuner.execution.interruption import Interruption
     from tuner.plan import Plan
     from tuner.tracking.mlflow import MlflowTracking
 
@@ -122,10 +122,11 @@ def _train(
     spending: Spending,
     observer: Observer,
 ) -> None:
-    from tuner import bridge, ray_tune
     from tuner.artifacts.models import Models
     from tuner.artifacts.remote_checkpoints import checkpoints_of
     from tuner.config.budget import Budget, Spending
+    from tuner.execution import bridge
+    from tuner.execution import tune as ray_tune
 
     work: Path = plan.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}

@@ -21,7 +21,7 @@ from tuner.doctor import judge, ranks, stores
 from tuner.doctor.finding import Finding, failed, skipped
 from tuner.doctor.node import NodeProbe, existing
 from tuner.doctor.subject import Subject
-from tuner.worker import process_environment
+from tuner.execution.rank import process_environment
 
 ANSWER_S = 60.0
 DATA_S = 300.0

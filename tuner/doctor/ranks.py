@@ -17,8 +17,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.node import Node
 from cluster.shape import GangShape
 from tuner.doctor.finding import Finding, failed, passed, skipped
-from tuner.gang import reason_of
-from tuner.worker import RankWorker, process_environment
+from tuner.execution.gang import reason_of
+from tuner.execution.rank import RankWorker, process_environment
 
 if TYPE_CHECKING:
     from model.config import TrialConfig

@@ -18,7 +18,7 @@ from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import TrialConfig
 from model.engine.out_of_memory import micro_batch, with_smaller_micro_batch
-from tuner.gang import Gang, RankOutOfMemoryError, reason_of
+from tuner.execution.gang import Gang, RankOutOfMemoryError, reason_of
 from tuner.preflight.forecast import Crowd, Measured, Timed
 
 BOUND_S = 60.0

@@ -23,7 +23,7 @@ from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.controls.control import FOLDER as CONTROLS
 from tuner.controls.control import LIBRARIES, Cache, weights
-from tuner.gang import RankError, reason_of
+from tuner.execution.gang import RankError, reason_of
 from tuner.preflight import choose, probe
 from tuner.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 from tuner.results import environment
@@ -31,7 +31,7 @@ from tuner.study import read_records
 
 if TYPE_CHECKING:
     from tuner.config.budget import Meter
-    from tuner.interruption import Interruption
+    from tuner.execution.interruption import Interruption
     from tuner.plan import Plan
 
 OWN = "preflight.json"

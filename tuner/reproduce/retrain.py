@@ -14,8 +14,8 @@ from model.config import ConfigError, TrialConfig
 from model.training.evaluation import Evaluation
 from tuner.config.objective import Objective
 from tuner.config.options import Options
-from tuner.fixed_trials import FixedTrials
-from tuner.interruption import Interruption
+from tuner.execution.fixed_trials import FixedTrials
+from tuner.execution.interruption import Interruption
 from tuner.reproduce.recorded import Data, Recorded
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
@@ -66,7 +66,7 @@ def retrain(
     Raises `ConfigError` where the machine cannot hold the gang or the folder cannot be written, and KeyboardInterrupt.
     """
     from cluster import connect
-    from tuner.slots import slots
+    from tuner.execution.slots import slots
 
     try:
         work = Path(tempfile.mkdtemp(prefix=".reproduce-", dir=folder))
@@ -95,9 +95,10 @@ def _run(
     slots: Callable[[], int],
     interruption: Interruption,
 ) -> TrialRecord:
-    from tuner import bridge, ray_tune
     from tuner.artifacts.checkpoints import Checkpoints
     from tuner.artifacts.models import Models
+    from tuner.execution import bridge
+    from tuner.execution import tune as ray_tune
     from tuner.prepare import Wanted, into_the_store
 
     config = recorded.config

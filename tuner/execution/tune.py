@@ -24,11 +24,11 @@ from tuner.artifacts import watch as store_watch
 from tuner.artifacts.retry import LIMIT_S, StoreAwayError
 from tuner.artifacts.store import Store
 from tuner.artifacts.watch import Watch
-from tuner.bridge import Bridge
 from tuner.config.options import Options
-from tuner.features import open_shelf
-from tuner.trial import NOTE, REPORT, GangTrial
-from tuner.waiting import Waiting
+from tuner.execution.bridge import Bridge
+from tuner.execution.feature_cache import open_shelf
+from tuner.execution.trainable import NOTE, REPORT, GangTrial
+from tuner.execution.waiting import Waiting
 
 _FAILURE = "Failure # "
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")

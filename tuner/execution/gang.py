@@ -18,7 +18,7 @@ from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.folder import StoredFolder, named
 from tuner.artifacts.retry import full_disk
 from tuner.artifacts.store import Store
-from tuner.worker import RankWorker, forked_environment, process_environment
+from tuner.execution.rank import RankWorker, forked_environment, process_environment
 
 if TYPE_CHECKING:
     from model.training.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs

@@ -17,11 +17,11 @@ from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import CUT, Spending
-from tuner.interruption import Interruption
+from tuner.execution.interruption import Interruption
+from tuner.execution.trials import Trials
 from tuner.results.trial_record import INTERRUPTED
 from tuner.study import Asked, Verdict
 from tuner.tracking.events import Observer
-from tuner.trials import Trials
 
 FINISHED = "FINISHED"
 """Tune's word for a searcher that has no more trials."""

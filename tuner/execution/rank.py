@@ -15,7 +15,7 @@ import numpy as np
 
 from cluster import fork
 from model.engine.collective_error import TIMEOUT_S
-from tuner.usage import Usage
+from tuner.execution.rank_usage import Usage
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
@@ -81,7 +81,7 @@ class RankWorker:
         from model.config import parse
         from model.training.features import key_of
         from model.training.trial import Training
-        from tuner.features import shared
+        from tuner.execution.feature_cache import shared
 
         self.end()
         parsed = parse(config)

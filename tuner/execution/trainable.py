@@ -23,7 +23,7 @@ from tuner.artifacts.models import FAILED
 from tuner.artifacts.remote_checkpoints import FOLDER
 from tuner.artifacts.retry import StoreAwayError
 from tuner.artifacts.store import Store
-from tuner.gang import Gang, RankError, RankOutOfMemoryError
+from tuner.execution.gang import Gang, RankError, RankOutOfMemoryError
 
 REPORT, NOTE = "report", "note"
 """Keys of a result under which the `Evaluation` or `Failure` travels up, and a line on how the trial runs, or None."""
@@ -58,7 +58,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     nor gather the files of several nodes.
 
     `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to; `shelf` is
-    the actor of `tuner.features`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
+    the actor of `tuner.execution.feature_cache`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
     short trial would cost more than it.
     """
 

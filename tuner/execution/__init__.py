@@ -1,0 +1,1 @@
+"""Running trials: Ray Tune, the bridge to the study, gangs of ranks."""
