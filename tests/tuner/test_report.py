@@ -17,10 +17,10 @@ from scipy import stats
 from tests.support.finalists import come_to, tried
 from tests.support.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
 from tuner import report
-from tuner.paper.document import Document, documents
-from tuner.paper.effect import compare, welch
-from tuner.paper.formats import print_text
-from tuner.paper.published import CUES, TRAININGS
+from tuner.report.paper.document import Document, documents
+from tuner.report.paper.effect import compare, welch
+from tuner.report.paper.formats import print_text
+from tuner.report.paper.published import CUES, TRAININGS
 from tuner.results import results_json as results
 
 COLUMNS = {"SST": "dev/sst/accuracy", "Quora": "dev/quora/accuracy", "STS": "dev/sts/pearson"}

@@ -13,12 +13,12 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
+from tuner.report.drawing.levels import N_LEVELS, leveller
+from tuner.report.drawing.parameters import columns
 from tuner.report.numbers.champion import score_se, trust
 from tuner.report.numbers.cost import cost, saved_by_pruning
 from tuner.report.numbers.curves import curves, quartiles
 from tuner.report.numbers.health import health
-from tuner.report.numbers.levels import N_LEVELS, leveller
-from tuner.report.numbers.parameters import columns
 from tuner.report.numbers.pareto import planes
 from tuner.report.numbers.simplex import faces, mixed, place, shares
 from tuner.report.numbers.surface import BLANK, GRID, kernel_mean, surface

@@ -62,8 +62,8 @@ def print_report(folder: Path, form: str) -> None:
     """Read a run and print its tables. Raises `ConfigError`."""
     from rich.console import Console
 
-    from tuner.paper import formats
-    from tuner.paper.document import documents
+    from tuner.report.paper import formats
+    from tuner.report.paper.document import documents
     from tuner.results import results_json as results
     from tuner.tracking.progress.terminal import FILE_WIDTH
 

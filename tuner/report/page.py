@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 from model.config import ConfigError
 from tuner.artifacts.atomic import write_whole
 from tuner.config.options import Options
-from tuner.report.drawing import (
+from tuner.report.charts import (
     champion,
     confirmation,
     cost,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.tasks import TASKS
-from tuner.paper.effect import sampling_error
+from tuner.report.paper.effect import sampling_error
 from tuner.report.run import Run, Trial, tasks_of
 from tuner.results.model_card import interval
 

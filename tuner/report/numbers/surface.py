@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from tuner.report.numbers.levels import N_LEVELS, leveller
-from tuner.report.numbers.parameters import Column, columns, values_of
+from tuner.report.drawing.levels import N_LEVELS, leveller
+from tuner.report.drawing.parameters import Column, columns, values_of
 from tuner.report.run import Trial
 
 Floats = npt.NDArray[np.float64]

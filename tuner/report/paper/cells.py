@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from tuner.paper.published import Column, Table, Training
-from tuner.paper.trials import Trial, first_of_each, varying, without_retried
+from tuner.report.paper.published import Column, Table, Training
+from tuner.report.paper.trials import Trial, first_of_each, varying, without_retried
 from tuner.results.results_json import commonest_reason
 from tuner.results.summary import one_line
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.config import ConfigError
-from tuner.paper import caption, notes
-from tuner.paper.cells import Cell, Estimate, cells_of
-from tuner.paper.effect import Effect, effects_of
-from tuner.paper.published import CUES, TABLES, TITLE, Table, Training
-from tuner.paper.trials import Trial, read
+from tuner.report.paper import caption, notes
+from tuner.report.paper.cells import Cell, Estimate, cells_of
+from tuner.report.paper.effect import Effect, effects_of
+from tuner.report.paper.published import CUES, TABLES, TITLE, Table, Training
+from tuner.report.paper.trials import Trial, read
 
 ABSENT = "–"
 

@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import dense, drawing, figure, number, path, scrolled, short, table, text
+from tuner.report.drawing.levels import leveller
+from tuner.report.drawing.parameters import Column, as_text, columns, values_of
 from tuner.report.drawing.scales import tick_text
-from tuner.report.numbers.levels import leveller
-from tuner.report.numbers.parameters import Column, as_text, columns, values_of
 from tuner.report.run import Run, Trial
 
 MOST_AXES, MOST_ROWS = 9, 10

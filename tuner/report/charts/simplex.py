@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import drawing, figure, number, path, table, text
-from tuner.report.numbers.levels import leveller
+from tuner.report.drawing.levels import leveller
 from tuner.report.numbers.simplex import Face, Mixed, faces, mixed, place
 from tuner.report.run import Run
 

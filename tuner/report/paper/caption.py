@@ -8,9 +8,9 @@ from pathlib import PurePath
 from typing import Any
 
 from model.tasks import TASKS
-from tuner.paper import published
-from tuner.paper.published import Table
-from tuner.paper.trials import Trial, text_of
+from tuner.report.paper import published
+from tuner.report.paper.published import Table
+from tuner.report.paper.trials import Trial, text_of
 from tuner.results.summary import GENERATED_NOTE, one_line
 
 

@@ -8,9 +8,9 @@ from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import drawing, figure, number, short, spread, table, text
+from tuner.report.drawing.levels import N_LEVELS
+from tuner.report.drawing.parameters import Column
 from tuner.report.drawing.scales import Scale, tick_text
-from tuner.report.numbers.levels import N_LEVELS
-from tuner.report.numbers.parameters import Column
 from tuner.report.numbers.surface import BLANK, FEWEST, GRID, Surface, surface
 from tuner.report.run import Run
 

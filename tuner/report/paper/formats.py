@@ -12,9 +12,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from tuner.paper.cells import Cell
-from tuner.paper.document import Document, Grid, effect_grids, narrow, wide
-from tuner.paper.effect import Effect
+from tuner.report.paper.cells import Cell
+from tuner.report.paper.document import Document, Grid, effect_grids, narrow, wide
+from tuner.report.paper.effect import Effect
 from tuner.results.results_json import finite
 from tuner.results.summary import UNBOUNDED
 

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from tuner.report.drawing.curves import legend, panel
+from tuner.report.charts.curves import legend, panel
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, table
 from tuner.report.numbers.health import MEASURES, Health, health

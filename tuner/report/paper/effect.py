@@ -10,8 +10,8 @@ import numpy as np
 from scipy import stats
 
 from model.tasks import TASKS
-from tuner.paper.cells import Cell
-from tuner.paper.trials import varying
+from tuner.report.paper.cells import Cell
+from tuner.report.paper.trials import varying
 
 ROUNDING = 1e-12
 """Scores are in −1..1: a standard error below this is float64's rounding of seeds that all differ alike, and is 0."""

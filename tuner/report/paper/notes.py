@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tuner.paper.cells import Cell
-from tuner.paper.effect import Effect
-from tuner.paper.published import Table, Training
-from tuner.paper.trials import Trial
+from tuner.report.paper.cells import Cell
+from tuner.report.paper.effect import Effect
+from tuner.report.paper.published import Table, Training
+from tuner.report.paper.trials import Trial
 from tuner.results.results_json import commonest_reason
 from tuner.results.summary import one_line
 
