@@ -50,7 +50,7 @@ def share_of(name: str, evaluations: list[Evaluation]) -> Share:
 
 def by_operations(config: TrialConfig, summary: DataSummary) -> float:
     """The part of evaluation in a trial's operations, between 0 and 1."""
-    from tuner.estimate import flops
+    from tuner.search.preflight.estimate import flops
 
     alone = config.model_copy(
         update={"budget": config.budget.model_copy(update={"evaluations": 1, "early_eval_examples": None})}

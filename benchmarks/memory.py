@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks import sides
 from benchmarks.arguments import parser, positive, run
 
-KINDS = {"ray::RankWorker": "rank", "-m tuner.prepare": "tokeniser", "ray::prepare_data": "loader"}
+KINDS = {"ray::RankWorker": "rank", "-m tuner.search.tokenise": "tokeniser", "ray::prepare_data": "loader"}
 """Processes that are told apart, by their command lines."""
 DRIVER, STORE = "driver", "object store"
 POLL_S = 0.1

@@ -25,8 +25,8 @@ from benchmarks.arguments import add_search_options, options_of, parser, positiv
 from tuner.config import options as search_options
 from tuner.config import run_folder
 from tuner.config.options import Options
-from tuner.preflight.stage import FOLDER as PREFLIGHT
 from tuner.results.search_result import INTERRUPTED
+from tuner.search.preflight.stage import FOLDER as PREFLIGHT
 from tuner.tracking import timeline
 
 NONE, KNOWN, MEASURED = "no preflight", "preflight known", "preflight measured"
@@ -54,7 +54,13 @@ def start(options: Options, runs_dir: Path, kind: str) -> dict[str, float]:
     run = runs_dir / name
     if kind == MEASURED:
         shutil.rmtree(runs_dir / PREFLIGHT, ignore_errors=True)
-    command = [sys.executable, "-m", "tuner.search", *sides.arguments_of(options), f"--max-concurrent={options.max_concurrent}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tuner.search",
+        *sides.arguments_of(options),
+        f"--max-concurrent={options.max_concurrent}",
+    ]
     command += ["--finalists=0", "--no-register", "--quiet", f"--runs-dir={runs_dir}", f"--name={name}"]
     command += ["--no-preflight"] * (kind == NONE)
     marks: dict[str, float] = {}

@@ -28,7 +28,7 @@ from benchmarks.arguments import add_search_options, options_of, parser, run
 from benchmarks.stock_training import METRIC, train_fn_per_worker
 
 if TYPE_CHECKING:
-    from tuner.plan import Plan
+    from tuner.search.plan import Plan
     from tuner.space import Space
 
 DRIVERS = "trial_drivers"
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     text.add_argument("--target", type=float, help="end when a whole trial has this score")
     arguments = text.parse_args(argv)
     began = time.time()
-    from tuner import plan
+    from tuner.search import plan
 
     found = {"began": began} | search(plan.make(options_of(arguments)), arguments.target)
     for trial in found["trials"]:

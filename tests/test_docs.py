@@ -41,7 +41,7 @@ def tutorial() -> list[str]:
 
 def test_the_tutorial_goes_the_whole_way() -> None:
     told = "\n".join(tutorial())
-    steps = "model.data.demo --dry-run tuner.status --resume tuner.check tuner.results.export tuner.tracking.mlflow.registry serve curl"
+    steps = "model.data.demo --dry-run tuner.status --resume tuner.search.consistency tuner.results.export tuner.tracking.mlflow.registry serve curl"
     for part in steps.split():
         assert part in told
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tuner.api import options_of
+from tuner.config.keywords import options_of
 from tuner.config import options
 
 ROOT = Path(__file__).resolve().parent.parent

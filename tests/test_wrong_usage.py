@@ -9,9 +9,11 @@ import pytest
 
 from model import predict, train
 from model.cues import __main__ as cues
-from tuner import check, report, search, status
+from tuner import report, status
 from tuner.reproduce import __main__ as reproduce
 from tuner.results import export
+from tuner.search import consistency as check
+from tuner import search
 from tuner.simulate import __main__ as simulate
 from tuner.tracking.mlflow import registry
 

@@ -5,7 +5,7 @@
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # while running, `tuner.search` is the module of that name, which can be called
-    from tuner.api import search
+if TYPE_CHECKING:  # at run time `tuner.search` is the package of that name, which can be called
+    from tuner.search import search
 
     __all__ = ["search"]

@@ -64,8 +64,8 @@ class Status:
 def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
     from tuner.config import options, run_folder
-    from tuner.confirmation.kept import FOLDER, Kept
     from tuner.results import results_json as results
+    from tuner.search.confirmation.records import FOLDER, Kept
     from tuner.study import read_records
 
     given = options.load(folder)

@@ -13,9 +13,9 @@ import pytest
 from model.training.evaluation import Evaluation
 from tests.support import samples
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
-from tuner import check
 from tuner.config import options
 from tuner.config.objective import Objective
+from tuner.search import consistency as check
 from tuner.tracking.mlflow import MlflowTracking, RunFound
 
 __all__ = ["made", "run"]  # fixtures

@@ -20,16 +20,16 @@ from tuner.artifacts.models import Models
 from tuner.config.budget import Budget, Meter, Spending, Used
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
-from tuner.confirmation.bootstrap import Comparison, Dev
-from tuner.confirmation.finalists import Finalist, choose, fresh_seeds, identity, in_order
-from tuner.confirmation.kept import Kept
-from tuner.confirmation.outcome import Tried, beats, ranked
-from tuner.confirmation.reserve import Reserve, affordable, cost
-from tuner.confirmation.trainings import FinalistTrials
 from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
+from tuner.search.confirmation.bootstrap import Comparison, Dev
+from tuner.search.confirmation.finalists import Finalist, choose, fresh_seeds, identity, in_order
+from tuner.search.confirmation.outcome import Tried, beats, ranked
+from tuner.search.confirmation.records import Kept
+from tuner.search.confirmation.reserve import Reserve, affordable, cost
+from tuner.search.confirmation.trainings import FinalistTrials
 from tuner.tracking.events import SilentObserver
 
 DEFAULT = config(2e-5)

@@ -18,21 +18,21 @@ from model.training.evaluation import Evaluation, Failure
 from tests.support.bridge_session import _Saved
 from tests.support.checkpoint_folders import made
 from tests.support.clock import Clock
-from tuner import dev as dev_stage
 from tuner.config.budget import Budget, Meter, Spending, Used
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
-from tuner.confirmation.bootstrap import Dev
-from tuner.confirmation.kept import FOLDER
-from tuner.confirmation.outcome import Outcome
-from tuner.confirmation.stage import Stage
-from tuner.dry_run import describe
 from tuner.execution import tune as ray_tune
 from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
-from tuner.plan import Plan, make
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord
+from tuner.search.confirmation import dev_scores as dev_stage
+from tuner.search.confirmation.bootstrap import Dev
+from tuner.search.confirmation.outcome import Outcome
+from tuner.search.confirmation.records import FOLDER
+from tuner.search.confirmation.stage import Stage
+from tuner.search.plan import Plan, make
+from tuner.search.plan.dry_run import describe
 from tuner.tracking.events import SilentObserver
 
 SPACE = """

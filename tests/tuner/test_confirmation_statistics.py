@@ -12,9 +12,9 @@ from scipy import stats
 
 from model.metrics import compute
 from model.tasks import TASKS
-from tuner.confirmation import resampled
-from tuner.confirmation.bootstrap import Dev, Goal, compare
-from tuner.confirmation.bound import is_pooled, lower_bounds, pooled, spread
+from tuner.search.confirmation import resampled_metrics as resampled
+from tuner.search.confirmation.bootstrap import Dev, Goal, compare
+from tuner.search.confirmation.lower_bound import is_pooled, lower_bounds, pooled, spread
 
 
 class TestBound:

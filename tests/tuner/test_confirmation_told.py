@@ -1,4 +1,4 @@
-"""What is told of a confirmation: the summary, status, the registry, the card, MLflow and `tuner.check`."""
+"""What is told of a confirmation: the summary, status, the registry, the card, MLflow and `tuner.search.consistency`."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
 from tests.support.status_folder import folder
-from tuner import check, status
+from tuner import status
 from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
-from tuner.confirmation.finalists import DEFAULT
-from tuner.confirmation.kept import FOLDER, Kept
-from tuner.confirmation.outcome import Outcome
 from tuner.results import results_json as results
 from tuner.results.model_card import card
 from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
+from tuner.search import consistency as check
+from tuner.search.confirmation.finalists import DEFAULT
+from tuner.search.confirmation.outcome import Outcome
+from tuner.search.confirmation.records import FOLDER, Kept
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.mlflow.registry import Previous, _origin, verdict
 

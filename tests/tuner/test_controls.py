@@ -17,10 +17,10 @@ from tests.support import samples
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import NoNegativeTransfer, Requirements
-from tuner.controls.control import Cache, Control, Reached, configure, key
-from tuner.controls.stage import ControlTrials
-from tuner.dry_run import describe
-from tuner.plan import make
+from tuner.search.controls.control import Cache, Control, Reached, configure, key
+from tuner.search.controls.stage import ControlTrials
+from tuner.search.plan import make
+from tuner.search.plan.dry_run import describe
 from tuner.space import load
 from tuner.study import Study, Verdict
 

@@ -17,8 +17,8 @@ from model.training.evaluate import predict_split
 from model.training.trial import Training
 from tests.support import raylets, tiny
 from tests.support.forks import answers
-from tuner import dev
 from tuner.execution.interruption import Interruption
+from tuner.search.confirmation import dev_scores as dev
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)

@@ -68,5 +68,5 @@ def test_git_tells_commit_and_changes(tmp_path: Path) -> None:
 
 
 def test_command_can_be_pasted_and_holds_no_password() -> None:
-    argv = ["tuner/search.py", "--data", "my data", "--storage", "mysql://ann:secret@db/x"]
-    assert environment.command(argv) == "tuner/search.py --data 'my data' --storage 'mysql://ann:***@db/x'"
+    argv = ["tuner/search/launch.py", "--data", "my data", "--storage", "mysql://ann:secret@db/x"]
+    assert environment.command(argv) == "tuner/search/launch.py --data 'my data' --storage 'mysql://ann:***@db/x'"

@@ -11,7 +11,7 @@ from model.config import parse
 from model.training.trial import Training
 from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
-from tuner import estimate
+from tuner.search.preflight import estimate
 
 
 def test_loop_to_max_sees_every_task_each_step() -> None:

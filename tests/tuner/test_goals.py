@@ -16,9 +16,9 @@ from model.training.evaluation import Evaluation
 from tests.support import samples
 from tuner.config.objective import CUE_GAP, Objective
 from tuner.config.options import Options
-from tuner.plan import make
 from tuner.results.pareto import best_of, dominates, front_of
 from tuner.results.trial_record import TrialRecord
+from tuner.search.plan import make
 from tuner.space import load
 from tuner.study import SAMPLERS, SINGLE_GOAL, Study, Verdict
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
-from tuner import search
 from tuner.config import options as search_options
 from tuner.config.options import Options
-from tuner.plan import make
+from tuner import search
+from tuner.search.plan import make
 
 
 def problems_of(**options: object) -> list[str]:

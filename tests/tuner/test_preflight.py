@@ -15,10 +15,10 @@ from cluster.shape import GangShape
 from model.config import TrialConfig, parse
 from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
-from tuner import plan as plans
 from tuner.config.options import Options
-from tuner.preflight import choose, probe, stage
-from tuner.preflight.forecast import (
+from tuner.search import plan as plans
+from tuner.search.preflight import choose, probe, stage
+from tuner.search.preflight.forecast import (
     Crowd,
     Measured,
     Range,

@@ -17,7 +17,7 @@ from tests.support import raylets, tiny
 from tests.support.searches import Finished, run_command, write_space
 from tests.support.training_hook import HOOK
 from tuner import search
-from tuner.preflight import probe, stage
+from tuner.search.preflight import probe, stage
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

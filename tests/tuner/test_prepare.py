@@ -15,7 +15,7 @@ from model.data.source import DataSource, DataSummary, inspect
 from model.data.tokenised import tokenise
 from model.encoder import backbone
 from tests.support import tiny
-from tuner import prepare
+from tuner.search import tokenise as prepare
 
 TASKS = ("sst", "sts")
 

@@ -21,11 +21,11 @@ from tests.support.cases import slow_but
 from tuner.config.objective import Objective
 from tuner.config.options import Options, parse_arguments, save
 from tuner.config.requirements import Requirement, Requirements, shortfall
-from tuner.plan import make
 from tuner.results.pareto import best_of, front_of
 from tuner.results.results_json import rank
 from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
+from tuner.search.plan import make
 from tuner.space import load
 from tuner.study import CONSTRAINED, SAMPLERS, Study, Verdict
 

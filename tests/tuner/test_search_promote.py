@@ -23,8 +23,9 @@ from tests.support.searches import (
     wait_for,
     write_space,
 )
-from tuner import search, status
+from tuner import status
 from tuner.execution.interruption import Interruption
+from tuner import search
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -21,8 +21,8 @@ import pytest
 from model.engine.deepspeed import deepspeed_config
 from tests.support import mlflow_store, samples
 from tuner.config import command_lines as commands
-from tuner.controls import stage as controls
 from tuner.results.trial_record import TrialRecord
+from tuner.search.controls import stage as controls
 from tuner.tracking.mlflow import MlflowTracking, flatten
 
 

@@ -17,7 +17,7 @@ from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.store import Store
 
 if TYPE_CHECKING:
-    from tuner.plan import Plan
+    from tuner.search.plan import Plan
 
 N_KEPT = 2
 """Of a running trial: where the last one turns out to be missing, the one before it serves."""

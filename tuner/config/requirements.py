@@ -64,7 +64,7 @@ class Requirement:
 
 @dataclass(frozen=True)
 class NoNegativeTransfer:
-    """No task of a trial's mixture more than `margin` below its control: the task trained alone (`tuner.controls`)."""
+    """No task of a trial's mixture more than `margin` below its control: the task trained alone (`tuner.search.controls`)."""
 
     margin: float = DEFAULT_MARGIN
     """δ, in units of the tasks' main metrics."""

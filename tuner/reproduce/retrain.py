@@ -99,7 +99,7 @@ def _run(
     from tuner.artifacts.models import Models
     from tuner.execution import bridge
     from tuner.execution import tune as ray_tune
-    from tuner.prepare import Wanted, into_the_store
+    from tuner.search.tokenise import Wanted, into_the_store
 
     config = recorded.config
     rows = (data.source, config.mixture, config.arms, data.skip_bad_rows)

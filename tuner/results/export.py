@@ -46,9 +46,9 @@ def export(run: Path, target: Path) -> None:
 
     Raises `ConfigError` when the run has no champion or no results, or `target` is there and not empty.
     """
-    from tuner.champion import FOLDER
     from tuner.results import results_json as results
     from tuner.results.model_card import card
+    from tuner.search.hand_over import FOLDER
 
     found = results.read(run / results.FILE_NAME)
     problems = []

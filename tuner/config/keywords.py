@@ -1,0 +1,95 @@
+"""Options from Python keywords: a list, a path or a mapping where the command line has a text."""
+
+from __future__ import annotations
+
+from typing import Any
+from model.config import ConfigError
+from tuner.config.options import LISTS
+from collections.abc import Mapping
+from tuner.config.options import Options
+from pydantic import TypeAdapter
+from pydantic import ValidationError
+import dataclasses
+from tuner.config.options import from_given
+from typing import get_type_hints
+import inspect
+from model.config import nearest
+import os
+import yaml
+
+JOINED = ("tasks", "metric")
+"""Options that a command line parts by commas, and Python may give as a list."""
+IN_WORDS = {
+    "tuple": "a text, or a list of texts",
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+}
+"""What an option takes, by its type."""
+
+
+
+def options_of(keywords: Mapping[str, Any]) -> Options:
+    """The options that keywords name. Raises `ConfigError` for unknown names and for values of another type."""
+    valid = [field.name for field in dataclasses.fields(Options)]
+    problems = [
+        f"search() has no option {name}{nearest(name, valid) or '; the options are ' + ', '.join(valid)}"
+        for name in keywords
+        if name not in valid
+    ]
+    given = {name: _as_option(name, value) for name, value in keywords.items() if name in valid and value is not None}
+    problems += _type_problems(given)
+    if problems:
+        raise ConfigError(problems)
+    return from_given(given)
+
+
+def _as_option(name: str, value: Any) -> Any:
+    """A value in the form that the command line gives it."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if name == "settings" and isinstance(value, Mapping):
+        return tuple(f"{setting}={_as_yaml(wanted)}" for setting, wanted in value.items())
+    if name in LISTS and isinstance(value, str | list | tuple):
+        return (value,) if isinstance(value, str) else tuple(os.fspath(v) if isinstance(v, os.PathLike) else v for v in value)
+    if name in JOINED and isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        return ",".join(value)
+    if name == "time_budget" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:g}"
+    return value
+
+
+def _as_yaml(value: Any) -> str:
+    """A setting's value as `--set` reads it."""
+    try:
+        return yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]
+    except yaml.YAMLError:
+        raise ConfigError(
+            [f"settings: {value!r} is no value of a setting; give a text, a number, a list or a mapping"]
+        ) from None
+
+
+def _type_problems(given: Mapping[str, Any]) -> list[str]:
+    """A sentence for each value that is of another type than its option's."""
+    hints = get_type_hints(Options)
+    return [
+        f"{name}={value!r}: give {IN_WORDS[next(kind for kind in IN_WORDS if kind in str(hints[name]))]}"
+        for name, value in given.items()
+        if not _fits(hints[name], value)
+    ]
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    try:
+        TypeAdapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+def signature() -> inspect.Signature:
+    """What `help(search)` and a notebook's completion show: every option with its default, as a keyword."""
+    plain = inspect.signature(Options)
+    keywords = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in plain.parameters.values()]
+    return inspect.Signature(keywords, return_annotation="SearchResult")

@@ -1,0 +1,102 @@
+"""From options to a plan: every check in its order."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import partial
+
+from model.data.source import DataSource, inspect
+from tuner.config.options import Options, storage_of, tracking_uri_of
+from tuner.config.requirements import Requirements
+from tuner.search.plan.besides import confirmation_of, controls_of
+from tuner.search.plan.budget import budget_of, check_budget, check_price, check_target
+from tuner.search.plan.checks import check_goals, check_watched, objective_of, restrict, targets_of
+from tuner.search.plan.command_line import check_numbers, probe_storage, run_dir_of, store_of, wanted_tasks
+from tuner.search.plan.gang import check_placement, shape_of
+from tuner.search.plan.notes import confirmation_notes, notes_of
+from tuner.search.plan.plan import Plan
+from tuner.search.plan.problems import Problems
+from tuner.search.plan.pruner import default_pruner
+from tuner.search.plan.resolve import choices_of, named_by, sources_of
+from tuner.search.plan.samples import arms_of, check_backbone, check_samples, check_uniform, draw, tasks_of
+from tuner.search.plan.space import space_of
+from tuner.search.warm_start.select import select
+from tuner.space import void_notes
+from tuner.study import REMEMBERING
+
+
+def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
+    """Check the options against each other and the data. Raises `ConfigError` with every problem; writes nothing."""
+    has_gpu = shutil.which("nvidia-smi") is not None if has_gpu is None else has_gpu
+    problems = Problems()
+    check = problems.attempt
+    check(check_numbers, options)
+    check(check_placement, options)
+    source = check(DataSource.parse, options.data)
+    whole = check(space_of, options, has_gpu)
+    run_dir = check(run_dir_of, options)
+    wanted = check(wanted_tasks, options)
+    budget = check(budget_of, options)
+    named = check(named_by, options)
+    shape = check(shape_of, options, whole, has_gpu)
+    choices = check(choices_of, options, named, whole)
+    targets = check(targets_of, whole, wanted)
+    objective = check(objective_of, options, whole, targets)
+    requirements = check(Requirements.parse, options.require, targets)
+    check(check_goals, objective, requirements, choices)
+    check(check_budget, budget, shape)
+    check(check_price, options, shape)
+    check(check_target, budget, objective)
+    tracking_uri = check(tracking_uri_of, options, run_dir)
+    storage = check(storage_of, options, run_dir)
+    check(probe_storage, options, storage)
+    store = check(store_of, options)
+    restricted = check(restrict, whole, wanted, objective, requirements)
+    samples = check(lambda found: draw(found[0]), restricted)
+    check(check_uniform, samples)
+    check(check_watched, objective, requirements, samples)
+    check(check_backbone, samples)
+    counted = partial(inspect, skip_bad_rows=options.skip_bad_rows, arms=arms_of(samples or ()))
+    summary = check(counted, source, targets if samples is None else tasks_of(samples))
+    sources = check(sources_of, options, run_dir, choices, tracking_uri)
+    problems.raise_any()
+
+    space, left_out = restricted
+    pruner, reason = (choices.pruner, None) if choices.pruner else default_pruner(samples, summary)
+    alone = controls_of(options, requirements, space, samples, summary, shape)
+    check_samples((*samples, *(control.config for control in alone)), summary, shape)
+    remembers = choices.sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
+    confirmation = confirmation_of(options, space, summary, shape, n_trials=choices.n_trials)
+    history = partial(select, sources, space, objective, summary.sha256, choices.n_trials, remembers=remembers)
+    warm_start = history() if sources else None
+    return Plan(
+        options=options if store is None else replace(options, storage_path=store.url),  # absolute, for --resume
+        run_dir=run_dir,
+        space=space,
+        objective=objective,
+        requirements=requirements,
+        controls=alone,
+        source=source,
+        summary=summary,
+        samples=samples,
+        n_trials=min(choices.n_trials, space.n_grid) if choices.sampler == "grid" else choices.n_trials,
+        max_trials=options.max_trials or space.options.get("max_trials"),
+        sampler=choices.sampler,
+        pruner=pruner,
+        storage=storage,
+        tracking_uri=tracking_uri,
+        store=store,
+        shape=shape,
+        budget=budget,
+        warm_start=warm_start,
+        confirmation=confirmation,
+        notes=(
+            *([reason] if reason else []),
+            *left_out,
+            *notes_of(objective, requirements, choices, samples, summary),
+            *confirmation_notes(confirmation),
+            *void_notes(space),
+            *(warm_start.sentences() if warm_start else ()),
+        ),
+    )

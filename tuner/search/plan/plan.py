@@ -1,0 +1,93 @@
+"""A search that can start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.shape import GangShape
+from model.config import TrialConfig
+from model.data.source import DataSource, DataSummary
+from tuner.artifacts.store import Store
+from tuner.config.budget import Budget
+from tuner.config.objective import Objective
+from tuner.config.options import Options
+from tuner.config.requirements import Requirements
+from tuner.search.confirmation.finalists import Asked
+from tuner.search.controls.control import Control
+from tuner.search.plan.samples import arms_of, tasks_of
+from tuner.search.warm_start.select import WarmStart
+from tuner.space import Space
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search that can start."""
+
+    options: Options
+    run_dir: Path
+    """Absolute; its last part is the search's name."""
+    space: Space
+    objective: Objective
+    requirements: Requirements
+    controls: tuple[Control, ...]
+    """Tasks that are trained alone before the first trial; none without `no-negative-transfer`."""
+    source: DataSource
+    summary: DataSummary
+    samples: tuple[TrialConfig, ...]
+    """Random configurations of the space: what holds for all of them, and estimates."""
+    n_trials: int
+    """Full trials whose compute the search may use."""
+    max_trials: int | None
+    """Trials at most; None for no limit."""
+    sampler: str
+    pruner: str
+    storage: str
+    """Optuna's, `journal:PATH` or a URL."""
+    tracking_uri: str
+    store: Store | None
+    """Where checkpoints and models go; the run's folder where there is none."""
+    shape: GangShape
+    budget: Budget
+    """What ends the search besides its number of trials."""
+    warm_start: WarmStart | None
+    """What is taken from earlier searches."""
+    confirmation: Asked | None
+    """What is trained again on fresh seeds after the last trial; None for nothing."""
+    notes: tuple[str, ...]
+    """What the user should know: mixtures and rows left out, searched settings that change nothing."""
+
+    @property
+    def name(self) -> str:
+        return self.run_dir.name
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks of all mixtures: what is read and tokenised."""
+        return tasks_of(self.samples)
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """All arms of a cue data set that any configuration watches."""
+        return arms_of(self.samples)
+
+    @property
+    def n_evaluations(self) -> int:
+        return self.samples[0].budget.evaluations
+
+    @property
+    def n_confirming(self) -> int:
+        """Trainings of the confirmation, at most."""
+        return self.confirmation.n_trainings if self.confirmation else 0
+
+    @property
+    def budget_in_words(self) -> str:
+        """The budget, and that the search leaves a part of it to the confirmation."""
+        told, limits = self.budget.describe(), (self.budget.time_s, self.budget.gpu_hours, self.budget.cpu_hours)
+        if self.confirmation is None or all(limit is None for limit in limits):
+            return told
+        return f"{told}; what the confirmation is expected to take is reserved, half at most"
+
+    @property
+    def resumed(self) -> bool:
+        return self.options.resume is not None

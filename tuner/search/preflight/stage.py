@@ -1,0 +1,217 @@
+"""The preflight as a search runs it: measured once, kept in the run's folder and beside the runs, and judged at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray.exceptions import RayError, RayTaskError
+
+from cluster import connect
+from cluster.shape import GangShape
+from model.config import ConfigError, TrialConfig
+from tuner.artifacts.atomic import write_whole
+from tuner.artifacts.write_queue import tell_stderr
+from tuner.execution.gang import RankError, reason_of
+from tuner.results import environment
+from tuner.search.controls.control import FOLDER as CONTROLS
+from tuner.search.controls.control import LIBRARIES, Cache, weights
+from tuner.search.preflight import choose, estimate, probe
+from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
+from tuner.study import read_records
+
+if TYPE_CHECKING:
+    from tuner.config.budget import Meter
+    from tuner.execution.interruption import Interruption
+    from tuner.search.plan import Plan
+
+OWN = "preflight.json"
+"""In the run's folder."""
+FOLDER = ".preflight"
+"""Beside the runs: what was measured, by a hash of all that it depends on."""
+VERSION = 2
+SHARE, LEAST_S = 0.05, 2.0
+"""Of a short search's time, what may be spent on measuring it, and the least that says something, seconds."""
+
+
+def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, keep: bool) -> Measured | str:
+    """What the space's configurations take on this cluster where `at_once` train; measured now, unless it was before. Else why
+    it is not known.
+
+    With `keep` it is written into the run's folder and beside the runs. Raises `ConfigError` when the largest configuration
+    does not fit the memory.
+    """
+    assignment = probe.Assignment(
+        choose.largest(plan.samples, plan.shape.n_workers),
+        tuple(choose.along_the_cost(plan.samples, plan.summary)),
+        bound_s(plan),
+        min(at_once, probe.MOST_AT_ONCE),
+    )
+    own, shared = plan.run_dir / OWN, plan.run_dir.parent / FOLDER / f"{key(plan, assignment)}.json"
+    found = read(own) or read(shared)
+    try:
+        found = found or probe.in_gangs(plan.shape, data, assignment, wanted)
+    except (RayError, RankError, TimeoutError) as error:
+        cause = getattr(error, "cause", None) or error
+        if isinstance(error, RayTaskError) and isinstance(cause, probe.CannotFitError):
+            raise ConfigError([_too_large(assignment.largest, str(cause))]) from None
+        return reason_of(cause)
+    if keep:
+        text = json.dumps(found.to_dict(), indent=2) + "\n"
+        with suppress(OSError):  # without it a later session measures again
+            shared.parent.mkdir(parents=True, exist_ok=True)
+            for path in (own, shared):
+                write_whole(path, text)
+    return found
+
+
+def bound_s(plan: Plan) -> float:
+    """How long to measure: a share of what the search takes by arithmetic, where that is known; a minute at most."""
+    n_parameters = estimate.layer_parameters(plan.samples[0].backbone)
+    if n_parameters is None or plan.shape.gpus_per_worker:
+        return probe.BOUND_S
+    typical = statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
+    search_s = plan.n_trials * typical / (estimate.matmul_rate() * max(estimate.EFFICIENCY))
+    return min(max(SHARE * search_s, LEAST_S), probe.BOUND_S)
+
+
+def _too_large(config: TrialConfig, reason: str) -> str:
+    given = f"optim.batch_size {config.optim.batch_size}, max_length {config.max_length}, pair_encoding {config.pair_encoding}"
+    smart = f", smart.variant {config.smart.variant}, smart.mu {config.smart.mu:g}" if config.smart.enabled else ""
+    return (
+        f"the largest configuration of the space ({given}, mixture {', '.join(config.mixture)}{smart}) does not fit a "
+        f"rank's memory even with a micro-batch of 1 ({reason}): lower max_length, or take a smaller --backbone"
+    )
+
+
+def read(path: Path) -> Measured | None:
+    """What an earlier preflight wrote; None where there is none, or no whole one."""
+    try:
+        return Measured.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def key(plan: Plan, assignment: probe.Assignment) -> str:
+    """A hash of all that the measurements depend on: configurations, data, backbone, gang, libraries and machines."""
+    versions, machine = environment.versions(), environment.hardware()
+    depends = {
+        "version": VERSION,
+        "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
+        "data": plan.summary.sha256,
+        "backbone": weights(Path(assignment.largest.backbone)),
+        "shape": asdict(plan.shape),
+        "at_once": assignment.at_once,
+        "libraries": {name: versions[name] for name in LIBRARIES},
+        "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
+        "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
+    }
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def before(plan: Plan, slots: Callable[[], int], data: Any, interruption: Interruption, meter: Meter) -> Watch | None:
+    """Measure a few configurations, tell what the search will take, and watch it; None where that is not known."""
+    n_trials = plan.n_trials - (_used(plan) if plan.resumed else 0.0)
+    if plan.options.no_preflight or n_trials <= 0:
+        return None
+    at_once = max(1, min(slots(), math.ceil(n_trials)))
+    measured = measure(plan, data, lambda: not interruption.requested, at_once=at_once, keep=True)
+    foreseen = foresee(plan, measured, at_once, n_trials, meter.used.wall_s)
+    for line in tell(plan, measured, foreseen):
+        tell_stderr(line)
+    return None if isinstance(measured, str) or foreseen is None else Watch(measured, foreseen, meter)
+
+
+def _used(plan: Plan) -> float:
+    """Full trials that earlier sessions have used."""
+    try:
+        return sum(record.share for record in read_records(plan.storage, plan.name))
+    except ConfigError:  # the session before ended without a study
+        return 0.0
+
+
+def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0) -> Forecast | None:
+    """What `n_trials` full trials, `at_once` of them training, the confirmation, and controls that are not in the cache will
+    take; None where nothing was measured.
+
+    `used_s` is spent of the time budget.
+    """
+    if isinstance(measured, str):
+        return None
+    cache = Cache(plan.run_dir.parent / CONTROLS)
+    alone = [control.config for control in plan.controls if cache.get(control) is None]
+    trials_s = [trial_s(sample, plan.summary, measured) for sample in plan.samples]
+    confirming_s = plan.n_confirming * statistics.fmean(trials_s)
+    return forecast(
+        trials_s,
+        n_trials,
+        at_once,
+        plan.shape,
+        measured.start_s,
+        besides_s=sum(trial_s(config, plan.summary, measured) for config in alone) + confirming_s,
+        limit_s=None if plan.budget.time_s is None else max(plan.budget.time_s - used_s, 0.0),
+        price_per_gpu_hour=plan.options.price_per_gpu_hour,
+    )
+
+
+def tell(plan: Plan, measured: Measured | str, foreseen: Forecast | None) -> list[str]:
+    """Lines for people."""
+    if isinstance(measured, str) or foreseen is None:
+        return [f"preflight: no estimate ({measured})"] if isinstance(measured, str) else []
+    trials_s = [trial_s(sample, plan.summary, measured) for sample in plan.samples]
+    typical = statistics.median(trials_s)
+    evaluating_s = sum(evaluation_s(sample, plan.summary, measured) for sample in plan.samples)
+    n, many = len(measured.timed), "s" * (len(measured.timed) != 1)
+    rest = f", {measured.left_out} more left out for want of time" if measured.left_out else ""
+    crowd = measured.crowd
+    beside = f"; {crowd.at_once} trials at once take {crowd.slowdown:.2f} times as long as one alone" if crowd else ""
+    lines = [
+        f"preflight: {n} configuration{many} measured in {measured.took_s:.0f} s{rest}; a typical trial takes {typical:.0f} s, "
+        f"{100 * evaluating_s / sum(trials_s):.0f} % of it evaluation{beside}",
+        *describe(foreseen),
+        "the range: 90 % of draws of as many full trials; what pruning saves is spent on more trials",
+    ]
+    return [*lines, *([f"note: {measured.note}"] if measured.note else [])]
+
+
+class Watch:
+    """Holds the forecast against what this session takes, from now on."""
+
+    def __init__(self, measured: Measured, foreseen: Forecast, meter: Meter) -> None:
+        self._measured, self._foreseen, self._meter = measured, foreseen, meter
+        self._began, self._held_before_s = time.monotonic(), meter.used.gang_s
+
+    def stop(self) -> None:
+        """The last training has ended."""
+        self._took_s = time.monotonic() - self._began
+        self._held_s = self._meter.used.gang_s - self._held_before_s
+
+    def results(self, shape: GangShape, price_per_gpu_hour: float | None, *, whole: bool) -> dict[str, Any]:
+        """`preflight` of results.json. `whole` says that the search came to its own end: else the ETA is not judged."""
+        foreseen, hours = self._foreseen, self._held_s * shape.n_workers * shape.gpus_per_worker / 3600
+        return {
+            "measured": self._measured.to_dict(),
+            "eta_s": asdict(foreseen.seconds),
+            "took_s": self._took_s,
+            "error": error_of(foreseen, self._took_s) if whole else None,
+            "gpu_hours": foreseen.gpu_hours and asdict(foreseen.gpu_hours) | {"used": hours},
+            "price": foreseen.price and asdict(foreseen.price) | {"used": hours * (price_per_gpu_hour or 0.0)},
+            "said": [
+                outcome(foreseen, self._took_s) if whole else describe(foreseen)[0],
+                *self._spent(hours, price_per_gpu_hour),
+            ],
+        }
+
+    def _spent(self, hours: float, price: float | None) -> list[str]:
+        if self._foreseen.gpu_hours is None:
+            return []
+        cost = f", cost {hours * price:.2f}" if price is not None else ""
+        return [f"{describe(self._foreseen)[1]}; used {hours:.2g} GPU-hours{cost}"]
