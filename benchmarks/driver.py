@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks.policies import KINDS
 from model.training.evaluation import Evaluation
+from tuner.commands.simulate.clock import Charges, play
+from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
-from tuner.simulate.clock import Charges, play
-from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
 from tuner.study import Asked, Study, Verdict
 from tuner.study.samplers.table import SAMPLERS

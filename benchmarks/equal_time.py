@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.curves import TRIAL_S, Numbers, RecordedTrial, RecordedWorld
-from tuner.simulate.clock import Log
-from tuner.simulate.compare import incumbents
+from tuner.commands.simulate.clock import Log
+from tuner.commands.simulate.compare import incumbents
 
 N_STEPS = 120
 """Steps of time per trial of mean cost, for random search: durations are rounded to them."""

@@ -15,9 +15,9 @@ from optuna._hypervolume import compute_hypervolume
 
 from benchmarks.driver import Timed
 from benchmarks.policies import KINDS
+from tuner.commands.simulate.clock import Charges, play
+from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
-from tuner.simulate.clock import Charges, play
-from tuner.simulate.synthetic import Synthetic
 from tuner.space import load
 from tuner.study import Study
 from tuner.study.samplers import tpe as bounded_tpe

@@ -3,7 +3,7 @@
     python -m benchmarks.policies laptop tpe+median tpe+asha "stock Ray"
     python -m benchmarks.policies --curves DIR tpe+median tpe+asha1/3,default "stock Ray"
 
-`laptop` and `cluster` are searches over the generated curves of `tuner.simulate`, as long as their number of trials. With
+`laptop` and `cluster` are searches over the generated curves of `tuner.commands.simulate`, as long as their number of trials. With
 `--curves` the searches are over recorded curves (curves.py says what DIR holds), and all of them have the same time: that of
 `--trials` trials of mean cost. Nothing here changes a default; docs/log.md says what came of it.
 """
@@ -25,14 +25,14 @@ from benchmarks import curve_policies, curve_search, curves, simulated_syne_tune
 from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
 from model.config import ConfigError
+from tuner.commands.simulate import compare, table
+from tuner.commands.simulate.clock import Charges
+from tuner.commands.simulate.compare import Policy
+from tuner.commands.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
+from tuner.commands.simulate.policies import study_policy
+from tuner.commands.simulate.synthetic import Synthetic
+from tuner.commands.simulate.world import World
 from tuner.config.objective import Objective
-from tuner.simulate import compare, table
-from tuner.simulate.clock import Charges
-from tuner.simulate.compare import Policy
-from tuner.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
-from tuner.simulate.policies import study_policy
-from tuner.simulate.synthetic import Synthetic
-from tuner.simulate.world import World
 from tuner.space import Space, load
 
 STOCK = curve_policies.STOCK_RAY

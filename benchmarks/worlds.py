@@ -22,10 +22,10 @@ from rich.table import Table
 
 from benchmarks.arguments import parser, positive, run
 from model.config import TrialConfig, parse
+from tuner.commands.simulate.options import CPU_FLOPS, GPU_FLOPS
+from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.results.results_json import finite, write
-from tuner.simulate.options import CPU_FLOPS, GPU_FLOPS
-from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, load
 
 TASKS = ("sst", "quora", "sts", "cfimdb")

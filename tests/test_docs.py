@@ -21,7 +21,8 @@ import pytest
 from model.tasks import Task
 from tests.support import raylets
 from tests.support.searches import results_of, run_command
-from tuner import reference, space
+from tuner import space
+from tuner.commands import reference
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -41,7 +42,7 @@ def tutorial() -> list[str]:
 
 def test_the_tutorial_goes_the_whole_way() -> None:
     told = "\n".join(tutorial())
-    steps = "model.data.demo --dry-run tuner.status --resume tuner.search.consistency tuner.results.export tuner.tracking.mlflow.registry serve curl"
+    steps = "model.data.demo --dry-run tuner.commands.status --resume tuner.search.consistency tuner.results.export tuner.tracking.mlflow.registry serve curl"
     for part in steps.split():
         assert part in told
 
@@ -150,7 +151,7 @@ def test_commands_are_understood(page: Path) -> None:
     for module, *arguments in commands_of(page):
         parser = PARSERS.get(f"python -m {module}")
         if parser is None:  # one of the modules that take no options that matter here
-            assert module in ("tuner.reference", "model.data.demo"), module
+            assert module in ("tuner.commands.reference", "model.data.demo"), module
         elif arguments and arguments != ["--help"]:
             parser.parse_args(arguments)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tuner.config.keywords import options_of
 from tuner.config import options
+from tuner.config.keywords import options_of
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

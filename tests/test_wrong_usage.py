@@ -9,12 +9,12 @@ import pytest
 
 from model import predict, train
 from model.cues import __main__ as cues
-from tuner import report, status
-from tuner.reproduce import __main__ as reproduce
+from tuner import report, search
+from tuner.commands import status
+from tuner.commands.reproduce import __main__ as reproduce
+from tuner.commands.simulate import __main__ as simulate
 from tuner.results import export
 from tuner.search import consistency as check
-from tuner import search
-from tuner.simulate import __main__ as simulate
 from tuner.tracking.mlflow import registry
 
 COMMANDS = {

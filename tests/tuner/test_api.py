@@ -12,13 +12,13 @@ import pytest
 
 from model.config import ConfigError
 from tests.support import samples
+from tuner import search
 from tuner.config.keywords import options_of
 from tuner.config.options import Options, parse_arguments
 from tuner.execution.interruption import Interruption
 from tuner.results import results_json as results
 from tuner.results import search_result as outcome
 from tuner.results.search_result import SearchResult
-from tuner import search
 
 KEYWORDS: dict[str, Any] = {
     "space": Path("own.yaml"),

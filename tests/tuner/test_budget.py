@@ -11,9 +11,9 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from tests.support import samples
 from tests.support.clock import Clock
+from tuner import search
 from tuner.config import options, run_folder
 from tuner.config.budget import Budget, Meter, Used, in_words, seconds_of
-from tuner import search
 from tuner.tracking.budget_log import EVERY_S, Ledger
 from tuner.tracking.progress import terminal as progress
 

@@ -16,7 +16,7 @@ from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
 from tests.support.status_folder import folder
-from tuner import status
+from tuner.commands import status
 from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements

@@ -12,10 +12,10 @@ import pytest
 from cluster.node import Node
 from cluster.shape import GangShape
 from tuner.artifacts.addresses import endpoint
-from tuner.doctor import judge, ranks, stores
-from tuner.doctor.finding import Finding, is_well, passed, skipped
-from tuner.doctor.node import Disk, NodeReport, code_digest, unreachable
-from tuner.doctor.ranks import Meeting
+from tuner.commands.doctor import judge, ranks, stores
+from tuner.commands.doctor.finding import Finding, is_well, passed, skipped
+from tuner.commands.doctor.node import Disk, NodeReport, code_digest, unreachable
+from tuner.commands.doctor.ranks import Meeting
 
 CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
 REPORT = NodeReport(

@@ -13,9 +13,9 @@ import ray
 from cluster import connect
 from tests.support import raylets
 from tests.support.searches import run_command
-from tuner.doctor import ranks
-from tuner.doctor.__main__ import main
-from tuner.doctor.ranks import DoctorRank, Meeting
+from tuner.commands.doctor import ranks
+from tuner.commands.doctor.__main__ import main
+from tuner.commands.doctor.ranks import DoctorRank, Meeting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
+from tuner import search
 from tuner.config import options as search_options
 from tuner.config.options import Options
-from tuner import search
 from tuner.search.plan import make
 
 

@@ -15,7 +15,7 @@ from tests.support.postgres import PASSWORD, Server, server
 from tests.support.searches import SearchHere, results_of, run_command
 from tests.support.stored_study import opened, play
 from tests.support.waiting import back_once_missed
-from tuner import status
+from tuner.commands import status
 from tuner.study import read_records
 from tuner.study.storage import PatientDatabase
 from tuner.tracking.mlflow import read_runs

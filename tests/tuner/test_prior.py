@@ -19,9 +19,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
+from tuner.commands.simulate.clock import Charges, play
+from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
-from tuner.simulate.clock import Charges, play
-from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load
 from tuner.space.mapping import map_config
 from tuner.space.parameters import SAME_CHOICE, WIDTH, Scalar, draw_near, points

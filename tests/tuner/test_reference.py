@@ -7,12 +7,12 @@ import re
 import pytest
 
 from model.config import OptimConfig, TrialConfig, field_names
-from tuner import reference
+from tuner.commands import reference
 from tuner.config import options
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run python -m tuner.reference"
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run python -m tuner.commands.reference"
 
 
 def test_every_setting_and_option_is_there() -> None:
@@ -33,7 +33,7 @@ def test_a_field_without_a_meaning_would_be_seen() -> None:
 
 def test_every_command_explains_every_option() -> None:
     found = reference.parsers()
-    assert {"python -m tuner.search", "python -m tuner.reproduce", "python -m model.cues"} <= {
+    assert {"python -m tuner.search", "python -m tuner.commands.reproduce", "python -m model.cues"} <= {
         parser.prog for parser in found
     }
     assert not re.search(r"\|\s*\|$", reference.page(), re.MULTILINE), "a row without a meaning"

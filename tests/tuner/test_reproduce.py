@@ -14,12 +14,12 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
 from tests.support import samples
+from tuner.commands.reproduce import __main__ as command
+from tuner.commands.reproduce import recorded, verdict
+from tuner.commands.reproduce.retrain import Again
 from tuner.config import options
 from tuner.config.objective import Objective
 from tuner.config.options import Options
-from tuner.reproduce import __main__ as command
-from tuner.reproduce import recorded, verdict
-from tuner.reproduce.retrain import Again
 from tuner.results import results_json as results
 from tuner.results.model_card import interval
 from tuner.results.trial_record import TrialRecord

@@ -23,9 +23,9 @@ from tests.support.searches import (
     wait_for,
     write_space,
 )
-from tuner import status
-from tuner.execution.interruption import Interruption
 from tuner import search
+from tuner.commands import status
+from tuner.execution.interruption import Interruption
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -15,8 +15,8 @@ import ray
 
 from tests.support import raylets
 from tests.support.searches import lend_tokens, results_of, search_here
-from tuner.results.search_result import SearchResult
 from tuner import search
+from tuner.results.search_result import SearchResult
 from tuner.search import CHAMPION, SHORT
 from tuner.study.pruners.non_dominated_sort import Fronts
 from tuner.study.pruners.pareto import is_promoted

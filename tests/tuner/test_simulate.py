@@ -22,18 +22,18 @@ from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
+from tuner.commands.simulate import compare, costs
+from tuner.commands.simulate.__main__ import main
+from tuner.commands.simulate.clock import Charges, Ended, Log, play
+from tuner.commands.simulate.drawing import FAILURE_GAP
+from tuner.commands.simulate.importance import LEAST, distances, weights
+from tuner.commands.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
+from tuner.commands.simulate.options import make, parser
+from tuner.commands.simulate.position import position
+from tuner.commands.simulate.replay import Replay, kept
+from tuner.commands.simulate.synthetic import Synthetic
+from tuner.commands.simulate.world import Course
 from tuner.config.objective import Objective
-from tuner.simulate import compare, costs
-from tuner.simulate.__main__ import main
-from tuner.simulate.clock import Charges, Ended, Log, play
-from tuner.simulate.drawing import FAILURE_GAP
-from tuner.simulate.importance import LEAST, distances, weights
-from tuner.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
-from tuner.simulate.options import make, parser
-from tuner.simulate.position import position
-from tuner.simulate.replay import Replay, kept
-from tuner.simulate.synthetic import Synthetic
-from tuner.simulate.world import Course
 from tuner.space import Space, load
 from tuner.study import Asked, Study, Verdict
 
@@ -307,7 +307,7 @@ def test_weights_predict_a_trial_left_out_better(space: Space, monkeypatch: pyte
         state = "COMPLETE" if n == 10 else "FAIL"
         trials.append(sample_record(number, state, None, evaluations=evaluations, config=config.to_dict()).to_dict())
     error, blind = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
-    monkeypatch.setattr("tuner.simulate.importance.LEAST", 999)
+    monkeypatch.setattr("tuner.commands.simulate.importance.LEAST", 999)
     unweighted, _ = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
     assert error < 0.8 * blind
     assert error < 0.8 * unweighted
@@ -588,7 +588,7 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], told: str) -> None:
 
 
 def test_wrong_usage_ends_with_2_and_all_sentences() -> None:
-    command = [sys.executable, "-m", "tuner.simulate", "--slots", "0", "--repetitions", "0"]
+    command = [sys.executable, "-m", "tuner.commands.simulate", "--slots", "0", "--repetitions", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 3

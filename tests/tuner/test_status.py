@@ -1,4 +1,4 @@
-"""`python -m tuner.status`: the truth about a search while it runs, after it was killed, and when it has ended."""
+"""`python -m tuner.commands.status`: the truth about a search while it runs, after it was killed, and when it has ended."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 from tests.support import samples
 from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
+from tuner.commands.status import TOLD, WRONG_USAGE, main, status
 from tuner.config import run_folder
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.results import results_json as results
 from tuner.space import load
-from tuner.status import TOLD, WRONG_USAGE, main, status
 from tuner.study import Study
 
 __all__ = ["folder"]  # fixtures

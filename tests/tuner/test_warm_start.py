@@ -17,13 +17,13 @@ from model.canonical import canonical
 from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support import mlflow_store, samples
+from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.config.options import Options, parse_arguments
 from tuner.search import plan
 from tuner.search.warm_start import earlier
 from tuner.search.warm_start.earlier import EarlierTrial, Source, from_experiment
 from tuner.search.warm_start.select import MOST_STARTS, select
-from tuner.simulate.synthetic import Synthetic
 from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study

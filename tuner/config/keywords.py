@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-from model.config import ConfigError
-from tuner.config.options import LISTS
-from collections.abc import Mapping
-from tuner.config.options import Options
-from pydantic import TypeAdapter
-from pydantic import ValidationError
 import dataclasses
-from tuner.config.options import from_given
-from typing import get_type_hints
 import inspect
-from model.config import nearest
 import os
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
 import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from model.config import ConfigError, nearest
+from tuner.config.options import LISTS, Options, from_given
 
 JOINED = ("tasks", "metric")
 """Options that a command line parts by commas, and Python may give as a list."""
@@ -27,7 +24,6 @@ IN_WORDS = {
     "bool": "True or False",
 }
 """What an option takes, by its type."""
-
 
 
 def options_of(keywords: Mapping[str, Any]) -> Options:

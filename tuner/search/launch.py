@@ -12,12 +12,10 @@ from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from model.config import ConfigError
-from tuner.api import search
-from tuner.config.keywords import signature
 from tuner.artifacts.retry import StoreAwayError, away_in
 from tuner.config.options import Options, not_kept, parse_arguments
 from tuner.execution.interruption import Interruption
-from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, SHORT, WRONG_USAGE, SearchResult
+from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, WRONG_USAGE, SearchResult
 
 if TYPE_CHECKING:
     from tuner.search.plan import Plan

@@ -1,4 +1,4 @@
-"""The reference, made from what it is about: `python -m tuner.reference` writes docs/reference.md.
+"""The reference, made from what it is about: `python -m tuner.commands.reference` writes docs/reference.md.
 
 Every setting of a trial with its type, range, default and meaning, from the schema (`model.config`) and the texts under its
 fields; every command with its options, from their parsers.
@@ -27,7 +27,7 @@ PAGE = ROOT / "docs" / "reference.md"
 BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 HEAD = """# Reference
 
-Made by `python -m tuner.reference` from the schema and the parsers; a test says when it is stale.
+Made by `python -m tuner.commands.reference` from the schema and the parsers; a test says when it is stale.
 
 ## Settings of a trial
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSource
+from tuner.commands.doctor.finding import Finding, failed, passed
 from tuner.config.options import Options, storage_of, tracking_uri_of
-from tuner.doctor.finding import Finding, failed, passed
 from tuner.search import plan
 from tuner.space import Space
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tuner.commands.reproduce.recorded import Recorded
 from tuner.config.objective import Objective, metrics_of
-from tuner.reproduce.recorded import Recorded
 from tuner.results.model_card import interval
 from tuner.results.summary import number_text
 from tuner.results.trial_record import TrialRecord

@@ -1,4 +1,4 @@
-"""How a search stands, asked from another shell or node: `python -m tuner.status RUN` reads its record and disturbs nothing.
+"""How a search stands, asked from another shell or node: `python -m tuner.commands.status RUN` reads its record and disturbs nothing.
 
 Exit status: 0 told; 2 wrong usage, such as no such run.
 """
@@ -146,7 +146,7 @@ def describe(found: Status) -> list[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(prog="python -m tuner.status", description="How a search stands, running or not.")
+    text = argparse.ArgumentParser(prog="python -m tuner.commands.status", description="How a search stands, running or not.")
     text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
     text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
     text.add_argument("--json", action="store_true", help="print one JSON object")

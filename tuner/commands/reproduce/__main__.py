@@ -1,4 +1,4 @@
-"""`python -m tuner.reproduce RUN [--trial N]`.
+"""`python -m tuner.commands.reproduce RUN [--trial N]`.
 
 Exit status: 0 it came to the same, to the last bit or within what chance leaves open; 1 it did not; 2 wrong usage; 130
 interrupted.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
-from tuner.reproduce.recorded import Recorded
+from tuner.commands.reproduce.recorded import Recorded
 from tuner.results.summary import number_text
 
 MATCHES, DIFFERS, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -21,7 +21,7 @@ MATCHES, DIFFERS, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(
-        prog="python -m tuner.reproduce",
+        prog="python -m tuner.commands.reproduce",
         description="Train a trial again from its record, and say whether it comes to the same.",
     )
     text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def reproduce(folder: Path, arguments: argparse.Namespace) -> int:
     """Train again and print what came of it. Raises `ConfigError`."""
-    from tuner.reproduce import recorded, retrain, verdict
+    from tuner.commands.reproduce import recorded, retrain, verdict
     from tuner.results import environment
 
     found = recorded.read(folder)

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.node import Node
 from cluster.shape import GangShape
-from tuner.doctor.finding import Finding, failed, passed, skipped
+from tuner.commands.doctor.finding import Finding, failed, passed, skipped
 from tuner.execution.gang import reason_of
 from tuner.execution.rank import RankWorker, process_environment
 

@@ -1,4 +1,4 @@
-"""`python -m tuner.doctor`: the command line of a search with `doctor` in its place checks what the search would stand on.
+"""`python -m tuner.commands.doctor`: the command line of a search with `doctor` in its place checks what the search would stand on.
 
 Without `--address` it checks this machine, on a Ray of its own; with it, every node of the cluster. Nothing is left behind.
 
@@ -15,9 +15,9 @@ from dataclasses import asdict
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
+from tuner.commands.doctor.finding import Finding, failed, is_well, passed, skipped
 from tuner.config.options import Options, parse_arguments
 from tuner.config.options import parser as search_parser
-from tuner.doctor.finding import Finding, failed, is_well, passed, skipped
 
 WELL, ILL, WRONG_USAGE = 0, 1, 2
 NEED_RAY = ("versions", "code", "gpus", "clock", "disk", "storage", "data", "all-reduce", "backbone", "smart")
@@ -26,7 +26,7 @@ NEED_RAY = ("versions", "code", "gpus", "clock", "disk", "storage", "data", "all
 def parser() -> argparse.ArgumentParser:
     """A search's own options: what they ask for is what is checked."""
     text = search_parser()
-    text.prog = "python -m tuner.doctor"
+    text.prog = "python -m tuner.commands.doctor"
     text.description = "Check what a search with these options stands on: this machine, or every node of --address."
     return text
 
@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> int:
 def examination(options: Options) -> Iterator[Finding]:
     """Every finding, as soon as it is known."""
     from cluster import connect
-    from tuner.doctor.examine import examine
-    from tuner.doctor.subject import subject
+    from tuner.commands.doctor.examine import examine
+    from tuner.commands.doctor.subject import subject
 
     found, about_options = subject(options)
     yield from about_options

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuner.simulate.position import Position
+from tuner.commands.simulate.position import Position
 
 N_NEAREST = 5
 PRIOR = 5

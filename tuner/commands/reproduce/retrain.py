@@ -12,11 +12,11 @@ from pathlib import Path
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.training.evaluation import Evaluation
+from tuner.commands.reproduce.recorded import Data, Recorded
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
-from tuner.reproduce.recorded import Data, Recorded
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
 from tuner.tracking.events import SilentObserver

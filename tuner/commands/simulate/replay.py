@@ -27,13 +27,13 @@ import numpy as np
 from model.config import ConfigError, TrialConfig, parse
 from model.smart.cost import cost_in_plain_steps
 from model.training.evaluation import Evaluation
+from tuner.commands.simulate import costs
+from tuner.commands.simulate.importance import distances, weights
+from tuner.commands.simulate.landscape import SAME_EXAMPLES
+from tuner.commands.simulate.position import Position, position
+from tuner.commands.simulate.world import Course, scored_metrics
 from tuner.config.objective import Objective, tasks_of
 from tuner.results.trial_record import INTERRUPTED
-from tuner.simulate import costs
-from tuner.simulate.importance import distances, weights
-from tuner.simulate.landscape import SAME_EXAMPLES
-from tuner.simulate.position import Position, position
-from tuner.simulate.world import Course, scored_metrics
 from tuner.space import Space
 
 N_NEIGHBOURS, N_FOLDS = 3, 5

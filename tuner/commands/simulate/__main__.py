@@ -1,4 +1,4 @@
-"""Compare samplers and pruners without training: `python -m tuner.simulate --synthetic --slots 64 --trials 500`.
+"""Compare samplers and pruners without training: `python -m tuner.commands.simulate --synthetic --slots 64 --trials 500`.
 
 Exit status: 0 compared; 2 wrong usage.
 """
@@ -14,8 +14,8 @@ from model.config import ConfigError
 def main(argv: list[str] | None = None) -> int:
     from rich.console import Console
 
-    from tuner.simulate import compare, table
-    from tuner.simulate.options import make, parser
+    from tuner.commands.simulate import compare, table
+    from tuner.commands.simulate.options import make, parser
 
     options = parser().parse_args(argv)
     try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from model.config import ConfigError
+from tuner.commands.simulate.clock import Charges, Decisions
+from tuner.commands.simulate.compare import Policy
+from tuner.commands.simulate.world import World
 from tuner.config.objective import Objective
-from tuner.simulate.clock import Charges, Decisions
-from tuner.simulate.compare import Policy
-from tuner.simulate.world import World
 from tuner.space import Space
 from tuner.study import Study
 

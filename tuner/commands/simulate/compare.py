@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.simulate.clock import Charges, Decisions, Ended, Log, play
-from tuner.simulate.world import World
+from tuner.commands.simulate.clock import Charges, Decisions, Ended, Log, play
+from tuner.commands.simulate.world import World
 
 N_RESAMPLES = 2000
 MARKS = (0.25, 0.5, 1.0)

@@ -1,4 +1,4 @@
-"""The command line of `python -m tuner.simulate`, checked before anything is simulated."""
+"""The command line of `python -m tuner.commands.simulate`, checked before anything is simulated."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any
 
 from model.config import ConfigError, nearest, parse
 from model.tasks import TASKS
+from tuner.commands.simulate.clock import Charges
+from tuner.commands.simulate.compare import Policy
+from tuner.commands.simulate.policies import study_policy
+from tuner.commands.simulate.replay import Replay
+from tuner.commands.simulate.synthetic import Synthetic
+from tuner.commands.simulate.world import World
 from tuner.config import options as search_options
 from tuner.config.objective import MEAN, Objective
 from tuner.results import results_json as results
-from tuner.simulate.clock import Charges
-from tuner.simulate.compare import Policy
-from tuner.simulate.policies import study_policy
-from tuner.simulate.replay import Replay
-from tuner.simulate.synthetic import Synthetic
-from tuner.simulate.world import World
 from tuner.space import Space, load
 from tuner.study import PRUNERS, SAMPLERS
 
@@ -37,7 +37,7 @@ CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
 
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(
-        prog="python -m tuner.simulate",
+        prog="python -m tuner.commands.simulate",
         description="Replay searches under a simulated clock and compare samplers and pruners, without training anything.",
     )
     what = text.add_argument_group("learning curves")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from model.training.evaluation import Evaluation
-from tuner.simulate.world import Course, World
+from tuner.commands.simulate.world import Course, World
 from tuner.study import Asked, Verdict
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.doctor.finding import Finding, failed, passed
+from tuner.commands.doctor.finding import Finding, failed, passed
 
 STORE_S = 30.0
 

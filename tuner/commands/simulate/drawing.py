@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuner.simulate.landscape import Failures, Landscape, Plane, beyond
-from tuner.simulate.position import Position, numeric_points
+from tuner.commands.simulate.landscape import Failures, Landscape, Plane, beyond
+from tuner.commands.simulate.position import Position, numeric_points
 from tuner.space import Space
 from tuner.space.parameters import Choice, Int, Parameter, Scalar, same
 

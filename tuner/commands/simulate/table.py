@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.table import Table
 
+from tuner.commands.simulate.compare import Interval, Outcome
+from tuner.commands.simulate.options import Simulation
 from tuner.results.results_json import finite
-from tuner.simulate.compare import Interval, Outcome
-from tuner.simulate.options import Simulation
 
 
 def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:

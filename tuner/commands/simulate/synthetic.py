@@ -45,12 +45,12 @@ import numpy as np
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
+from tuner.commands.simulate import costs
+from tuner.commands.simulate.drawing import draw_landscape
+from tuner.commands.simulate.landscape import Failure, Landscape
+from tuner.commands.simulate.position import Position, position
+from tuner.commands.simulate.world import Course, scored_metrics
 from tuner.config.objective import Objective, tasks_of
-from tuner.simulate import costs
-from tuner.simulate.drawing import draw_landscape
-from tuner.simulate.landscape import Failure, Landscape
-from tuner.simulate.position import Position, position
-from tuner.simulate.world import Course, scored_metrics
 from tuner.space import Space
 from tuner.space.untuned import untuned
 

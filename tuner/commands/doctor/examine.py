@@ -17,10 +17,10 @@ from model.config import ConfigError
 from model.data.source import DataSource
 from model.encoder import backbone
 from tuner.artifacts.addresses import endpoint
-from tuner.doctor import judge, ranks, stores
-from tuner.doctor.finding import Finding, failed, skipped
-from tuner.doctor.node import NodeProbe, existing
-from tuner.doctor.subject import Subject
+from tuner.commands.doctor import judge, ranks, stores
+from tuner.commands.doctor.finding import Finding, failed, skipped
+from tuner.commands.doctor.node import NodeProbe, existing
+from tuner.commands.doctor.subject import Subject
 from tuner.execution.rank import process_environment
 
 ANSWER_S = 60.0

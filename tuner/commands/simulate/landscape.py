@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.simulate.position import Position
+from tuner.commands.simulate.position import Position
 from tuner.space.parameters import Scalar
 
 TOLERANCE = 0.08

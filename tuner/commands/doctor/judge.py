@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from cluster.shape import GangShape
-from tuner.doctor.finding import Finding, failed, passed, skipped
-from tuner.doctor.node import NodeReport
+from tuner.commands.doctor.finding import Finding, failed, passed, skipped
+from tuner.commands.doctor.node import NodeReport
 
 MOST_SKEW_S = 2.0
 """Difference of two nodes' clocks above which logs and time stamps mislead."""

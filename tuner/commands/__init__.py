@@ -1,0 +1,1 @@
+"""The commands of `python -m tuner`, one file or package each."""
