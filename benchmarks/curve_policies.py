@@ -19,7 +19,7 @@ from model.config import ConfigError, nearest
 from tuner.commands.simulate.clock import Charges, Decisions
 from tuner.commands.simulate.policies import ASK_S
 from tuner.space import Space
-from tuner.space.start import USUAL_CONFIDENCE
+from tuner.space.load import USUAL_CONFIDENCE
 from tuner.study import PRUNERS, SAMPLERS, Study
 
 STOCK_RAY = "stock Ray"

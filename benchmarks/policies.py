@@ -3,7 +3,7 @@
     python -m benchmarks.policies laptop tpe+median tpe+asha "stock Ray"
     python -m benchmarks.policies --curves DIR tpe+median tpe+asha1/3,default "stock Ray"
 
-`laptop` and `cluster` are searches over the generated curves of `tuner.commands.simulate`, as long as their number of trials. With
+`laptop` and `cluster` are searches over the generated curves of `tuner simulate`, as long as their number of trials. With
 `--curves` the searches are over recorded curves (curves.py says what DIR holds), and all of them have the same time: that of
 `--trials` trials of mean cost. Nothing here changes a default; docs/log.md says what came of it.
 """

@@ -143,7 +143,8 @@ def test_what_the_command_line_starts_with_is_cheap() -> None:
 @pytest.mark.slow
 def test_neither_driver_nor_supervisor_loads_what_trains() -> None:
     """Seconds of every start and hundreds of megabytes, in processes that hold no tensor."""
-    code = f"import sys, cluster.connect, tuner.search.plan, tuner.search.session, tuner.execution.trainable; print(*sorted(set(sys.modules) & {TRAINING!r}))"
+    modules = "cluster.connect, tuner.search.plan, tuner.search.session, tuner.execution.trainable"
+    code = f"import sys, {modules}; print(*sorted(set(sys.modules) & {TRAINING!r}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []
 

@@ -9,26 +9,13 @@ import pytest
 
 from model import predict, train
 from model.cues import __main__ as cues
-from tuner import report, search
-from tuner.commands import status
-from tuner.commands.reproduce import __main__ as reproduce
-from tuner.commands.simulate import __main__ as simulate
-from tuner.results import export
-from tuner.search import consistency as check
-from tuner.tracking.mlflow import registry
+from tuner import commands
 
 COMMANDS = {
-    "search": search.main,
     "train": train.main,
     "predict": predict.main,
     "cues": cues.main,
-    "simulate": simulate.main,
-    "check": check.main,
-    "status": status.main,
-    "report": report.main,
-    "export": export.main,
-    "registry": registry.main,
-    "reproduce": reproduce.main,
+    **{name: command.load() for name, command in commands.COMMANDS.items()},
 }
 WRONG = """
 search --space smart_mtll --data FOLDER/none --trials 0 --sampler tp | mean smart_mtl? | FOLDER/none | --trials 0 | mean tpe?
@@ -107,13 +94,13 @@ report --paper nothing | nothing | FOLDER/runs | night
 report --paper night | FOLDER/runs/night/results.json
 export nothing --to FOLDER/x | nothing | FOLDER/runs | night
 export night --to FOLDER/x | FOLDER/runs/night/results.json
-registry nothing | nothing | FOLDER/runs | night
+register nothing | nothing | FOLDER/runs | night
 reproduce nothing | nothing | FOLDER/runs | night
 reproduce night | FOLDER/runs/night/results.json
 """
 """A command line, then what must be said: the name, the value given, what is allowed or what to do."""
 CASES = [line.split(" | ") for line in WRONG.strip().splitlines()]
-WITH_RUNS = ("search", "check", "status", "report", "export", "registry", "reproduce")
+WITH_RUNS = ("search", "check", "status", "report", "export", "register", "reproduce")
 
 
 @pytest.fixture(scope="module")

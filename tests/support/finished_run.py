@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from tests.support import mlflow_store, samples
+from tuner.commands import check
 from tuner.config import options
 from tuner.config.objective import Objective
 from tuner.results import results_json as results
-from tuner.search import consistency as check
 from tuner.space import load
 from tuner.study import Study
 from tuner.tracking.mlflow import MlflowTracking

@@ -11,7 +11,7 @@ from typing import Any
 from model.tasks import TASKS
 from tests.support.finalists import come_to, tried
 from tests.support.report_runs import BASE, events, records, results
-from tuner.report.run import Run
+from tuner.report.gather import Run
 from tuner.results.pareto import best_of
 from tuner.results.results_json import trial_entry
 from tuner.results.trial_record import TrialRecord

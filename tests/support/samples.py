@@ -8,9 +8,9 @@ from typing import Any
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
+from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.results_json import build
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import Dataset, SearchFacts
 
 CONFIG = TrialConfig(mixture=("sst", "sts"), seed=3)
 

@@ -16,7 +16,7 @@ from tests.support.finalists import come_to, tried
 from tests.support.finished_run import edit_mlflow, edit_results, made, run, said
 from tests.support.records import exported, registered
 from tests.support.status_folder import folder
-from tuner.commands import status
+from tuner.commands import check, status
 from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
@@ -24,7 +24,6 @@ from tuner.results import results_json as results
 from tuner.results.model_card import card
 from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
-from tuner.search import consistency as check
 from tuner.search.confirmation.finalists import DEFAULT
 from tuner.search.confirmation.outcome import Outcome
 from tuner.search.confirmation.records import FOLDER, Kept

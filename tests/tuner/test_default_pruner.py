@@ -12,7 +12,7 @@ from model.data.source import DataSummary
 from tuner.config.options import Options
 from tuner.search import main
 from tuner.search.plan import Plan, make
-from tuner.search.plan.pruner import MANY_EXAMPLES, default_pruner
+from tuner.search.plan.resolve import MANY_EXAMPLES, default_pruner
 
 NEEDED = "asha needs 1000 or all of select: set budget.early_eval_examples, or name a --pruner"
 

@@ -14,7 +14,7 @@ from cluster import connect
 from tests.support import raylets
 from tests.support.searches import run_command
 from tuner.commands.doctor import ranks
-from tuner.commands.doctor.__main__ import main
+from tuner.commands.doctor.command import main
 from tuner.commands.doctor.ranks import DoctorRank, Meeting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

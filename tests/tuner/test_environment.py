@@ -26,7 +26,7 @@ def test_a_package_that_is_missing_is_null(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_description_is_json_and_imports_nothing_heavy() -> None:
-    program = "import sys, json; from tuner import environment; json.dumps(environment.describe())\n"
+    program = "import sys, json; from tuner.results import environment; json.dumps(environment.describe())\n"
     program += "assert not {'torch', 'mlflow', 'ray', 'optuna'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
     found = json.loads(json.dumps(environment.describe()))

@@ -1,4 +1,4 @@
-"""`python -m tuner.results.export`: a champion for everybody else, with a card that says how good it is and where it ends."""
+"""`python -m tuner export`: a champion for everybody else, with a card that says how good it is and where it ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from model.encoder.network import build
 from model.saved_model import folder as saved_model
 from tests.support import tiny
 from tests.support.records import exported as record
+from tuner.commands.export import main
+from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.results import results_json as results
-from tuner.results.export import WRITTEN, WRONG_USAGE, main
-from tuner.results.model_card import card, interval
+from tuner.results.intervals import interval
+from tuner.results.model_card import card
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -41,7 +43,7 @@ def change(run: Path, by: Change) -> None:
 
 def test_a_champion_is_written_whole_with_its_card(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "far" / "away"
-    assert main(["night", "--runs-dir", str(run.parent), "--to", str(target)]) == WRITTEN
+    assert main(["night", "--runs-dir", str(run.parent), "--to", str(target)]) == DONE
     there = {path.name for path in target.iterdir()}
     wanted = {"config.json", "model.safetensors", "heads.safetensors", "heads.json", "predict.py", "config.yaml", "README.md"}
     assert wanted <= there and any(name.startswith("tokenizer") for name in there)

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from tests.support import samples
 from tuner.config import command_lines as commands
-from tuner.results.summary import GENERATED_NOTE, MAX_ROWS, duration, print_summary
+from tuner.results.summary import MAX_ROWS, print_summary
+from tuner.results.text import GENERATED_NOTE, duration
 from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.progress.standings import Standings, eta_s
 from tuner.tracking.progress.terminal import (

@@ -33,9 +33,7 @@ def test_a_field_without_a_meaning_would_be_seen() -> None:
 
 def test_every_command_explains_every_option() -> None:
     found = reference.parsers()
-    assert {"python -m tuner.search", "python -m tuner.commands.reproduce", "python -m model.cues"} <= {
-        parser.prog for parser in found
-    }
+    assert {"python -m tuner.search", "python -m tuner reproduce", "python -m model.cues"} <= {parser.prog for parser in found}
     assert not re.search(r"\|\s*\|$", reference.page(), re.MULTILINE), "a row without a meaning"
 
 

@@ -24,10 +24,12 @@ from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
 from tests.support.records import METRIC
 from tests.support.records import registered as record
+from tuner.commands.register import NOT_TAKEN, REGISTERED, main
+from tuner.commands.run_command import WRONG_USAGE
 from tuner.config import options
 from tuner.results import results_json as results
-from tuner.tracking.mlflow import registry
-from tuner.tracking.mlflow.registry import ALIAS, Previous, describe, examples, main, model_name, register, verdict
+from tuner.results.registered import describe, model_name
+from tuner.tracking.mlflow.registry import ALIAS, Previous, examples, register, verdict
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_a_better_search_takes_the_alias_and_a_worse_one_does_not(store: tuple[P
 @pytest.mark.slow
 def test_the_command_registers_later_and_notes_it(store: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = store
-    assert main([str(folder)]) == registry.REGISTERED
+    assert main([str(folder)]) == REGISTERED
     noted = results.read(folder / results.FILE_NAME)["champion"]["registered"]
     assert capsys.readouterr().out == f"{describe(noted)}\n"
     assert noted["model"] == "smart_mtl-ab12cd34"
@@ -149,10 +151,10 @@ def test_what_cannot_be_registered_is_told(
     folder = Path(shutil.copytree(store[0], tmp_path / "copy"))
     found = results.read(folder / results.FILE_NAME)
     options.save(options.Options(tracking_uri="http://127.0.0.1:9"), folder)
-    assert main([str(folder)]) == registry.NOT_TAKEN
+    assert main([str(folder)]) == NOT_TAKEN
     assert capsys.readouterr().err.startswith("MLflow did not take the champion: ")
     results.write(folder / results.FILE_NAME, found | {"champion": None})
-    assert main([str(folder)]) == registry.WRONG_USAGE
+    assert main([str(folder)]) == WRONG_USAGE
     assert capsys.readouterr().err == "copy has no champion; --resume copy goes on with it\n"
 
 

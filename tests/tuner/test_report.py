@@ -16,7 +16,7 @@ from scipy import stats
 
 from tests.support.finalists import come_to, tried
 from tests.support.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
-from tuner import report
+from tuner.commands import report
 from tuner.report.paper.document import Document, documents
 from tuner.report.paper.effect import compare, welch
 from tuner.report.paper.formats import print_text
@@ -173,7 +173,7 @@ def test_cues_are_read_from_the_inverted_arm(tmp_path: Path) -> None:
 
 
 class TestCommand:
-    """`python -m tuner.report`"""
+    """`python -m tuner report`"""
 
     @pytest.fixture
     def runs(self, tmp_path: Path) -> Path:

@@ -13,18 +13,18 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
-from tuner.report.drawing.levels import N_LEVELS, leveller
+from tuner.report.charts.champion import score_se, trust
+from tuner.report.charts.cost import cost, saved_by_pruning
+from tuner.report.charts.curves import curves, quartiles
+from tuner.report.charts.health import health
+from tuner.report.charts.pareto import planes
+from tuner.report.charts.simplex import faces, mixed, place, shares
+from tuner.report.charts.surface import BLANK, GRID, kernel_mean, surface
+from tuner.report.charts.timeline import schedule
+from tuner.report.charts.transfer import transfer
 from tuner.report.drawing.parameters import columns
-from tuner.report.numbers.champion import score_se, trust
-from tuner.report.numbers.cost import cost, saved_by_pruning
-from tuner.report.numbers.curves import curves, quartiles
-from tuner.report.numbers.health import health
-from tuner.report.numbers.pareto import planes
-from tuner.report.numbers.simplex import faces, mixed, place, shares
-from tuner.report.numbers.surface import BLANK, GRID, kernel_mean, surface
-from tuner.report.numbers.timeline import schedule
-from tuner.report.numbers.transfer import transfer
-from tuner.report.run import Run
+from tuner.report.drawing.scales import N_LEVELS, leveller
+from tuner.report.gather import Run
 from tuner.results.results_json import trial_entry
 from tuner.results.trial_record import TrialRecord
 

@@ -18,11 +18,11 @@ from cluster.shape import GangShape
 from tests.support import report_runs, samples
 from tests.support.report_shapes import HOSTILE, SHAPES, made, run_of
 from tests.support.stored_study import opened, play
-from tuner import report
+from tuner.commands import report
+from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.config import command_lines as commands
 from tuner.config import run_folder
 from tuner.config.options import Options, parse_arguments, save
-from tuner.report.cli import DONE, WRONG_USAGE
 from tuner.report.drawing.elements import element, markup, plain
 from tuner.report.gather import gather
 from tuner.report.page import page, write
@@ -274,16 +274,16 @@ def test_wrong_usage_is_a_sentence(
 
 
 def test_a_report_that_fails_does_not_fail_the_search(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    from tuner import search
+    from tuner.search import launch
 
     def fail(*_: Any, **__: Any) -> Path:
         raise ZeroDivisionError("no such luck")
 
     monkeypatch.setattr("tuner.report.page.write", fail)
-    search._report(type("Planned", (), {"run_dir": tmp_path / "runs" / "night", "options": None}))  # type: ignore[arg-type]
+    launch._report(type("Planned", (), {"run_dir": tmp_path / "runs" / "night", "options": None}))  # type: ignore[arg-type]
     told = capsys.readouterr().err
     assert "the report could not be written (ZeroDivisionError: no such luck); the results stand" in told
-    assert f"-m tuner.report night --runs-dir {tmp_path / 'runs'}" in told
+    assert f"-m tuner report night --runs-dir {tmp_path / 'runs'}" in told
 
 
 def test_a_trial_whose_configuration_was_refused_has_its_row() -> None:

@@ -14,14 +14,14 @@ from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
 from tests.support import samples
-from tuner.commands.reproduce import __main__ as command
-from tuner.commands.reproduce import recorded, verdict
+from tuner.commands.reproduce import command, recorded, verdict
 from tuner.commands.reproduce.retrain import Again
+from tuner.commands.run_command import WRONG_USAGE
 from tuner.config import options
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.results import results_json as results
-from tuner.results.model_card import interval
+from tuner.results.intervals import interval
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Verdict as Study
 
@@ -211,7 +211,7 @@ def test_a_pruned_trial_is_trained_to_where_it_was_pruned() -> None:
 def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path / "night")
     (tmp_path / "empty").mkdir()
-    assert command.main([*arguments, "--runs-dir", str(tmp_path)]) == command.WRONG_USAGE
+    assert command.main([*arguments, "--runs-dir", str(tmp_path)]) == WRONG_USAGE
     shown = capsys.readouterr()
     assert said in shown.err
     assert shown.out == ""

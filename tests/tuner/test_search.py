@@ -20,9 +20,9 @@ from model import train
 from model.config import parse
 from model.saved_model import folder as saved_model
 from tests.support.searches import results_of, run_command, search_here, write_space
-from tuner.commands.reproduce import __main__ as reproduce
+from tuner.commands.reproduce import command as reproduce
 from tuner.config import run_folder
-from tuner.report.numbers.timeline import schedule
+from tuner.report.charts.timeline import schedule
 from tuner.search import tokenise as prepare
 from tuner.tracking import timeline
 

@@ -17,7 +17,7 @@ import pytest
 from model import train
 from model.saved_model import folder as saved_model
 from tests.support.searches import command, finish, lend_tokens, results_of, run_command, search_here, wait_for, write_space
-from tuner.search import consistency as check
+from tuner.commands import check
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

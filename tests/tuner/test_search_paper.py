@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.support.searches import results_of, run_command, search_here
-from tuner import report
-from tuner.results.summary import GENERATED_NOTE
+from tuner.commands import report
+from tuner.results.text import GENERATED_NOTE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -23,7 +23,6 @@ from tests.support.searches import (
     wait_for,
     write_space,
 )
-from tuner import search
 from tuner.commands import status
 from tuner.execution.interruption import Interruption
 
@@ -126,7 +125,7 @@ def test_what_was_paused_when_a_search_ended_is_promoted_from_its_checkpoint(
         finish(process)
     else:
         interruption = Interruption()
-        monkeypatch.setattr(search, "Interruption", lambda: interruption)
+        monkeypatch.setattr("tuner.search.launch.Interruption", lambda: interruption)
         under_way = SearchHere(tmp_path, tiny_backbone, *ONE_SLOT, text=SPACE)
         under_way.wait_for('"event": "trial_paused", "number": 1')
         under_way.wait_for('"event": "trial_started", "number": 2')

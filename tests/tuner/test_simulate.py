@@ -23,8 +23,8 @@ from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
 from tuner.commands.simulate import compare, costs
-from tuner.commands.simulate.__main__ import main
 from tuner.commands.simulate.clock import Charges, Ended, Log, play
+from tuner.commands.simulate.command import main
 from tuner.commands.simulate.drawing import FAILURE_GAP
 from tuner.commands.simulate.importance import LEAST, distances, weights
 from tuner.commands.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
@@ -588,7 +588,7 @@ def test_what_is_wrong_is_said(arguments: tuple[str, ...], told: str) -> None:
 
 
 def test_wrong_usage_ends_with_2_and_all_sentences() -> None:
-    command = [sys.executable, "-m", "tuner.commands.simulate", "--slots", "0", "--repetitions", "0"]
+    command = [sys.executable, "-m", "tuner", "simulate", "--slots", "0", "--repetitions", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 3

@@ -1,4 +1,4 @@
-"""`python -m tuner.commands.status`: the truth about a search while it runs, after it was killed, and when it has ended."""
+"""`python -m tuner status`: the truth about a search while it runs, after it was killed, and when it has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from tests.support import samples
 from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
-from tuner.commands.status import TOLD, WRONG_USAGE, main, status
+from tuner.commands.run_command import DONE, WRONG_USAGE
+from tuner.commands.status import main, status
 from tuner.config import run_folder
 from tuner.config.objective import Objective
 from tuner.config.options import Options
@@ -69,14 +70,14 @@ def test_lines_for_people_and_json_for_programs(folder: Path, study: Study, caps
     play(study, 0.5)
     begin(study, 0.25)
     arguments = ["night", "--runs-dir", str(folder.parent)]
-    assert main(arguments) == TOLD
+    assert main(arguments) == DONE
     assert capsys.readouterr().out.splitlines() == [
         "night: interrupted, began 2026-01-02T03:04:05+00:00, 1:15 of searching",
         "trials: 1 ended (1 COMPLETE, 1 RUNNING), 1.5 of 9 full trials' compute used",
         "best: trial 0, score 0.5000 (sst/accuracy 0.5000, sts/pearson 0.5000)",
         "unfinished: trial 1, evaluation 1 of 10, score 0.2500",
     ]
-    assert main([*arguments, "--json"]) == TOLD
+    assert main([*arguments, "--json"]) == DONE
     assert json.loads(capsys.readouterr().out)["running"][0]["number"] == 1
 
 
@@ -92,7 +93,7 @@ def test_paused_trials_are_told_while_it_runs_and_after(
     told = []
     for between in (lambda: None, study.park):
         between()
-        assert main(["night", "--runs-dir", str(folder.parent)]) == TOLD
+        assert main(["night", "--runs-dir", str(folder.parent)]) == DONE
         told.append(capsys.readouterr().out.splitlines()[1:])
     assert (
         told[0]

@@ -13,7 +13,7 @@ from cluster.shape import GangShape
 from model.training.evaluation import Failure
 from tests.support import report_runs, samples
 from tests.support.bridge_session import Session
-from tuner.report.numbers.timeline import EVALUATION, LOST, SAVING, SETUP, TRAINING, Schedule, schedule
+from tuner.report.charts.timeline import EVALUATION, LOST, SAVING, SETUP, TRAINING, Schedule, schedule
 from tuner.tracking import timeline
 from tuner.tracking.events import SilentObserver, broadcast
 

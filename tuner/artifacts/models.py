@@ -10,6 +10,8 @@ from typing import Any
 from tuner.artifacts.atomic import link_or_copy
 from tuner.artifacts.retry import full_disk
 
+FOLDER = "champion"
+
 FAILED = "failed.txt"
 """In place of a model: why it could not be written."""
 LAST_WRITTEN = "config.yaml"

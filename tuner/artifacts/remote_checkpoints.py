@@ -1,6 +1,6 @@
 """Checkpoints of unfinished trials in a store that all nodes reach; the run's folder has their names.
 
-A name is written to the run's folder once all of its files are in the store, and tells what they must be (`tuner.artifacts.folder`).
+A name is written to the run's folder once all of its files are in the store, and says what they must be (`artifacts.folder`).
 Nothing is deleted before what takes its place is there, and what cannot be deleted while the store is away is swept away later.
 """
 

@@ -84,3 +84,6 @@ def away_in(error: BaseException | None) -> StoreAwayError | None:
     while error is not None and not isinstance(error, StoreAwayError):
         error = error.__cause__ or error.__context__
     return error
+
+
+on_disk = Patience("the disk of the run's folder", full_disk)

@@ -1,6 +1,6 @@
-"""How a search stands, asked from another shell or node: `python -m tuner.commands.status RUN` reads its record and disturbs nothing.
+"""Show how far a search is, from any shell or node: `python -m tuner status RUN` only reads the run's record.
 
-Exit status: 0 told; 2 wrong usage, such as no such run.
+Exit status: 0 shown; 2 wrong usage, such as no such run.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from tuner.commands.run_command import DONE, execute, folder_of, run_parser
 from tuner.results.trial_record import UNFINISHED, TrialRecord
 
-TOLD, WRONG_USAGE = 0, 2
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
 
 
@@ -116,7 +116,7 @@ def _running(record: TrialRecord) -> Running:
 
 def describe(found: Status) -> list[str]:
     """Lines for people."""
-    from tuner.results.summary import duration, number_text, one_line
+    from tuner.results.text import duration, number_text, one_line
 
     ended = sum(n for state, n in found.states.items() if state not in UNFINISHED)
     total = f" of {found.n_trials}" if found.n_trials else ""
@@ -146,26 +146,17 @@ def describe(found: Status) -> list[str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(prog="python -m tuner.commands.status", description="How a search stands, running or not.")
-    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
+    text = run_parser("status", "Show how far a search is; it may be running.")
     text.add_argument("--json", action="store_true", help="print one JSON object")
     return text
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        from tuner.report import run_folder
+    return execute(parser(), run, argv)
 
-        found = status(run_folder(arguments.run, Path(arguments.runs_dir)).absolute())
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
+
+def run(arguments: argparse.Namespace) -> int:
+    found = status(folder_of(arguments))
     lines = [json.dumps(asdict(found))] if arguments.json else describe(found)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return TOLD
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return DONE

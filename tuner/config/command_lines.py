@@ -70,7 +70,7 @@ def predict(champion: Path, mixture: list[str]) -> str:
 
 def register(run_dir: Path) -> str:
     """How to put a run's champion into MLflow's registry."""
-    return f"{python()} -m tuner.tracking.mlflow.registry {shlex.quote(near(run_dir))}"
+    return f"{python()} -m tuner register {shlex.quote(near(run_dir))}"
 
 
 def resume(run_dir: Path) -> str:
@@ -80,7 +80,7 @@ def resume(run_dir: Path) -> str:
 
 def report(run_dir: Path) -> str:
     """How to write a run's page."""
-    return f"{python()} -m tuner.report " + shlex.join([run_dir.name, *_elsewhere(run_dir)])
+    return f"{python()} -m tuner report " + shlex.join([run_dir.name, *_elsewhere(run_dir)])
 
 
 def _elsewhere(run_dir: Path) -> list[str]:

@@ -225,7 +225,7 @@ def stores(options: Options) -> dict[str, str | None]:
 def not_kept(options: Options) -> list[str]:
     """A sentence for each address whose password is in clear, and so not in the run's folder."""
     return [
-        f"the password in --{name.replace('_', '-')} is not kept; --resume, tuner.commands.status and tuner.search.consistency look for it in "
+        f"the password in --{name.replace('_', '-')} is not kept; --resume, status and check look for it in "
         f"{ENVIRONMENT.get(address.partition(':')[0].partition('+')[0], 'the address')}, or write it as $NAME in single quotes"
         for name, address in stores(options).items()
         if address is not None and without_password(address) != address

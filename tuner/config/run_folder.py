@@ -13,8 +13,9 @@ from typing import Any
 
 from model.config import ConfigError
 from tuner.artifacts.atomic import write_whole
-from tuner.config.options import Options, save
+from tuner.config.options import FILE_NAME, Options, save
 
+RESULTS_FILE = "results.json"
 STATE_FILE = "state.json"
 LOCK_FILE = ".lock"
 
@@ -35,6 +36,18 @@ class State:
     """Trials in total that the last session was to come to."""
     stored_as: str | None = None
     """The run's own part of `--storage-path`, which other runs of its name do not touch."""
+
+
+def find(run: str, runs_dir: Path) -> Path:
+    """The folder of a run: a name in `runs_dir`, or a path. Raises `ConfigError` with the runs that there are."""
+    candidates = ((runs_dir / run).expanduser(), Path(run).expanduser())
+    found = next((folder for folder in candidates if folder.is_dir()), None)
+    if found is not None and run.strip():
+        return found
+    names = (FILE_NAME, RESULTS_FILE)
+    runs = sorted({path.parent.name for name in names for path in runs_dir.expanduser().glob(f"*/{name}")})
+    listed = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
+    raise ConfigError([f"there is no run {run} in {runs_dir}, and no such folder; {listed}"])
 
 
 def read_state(folder: Path) -> State | None:

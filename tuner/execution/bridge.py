@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
 
 from model.config import parse
 from model.training.evaluation import Evaluation, Failure
@@ -17,9 +17,9 @@ from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import CUT, Spending
+from tuner.config.objective import Objective
 from tuner.execution.interruption import Interruption
-from tuner.execution.trials import Trials
-from tuner.results.trial_record import INTERRUPTED
+from tuner.results.trial_record import INTERRUPTED, TrialRecord
 from tuner.study import Asked, Verdict
 from tuner.tracking.events import Observer
 
@@ -264,3 +264,43 @@ def drop_beaten(models: Models, study: Trials) -> None:
     best = study.best
     kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
     models.drop_others(kept.union(study.unfinished))
+
+
+class Trials(Protocol):
+    """Gives trials out and judges them; `tuner.study.Study` says what each method does."""
+
+    @property
+    def objective(self) -> Objective: ...
+
+    @property
+    def ended(self) -> list[int]: ...
+
+    @property
+    def best(self) -> TrialRecord | None: ...
+
+    @property
+    def front(self) -> Sequence[TrialRecord]: ...
+
+    @property
+    def unfinished(self) -> Collection[int]: ...
+
+    @property
+    def waits(self) -> bool: ...
+
+    def ask(self) -> Asked | None: ...
+
+    def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
+
+    def release(self, number: int) -> None: ...
+
+    def settle(self, why: str | None = None) -> None: ...
+
+    def complete(self, number: int) -> None: ...
+
+    def prune(self, number: int, reason: str) -> None: ...
+
+    def fail(self, number: int, reason: str) -> None: ...
+
+    def note(self, number: int, note: str) -> None: ...
+
+    def record(self, number: int) -> TrialRecord: ...

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class FixedTrials(ABC):
-    """A `tuner.execution.trials.Trials` of known configurations, each trained once, in order.
+    """A `tuner.execution.bridge.Trials` of known configurations, each trained once, in order.
 
     Only a score that is not finite ends a training early.
     """

@@ -58,7 +58,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     nor gather the files of several nodes.
 
     `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to; `shelf` is
-    the actor of `tuner.execution.feature_cache`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
+    the actor of `feature_cache`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
     short trial would cost more than it.
     """
 

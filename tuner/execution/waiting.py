@@ -9,6 +9,7 @@ from typing import Protocol
 from cluster import connect
 from cluster.node import Node
 from cluster.shape import GangShape
+from model.config import ConfigError
 from tuner.artifacts.write_queue import tell_stderr
 
 LOOK_S = 2.0
@@ -101,3 +102,25 @@ class Waiting:
         if not held:
             return f"the {n_running} running trial(s) of this search hold the rest"
         return f"others hold {held}" + (f": {', '.join(others)}" if others else "")
+
+
+def slots(shape: GangShape, most: int | None) -> Callable[[], int]:
+    """Counts the trials that fit, at most `most`, anew each time: the cluster may have grown.
+
+    Raises `ConfigError` when not even one fits.
+    """
+    from cluster import connect
+
+    def count() -> int:
+        fitting = shape.slots_of(connect.nodes())
+        return fitting if most is None else min(fitting, most)
+
+    if count() < 1:
+        there = ", ".join(node.describe() for node in connect.nodes())
+        raise ConfigError(
+            [
+                f"a trial asks for {shape.describe()}, which the cluster can never give: {there}; "
+                "lower --workers-per-trial, --cpus-per-worker or --gpus-per-worker"
+            ]
+        )
+    return count

@@ -31,12 +31,11 @@ from tuner.report.charts import (
     transfer,
     trials,
 )
+from tuner.report.charts.cost import cost as cost_of
+from tuner.report.charts.timeline import Schedule, schedule
 from tuner.report.drawing.elements import element, markup
-from tuner.report.gather import gather
-from tuner.report.numbers.cost import cost as cost_of
-from tuner.report.numbers.timeline import Schedule, schedule
-from tuner.report.run import Run
-from tuner.results.summary import REPORT
+from tuner.report.gather import Run, gather
+from tuner.results.text import REPORT
 
 
 def write(folder: Path, to: Path | None = None, stores: Options | None = None) -> Path:

@@ -29,7 +29,7 @@ PACKAGES = (
     "scikit-learn",
     "pydantic",
 )
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 
 def describe(argv: list[str] | None = None, project: Path = PROJECT) -> dict[str, Any]:

@@ -1,44 +1,14 @@
-"""The champion for everybody else: `python -m tuner.results.export RUN --to DIR` writes it as plain transformers load it.
-
-Exit status: 0 written; 2 wrong usage, or a run without a champion.
-"""
+"""Export a run's champion: an encoder that plain transformers loads, its heads, and a model card."""
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
 from model.config import ConfigError
 
-WRITTEN, WRONG_USAGE = 0, 2
 CARD = "README.md"
-
-
-def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(
-        prog="python -m tuner.results.export",
-        description="Write a run's champion as an encoder that transformers loads, its heads, and a model card.",
-    )
-    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
-    text.add_argument("--to", metavar="DIR", type=Path, required=True, help="a new folder")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
-    return text
-
-
-def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        from tuner.report import run_folder
-
-        export(run_folder(arguments.run, Path(arguments.runs_dir)), arguments.to)
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
-    sys.stdout.write(f"{arguments.to}: encoder, heads, tokenizer, predict.py and a model card\n")
-    return WRITTEN
 
 
 def export(run: Path, target: Path) -> None:
@@ -46,9 +16,9 @@ def export(run: Path, target: Path) -> None:
 
     Raises `ConfigError` when the run has no champion or no results, or `target` is there and not empty.
     """
+    from tuner.artifacts.models import FOLDER
     from tuner.results import results_json as results
     from tuner.results.model_card import card
-    from tuner.search.hand_over import FOLDER
 
     found = results.read(run / results.FILE_NAME)
     problems = []
@@ -73,7 +43,3 @@ def export(run: Path, target: Path) -> None:
             folder.replace(target)
     except OSError as error:
         raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

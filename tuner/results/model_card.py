@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner.results.confirmation_text import number, sentences
-from tuner.results.summary import GENERATED_NOTE, one_line
+from tuner.results.intervals import interval
+from tuner.results.text import GENERATED_NOTE, one_line
 
-CONFIDENCE = 0.95
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}
 """Hub names of backbones that have another name here."""
 
@@ -30,25 +29,6 @@ def card(results: Mapping[str, Any]) -> str:
         _limits(results),
     ]
     return f"---\n{_header(results)}\n---\n\n" + "\n\n".join(parts) + "\n"
-
-
-def interval(metric: str, value: float, n: int) -> tuple[float, float] | None:
-    """The 95 % interval of a metric over n examples: Wilson's of an accuracy, Fisher's of a correlation; None of others.
-
-    None too where the value has none, such as a correlation over fewer than 4 examples.
-    """
-    from scipy.stats import binomtest, norm
-
-    kind = metric.rpartition("/")[2]
-    if not math.isfinite(value) or n < 1:
-        return None
-    if kind == "accuracy":
-        found = binomtest(round(value * n), n).proportion_ci(CONFIDENCE, method="wilson")
-        return float(found.low), float(found.high)
-    if kind == "pearson" and n > 3 and abs(value) < 1:
-        reach = norm.ppf((1 + CONFIDENCE) / 2) / math.sqrt(n - 3)
-        return math.tanh(math.atanh(value) - reach), math.tanh(math.atanh(value) + reach)
-    return None
 
 
 def _header(results: Mapping[str, Any]) -> str:

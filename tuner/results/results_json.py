@@ -14,8 +14,8 @@ from model.config import ConfigError
 from model.smart.alarms import alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
+from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SearchFacts
 
 SCHEMA_VERSION = 1
 FILE_NAME = "results.json"
@@ -75,7 +75,7 @@ def build(
     `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
     was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
     are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
-    `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until `tuner.search.consistency` has
+    `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until the check has
     compared the stores, then the list of what they disagree on.
     `compute` is the budget of `--trials`, in full trials, and what the trials have used of it.
     `preflight` is what was measured and foreseen before the first trial, set once the search can be held against it.

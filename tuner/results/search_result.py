@@ -158,7 +158,7 @@ class SearchResult:
         return pandas.DataFrame(rows).set_index("number") if rows else pandas.DataFrame()
 
     def __str__(self) -> str:
-        from tuner.results.summary import number_text
+        from tuner.results.text import number_text
 
         champion = self.champion
         told = f"champion {champion_name(champion.raw)}, score {number_text(champion.score)}" if champion else "no champion"

@@ -1,8 +1,8 @@
-"""A search: `python -m tuner.search --space smart_mtl`, or in Python `from tuner import search` and `search(space="smart_mtl")`.
+"""A search: `python -m tuner.search --space smart_mtl`, or `from tuner import search; search(space="smart_mtl")` in Python.
 
 `launch` checks everything (`plan`), starts Ray and runs a `session`: tokenise, preflight, controls, trials, confirmation,
-hand_over. The keywords of `search` are the fields of `tuner.config.options.Options`; they take Python's own types: paths, a list
-for what may be given several times, a mapping for `settings`. Importing this package loads no library that takes seconds.
+hand_over. The keywords of `search` are the fields of `tuner.config.options.Options`; they take Python's own types: paths, a
+list for what may be given several times, a mapping for `settings`. Importing this package loads no library that takes seconds.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ def search(**keywords: Any) -> SearchResult: ...
 def search(**keywords: Any) -> SearchResult | None:
     """Run a search as `python -m tuner.search` does, and return its result.
 
-    It prints what the command prints; `quiet=True` prints nothing, `dry_run=True` prints the plan and starts nothing. The first
-    Ctrl-C stops it cleanly, and the result's `exit_status` is 130. A Ray that already runs in this process is used and stays up.
+    It prints what the command prints; `quiet=True` prints nothing, `dry_run=True` prints the plan and starts nothing. The
+    first Ctrl-C stops it cleanly, and the result's `exit_status` is 130. A Ray that already runs in this process is used and
+    stays up.
 
     Raises `ConfigError` with every problem before anything starts, `StoreAwayError` when a database or disk stays unreachable,
     and KeyboardInterrupt when it is interrupted before there is a result.

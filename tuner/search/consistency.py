@@ -1,16 +1,12 @@
-"""Whether everything that a search left behind says the same: `python -m tuner.search.consistency RUN`.
+"""Check that everything a search has stored agrees.
 
 Optuna's storage, MLflow's runs, results.json and `champion/` are compared trial by trial: number, state, score and reason. It
 also runs at the end of every search, where Tune's own last word on each trial is compared too.
-
-Exit status: 0 they agree; 1 they do not, with a sentence for each disagreement; 2 wrong usage, such as no such run.
 """
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +16,11 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError
-from tuner.config import command_lines as commands
-from tuner.config import options as run_options
-from tuner.config import run_folder
 from tuner.results import results_json as results
 from tuner.results.confirmation_text import champion_name
 from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord
 from tuner.tracking.mlflow import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
 
-AGREE, DISAGREE, WRONG_USAGE = 0, 1, 2
 CHAMPION, CHAMPION_RECORD = "champion", "config.yaml"
 RESULTS, OPTUNA, MLFLOW = results.FILE_NAME, "Optuna", "MLflow"
 
@@ -228,50 +220,3 @@ def _equal_all(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
 
 def _said(metrics: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value}" for name, value in metrics.items()) or "no metrics"
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of `tuner.search.consistency`."""
-    text = argparse.ArgumentParser(
-        prog="python -m tuner.search.consistency", description="Whether all that a search left says the same."
-    )
-    text.add_argument("run", metavar="RUN", help="a run's name, or its folder")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
-    return text
-
-
-def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        folder = _folder_of(arguments.run, Path(arguments.runs_dir))
-        options = run_options.load(folder)
-        if run_folder.is_held(folder):
-            raise ConfigError([f"the search {folder.name} is running; check it when it has ended"])
-        found = results.read(folder / RESULTS)
-        storage = run_options.storage_of(options, folder)
-        findings = check(folder, found, storage, run_options.tracking_uri_of(options, folder))
-    except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return WRONG_USAGE
-    for note in findings.notes:
-        print(note, file=sys.stderr)
-    for sentence in findings.disagreements:
-        print(sentence)
-    if findings.disagreements:
-        print(f"{commands.resume(folder)} brings {MLFLOW} and {RESULTS} up to the study", file=sys.stderr)
-        return DISAGREE
-    stores = " and ".join([OPTUNA, RESULTS] if findings.notes else [f"{OPTUNA}, {MLFLOW}", RESULTS])
-    print(f"{folder.name}: {stores} agree on {len(found['trials'])} trial(s)")
-    return AGREE
-
-
-def _folder_of(run: str, runs_dir: Path) -> Path:
-    """The run's folder, absolute: `run` itself where it is one, else the run of this name."""
-    given = Path(run).expanduser()
-    is_run = (given / run_options.FILE_NAME).is_file()
-    return (given if is_run else runs_dir.expanduser() / run).absolute()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

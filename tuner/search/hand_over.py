@@ -10,25 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuner.artifacts.addresses import in_environment
-from tuner.artifacts.retry import Patience, full_disk
+from tuner.artifacts.models import FOLDER
+from tuner.artifacts.retry import on_disk
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config import command_lines as commands
 from tuner.execution.interruption import Interruption
 from tuner.results import environment
 from tuner.results import results_json as results
-from tuner.tracking.mlflow import registry
 
 if TYPE_CHECKING:
     from tuner.artifacts.models import Models
+    from tuner.results.facts import SearchFacts
     from tuner.search.confirmation.outcome import Outcome
     from tuner.search.plan import Plan
     from tuner.study import Study
-    from tuner.tracking.events import SearchFacts
     from tuner.tracking.mlflow import MlflowTracking
 
-FOLDER = "champion"
 REGISTER_S = 300.0
-on_disk = Patience("the disk of the run's folder", full_disk)
 
 
 def hand_over(
@@ -105,7 +103,7 @@ def register(plan: Plan, found: dict[str, Any], tracking: MlflowTracking) -> dic
     what became of it as `champion.registered`; where MLflow does not take it, a sentence says how to do so later."""
     keep(plan, found)
     tracking.settle()  # the model is logged with the search's run
-    command = [sys.executable, "-m", "tuner.tracking.mlflow.registry", str(plan.run_dir)]
+    command = [sys.executable, "-m", "tuner", "register", str(plan.run_dir)]
     later = f"register it later with: {commands.register(plan.run_dir)}"
     login = {**os.environ, **in_environment(tracking.tracking_uri)}  # the run's folder keeps no password
     try:
@@ -113,7 +111,7 @@ def register(plan: Plan, found: dict[str, Any], tracking: MlflowTracking) -> dic
     except subprocess.TimeoutExpired:
         tell_stderr(f"MLflow did not take the champion within {REGISTER_S:g} s; {later}")
         return found
-    if done.returncode != registry.REGISTERED:
+    if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["MLflow did not take the champion"]
         tell_stderr(f"{said[-1]}; {later}")
         return found

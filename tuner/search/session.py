@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from model.config import ConfigError
 from tuner.artifacts.models import Models
 from tuner.artifacts.remote_checkpoints import checkpoints_of
+from tuner.artifacts.retry import on_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
 from tuner.execution import bridge
 from tuner.execution import node_check as nodes
 from tuner.execution import tune as ray_tune
-from tuner.execution.slots import slots
+from tuner.execution.waiting import slots
 from tuner.results.environment import PROJECT, git
+from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
 from tuner.search import consistency as check
 from tuner.search import hand_over as champion
@@ -30,7 +32,7 @@ from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
 from tuner.study import Asked, Study
 from tuner.tracking.budget_log import Ledger
-from tuner.tracking.events import Dataset, Observer, SearchFacts, broadcast
+from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.timeline import Timeline
 
@@ -268,7 +270,7 @@ def _keep_run_id(plan: Plan, tracking: MlflowTracking) -> None:
     """Note MLflow's parent run for a later session, once the store has answered."""
     run_id = tracking.run_id
     if run_id is not None:
-        champion.on_disk(lambda: run_folder.update_state(plan.run_dir, mlflow_run_id=run_id))
+        on_disk(lambda: run_folder.update_state(plan.run_dir, mlflow_run_id=run_id))
 
 
 def _check(plan: Plan, found: dict[str, Any], tune_states: dict[int, str]) -> None:

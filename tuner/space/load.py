@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,16 @@ from pydantic import ValidationError
 
 from model.config import ConfigError, field_names, nearest
 from tuner.config.objective import MEAN, Objective
-from tuner.space.conditions import resolve
+from tuner.space.conditions import parents_of, resolve
 from tuner.space.document import Node, Problems, read_document
 from tuner.space.options import Options
-from tuner.space.parameters import Parameter, mixture_of
+from tuner.space.parameters import Parameter, Scalar, label, mixture_of, value_problems
 from tuner.space.space import Space
 from tuner.space.specs import read_parameter
-from tuner.space.start import read_confidence, read_start
-from tuner.space.values import value_problems
+
+CONFIDENCE = "confidence"
+USUAL_CONFIDENCE = 0.5
+"""Of a start configuration that names none."""
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 """Beside the packages, in a source checkout as in an installation."""
@@ -262,3 +264,46 @@ def _metric(root: Node, fixed: Mapping[str, Any], problems: Problems) -> tuple[s
         except ConfigError as error:
             problems.add((node or root).line, *error.problems)
     return name, tasks
+
+
+def read_confidence(node: Node, problems: Problems) -> float:
+    """How much a search believes a start configuration, 0 to 1."""
+    if not node.is_mapping or CONFIDENCE not in node.items:
+        return USUAL_CONFIDENCE
+    item = node.items[CONFIDENCE]
+    if isinstance(item.value, bool) or not isinstance(item.value, int | float) or not 0 <= item.value <= 1:
+        problems.add(item.line, f"start: {CONFIDENCE} {item.value!r} is not a number from 0, not at all, to 1")
+        return USUAL_CONFIDENCE
+    return float(item.value)
+
+
+def read_start(node: Node, parameters: Sequence[Parameter], fixed: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """One start configuration in Optuna's names and scalars; what it leaves open is drawn. Adds what is wrong with it."""
+    if not node.is_mapping:
+        problems.add(node.line, f"start: {node.value!r} is not a configuration; write {{parameter: value, ...}}")
+        return {}
+    names = [parameter.name for parameter in parameters]
+    for name, item in node.items.items():
+        if name not in (*names, CONFIDENCE):
+            problems.add(item.line, f"start: {name} is not searched here{nearest(name, names)}; take it out")
+    tasks = mixture_of({**fixed, **node.value})
+    picks: dict[str, Any] = {}
+    labels: dict[str, Scalar] = {}
+    for parameter in parameters:
+        if parameter.name in node.items:
+            item = node.items[parameter.name]
+            absent = sorted((parents_of(parameter) & set(names)) - set(node.items))
+            drawn = None if absent else parameter.picks(item.value, tasks)
+            if absent:
+                problems.add(item.line, f"start: {parameter.name} depends on {', '.join(absent)}; name it too, or take it out")
+            elif not parameter.is_active(labels):
+                problems.add(item.line, f"start: {parameter.name} is inactive here: {_conditions(parameter)}; take it out")
+            elif drawn is None:
+                problems.add(item.line, f"start: {parameter.name} {item.value!r} is outside the space {parameter.to_dict()}")
+            picks |= drawn or {}
+            labels[parameter.name] = label(item.value)
+    return picks
+
+
+def _conditions(parameter: Parameter) -> str:
+    return "it needs " + " and ".join(f"{name} {' or '.join(map(str, allowed))}" for name, allowed in parameter.when.items())

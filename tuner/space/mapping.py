@@ -11,9 +11,8 @@ from optuna.distributions import BaseDistribution
 
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, parse
-from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, Scalar, label, mixture_of
+from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, Scalar, label, mixture_of, nest
 from tuner.space.space import Space
-from tuner.space.values import nest
 
 WITHOUT_EFFECT = ("seed", "watch", "optim.accumulation", "engine.zero_stage", "engine.allow_zero3")
 """Settings that may differ between scores that are compared: chance, what else is measured, and how the same sums are made."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import BaseTrial
+from pydantic import ValidationError
 
-from model.config import ConfigError, TrialConfig
+from model.config import ConfigError, TrialConfig, describe
 
 WIDTH = 0.15
 """Standard deviation of a draw around a value, as a share of the range."""
@@ -270,3 +271,43 @@ def _contains(distribution: BaseDistribution, value: Any) -> bool:
         return False
     position = (value - distribution.low) / (distribution.step or 1)
     return distribution.step is None or math.isclose(position, round(position), abs_tol=1e-9)
+
+
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"smart.steps": 1}` as `{"smart": {"steps": 1}}`."""
+    nested: dict[str, Any] = {}
+    for dotted, value in values.items():
+        *sections, name = dotted.split(".")
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[name] = value
+    return nested
+
+
+def value_problems(name: str, value: Any) -> list[str]:
+    """Why `TrialConfig` refuses `value` for the setting `name`, whatever the other settings are.
+
+    Rules between settings are not looked at. Types are strict: no number from text, no truth value from a number.
+    """
+    path = tuple(name.split("."))
+    try:
+        TrialConfig.model_validate(nest({name: tuple(value) if isinstance(value, list) else value}), strict=True)
+    except ValidationError as error:
+        pairs = zip(error.errors(), describe(error), strict=True)
+        own = [sentence for item, sentence in pairs if item["loc"][: len(path)] == path]
+        return [sentence + number_hint(value) for sentence in own]
+    return []
+
+
+def number_hint(value: Any) -> str:
+    """How to write a number that YAML 1.1 reads as text, as it does `1e-6`; empty for anything else."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return ""
+    mantissa, _, exponent = repr(number).partition("e")
+    mend = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"
+    return f"; YAML reads {value} as text, write {mend}"

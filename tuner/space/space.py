@@ -23,10 +23,11 @@ from tuner.space.parameters import (
     draw_near,
     label,
     mixture_of,
+    nest,
     points,
     suggest,
+    value_problems,
 )
-from tuner.space.values import nest, value_problems
 
 GRID_LIMIT = 10_000
 """Points of the largest grid that is enumerated."""

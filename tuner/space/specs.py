@@ -9,8 +9,19 @@ from typing import Any
 
 from model.config import field_names, nearest
 from tuner.space.document import Node, Problems
-from tuner.space.parameters import Choice, Float, Follow, Int, Parameter, Scalar, Simplex, label, same
-from tuner.space.values import number_hint, value_problems
+from tuner.space.parameters import (
+    Choice,
+    Float,
+    Follow,
+    Int,
+    Parameter,
+    Scalar,
+    Simplex,
+    label,
+    number_hint,
+    same,
+    value_problems,
+)
 
 KEYS = {
     "choice": ("when",),

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError, TrialConfig, field_names, parse
-from tuner.space.parameters import MIXTURE, Choice, Parameter, label, mixture_of
-from tuner.space.values import nest
+from tuner.space.parameters import MIXTURE, Choice, Parameter, label, mixture_of, nest
 
 if TYPE_CHECKING:
     from tuner.space import Space

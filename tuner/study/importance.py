@@ -18,7 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.read import load_study
-from tuner.study.repeats import SAME_AS
+from tuner.study.records import SAME_AS
 
 Floats = npt.NDArray[np.float64]
 

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.results.pareto import Leaders
 from tuner.results.trial_record import TrialRecord
-from tuner.study.repeats import SAME_AS
-from tuner.study.stored import evaluations as evaluations_of
-from tuner.study.stored import pause_of
+
+SAME_AS = "same_as"
+"""User attribute of a repeat: the number of the trial that has its configuration."""
+
+EVALUATION = "evaluation/"
+"""Prefix of the user attributes that hold the evaluations, by index."""
+PRUNED, PAUSED = "pruned", "paused"
+"""Keys of the reason in the evaluation at which a trial is pruned, or pauses."""
+PROMOTED = "promoted"
+"""User attribute: the index of the evaluation from which a trial was promoted last."""
 
 
 class Records:
@@ -50,8 +59,8 @@ def is_asked(frozen: FrozenTrial) -> bool:
 
 
 def record_of(frozen: FrozenTrial) -> TrialRecord:
-    evaluations = evaluations_of(frozen)
-    last = evaluations[-1] if evaluations else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
+    found = evaluations(frozen)
+    last = found[-1] if found else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
     same_as = frozen.user_attrs.get(SAME_AS)
     pause = pause_of(frozen)
     return TrialRecord(
@@ -60,7 +69,7 @@ def record_of(frozen: FrozenTrial) -> TrialRecord:
         state=frozen.state.name if pause is None else "PAUSED",  # type: ignore[arg-type]
         score=None if frozen.state is TrialState.FAIL else last["score"],
         metrics=last["metrics"],
-        evaluations=evaluations,
+        evaluations=found,
         config=frozen.user_attrs.get("config", {}),
         seconds=last["seconds"] if same_as is None else 0.0,
         reason=pause or frozen.user_attrs.get("reason"),
@@ -70,3 +79,31 @@ def record_of(frozen: FrozenTrial) -> TrialRecord:
         note=frozen.user_attrs.get("note"),
         params=frozen.params,
     )
+
+
+def stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
+    """The evaluations with their verdicts, by index."""
+    found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
+    return sorted(found, key=lambda evaluation: int(evaluation["index"]))
+
+
+def evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
+    """The evaluations as they were reported, with their scores."""
+    return [{key: value for key, value in found.items() if key not in (PRUNED, PAUSED)} for found in stored(frozen)]
+
+
+def pause_of(frozen: FrozenTrial) -> str | None:
+    """Why a trial is paused; None for all others. It is RUNNING in Optuna within a session and WAITING between two."""
+    if frozen.state not in (TrialState.RUNNING, TrialState.WAITING):
+        return None
+    found = stored(frozen)
+    if not found or frozen.user_attrs.get(PROMOTED) == found[-1]["index"]:
+        return None
+    reason: str | None = found[-1].get(PAUSED)
+    return reason
+
+
+def frozen_of(study: optuna.Study, number: int) -> FrozenTrial:
+    """A trial as it is now; the cost does not depend on how many there are."""
+    storage = study._storage
+    return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))

@@ -12,13 +12,11 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig
-from tuner.study.stored import EVALUATION, frozen_of, pause_of
+from tuner.study.records import EVALUATION, SAME_AS, frozen_of, pause_of
 
 if TYPE_CHECKING:
     from tuner.space import Space
 
-SAME_AS = "same_as"
-"""User attribute of a repeat: the number of the trial that has its configuration."""
 MOST_REPEATS = 10
 """Repeats in a row after which the sampler is passed over for a random configuration."""
 MOST_DRAWS = 1000

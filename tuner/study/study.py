@@ -23,15 +23,14 @@ from tuner.study.pruners.judge import Judge, Promoting, Stopping
 from tuner.study.pruners.pareto import ParetoPruner
 from tuner.study.pruners.table import PROMOTING, PRUNERS, make_ladder, make_pareto_pruner, make_pruner
 from tuner.study.pruners.vectors import constraints, is_by_rank, pruner_problems, vectors_of
-from tuner.study.records import Records
+from tuner.study.records import EVALUATION, PAUSED, PROMOTED, PRUNED, Records, frozen_of, pause_of, stored
+from tuner.study.records import evaluations as evaluations_of
 from tuner.study.samplers.candidates import Candidates
 from tuner.study.samplers.history import STARTED, History, outcome
 from tuner.study.samplers.paused_as_pruned import PausedAsPruned
 from tuner.study.samplers.prior import N_DRAWS, NEAR, Prior
 from tuner.study.samplers.table import SAMPLERS, WITHOUT_MODEL, make_sampler
 from tuner.study.storage import open_storage
-from tuner.study.stored import EVALUATION, PAUSED, PROMOTED, PRUNED, frozen_of, pause_of, stored
-from tuner.study.stored import evaluations as evaluations_of
 from tuner.study.trial_budget import TrialBudget
 from tuner.study.verdict import Asked, Verdict
 

@@ -19,8 +19,9 @@ from model.config import TrialConfig
 from model.training.evaluation import Evaluation
 from tuner.results import environment
 from tuner.results import results_json as results
+from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SearchFacts, SilentObserver
+from tuner.tracking.events import SilentObserver
 
 FILE_NAME = "timeline.jsonl"
 

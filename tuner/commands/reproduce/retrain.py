@@ -66,7 +66,7 @@ def retrain(
     Raises `ConfigError` where the machine cannot hold the gang or the folder cannot be written, and KeyboardInterrupt.
     """
     from cluster import connect
-    from tuner.execution.slots import slots
+    from tuner.execution.waiting import slots
 
     try:
         work = Path(tempfile.mkdtemp(prefix=".reproduce-", dir=folder))

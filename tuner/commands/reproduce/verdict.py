@@ -9,8 +9,8 @@ from typing import Any
 
 from tuner.commands.reproduce.recorded import Recorded
 from tuner.config.objective import Objective, metrics_of
-from tuner.results.model_card import interval
-from tuner.results.summary import number_text
+from tuner.results.intervals import interval
+from tuner.results.text import number_text
 from tuner.results.trial_record import TrialRecord
 
 Z = 1.96

@@ -1,4 +1,4 @@
-"""The command line of `python -m tuner.commands.simulate`, checked before anything is simulated."""
+"""The command line of `python -m tuner simulate`, checked before anything is simulated."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
 
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(
-        prog="python -m tuner.commands.simulate",
+        prog="python -m tuner simulate",
         description="Replay searches under a simulated clock and compare samplers and pruners, without training anything.",
     )
     what = text.add_argument_group("learning curves")

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 from tuner.report.drawing.dots import Dot, dots
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, signed, table
-from tuner.report.run import Run
+from tuner.report.gather import Run
 
 VERDICTS = {
     "yes": "The champion beats the untuned default on dev.",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
+
+import numpy as np
 
 from model.tasks import TASKS
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import axes, dense, drawing, figure, inner, number, path, table
 from tuner.report.drawing.scales import Scale, spanning
-from tuner.report.numbers.curves import Curve, curves, quartiles
-from tuner.report.run import Run
+from tuner.report.gather import Run, Trial, tasks_of
 
 ORDER = {"FAIL": 0, "PRUNED": 1, "RUNNING": 2, "PAUSED": 2, "COMPLETE": 3}
 """What is drawn first lies below."""
@@ -77,3 +79,59 @@ def _alternative(run: Run, names: Sequence[str]) -> Element:
             rows.append([name, str(one.evaluation), str(one.n), *map(number, (one.low, one.middle, one.high, own))])
     head = ("metric", "evaluation", "trials", "lower quartile", "median", "upper quartile", "champion")
     return table(head, rows, "Quartiles of the trials at each evaluation")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One trial's course in one measure."""
+
+    number: int
+    state: str
+    points: tuple[tuple[float, float], ...]
+    """Share of the trial's evaluations that were made, above 0 to 1, and the value."""
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """The trials that reached an evaluation."""
+
+    evaluation: int
+    n: int
+    low: float
+    middle: float
+    high: float
+    """Quartiles of the value."""
+
+
+def curves(trials: Sequence[Trial]) -> dict[str, list[Curve]]:
+    """By task, in its main metric."""
+    found = {TASKS[task].metric: measured(trials, "metrics", TASKS[task].metric) for task in tasks_of(trials)}
+    return {name: each for name, each in found.items() if each}
+
+
+def measured(trials: Sequence[Trial], where: str, name: str) -> list[Curve]:
+    """The curves of one number of the evaluations, `metrics` or `health`; of trials that have it."""
+    found = []
+    for trial in trials:
+        n = trial["config"].get("budget", {}).get("evaluations", 1)
+        points = [
+            (index / max(n, len(trial["evaluations"])), float(evaluation[where][name]))
+            for index, evaluation in enumerate(trial["evaluations"], start=1)
+            if (evaluation.get(where) or {}).get(name) is not None
+        ]
+        if points:
+            found.append(Curve(trial["number"], trial["state"], tuple(points)))
+    return found
+
+
+def quartiles(trials: Sequence[Trial], metric: str) -> list[Quartiles]:
+    """At each evaluation that any trial reached."""
+    by_index: dict[int, list[float]] = {}
+    for trial in trials:
+        for index, evaluation in enumerate(trial["evaluations"], start=1):
+            if evaluation["metrics"].get(metric) is not None:
+                by_index.setdefault(index, []).append(evaluation["metrics"][metric])
+    return [
+        Quartiles(index, len(values), *(float(q) for q in np.quantile(values, [0.25, 0.5, 0.75])))
+        for index, values in sorted(by_index.items())
+    ]

@@ -6,8 +6,8 @@ from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import moment, table
-from tuner.report.run import Run
-from tuner.results.summary import controls_text
+from tuner.report.gather import Run
+from tuner.results.text import controls_text
 
 STAGES = {
     "finished": "finished",

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from tuner.report.charts.curves import legend, panel
+from model.smart.alarms import MEANINGS
+from tuner.report.charts.curves import Curve, legend, measured, panel
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, table
-from tuner.report.numbers.health import MEASURES, Health, health
-from tuner.report.run import Run
+from tuner.report.gather import Run, tasks_of
+
+MEASURES = {
+    "saturated": "share of δ at its bound ε",
+    "cos_delta_gradient": "cosine of δ and the gradient where it ended",
+    "gain_over_random": "divergence at δ over that at a random vertex",
+    "rounded_away": "share of δ that rounds away",
+    "delta_l2": "‖δ‖₂ / (ε√n)",
+}
+"""Of `model.training.health`, and what each is."""
+TIME_SHARE = "smart/time_share"
 
 
 def section(run: Run) -> list[Element]:
@@ -53,3 +64,43 @@ def _alternative(found: Health) -> Element:
             rows.append([MEASURES[name], task, str(len(last)), *quartiles])
     head = ("measure", "task", "trials", "lower quartile", "median", "upper quartile")
     return table(head, rows, "Health at the last evaluation", n_words=2)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One kind of alarm over all trials."""
+
+    name: str
+    meaning: str
+    numbers: tuple[int, ...]
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Health:
+    """Of all trials with SMART that measured it."""
+
+    measures: dict[str, dict[str, list[Curve]]]
+    """By measure, then by task."""
+    time_share: list[Curve]
+    """Share of R_s in the time of a step."""
+    alarms: tuple[Alarm, ...]
+    n_smart: int
+    """Trials with SMART on."""
+
+
+def health(run: Run) -> Health:
+    trials = run.counted
+    measures = {
+        name: {task: found for task in tasks_of(trials) if (found := measured(trials, "health", f"{task}/{name}"))}
+        for name in MEASURES
+    }
+    alarms = []
+    for name, meaning in MEANINGS.items():
+        raised = {trial["number"]: trial["alarms"][name] for trial in trials if name in (trial.get("alarms") or {})}
+        if raised:
+            tasks = tuple(sorted({task for own in raised.values() for task in own}))
+            alarms.append(Alarm(name, meaning, tuple(sorted(raised)), tasks))
+    n_smart = sum(bool(trial["config"].get("smart", {}).get("enabled")) for trial in trials)
+    known = {name: found for name, found in measures.items() if found}
+    return Health(known, measured(trials, "health", TIME_SHARE), tuple(alarms), n_smart)

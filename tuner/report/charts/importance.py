@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from tuner.report.drawing.dots import Dot, dots
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, spread, table
-from tuner.report.run import Run
+from tuner.report.gather import Run
 
 CAPTION = (
     "How far a parameter's values among the best quarter of the complete trials differ from its values among all of them "

@@ -7,10 +7,9 @@ from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import dense, drawing, figure, number, path, scrolled, short, table, text
-from tuner.report.drawing.levels import leveller
 from tuner.report.drawing.parameters import Column, as_text, columns, values_of
-from tuner.report.drawing.scales import tick_text
-from tuner.report.run import Run, Trial
+from tuner.report.drawing.scales import leveller, tick_text
+from tuner.report.gather import Run, Trial
 
 MOST_AXES, MOST_ROWS = 9, 10
 WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 1120.0, 340.0, 40.0, 280.0, 70.0

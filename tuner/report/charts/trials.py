@@ -7,9 +7,9 @@ from xml.etree.ElementTree import Element
 from model.tasks import TASKS
 from tuner.report.drawing.elements import Child, element
 from tuner.report.drawing.figure import number, scrolled
-from tuner.report.run import Run, Trial, tasks_of
+from tuner.report.gather import Run, Trial, tasks_of
 from tuner.results.results_json import missed_by, rank
-from tuner.results.summary import settings
+from tuner.results.text import settings
 
 WORDS = ("mixture", "mixing", "pairs", "SMART ε/λ/K")
 

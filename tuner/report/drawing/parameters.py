@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuner.report.run import Trial
+from tuner.report.gather import Trial
 
 WIDE = 8.0
 """Highest over lowest value below which an axis is never logarithmic."""

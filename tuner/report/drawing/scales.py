@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+N_LEVELS = 7
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,10 @@ def tick_text(value: float) -> str:
     if value and (abs(value) < 1e-3 or abs(value) >= 1e5):
         return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:.4g}"
+
+
+def leveller(scores: Sequence[float]) -> Callable[[float], int]:
+    """From a score to a step, 0 to `N_LEVELS` − 1, each of which an equal share of the scores has: outliers take one alone."""
+    ordered = sorted(scores)
+    bounds = [ordered[len(ordered) * step // N_LEVELS] for step in range(1, N_LEVELS)] if ordered else []
+    return lambda score: bisect_right(bounds, score)

@@ -11,7 +11,7 @@ from model.tasks import TASKS
 from tuner.report.paper import published
 from tuner.report.paper.published import Table
 from tuner.report.paper.trials import Trial, text_of
-from tuner.results.summary import GENERATED_NOTE, one_line
+from tuner.results.text import GENERATED_NOTE, one_line
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from tuner.report.paper.cells import Cell
 from tuner.report.paper.document import Document, Grid, effect_grids, narrow, wide
 from tuner.report.paper.effect import Effect
 from tuner.results.results_json import finite
-from tuner.results.summary import UNBOUNDED
+from tuner.results.text import UNBOUNDED
 
 SCHEMA_VERSION = 1
 

@@ -9,7 +9,7 @@ from tuner.report.paper.effect import Effect
 from tuner.report.paper.published import Table, Training
 from tuner.report.paper.trials import Trial
 from tuner.results.results_json import commonest_reason
-from tuner.results.summary import one_line
+from tuner.results.text import one_line
 
 MIXED = "†"
 

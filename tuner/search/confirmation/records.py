@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from tuner.artifacts.atomic import write_whole
+from tuner.artifacts.retry import on_disk
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.bootstrap import Dev
-from tuner.search.hand_over import on_disk
 
 FOLDER = "confirmation"
 """In the run's folder."""

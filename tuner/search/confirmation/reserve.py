@@ -14,7 +14,7 @@ from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import SilentObserver
 
 if TYPE_CHECKING:
-    from tuner.tracking.events import SearchFacts
+    from tuner.results.facts import SearchFacts
 
 MOST = 0.5
 """Share of a budget that is reserved at most: below it the search would be too short to have anything to confirm."""

@@ -4,9 +4,8 @@
 the space's configurations fit data and gang is known only when all else is sound.
 """
 
-from tuner.search.plan.gang import shape_of
 from tuner.search.plan.make import make
 from tuner.search.plan.plan import Plan
-from tuner.search.plan.space import space_of
+from tuner.search.plan.resolve import shape_of, space_of
 
 __all__ = ["Plan", "make", "shape_of", "space_of"]

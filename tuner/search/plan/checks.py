@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
+from pathlib import Path
+
+from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
+from model.tasks import TASKS
+from tuner.artifacts import store as stores
+from tuner.artifacts.store import Store
+from tuner.config.budget import CUT, Budget, seconds_of
 from tuner.config.objective import MEAN, Objective
-from tuner.config.options import Options
+from tuner.config.options import FILE_NAME, Options
 from tuner.config.requirements import Requirements
 from tuner.search.plan.resolve import Choices
 from tuner.space import Space
-from tuner.study import SAMPLERS, SINGLE_GOAL, pruner_problems
+from tuner.study import SAMPLERS, SINGLE_GOAL, probe, pruner_problems
 
 
 def objective_of(options: Options, space: Space, targets: tuple[str, ...]) -> Objective:
@@ -51,3 +60,94 @@ def check_watched(objective: Objective, requirements: Requirements, samples: tup
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def check_numbers(options: Options) -> None:
+    """The numbers of the command line, and options that exclude each other."""
+    problems = []
+    for name in ("trials", "max_trials", "workers_per_trial", "cpus_per_worker", "max_concurrent", "seeds"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            problems.append(f"--{name.replace('_', '-')} {value}: give 1 or more")
+    if options.finalists is not None and options.finalists < 0:
+        problems.append(f"--finalists {options.finalists}: give 1 or more, or 0 for no confirmation")
+    price = options.price_per_gpu_hour
+    if price is not None and not 0 <= price < math.inf:
+        problems.append(f"--price-per-gpu-hour {price:g}: give a price, 0 or more")
+    if not options.checkpoint_every >= 0:
+        problems.append(f"--checkpoint-every {options.checkpoint_every:g}: give seconds, 0 or more")
+    if not 0 < options.collective_timeout < math.inf:
+        problems.append(f"--collective-timeout {options.collective_timeout:g}: give seconds, more than 0")
+    if not 0 <= options.seed < 2**31:
+        problems.append(f"--seed {options.seed}: give a number from 0 to {2**31 - 1}")
+    if options.quiet and options.json:
+        problems.append("--quiet and --json exclude each other: leave one out")
+    if problems:
+        raise ConfigError(problems)
+
+
+def run_dir_of(options: Options) -> Path:
+    runs = Path(options.runs_dir).expanduser().absolute()
+    if options.resume is not None:
+        return runs / options.resume
+    name = options.name or f"{Path(options.space).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    if not all(part.isalnum() or part in "._-" for part in name) or name.startswith("."):
+        raise ConfigError([f"--name {name}: use letters, digits, dots, dashes and underscores"])
+    folder = runs / name
+    if folder.exists():
+        mend = f"--resume {name} goes on with it" if (folder / FILE_NAME).is_file() else "it is no run"
+        raise ConfigError([f"--name {name}: {folder} exists already ({mend}); give another name"])
+    return folder
+
+
+def wanted_tasks(options: Options) -> tuple[str, ...]:
+    if options.tasks is None:
+        return tuple(TASKS)
+    names = tuple(name.strip() for name in options.tasks.split(",") if name.strip())
+    unknown = [name for name in names if name not in TASKS]
+    if unknown or not names:
+        raise ConfigError([f"--tasks {options.tasks}: name one or more of {', '.join(TASKS)}, parted by commas"])
+    return names
+
+
+def probe_storage(options: Options, storage: str) -> None:
+    """Whether the storage that was asked for can be used; the run's own is in a folder that is not there yet."""
+    if options.storage is not None:
+        probe(storage)
+
+
+def store_of(options: Options) -> Store | None:
+    return None if options.storage_path is None else stores.checked(options.storage_path)
+
+
+def budget_of(options: Options) -> Budget:
+    return Budget(
+        time_s=None if options.time_budget is None else seconds_of(options.time_budget),
+        gpu_hours=options.gpu_hours,
+        cpu_hours=options.cpu_hours,
+        target=options.target,
+        on_end=CUT if options.on_budget is None else options.on_budget,
+    )
+
+
+def check_budget(budget: Budget, shape: GangShape) -> None:
+    problems = budget.problems(shape)
+    if problems:
+        raise ConfigError(problems)
+
+
+def check_price(options: Options, shape: GangShape) -> None:
+    if options.price_per_gpu_hour is not None and not shape.gpus_per_worker:
+        raise ConfigError(
+            [
+                f"--price-per-gpu-hour {options.price_per_gpu_hour:g}: the trials have no GPU ({shape.describe()}); leave "
+                "it out, or give them GPUs with --gpus-per-worker"
+            ]
+        )
+
+
+def check_target(budget: Budget, objective: Objective) -> None:
+    if budget.target is not None and len(objective.goals) > 1:
+        raise ConfigError(
+            [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
+        )

@@ -3,27 +3,50 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeVar, cast
 
+from model.config import ConfigError
 from model.data.source import DataSource, inspect
 from tuner.config.options import Options, storage_of, tracking_uri_of
 from tuner.config.requirements import Requirements
-from tuner.search.plan.besides import confirmation_of, controls_of
-from tuner.search.plan.budget import budget_of, check_budget, check_price, check_target
-from tuner.search.plan.checks import check_goals, check_watched, objective_of, restrict, targets_of
-from tuner.search.plan.command_line import check_numbers, probe_storage, run_dir_of, store_of, wanted_tasks
-from tuner.search.plan.gang import check_placement, shape_of
+from tuner.search.plan.checks import (
+    budget_of,
+    check_budget,
+    check_goals,
+    check_numbers,
+    check_price,
+    check_target,
+    check_watched,
+    objective_of,
+    probe_storage,
+    restrict,
+    run_dir_of,
+    store_of,
+    targets_of,
+    wanted_tasks,
+)
 from tuner.search.plan.notes import confirmation_notes, notes_of
 from tuner.search.plan.plan import Plan
-from tuner.search.plan.problems import Problems
-from tuner.search.plan.pruner import default_pruner
-from tuner.search.plan.resolve import choices_of, named_by, sources_of
+from tuner.search.plan.resolve import (
+    check_placement,
+    choices_of,
+    confirmation_of,
+    controls_of,
+    default_pruner,
+    named_by,
+    shape_of,
+    sources_of,
+    space_of,
+)
 from tuner.search.plan.samples import arms_of, check_backbone, check_samples, check_uniform, draw, tasks_of
-from tuner.search.plan.space import space_of
 from tuner.search.warm_start.select import select
 from tuner.space import void_notes
 from tuner.study import REMEMBERING
+
+T = TypeVar("T")
 
 
 def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
@@ -100,3 +123,28 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
             *(warm_start.sentences() if warm_start else ()),
         ),
     )
+
+
+@dataclass
+class Problems:
+    """The sentences of everything that is wrong."""
+
+    sentences: list[str] = field(default_factory=list)
+
+    def attempt(self, step: Callable[..., T], *needs: object) -> T:
+        """The value of `step(*needs)`.
+
+        Where the step fails, its problems are kept, and where what it needs failed, it is left out. The value is None then,
+        and must be used in other attempts alone before `raise_any`.
+        """
+        if any(need is None for need in needs):
+            return cast(T, None)
+        try:
+            return step(*needs)
+        except ConfigError as error:
+            self.sentences.extend(error.problems)
+            return cast(T, None)
+
+    def raise_any(self) -> None:
+        if self.sentences:
+            raise ConfigError(list(dict.fromkeys(self.sentences)))

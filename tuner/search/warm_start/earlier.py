@@ -10,7 +10,7 @@ from typing import Any, get_origin
 
 from model.config import ConfigError, field_names, nearest
 from tuner.results import results_json as results
-from tuner.space.values import nest
+from tuner.space.parameters import nest
 
 FILE_NAME = "warm_start.json"
 """Where a run keeps what it was started from: a resumed search needs neither the option nor the earlier run."""

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.study.pruners.pareto import ParetoPruner
 from tuner.study.pruners.promotion import Ladder
 from tuner.study.pruners.vectors import vector, vectors_of
-from tuner.study.repeats import SAME_AS
+from tuner.study.records import SAME_AS
 from tuner.study.verdict import Verdict
 
 if TYPE_CHECKING:

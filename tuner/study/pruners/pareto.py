@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.pruners.non_dominated_sort import Fronts, Vector, crowding
-from tuner.study.repeats import SAME_AS
+from tuner.study.records import SAME_AS
 
 VectorsOf = Callable[[FrozenTrial], Sequence[Vector]]
 """The goals of each evaluation of a trial, in order; more is better."""

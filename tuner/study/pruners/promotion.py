@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tuner.results.pareto import dominates
 from tuner.study.pruners.non_dominated_sort import Fronts, Vector
 from tuner.study.pruners.pareto import VectorsOf, is_promoted, is_rung
-from tuner.study.repeats import SAME_AS
-from tuner.study.stored import pause_of
+from tuner.study.records import SAME_AS, pause_of
 
 
 class Rung:

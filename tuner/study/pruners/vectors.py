@@ -11,7 +11,7 @@ from tuner.config.requirements import Requirements, shortfall
 from tuner.results.pareto import upwards
 from tuner.study.pruners.non_dominated_sort import Vector
 from tuner.study.pruners.table import PARETO_PRUNERS
-from tuner.study.stored import evaluations
+from tuner.study.records import evaluations
 
 if TYPE_CHECKING:
     from tuner.config.objective import Objective

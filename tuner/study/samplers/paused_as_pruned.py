@@ -15,8 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tuner.config.objective import Objective
 from tuner.study.pruners.vectors import constraints
+from tuner.study.records import evaluations, pause_of
 from tuner.study.samplers.tpe import Part
-from tuner.study.stored import evaluations, pause_of
 
 
 class PausedAsPruned(BaseSampler):

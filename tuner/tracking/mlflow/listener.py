@@ -16,10 +16,11 @@ from model.engine.deepspeed import deepspeed_config
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import resolve_tracking_uri
 from tuner.artifacts.write_queue import WriteQueue, tell_stderr
+from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.pareto import best_of
 from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import Dataset, SearchFacts, SilentObserver
+from tuner.tracking.events import SilentObserver
 from tuner.tracking.mlflow.client import MlflowStore
 from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
 from tuner.tracking.mlflow.runs import Child, Runs

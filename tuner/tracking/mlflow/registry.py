@@ -1,51 +1,34 @@
 """The champion in MLflow's model registry: logged with signature, input example and requirements, one version per search.
 
-Models are named by space and data, such as `smart_mtl-6ca11080`: scores on other data say nothing. The alias `champion` moves
-to a search's version when it beats the version that has it, by the same metric. `python -m tuner.tracking.mlflow.registry RUN` registers the
-champion of a run later, where MLflow was away at its end.
-
-Exit status: 0 registered; 1 MLflow did not take it; 2 wrong usage.
+Models are named by space and data, such as `smart_mtl-6ca11080`, because scores on other data are not comparable. The alias
+`champion` moves to a search's version when it beats the version that has it, by the same metric.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
+from tuner.results.registered import Registered, model_name, score_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-REGISTERED, NOT_TAKEN, WRONG_USAGE = 0, 1, 2
 ALIAS = "champion"
 REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
 """What the logged model needs beside MLflow: nothing of this project."""
-SERVED = Path(__file__).with_name("served.py")
+SERVED = Path(__file__).with_name("served_model.py")
 EXAMPLES = {1: ("a text",), 2: ("first text", "second text")}
 """Input examples of tasks of one text and of pairs."""
-
-
-@dataclass(frozen=True)
-class Registered:
-    """What became of a champion in the registry."""
-
-    model: str
-    version: int
-    is_champion: bool
-    """Whether it has the alias now."""
-    said: str
-    """Why, in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +38,6 @@ class Previous:
     version: int
     metric: str
     score: float
-
-
-def model_name(found: Mapping[str, Any]) -> str:
-    """The registered model of a search, from the contents of its results.json."""
-    return f"{found['space']}-{found['data']['sha256'][:8]}"
 
 
 def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, str]:
@@ -76,12 +54,6 @@ def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, 
     if score > previous.score:
         return True, f"its score of {score:.4f} beats the {previous.score:.4f} of {before}"
     return False, f"{before} stays champion with {previous.score:.4f}; this one has {score:.4f}"
-
-
-def score_of(champion: Mapping[str, Any]) -> float:
-    """What a champion is judged by: the confirmed mean over its fresh seeds, and its own score where nothing was confirmed."""
-    confirmed = champion.get("confirmed")
-    return float(confirmed["mean"] if confirmed else champion["score"])
 
 
 def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Registered:
@@ -215,46 +187,3 @@ def examples(mixture: list[str]) -> list[dict[str, str]]:
         texts = EXAMPLES[len(TASKS[name].text_columns)]
         rows.append({"task": name, **dict(zip(("text", "text2"), texts, strict=False))})
     return rows
-
-
-def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(
-        prog="python -m tuner.tracking.mlflow.registry", description="Register a run's champion in MLflow."
-    )
-    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
-    return text
-
-
-def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        from tuner.config import options
-        from tuner.report import run_folder
-        from tuner.results import results_json as results
-
-        folder = run_folder(arguments.run, Path(arguments.runs_dir)).absolute()
-        found = results.read(folder / results.FILE_NAME)
-        if found["champion"] is None or found["mlflow"]["run_id"] is None:
-            lacks = "champion" if found["champion"] is None else "run in MLflow"
-            raise ConfigError([f"{folder.name} has no {lacks}; --resume {folder.name} goes on with it"])
-        done = register(folder, found, options.tracking_uri_of(options.load(folder), folder))
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
-    except ConnectionError as error:
-        sys.stderr.write(f"MLflow did not take the champion: {error}\n")
-        return NOT_TAKEN
-    results.write(folder / results.FILE_NAME, {**found, "champion": {**found["champion"], "registered": asdict(done)}})
-    sys.stdout.write(f"{describe(asdict(done))}\n")
-    return REGISTERED
-
-
-def describe(registered: Mapping[str, Any]) -> str:
-    """Such as `registered as smart_mtl-6ca11080, version 2, now champion: its score of …`."""
-    has = ", now champion" if registered["is_champion"] else ""
-    return f"registered as {registered['model']}, version {registered['version']}{has}: {registered['said']}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SearchFacts
 from tuner.tracking.mlflow.names import CUT_OFF, PARENT, ending, flatten
 from tuner.tracking.mlflow.read import search_runs
 from tuner.tracking.mlflow.writes import Write, cut, end, log_datasets, log_params, measurements, pause

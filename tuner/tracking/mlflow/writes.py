@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model.smart.alarms import alarms
+from tuner.results.facts import GENERATED_SOURCE, Dataset
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import GENERATED_SOURCE, Dataset
 from tuner.tracking.mlflow.names import PAUSED_STATUS, as_tag
 
 if TYPE_CHECKING:

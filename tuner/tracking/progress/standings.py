@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 
 from model.training.evaluation import Evaluation
+from tuner.results.facts import SearchFacts
 from tuner.results.pareto import best_of
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SearchFacts
 
 
 @dataclass

@@ -20,17 +20,17 @@ from model.config import TrialConfig
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
+from tuner.results.facts import SearchFacts
 from tuner.results.results_json import finite
-from tuner.results.summary import GENERATED_NOTE, controls_text, duration, number_text, one_line, print_summary
+from tuner.results.summary import print_summary
+from tuner.results.text import FILE_WIDTH, GENERATED_NOTE, controls_text, duration, number_text, one_line
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import Observer, SearchFacts, SilentObserver
+from tuner.tracking.events import Observer, SilentObserver
 from tuner.tracking.progress import notebook
 from tuner.tracking.progress.standings import Row, Standings
 from tuner.tracking.progress.stream import LastingStream
 
 REFRESH_PER_S = 2.0
-FILE_WIDTH = 160
-"""Columns of the summary where there is no terminal to fit."""
 STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 
 

@@ -1,7 +1,6 @@
-"""`python -m tuner.commands.reproduce RUN [--trial N]`.
+"""Train a trial again from its record: `python -m tuner reproduce RUN [--trial N]`.
 
-Exit status: 0 it came to the same, to the last bit or within what chance leaves open; 1 it did not; 2 wrong usage; 130
-interrupted.
+Exit status: 0 the result is the same, to the last bit or within the noise; 1 it is not; 2 wrong usage; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,39 +10,30 @@ import json
 import sys
 from pathlib import Path
 
-from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tuner.commands.reproduce.recorded import Recorded
-from tuner.results.summary import number_text
+from tuner.commands.run_command import execute, folder_of, run_parser
+from tuner.results.text import number_text
 
-MATCHES, DIFFERS, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+MATCHES, DIFFERS, INTERRUPTED = 0, 1, 130
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(
-        prog="python -m tuner.commands.reproduce",
-        description="Train a trial again from its record, and say whether it comes to the same.",
-    )
-    text.add_argument("run", metavar="RUN", help="a run's name, or the path of its folder")
+    text = run_parser("reproduce", "Train a trial again from its record, and say whether the result is the same.")
     text.add_argument("--trial", type=int, metavar="N", help="the trial's number (the champion)")
     text.add_argument("--data", metavar="DIR|hub|demo", help="where the data are now (as recorded)")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
     text.add_argument("--json", action="store_true", help="print one JSON object at the end")
     text.add_argument("--debug", action="store_true", help="show tracebacks")
     return text
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        from tuner.report import run_folder
+    return execute(parser(), run, argv)
 
-        return reproduce(run_folder(arguments.run, Path(arguments.runs_dir)).absolute(), arguments)
-    except ConfigError as error:
-        if arguments.debug:
-            raise
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
+
+def run(arguments: argparse.Namespace) -> int:
+    try:
+        return reproduce(folder_of(arguments), arguments)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: the training is not compared, and the run is as it was\n")
         return INTERRUPTED
@@ -92,7 +82,3 @@ class Teller:
         beside = f"  recorded {number_text(there)}{'' if there != score else '  equal'}" if there is not None else ""
         place = f"evaluation {evaluation.index} of {evaluation.n_evaluations}  step {evaluation.step}"
         self.say(f"{place}  score {number_text(score)}{beside}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""A run's report: `python -m tuner.report RUN` writes its page, also while it runs; `--paper RUN` prints the paper's tables.
+"""A run's report: `python -m tuner report RUN` writes its page, also while it runs; `--paper RUN` prints the paper's tables.
 
 Exit status: 0 written or printed; 2 wrong usage, or a run that nothing can be made from.
 """
@@ -11,38 +11,36 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError
-from tuner.config import options
-
-DONE, WRONG_USAGE = 0, 2
+from tuner.commands.run_command import DONE, add_runs_dir, execute
+from tuner.config import run_folder
 
 
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(
-        prog="python -m tuner.report", description="Write a run's report.html, or print a table of the paper beside the run's."
+        prog="python -m tuner report", description="Write a run's report.html, or print a table of the paper beside the run's."
     )
     text.add_argument("run", metavar="RUN", nargs="?", help="a run's name, or the path of its folder; it may still run")
     text.add_argument("--to", metavar="FILE", type=Path, help="where the page goes (report.html in the run's folder)")
     text.add_argument("--paper", metavar="RUN", help="print the paper's tables beside this run's instead")
-    text.add_argument("--runs-dir", metavar="DIR", default="runs", help="folder of the runs (runs)")
+    add_runs_dir(text)
     text.add_argument("--format", choices=("text", "markdown", "json"), help="of --paper (text)")
     return text
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
-    try:
-        _check(arguments)
-        if arguments.paper is not None:
-            print_report(run_folder(arguments.paper, Path(arguments.runs_dir)), arguments.format or "text")
-        else:
-            from tuner.report.page import write
+    return execute(parser(), run, argv)
 
-            folder = run_folder(arguments.run, Path(arguments.runs_dir))
-            written = write(Path(os.path.abspath(folder)), arguments.to)  # noqa: PTH100  # without `..`, links as they are
-            sys.stdout.write(f"{written}\n")
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
+
+def run(arguments: argparse.Namespace) -> int:
+    _check(arguments)
+    if arguments.paper is not None:
+        print_tables(run_folder.find(arguments.paper, arguments.runs_dir), arguments.format or "text")
+        return DONE
+    from tuner.report.page import write
+
+    folder = run_folder.find(arguments.run, arguments.runs_dir)
+    written = write(Path(os.path.abspath(folder)), arguments.to)  # noqa: PTH100  # without `..`, links as they are
+    sys.stdout.write(f"{written}\n")
     return DONE
 
 
@@ -58,14 +56,14 @@ def _check(arguments: argparse.Namespace) -> None:
         raise ConfigError(problems)
 
 
-def print_report(folder: Path, form: str) -> None:
+def print_tables(folder: Path, form: str) -> None:
     """Read a run and print its tables. Raises `ConfigError`."""
     from rich.console import Console
 
     from tuner.report.paper import formats
     from tuner.report.paper.document import documents
     from tuner.results import results_json as results
-    from tuner.tracking.progress.terminal import FILE_WIDTH
+    from tuner.results.text import FILE_WIDTH
 
     found = documents(results.read(folder / results.FILE_NAME))
     if form == "json":
@@ -75,15 +73,3 @@ def print_report(folder: Path, form: str) -> None:
     else:
         console = Console()
         formats.print_text(console if console.is_terminal else Console(width=FILE_WIDTH), found)
-
-
-def run_folder(run: str, runs_dir: Path) -> Path:
-    """The folder of a run: a name among the runs, or a path. Raises `ConfigError` with the runs that there are."""
-    named, path = (runs_dir / run).expanduser(), Path(run).expanduser()
-    found = next((folder for folder in (named, path) if folder.is_dir()), None)
-    if found is not None and run.strip():
-        return found
-    marks = (options.FILE_NAME, "results.json")
-    runs = sorted({each.parent.name for mark in marks for each in runs_dir.expanduser().glob(f"*/{mark}")})
-    there = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
-    raise ConfigError([f"there is no run {run} in {runs_dir}, and no such folder; {there}"])

@@ -1,4 +1,4 @@
-"""`python -m tuner.commands.doctor`: the command line of a search with `doctor` in its place checks what the search would stand on.
+"""Check what a search would stand on: `python -m tuner doctor` takes the options of a search.
 
 Without `--address` it checks this machine, on a Ray of its own; with it, every node of the cluster. Nothing is left behind.
 
@@ -26,7 +26,7 @@ NEED_RAY = ("versions", "code", "gpus", "clock", "disk", "storage", "data", "all
 def parser() -> argparse.ArgumentParser:
     """A search's own options: what they ask for is what is checked."""
     text = search_parser()
-    text.prog = "python -m tuner.commands.doctor"
+    text.prog = "python -m tuner doctor"
     text.description = "Check what a search with these options stands on: this machine, or every node of --address."
     return text
 
@@ -75,7 +75,3 @@ def examination(options: Options) -> Iterator[Finding]:
     finally:
         if not joined:
             connect.disconnect()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,0 @@
-"""`python -m tuner.report`."""
-
-import sys
-
-from tuner.report.cli import main
-
-sys.exit(main())
