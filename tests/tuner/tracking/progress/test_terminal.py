@@ -79,7 +79,7 @@ def shown(stderr: Path | None = None, **environment: str) -> bytes:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     env = {**without_wishes(), "TERM": "xterm-256color", "MARK": MARK.decode(), **environment}
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     errors = theirs if stderr is None else os.open(stderr, os.O_WRONLY | os.O_CREAT)
     child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=theirs, stdout=theirs, stderr=errors, env=env, cwd=root)
     for descriptor in {theirs, errors}:
@@ -195,7 +195,7 @@ def test_a_window_that_is_resized_shows_one_whole_table_at_every_look(tmp_path: 
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     env = {**without_wishes(), "TERM": "xterm-256color", "MARK": MARK.decode(), "RESIZE": str(tmp_path)}
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     child = subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=root)
     screen, sent, wrong = pyte.Screen(COLUMNS, ROWS), b"", []
     for number in range(0, 500, 20):
@@ -240,7 +240,7 @@ def test_a_resized_tmux_window_shows_one_table(tmp_path: Path) -> None:
             good = 0 if found else good + 1
         return found
 
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     run = f"cd {root} && PYTHONPATH={root} MARK= PAUSE={go_on} {sys.executable} {script}; sleep 60"
     tmux("new-session", "-d", "-x", "80", "-y", "24", run)
     try:
@@ -282,7 +282,7 @@ def test_a_dumb_terminal_gets_lines() -> None:
 @pytest.mark.parametrize("where", ["pipe", "file"])
 def test_elsewhere_there_are_lines_without_codes(where: str, tmp_path: Path) -> None:
     env = {**os.environ, "MARK": "", "TERM": "xterm-256color"}
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     with (tmp_path / "out").open("w+b") as file:
         out = subprocess.PIPE if where == "pipe" else file
         done = subprocess.run([sys.executable, "-c", SCRIPT], stdout=out, stderr=subprocess.PIPE, env=env, cwd=root, check=True)
@@ -296,7 +296,7 @@ def test_elsewhere_there_are_lines_without_codes(where: str, tmp_path: Path) -> 
 def test_a_reader_that_leaves_does_not_end_the_search() -> None:
     """`search | head -1`: the rest is dropped, and the exit status stays the search's."""
     env = {**os.environ, "MARK": ""}
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     command = [sys.executable, "-c", SCRIPT + "sys.stderr.write('came to its end')"]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=root)
     assert child.stdout is not None

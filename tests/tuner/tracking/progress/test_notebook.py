@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 CELL = """
 import sys
 from pathlib import Path
