@@ -9,15 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.checkpoints import NAME, Checkpoints
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.store import Store
-
-if TYPE_CHECKING:
-    from tuner.search.plan import Plan
 
 N_KEPT = 2
 """Of a running trial: where the last one turns out to be missing, the one before it serves."""
@@ -93,14 +90,6 @@ class StoredCheckpoints(Checkpoints):
             parts = NAME.fullmatch(path.name)
             if parts and int(parts[1]) == number:
                 yield path
-
-
-def checkpoints_of(folder: Path, plan: Plan) -> Checkpoints:
-    """Checkpoints of a run, or of a part of it, whose folder this is."""
-    kept = folder / "checkpoints"
-    if plan.store is None:
-        return Checkpoints(kept, plan.shape.n_workers)
-    return StoredCheckpoints(kept, plan.shape.n_workers, plan.store.waiting_quietly())
 
 
 def _key_of(path: Path) -> str | None:

@@ -24,7 +24,6 @@ from tuner.artifacts import watch as store_watch
 from tuner.artifacts.retry import LIMIT_S, StoreAwayError
 from tuner.artifacts.store import Store
 from tuner.artifacts.watch import Watch
-from tuner.config.options import Options
 from tuner.execution.bridge import Bridge
 from tuner.execution.feature_cache import open_shelf
 from tuner.execution.trainable import NOTE, REPORT, GangTrial
@@ -172,13 +171,19 @@ def last_error(text: str) -> str | None:
 
 
 def run(
-    bridge: Bridge, shape: GangShape, data: Any, storage: Path, options: Options, store: Store | None = None
+    bridge: Bridge,
+    shape: GangShape,
+    data: Any,
+    storage: Path,
+    store: Store | None,
+    *,
+    checkpoint_every_s: float,
+    collective_timeout_s: float,
 ) -> dict[int, str]:
-    """Run the study's trials until it has no more, or until the user asks to end.
+    """Run trials until the bridge has no more, or until the user interrupts.
 
     `data` is a reference to the tokenised data in the object store; `storage` is for Tune's own files, and is deleted. Where
-    there is a `store`, checkpoints and models go there. Of the `options`, those on running a trial count.
-    Returns Tune's own last word on each trial, by number: nothing of it is kept on disk.
+    there is a `store`, checkpoints and models go there. Returns Tune's final state of each trial, by number.
     """
     shutil.rmtree(storage, ignore_errors=True)  # a killed session's
     os.environ.update(ENVIRONMENT)
@@ -186,7 +191,7 @@ def run(
     for_trials = store and store.waiting_quietly(TRIALS_WAIT_S)
     shelf = open_shelf()
     shared = {"shape": shape, "data": [data], "shelf": shelf, "store": for_trials}
-    seconds = {"checkpoint_every_s": options.checkpoint_every, "collective_timeout_s": options.collective_timeout}
+    seconds = {"checkpoint_every_s": checkpoint_every_s, "collective_timeout_s": collective_timeout_s}
     trainable = tune.with_resources(
         tune.with_parameters(GangTrial, **shared, **seconds),
         tune.PlacementGroupFactory(shape.bundles(), strategy=shape.strategy),

@@ -1,10 +1,11 @@
-"""What a search hands over: its results, the best trial's model, and that model's metrics on dev."""
+"""The end of a search: its results, the champion's model with its metrics on dev, and the champion's registration."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,114 +14,116 @@ from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.models import FOLDER
 from tuner.artifacts.retry import on_disk
 from tuner.artifacts.write_queue import tell_stderr
-from tuner.config import command_lines as commands
-from tuner.execution.interruption import Interruption
-from tuner.results import environment
-from tuner.results import results_json as results
+from tuner.config import command_lines
+from tuner.results import environment, results_json
+from tuner.search.confirmation import dev_scores
 
 if TYPE_CHECKING:
     from tuner.artifacts.models import Models
     from tuner.results.facts import SearchFacts
     from tuner.search.confirmation.outcome import Outcome
-    from tuner.search.plan import Plan
+    from tuner.search.context import Context
+    from tuner.search.warm_start.select import WarmStart
     from tuner.study import Study
     from tuner.tracking.mlflow import MlflowTracking
 
 REGISTER_S = 300.0
 
 
-def hand_over(
-    plan: Plan,
-    study: Study,
-    models: Models,
-    facts: SearchFacts,
-    tracking: MlflowTracking,
-    *,
-    started: str,
-    interrupted: bool,
-    stopped_by: str | None = None,
-    confirmed: Outcome | None = None,
-    finalists: Models | None = None,
-) -> dict[str, Any]:
-    """Put the champion's model at `champion/` and write results.json. Returns its contents.
+@dataclass(frozen=True)
+class HandOver:
+    """Writes results.json and `champion/` in a run's folder."""
 
-    The champion is the finalist that was `confirmed`, one of the models `finalists`, and where there is none the best trial.
-    """
-    champion = study.best
-    path = plan.run_dir / FOLDER
-    tracking.wait_for_answer()
-    number = confirmed.model if confirmed else None
-    if finalists is not None and number is not None:
-        on_disk(lambda: finalists.hand_over(number, path))
-    elif champion is not None:
-        on_disk(lambda: models.hand_over(champion.number, path))
-    found = results.build(
-        facts,
-        study.records(),
-        seed=plan.options.seed,
-        rows=plan.summary.rows,
-        started=started,
-        finished=None if interrupted else now(),
-        environment=environment.describe(),
-        mlflow={
-            "tracking_uri": tracking.tracking_uri,
-            "experiment_id": tracking.experiment_id,
-            "run_id": tracking.run_id,
-        },
-        optuna=optuna_of(plan),
-        champion=champion,
-        champion_path=path if champion is not None else None,
-        front=study.front,
-        stopped_by=stopped_by,
-        warm_start=plan.warm_start.to_dict() | study.history_outcome() if plan.warm_start else None,
-        confirmation=confirmed.told if confirmed else None,
-    )
-    if confirmed and confirmed.champion:
-        found["champion"] = results.finite(confirmed.champion | {"path": str(path)})
-    keep(plan, found)
-    return found
+    context: Context
+    study: Study
+    facts: SearchFacts
+    tracking: MlflowTracking
+    storage: str
+    """Optuna's."""
+    warm_start: WarmStart | None
 
+    def write(
+        self,
+        models: Models,
+        *,
+        interrupted: bool,
+        stopped_by: str | None,
+        confirmed: Outcome | None = None,
+        finalists: Models | None = None,
+    ) -> dict[str, Any]:
+        """Put the champion's model at `champion/` and write results.json. Returns its contents.
 
-def optuna_of(plan: Plan) -> dict[str, str]:
-    """Where the study is."""
-    return {"storage": plan.storage, "study_name": plan.name}
+        The champion is the finalist that was `confirmed`, with its model in `finalists`; without one it is the best trial, with
+        its model in `models`.
+        """
+        champion, path = self.study.best, self.context.run_dir / FOLDER
+        self.tracking.wait_for_answer()
+        number = confirmed.model if confirmed else None
+        if finalists is not None and number is not None:
+            on_disk(lambda: finalists.hand_over(number, path))
+        elif champion is not None:
+            on_disk(lambda: models.hand_over(champion.number, path))
+        results = results_json.build(
+            self.facts,
+            self.study.records(),
+            seed=self.context.seed,
+            rows={task: dataset.rows for task, dataset in self.facts.datasets.items()},
+            started=self.facts.started,
+            finished=None if interrupted else now(),
+            environment=environment.describe(),
+            mlflow={
+                "tracking_uri": self.tracking.tracking_uri,
+                "experiment_id": self.tracking.experiment_id,
+                "run_id": self.tracking.run_id,
+            },
+            optuna={"storage": self.storage, "study_name": self.context.run_dir.name},
+            champion=champion,
+            champion_path=path if champion is not None else None,
+            front=self.study.front,
+            stopped_by=stopped_by,
+            warm_start=self.warm_start.to_dict() | self.study.history_outcome() if self.warm_start else None,
+            confirmation=confirmed.told if confirmed else None,
+        )
+        if confirmed and confirmed.champion:
+            results["champion"] = results_json.finite(confirmed.champion | {"path": str(path)})
+        self.keep(results)
+        return results
 
+    def add_dev_metrics(self, results: dict[str, Any]) -> None:
+        """Score the champion on the dev split once, as `champion.dev` of results.json; nothing was chosen on that split.
 
-def add_dev_metrics(plan: Plan, found: dict[str, Any], data: Any, interruption: Interruption) -> None:
-    """Score the champion on the dev split, once: nothing was chosen on it. Adds them to results.json as `champion.dev`.
+        Raises KeyboardInterrupt when the user interrupts.
+        """
+        ((_, scored),) = dev_scores.scored({0: Path(results["champion"]["path"])}, self.context.runner)
+        results["champion"]["dev"] = scored.metrics
+        self.keep(results)
 
-    Raises KeyboardInterrupt when the user asks to end meanwhile.
-    """
-    from tuner.search.confirmation import dev_scores as dev
+    def register(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Register the champion in MLflow, in a process of its own because that loads the model.
 
-    ((_, scored),) = dev.scored({0: Path(found["champion"]["path"])}, plan.shape, data, interruption, plan.store is not None)
-    found["champion"]["dev"] = scored.metrics
-    keep(plan, found)
+        Returns results.json's contents with the registration as `champion.registered`. Where MLflow does not take the champion,
+        the command that registers it later is printed.
+        """
+        run_dir = self.context.run_dir
+        self.keep(results)
+        self.tracking.settle()  # the model is logged with the search's run
+        command = [sys.executable, "-m", "tuner", "register", str(run_dir)]
+        later = f"register it later with: {command_lines.register(run_dir)}"
+        login = {**os.environ, **in_environment(self.tracking.tracking_uri)}  # the run's folder keeps no password
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=REGISTER_S, env=login)
+        except subprocess.TimeoutExpired:
+            tell_stderr(f"MLflow did not take the champion within {REGISTER_S:g} s; {later}")
+            return results
+        if done.returncode != 0:
+            lines = done.stderr.strip().splitlines() or ["MLflow did not take the champion"]
+            tell_stderr(f"{lines[-1]}; {later}")
+            return results
+        return results_json.read(run_dir / results_json.FILE_NAME)
 
-
-def register(plan: Plan, found: dict[str, Any], tracking: MlflowTracking) -> dict[str, Any]:
-    """Register the champion in MLflow, in a process of its own, for it loads the model. Returns results.json's contents, with
-    what became of it as `champion.registered`; where MLflow does not take it, a sentence says how to do so later."""
-    keep(plan, found)
-    tracking.settle()  # the model is logged with the search's run
-    command = [sys.executable, "-m", "tuner", "register", str(plan.run_dir)]
-    later = f"register it later with: {commands.register(plan.run_dir)}"
-    login = {**os.environ, **in_environment(tracking.tracking_uri)}  # the run's folder keeps no password
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=REGISTER_S, env=login)
-    except subprocess.TimeoutExpired:
-        tell_stderr(f"MLflow did not take the champion within {REGISTER_S:g} s; {later}")
-        return found
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["MLflow did not take the champion"]
-        tell_stderr(f"{said[-1]}; {later}")
-        return found
-    return results.read(plan.run_dir / results.FILE_NAME)
-
-
-def keep(plan: Plan, found: dict[str, Any]) -> None:
-    """Write results.json, and wait where the disk is full: all the rest is done."""
-    on_disk(lambda: results.write(plan.run_dir / results.FILE_NAME, found))
+    def keep(self, results: dict[str, Any]) -> None:
+        """Write results.json, waiting while the disk is full."""
+        on_disk(lambda: results_json.write(self.context.run_dir / results_json.FILE_NAME, results))
 
 
 def now() -> str:

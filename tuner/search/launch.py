@@ -19,7 +19,7 @@ from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, WRONG_USA
 
 if TYPE_CHECKING:
     from tuner.search.plan import Plan
-    from tuner.search.tokenise import Preparation
+    from tuner.search.tokenise import Tokenisation
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -61,7 +61,7 @@ def run(plan: Plan, out: IO[str]) -> int:
     from cluster import connect
     from tuner.config import command_lines as commands
     from tuner.config import run_folder
-    from tuner.search import tokenise as prepare
+    from tuner.search import tokenise
     from tuner.tracking.progress.terminal import make_progress
 
     interruption = Interruption()
@@ -71,17 +71,17 @@ def run(plan: Plan, out: IO[str]) -> int:
             print(sentence, file=sys.stderr)
         try:
             with (
-                closing(prepare.preparation(plan)) as preparation,
-                _leaving_nothing(preparation),
+                closing(tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)) as tokenisation,
+                _leaving_nothing(tokenisation),
                 _forking(plan, joined) as fork,
             ):
-                preparation.begin()
+                tokenisation.begin()
                 dashboard = _connect(plan)
                 fork()
                 from tuner.search import session  # takes seconds: the run is held, and Ctrl-C is heard
 
                 with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
-                    status = session.run(plan, preparation, dashboard, interruption, progress)
+                    status = session.run(plan, tokenisation, dashboard, interruption, progress)
         except Exception as error:
             away = away_in(error)
             if away is None:
@@ -97,12 +97,12 @@ def run(plan: Plan, out: IO[str]) -> int:
 
 
 @contextmanager
-def _leaving_nothing(preparation: Preparation) -> Iterator[None]:
+def _leaving_nothing(tokenisation: Tokenisation) -> Iterator[None]:
     """Where the search cannot even begin."""
     try:
         yield
     except ConfigError:
-        preparation.discard()
+        tokenisation.discard()
         raise
 
 
@@ -131,8 +131,7 @@ def _forking(plan: Plan, joined: bool) -> Iterator[Callable[[], None]]:
 def _rehearse(plan: Plan, out: IO[str]) -> None:
     """Show what a preflight finds, and leave nothing behind. Raises as a search would."""
     from cluster import connect
-    from tuner.search import session
-    from tuner.search import tokenise as prepare
+    from tuner.search import session, tokenise
     from tuner.search.preflight import stage as preflight
 
     joined = connect.is_connected()
@@ -141,11 +140,11 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
             _connect(plan)
             fork()
             slots = session.slots_of(plan)
-            data = prepare.into_the_store(prepare.wanted_by(plan))
+            data = tokenise.put_into_object_store(plan.data_request)
             at_once = max(1, min(slots(), plan.n_trials))
-            measured = preflight.measure(plan, data, lambda: True, at_once=at_once, keep=False)
-        told = preflight.tell(plan, measured, preflight.foresee(plan, measured, at_once, plan.n_trials))
-        print(*told, sep="\n", file=out)
+            measured = preflight.measure(plan.workload, plan.run_dir, data, lambda: True, at_once=at_once, keep=False)
+        foreseen = preflight.foresee(plan.workload, plan.run_dir, measured, at_once, plan.n_trials)
+        print(*preflight.lines_of(plan.workload, measured, foreseen), sep="\n", file=out)
     finally:
         if not joined:
             connect.disconnect()

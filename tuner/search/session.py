@@ -1,4 +1,7 @@
-"""One session of a search, from a checked plan to results: what comes before the trials, the trials, and what comes after."""
+"""One session of a search, from a checked plan to results, stage by stage.
+
+tokenise → preflight → controls → trials → confirmation → hand_over
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,28 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner.artifacts.models import Models
-from tuner.artifacts.remote_checkpoints import checkpoints_of
 from tuner.artifacts.retry import on_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
-from tuner.execution import bridge
-from tuner.execution import node_check as nodes
-from tuner.execution import tune as ray_tune
+from tuner.execution import node_check
+from tuner.execution.runner import Ran, Runner
 from tuner.execution.waiting import slots
 from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
-from tuner.search import consistency as check
-from tuner.search import hand_over as champion
+from tuner.search import consistency
 from tuner.search.confirmation.records import FOLDER, Kept
 from tuner.search.confirmation.reserve import Reserve
 from tuner.search.confirmation.stage import Stage
+from tuner.search.context import Context
 from tuner.search.controls import stage as controls
+from tuner.search.hand_over import HandOver, now
 from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
-from tuner.study import Asked, Study
+from tuner.study import Asked, Study, read_records
 from tuner.tracking.budget_log import Ledger
 from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.mlflow import MlflowTracking
@@ -40,36 +40,32 @@ if TYPE_CHECKING:
     from tuner.config.requirements import Requirements
     from tuner.execution.interruption import Interruption
     from tuner.search.plan import Plan
-    from tuner.search.tokenise import Preparation
+    from tuner.search.tokenise import Tokenisation
     from tuner.tracking.progress.terminal import Progress
 
 
 @dataclass(frozen=True)
 class Session:
-    """What is there before the first trial is asked for."""
+    """What exists before the first trial starts."""
 
-    plan: Plan
-    """Its store is the run's own part."""
-    interruption: Interruption
-    slots: Callable[[], int]
-    data: Any
+    context: Context
     reserve: Reserve
-    spending: Spending
     watch: preflight.Watch | None
     controls: Mapping[str, Mapping[str, Any]]
     requirements: Requirements
-    """With what the controls reached."""
+    """With the thresholds that follow from the controls."""
     study: Study
     unfinished: Sequence[Asked]
-    """What an earlier session began."""
+    """Trials that an earlier session began."""
     started: str
+    """When the first session began, ISO 8601."""
     mlflow_run_id: str | None
     """The parent run of an earlier session."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """Who hears of the trials, and what they were told of the search."""
+    """What listens to the trials, and the facts of the search that it was given."""
 
     facts: SearchFacts
     tracking: MlflowTracking
@@ -77,51 +73,49 @@ class Listeners:
     """All of them."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the trials left."""
-
-    models: Models
-    stopped_by: str | None
-    """The budget or the target that ended them; None also where the user did."""
-    tune_states: dict[int, str]
-
-
-def run(plan: Plan, preparation: Preparation, dashboard: str | None, interruption: Interruption, progress: Progress) -> int:
+def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interruption: Interruption, progress: Progress) -> int:
     """Search. Returns the exit status."""
-    session = _begin(plan, preparation, interruption, progress)
-    listeners = _listen(session, dashboard, progress)
+    session = _prepare(plan, tokenisation, interruption, progress)
+    listeners = _listen(plan, session, dashboard, progress)
     trained = _train(session, listeners)
-    found = _finish(session, listeners, trained)
-    listeners.observer.search_finished(found)
+    _keep_run_id(session.context, listeners.tracking)
+    hand_over = HandOver(session.context, session.study, listeners.facts, listeners.tracking, plan.storage, plan.warm_start)
+    results = _finish(plan, session, listeners, trained, hand_over)
+    listeners.observer.search_finished(results)
     if session.study.exhausted:
         print(session.study.exhausted, file=sys.stderr)
     session.study.park()
-    _check(session.plan, found, trained.tune_states)
-    return _status(found)
+    _check(plan, results, trained.tune_states)
+    hand_over.keep(results)
+    return _status(results)
 
 
-def _begin(plan: Plan, preparation: Preparation, interruption: Interruption, progress: Progress) -> Session:
-    state = run_folder.read_state(plan.run_dir) or run_folder.State(started=champion.now())
+def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption, progress: Progress) -> Session:
+    """The stages before the first trial: tokenise, preflight, controls."""
+    state = run_folder.read_state(plan.run_dir) or run_folder.State(started=now())
     stored_as = state.stored_as or f"{plan.name}-{uuid.uuid4().hex[:12]}"
     run_folder.write_state(plan.run_dir, replace(state, n_trials=plan.n_trials, stored_as=stored_as))
-    nodes.check(plan.store, plan.run_dir, plan.shape)
-    plan = replace(plan, store=plan.store and plan.store.within(stored_as))
-    slots = slots_of(plan)
-    reserve = Reserve(plan.n_confirming, slots, plan.budget, plan.shape)
+    node_check.check(plan.store, plan.run_dir, plan.shape)
+    count = slots_of(plan)
+    reserve = Reserve(plan.n_confirming, count, plan.budget, plan.shape)
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)), reserve)
-    data = preparation.finish()
-    watch = preflight.before(plan, slots, data, interruption, spending.meter)
-    reached = controls.run(plan, slots, data, interruption, spending, progress)
+    runner = Runner(
+        plan.shape,
+        count,
+        interruption,
+        tokenisation.finish(),
+        plan.options.checkpoint_every,
+        plan.options.collective_timeout,
+        plan.store and plan.store.within(stored_as),
+    )
+    context = Context(plan.run_dir, plan.options.seed, runner, spending)
+    watch = None if plan.options.no_preflight else preflight.run(context, plan.workload, _used_before(plan))
+    reached = controls.run(context, plan.controls, progress)
     requirements = plan.requirements.with_controls({task: control["value"] for task, control in reached.items()})
     study = _open_study(plan, requirements)
     return Session(
-        plan=plan,
-        interruption=interruption,
-        slots=slots,
-        data=data,
+        context=context,
         reserve=reserve,
-        spending=spending,
         watch=watch,
         controls=reached,
         requirements=requirements,
@@ -132,71 +126,75 @@ def _begin(plan: Plan, preparation: Preparation, interruption: Interruption, pro
     )
 
 
-def _listen(session: Session, dashboard: str | None, progress: Progress) -> Listeners:
-    """Tell everybody that the search begins."""
-    plan = session.plan
-    tracking = MlflowTracking(
-        plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=plan.shape.n_workers
-    )
-    ledger = Ledger(plan.run_dir, session.spending.meter)
-    known = {"seed": plan.options.seed, "rows": plan.summary.rows, "optuna": champion.optuna_of(plan)}
-    timeline = Timeline(plan.run_dir, plan.shape, known)
-    observer = broadcast(tracking, ledger, timeline, session.reserve, progress)
-    facts = _facts(session, dashboard)
+def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progress) -> Listeners:
+    """Open MLflow's run and the records of the run's folder, and announce the search to all listeners."""
+    meter, n_workers = session.context.spending.meter, plan.shape.n_workers
+    tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=n_workers)
+    optuna = {"storage": plan.storage, "study_name": plan.name}
+    timeline = Timeline(plan.run_dir, plan.shape, {"seed": plan.options.seed, "rows": plan.summary.rows, "optuna": optuna})
+    observer = broadcast(tracking, Ledger(plan.run_dir, meter), timeline, session.reserve, progress)
+    facts = _facts(plan, session, dashboard)
     observer.search_started(facts)
     controls.track(session.controls, tracking)
-    _keep_run_id(plan, tracking)
+    _keep_run_id(session.context, tracking)
     return Listeners(facts, tracking, observer)
 
 
-def _train(session: Session, listeners: Listeners) -> Trained:
+def _train(session: Session, listeners: Listeners) -> Ran:
     """Run the trials."""
-    plan, study, interruption = session.plan, session.study, session.interruption
-    Kept(plan.run_dir / FOLDER).end()  # its confirmation is not under way any more
-    models, checkpoints = Models(plan.run_dir / "models"), checkpoints_of(plan.run_dir, plan)
-    checkpoints.drop_others({*(asked.number for asked in session.unfinished), *study.paused})
-    trials = bridge.Bridge(
-        study, listeners.observer, models, checkpoints, session.slots, interruption, session.unfinished, session.spending
-    )
-    tune_states = ray_tune.run(trials, plan.shape, session.data, plan.run_dir / "tune", plan.options, plan.store)
-    checkpoints.drop_others({record.number for record in study.records() if not record.is_finished})
-    bridge.drop_beaten(models, study)
-    _keep_run_id(plan, listeners.tracking)
-    return Trained(models, None if interruption.requested else trials.stopped_by, tune_states)
-
-
-def _finish(session: Session, listeners: Listeners, trained: Trained) -> dict[str, Any]:
-    """Confirm the best, and hand the champion over. Returns results.json's contents."""
-    plan, study, interruption, watch = session.plan, session.study, session.interruption, session.watch
-    hand_over = partial(champion.hand_over, plan, study, trained.models, listeners.facts, listeners.tracking)
-    hand_over = partial(hand_over, started=session.started, stopped_by=trained.stopped_by)
-    confirming = Stage(
-        plan,
-        session.slots,
-        session.data,
-        interruption,
-        session.spending,
-        session.requirements,
-        listeners.tracking,
+    context, study = session.context, session.study
+    Kept(context.run_dir / FOLDER).end()  # an earlier session's confirmation is void
+    trained = context.runner.run(
+        study,
+        context.run_dir,
         listeners.observer,
-        session.reserve.training_s,
+        context.spending,
+        session.unfinished,
+        resumable={*(asked.number for asked in session.unfinished), *study.paused},
     )
-    confirmed = None
-    if plan.confirmation and study.best and not interruption.requested:
-        hand_over(interrupted=True)  # what a kill from here on leaves
-        confirmed = confirming.run(study.records())
+    trained.checkpoints.drop_others({record.number for record in study.records() if not record.is_finished})
+    return replace(trained, stopped_by=None if context.interruption.requested else trained.stopped_by)
+
+
+def _finish(plan: Plan, session: Session, listeners: Listeners, trained: Ran, hand_over: HandOver) -> dict[str, Any]:
+    """The stages after the last trial: confirmation, hand_over. Returns results.json's contents."""
+    context, study, watch = session.context, session.study, session.watch
+    confirmed, finalists = None, None
+    if plan.confirmation and study.best and not context.interruption.requested:
+        hand_over.write(trained.models, interrupted=True, stopped_by=trained.stopped_by)  # what a kill from here on leaves
+        stage = Stage(
+            context,
+            plan.confirmation,
+            plan.objective,
+            session.requirements,
+            listeners.tracking,
+            listeners.observer,
+            session.reserve.training_s,
+        )
+        confirmed, finalists = stage.run(study.records()), stage.models
     if watch is not None:
         watch.stop()
-    interrupted = interruption.requested
-    found = hand_over(interrupted=interrupted, confirmed=confirmed, finalists=confirming.models)
+    interrupted = context.interruption.requested
+    results = hand_over.write(
+        trained.models, interrupted=interrupted, stopped_by=trained.stopped_by, confirmed=confirmed, finalists=finalists
+    )
     if watch is not None:
-        whole = not interrupted and found["stopped_by"] is None
-        found["preflight"] = watch.results(plan.shape, plan.options.price_per_gpu_hour, whole=whole)
-    if found["champion"] and not interrupted and not found["champion"]["confirmed"]:
-        champion.add_dev_metrics(plan, found, session.data, interruption)
-    if found["champion"] and not interrupted and plan.options.register:
-        found = champion.register(plan, found, listeners.tracking)
-    return found
+        whole = not interrupted and results["stopped_by"] is None
+        results["preflight"] = watch.results(plan.shape, plan.options.price_per_gpu_hour, whole=whole)
+    if results["champion"] and not interrupted:
+        if not results["champion"]["confirmed"]:
+            hand_over.add_dev_metrics(results)
+        if plan.options.register:
+            results = hand_over.register(results)
+    return results
+
+
+def _used_before(plan: Plan) -> float:
+    """Full trials that earlier sessions have used."""
+    try:
+        return sum(record.share for record in read_records(plan.storage, plan.name)) if plan.resumed else 0.0
+    except ConfigError:  # the session before ended without a study
+        return 0.0
 
 
 def _open_study(plan: Plan, requirements: Requirements) -> Study:
@@ -226,8 +224,8 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
     return study
 
 
-def _facts(session: Session, dashboard: str | None) -> SearchFacts:
-    plan, study = session.plan, session.study
+def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
+    study = session.study
     rows = "; ".join(
         f"{task} {splits['train']} train, {splits['select']} select, {splits['dev']} dev"
         for task, splits in plan.summary.rows.items()
@@ -249,7 +247,7 @@ def _facts(session: Session, dashboard: str | None) -> SearchFacts:
         requirements=tuple(plan.requirements.texts),
         n_trials=plan.n_trials,
         n_evaluations=plan.n_evaluations,
-        max_concurrent=session.slots(),
+        max_concurrent=session.context.runner.slots(),
         sampler=plan.sampler,
         pruner=plan.pruner,
         max_trials=plan.max_trials,
@@ -266,30 +264,29 @@ def _facts(session: Session, dashboard: str | None) -> SearchFacts:
     )
 
 
-def _keep_run_id(plan: Plan, tracking: MlflowTracking) -> None:
+def _keep_run_id(context: Context, tracking: MlflowTracking) -> None:
     """Note MLflow's parent run for a later session, once the store has answered."""
     run_id = tracking.run_id
     if run_id is not None:
-        on_disk(lambda: run_folder.update_state(plan.run_dir, mlflow_run_id=run_id))
+        on_disk(lambda: run_folder.update_state(context.run_dir, mlflow_run_id=run_id))
 
 
-def _check(plan: Plan, found: dict[str, Any], tune_states: dict[int, str]) -> None:
-    """Compare what the stores say of the trials, tell of what they disagree on, and note it in results.json."""
-    findings = check.check(plan.run_dir, found, plan.storage, plan.tracking_uri, tune_states)
+def _check(plan: Plan, results: dict[str, Any], tune_states: dict[int, str]) -> None:
+    """Compare what the stores have of the trials, print where they disagree, and note it in `results`."""
+    findings = consistency.check(plan.run_dir, results, plan.storage, plan.tracking_uri, tune_states)
     for sentence in (*findings.notes, *findings.disagreements):
         print(sentence, file=sys.stderr)
-    found["consistency"] = findings.disagreements
-    champion.keep(plan, found)
+    results["consistency"] = findings.disagreements
 
 
-def _status(found: dict[str, Any]) -> int:
-    """The exit status of a search that came to its end; what it lacks for a champion is said."""
-    if found["finished"] and not found["champion"] and found["stopped_by"]:
-        mend = f"--resume {found['name']} with --on-budget finish, or with a larger budget"
-        print(f"no trial was completed before {found['stopped_by']}; use {mend}", file=sys.stderr)
-    return exit_status(found)
+def _status(results: dict[str, Any]) -> int:
+    """The exit status of a finished search; where no trial was completed, what to do is printed."""
+    if results["finished"] and not results["champion"] and results["stopped_by"]:
+        sentence = f"no trial was completed before {results['stopped_by']}"
+        print(f"{sentence}; use --resume {results['name']} with a larger budget", file=sys.stderr)
+    return exit_status(results)
 
 
 def slots_of(plan: Plan) -> Callable[[], int]:
-    """How many trials run at once, which nodes that come and go may change."""
+    """How many trials run at once; the number changes as nodes come and go."""
     return slots(plan.shape, plan.options.max_concurrent)

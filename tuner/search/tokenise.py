@@ -23,7 +23,6 @@ from model.encoder import backbone as backbones
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
-    from tuner.search.plan import Plan
 
 FOLDER = ".tokens"
 """Beside the runs."""
@@ -40,7 +39,7 @@ OF_TOKENIZERS = (".json", ".txt", ".model")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DataRequest:
     """What is to be tokenised, and how."""
 
     source: DataSource
@@ -76,13 +75,13 @@ class Wanted:
         return tokenise(dataset, backbones.load_tokenizer(self.backbone), self.max_length)
 
 
-class Preparation:
-    """The way of a search's data into the object store."""
+class Tokenisation:
+    """Brings a search's data into the object store, tokenised by a process of its own."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
+    def __init__(self, request: DataRequest) -> None:
+        self._request = request
         self._process: subprocess.Popen[bytes] | None = None
-        self._was_there = wanted.path is None or wanted.path.is_file()
+        self._was_there = request.path is None or request.path.is_file()
 
     def begin(self) -> None:
         """Start to tokenise, unless that was done before. What goes wrong is told by `finish`, which does it again."""
@@ -97,14 +96,14 @@ class Preparation:
         )
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as out:
-            out.write(pickle.dumps(self._wanted))
+            out.write(pickle.dumps(self._request))
 
     def finish(self) -> Any:
         """A reference into the object store. Raises `ConfigError` as `model.data.source.read` does."""
         if self._process is not None:
             self._process.wait()
-        data = into_the_store(self._wanted)
-        path = self._wanted.path
+        data = put_into_object_store(self._request)
+        path = self._request.path
         with suppress(OSError):
             if path is not None and path.name == OWN:
                 path.unlink()
@@ -122,7 +121,7 @@ class Preparation:
     def discard(self) -> None:
         """Take back what was kept of it, for a search that cannot even begin leaves nothing."""
         self.close()
-        path = self._wanted.path
+        path = self._request.path
         if path is None or self._was_there:
             return
         with suppress(OSError):  # another search may keep its own there
@@ -131,44 +130,38 @@ class Preparation:
             path.parent.rmdir()
 
 
-def preparation(plan: Plan) -> Preparation:
-    """Of a search that is about to begin."""
-    wanted = wanted_by(plan)
-    name = key(wanted, plan.summary)
-    path = plan.run_dir / OWN if name is None else plan.run_dir.parent / FOLDER / f"{name}.npz"
+def tokenisation(request: DataRequest, summary: DataSummary, run_dir: Path) -> Tokenisation:
+    """The tokenisation for a search that is about to begin; `summary` is of the same rows, which were read before."""
+    name = key(request, summary)
+    path = run_dir / OWN if name is None else run_dir.parent / FOLDER / f"{name}.npz"
     if name is None:
         path.unlink(missing_ok=True)  # a killed session's
-    return Preparation(replace(wanted, path=path))
+    return Tokenisation(replace(request, path=path))
 
 
-def wanted_by(plan: Plan) -> Wanted:
-    sample = plan.samples[0]
-    return Wanted(plan.source, plan.tasks, plan.arms, plan.options.skip_bad_rows, sample.backbone, sample.max_length)
-
-
-def key(wanted: Wanted, summary: DataSummary) -> str | None:
+def key(request: DataRequest, summary: DataSummary) -> str | None:
     """A hash of all that the tokens depend on; None where the tokenizer is known by a name alone.
 
     `summary` is of the same rows, which were read before.
     """
     from tuner.results.environment import versions
 
-    folder = Path(backbones.locate(wanted.backbone))
+    folder = Path(backbones.locate(request.backbone))
     if not folder.is_dir():
         return None
     files = sorted(path for path in folder.iterdir() if path.suffix in OF_TOKENIZERS)
     installed = versions()
     depends = {
         "version": VERSION,
-        "data": [asdict(summary), wanted.tasks, wanted.arms],
+        "data": [asdict(summary), request.tasks, request.arms],
         "tokenizer": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "max_length": wanted.max_length,
+        "max_length": request.max_length,
         "libraries": {name: installed[name] for name in LIBRARIES},
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def into_the_store(wanted: Wanted) -> Any:
+def put_into_object_store(request: DataRequest) -> Any:
     """Have a process of this node put the tokens into the object store, made there where no file has them yet.
 
     Raises `ConfigError` as `model.data.source.read` does.
@@ -184,7 +177,7 @@ def into_the_store(wanted: Wanted) -> Any:
         scheduling_strategy=connect.on_this_node(),
         runtime_env={"env_vars": process_environment(2)},
     )
-    data, done = remote.remote(wanted)
+    data, done = remote.remote(request)
     try:
         ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -194,9 +187,9 @@ def into_the_store(wanted: Wanted) -> Any:
     return data
 
 
-def prepare_data(wanted: Wanted) -> tuple[TokenizedData, bool]:
+def prepare_data(request: DataRequest) -> tuple[TokenizedData, bool]:
     """The second value lets one wait without the first."""
-    return wanted.tokens(), True
+    return request.tokens(), True
 
 
 def drop_others(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trainings that are no trials, controls and finalists, as the user hears of them on stderr, whatever stdout shows."""
+"""Reports control and finalist trainings on stderr, whatever stdout shows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tuner.tracking.events import SilentObserver
 
 
 @dataclass
-class Told(SilentObserver):
-    """Says what becomes of each training."""
+class SideTrainingReporter(SilentObserver):
+    """Prints the start, notes and end of each training."""
 
     kind: str
     """`control` or `finalist`."""

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from model.data import kept
+from model.data import kept, tokenised
 from model.data.source import DataSource, DataSummary, inspect
-from model.data.tokenised import tokenise
 from model.encoder import backbone
 from tests.support import tiny
-from tuner.search import tokenise as prepare
+from tuner.search import tokenise
 
 TASKS = ("sst", "sts")
 
@@ -33,22 +32,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def wanted(data: Path, tiny_backbone: Path) -> prepare.Wanted:
-    return prepare.Wanted(DataSource.parse(str(data)), TASKS, (), False, str(tiny_backbone), 32)
+def wanted(data: Path, tiny_backbone: Path) -> tokenise.DataRequest:
+    return tokenise.DataRequest(DataSource.parse(str(data)), TASKS, (), False, str(tiny_backbone), 32)
 
 
 @pytest.fixture
-def summary(wanted: prepare.Wanted) -> DataSummary:
+def summary(wanted: tokenise.DataRequest) -> DataSummary:
     return inspect(wanted.source, TASKS)
 
 
 @pytest.mark.slow
-def test_a_process_keeps_what_the_search_would_have_made(wanted: prepare.Wanted, tmp_path: Path) -> None:
+def test_a_process_keeps_what_the_search_would_have_made(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     path = tmp_path / ".tokens" / "a.npz"
-    preparation = prepare.Preparation(replace(wanted, path=path))
-    preparation.begin()
-    assert preparation._process is not None
-    assert preparation._process.wait() == 0
+    tokenisation = tokenise.Tokenisation(replace(wanted, path=path))
+    tokenisation.begin()
+    assert tokenisation._process is not None
+    assert tokenisation._process.wait() == 0
     found, made = kept.read(path), wanted.tokens()
     assert found is not None
     assert found.summary == made.summary
@@ -57,72 +56,72 @@ def test_a_process_keeps_what_the_search_would_have_made(wanted: prepare.Wanted,
             assert [texts.values.tolist() for texts in found.tasks[task][split].texts] == [
                 texts.values.tolist() for texts in own.texts
             ]
-    again = prepare.Preparation(replace(wanted, path=path))
+    again = tokenise.Tokenisation(replace(wanted, path=path))
     again.begin()
     assert again._process is None, "what was kept is not made again"
 
 
-def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: prepare.Wanted, tmp_path: Path) -> None:
+def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     path = tmp_path / ".tokens" / "a.npz"
-    first = prepare.Preparation(replace(wanted, path=path))
+    first = tokenise.Tokenisation(replace(wanted, path=path))
     first.begin()
     first.discard()
     assert not path.parent.exists()
     replace(wanted, path=path).tokens()
-    second = prepare.Preparation(replace(wanted, path=path))
+    second = tokenise.Tokenisation(replace(wanted, path=path))
     second.begin()
     second.discard()
     assert path.is_file()
 
 
-def test_what_is_kept_is_taken(wanted: prepare.Wanted, tmp_path: Path) -> None:
+def test_what_is_kept_is_taken(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     """Even where it is not what the files hold now, which the key would tell."""
-    other = tokenise(tiny.dataset(), backbone.load_tokenizer("embedded"), 8)
+    other = tokenised.tokenise(tiny.dataset(), backbone.load_tokenizer("embedded"), 8)
     kept.write(tmp_path / "a.npz", other)
     assert set(replace(wanted, path=tmp_path / "a.npz").tokens().tasks) == set(other.tasks)
 
 
-def test_a_broken_file_is_made_again(wanted: prepare.Wanted, tmp_path: Path) -> None:
+def test_a_broken_file_is_made_again(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     path.write_bytes(b"PK")
     assert set(replace(wanted, path=path).tokens().tasks) == set(TASKS)
     assert kept.read(path) is not None
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(wanted: prepare.Wanted, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_stops_nothing(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     assert set(replace(wanted, path=tmp_path / "file" / "a.npz").tokens().tasks) == set(TASKS)
 
 
-def test_an_end_before_it_is_done(wanted: prepare.Wanted, tmp_path: Path) -> None:
-    preparation = prepare.Preparation(replace(wanted, path=tmp_path / "a.npz"))
-    preparation.begin()
-    preparation.close()
-    assert preparation._process is not None
-    assert preparation._process.returncode is not None
+def test_an_end_before_it_is_done(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
+    tokenisation = tokenise.Tokenisation(replace(wanted, path=tmp_path / "a.npz"))
+    tokenisation.begin()
+    tokenisation.close()
+    assert tokenisation._process is not None
+    assert tokenisation._process.returncode is not None
     assert kept.read(tmp_path / "a.npz") is None
 
 
 def test_the_key_tells_all_that_the_tokens_depend_on(
-    wanted: prepare.Wanted, summary: DataSummary, tiny_backbone: Path, tmp_path: Path
+    wanted: tokenise.DataRequest, summary: DataSummary, tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    key = prepare.key(wanted, summary)
-    assert key == prepare.key(replace(wanted, path=tmp_path), summary)
+    key = tokenise.key(wanted, summary)
+    assert key == tokenise.key(replace(wanted, path=tmp_path), summary)
     other = tmp_path / "backbone"
     shutil.copytree(tiny_backbone, other)
     moved = replace(wanted, backbone=str(other))
-    assert prepare.key(moved, summary) == key, "a name does not matter, what is in the folder does"
+    assert tokenise.key(moved, summary) == key, "a name does not matter, what is in the folder does"
     with (other / "tokenizer.json").open("a", encoding="utf-8") as file:
         file.write("\n")
     changed = [
-        prepare.key(moved, summary),
-        prepare.key(replace(wanted, max_length=16), summary),
-        prepare.key(replace(wanted, tasks=("sst",)), summary),
-        prepare.key(replace(wanted, arms=("clean",)), summary),
-        prepare.key(wanted, replace(summary, task_sha256=summary.task_sha256 | {"sst": "0"})),
+        tokenise.key(moved, summary),
+        tokenise.key(replace(wanted, max_length=16), summary),
+        tokenise.key(replace(wanted, tasks=("sst",)), summary),
+        tokenise.key(replace(wanted, arms=("clean",)), summary),
+        tokenise.key(wanted, replace(summary, task_sha256=summary.task_sha256 | {"sst": "0"})),
     ]
     assert len({key, *changed}) == 6
-    assert prepare.key(replace(wanted, backbone="bert-base-uncased"), summary) is None
+    assert tokenise.key(replace(wanted, backbone="bert-base-uncased"), summary) is None
 
 
 def test_the_last_ones_used_stay(tmp_path: Path) -> None:
@@ -133,6 +132,6 @@ def test_the_last_ones_used_stay(tmp_path: Path) -> None:
     for age, name in ((0.0, ".cut.tmp"), (time.time(), ".being written.tmp")):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (age, age))
-    prepare.drop_others(tmp_path)
+    tokenise.drop_others(tmp_path)
     (tmp_path / ".being written.tmp").unlink()
     assert sorted(path.stem for path in tmp_path.iterdir()) == list("abcd")

@@ -23,7 +23,7 @@ from tests.support.searches import results_of, run_command, search_here, write_s
 from tuner.commands.reproduce import command as reproduce
 from tuner.config import run_folder
 from tuner.report.charts.timeline import schedule
-from tuner.search import tokenise as prepare
+from tuner.search import tokenise
 from tuner.tracking import timeline
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -71,9 +71,9 @@ def test_optuna_agrees(run: dict[str, Any]) -> None:
 
 
 def test_the_tokens_are_kept_beside_the_run(run: dict[str, Any]) -> None:
-    (kept,) = (run["folder"].parent / prepare.FOLDER).iterdir()
+    (kept,) = (run["folder"].parent / tokenise.FOLDER).iterdir()
     assert kept.suffix == ".npz"
-    assert not (run["folder"] / prepare.OWN).exists()
+    assert not (run["folder"] / tokenise.OWN).exists()
 
 
 def test_all_stores_agree(run: dict[str, Any]) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
+from model.engine.collective_error import TIMEOUT_S
 from model.training.evaluation import Evaluation
 from tuner.commands.reproduce.recorded import Data, Recorded
 from tuner.config.objective import Objective
-from tuner.config.options import Options
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
@@ -95,19 +95,14 @@ def _run(
     slots: Callable[[], int],
     interruption: Interruption,
 ) -> TrialRecord:
-    from tuner.artifacts.checkpoints import Checkpoints
-    from tuner.artifacts.models import Models
-    from tuner.execution import bridge
-    from tuner.execution import tune as ray_tune
-    from tuner.search.tokenise import Wanted, into_the_store
+    from tuner.execution.runner import Runner
+    from tuner.search.tokenise import DataRequest, put_into_object_store
 
     config = recorded.config
     rows = (data.source, config.mixture, config.arms, data.skip_bad_rows)
-    tokens = into_the_store(Wanted(*rows, config.backbone, config.max_length))
+    tokens = put_into_object_store(DataRequest(*rows, config.backbone, config.max_length))
     trial = Again(config, objective, recorded.n_evaluations)
-    models, checkpoints = Models(work / "models"), Checkpoints(work / "checkpoints", shape.n_workers)
-    between = bridge.Bridge(trial, Told(tell), models, checkpoints, slots, interruption)
-    ray_tune.run(between, shape, tokens, work / "tune", Options(checkpoint_every=math.inf))
+    Runner(shape, slots, interruption, tokens, math.inf, TIMEOUT_S).run(trial, work, Told(tell))
     if interruption.requested:
         raise KeyboardInterrupt
     return trial.record(NUMBER)

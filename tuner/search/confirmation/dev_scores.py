@@ -4,35 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tuner.execution.interruption import Interruption
 from tuner.search.confirmation.bootstrap import Dev
 
 if TYPE_CHECKING:
-    from cluster.shape import GangShape
+    from tuner.execution.runner import Runner
 
 POLL_S = 0.5
 
 
-def scored(
-    folders: Mapping[int, Path],
-    shape: GangShape,
-    data: Any,
-    interruption: Interruption,
-    sends_files: bool = False,
-    tick: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[int, Dev]]:
-    """Each model's number and what it says of dev, as soon as it is done. `data` is a reference into the object store; with
-    `sends_files` the nodes need not see the models' folders.
+def scored(folders: Mapping[int, Path], runner: Runner, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Dev]]:
+    """Each model's number and its scores on dev, as soon as they are known. `folders` are the models', by number.
 
-    Raises KeyboardInterrupt when the user asks to end meanwhile.
+    Raises KeyboardInterrupt when the user interrupts.
     """
     import ray
 
     from cluster import connect
     from tuner.execution.rank import forked_environment, predict_on_dev, process_environment
 
+    shape, sends_files = runner.shape, runner.store is not None  # else the nodes see the models' folders
     need = (shape.cpus_per_worker, shape.gpus_per_worker)
     remote = ray.remote(predict_on_dev).options(
         num_cpus=shape.cpus_per_worker,
@@ -40,13 +32,13 @@ def scored(
         runtime_env={"env_vars": process_environment(*need)} if connect.other_nodes() else forked_environment(*need),
     )
     models = {number: _files(folder) if sends_files else str(folder) for number, folder in folders.items()}
-    waiting = {remote.remote(model, data, shape.cpus_per_worker): number for number, model in models.items()}
+    waiting = {remote.remote(model, runner.data, shape.cpus_per_worker): number for number, model in models.items()}
     while waiting:
         done, _ = ray.wait(list(waiting), timeout=POLL_S)
         for call in done:
             yield waiting.pop(call), Dev(*ray.get(call))
         tick()
-        if waiting and interruption.requested:
+        if waiting and runner.interruption.requested:
             for call in waiting:
                 ray.cancel(call, force=True)
             raise KeyboardInterrupt

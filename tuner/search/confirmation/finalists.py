@@ -26,7 +26,7 @@ DEFAULT = "default"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Confirmation:
     """What a search's confirmation is to be."""
 
     n_finalists: int
@@ -50,14 +50,14 @@ class Asked:
         return f"{best}{default}, on {seeds} each"
 
 
-def asked(space: Space, seed: int, n_finalists: int, n_seeds: int) -> Asked | None:
+def confirmation_for(space: Space, seed: int, n_finalists: int, n_seeds: int) -> Confirmation | None:
     """The confirmation of a search; None where there are to be no finalists."""
     if n_finalists == 0:
         return None
     try:
-        return Asked(n_finalists, n_seeds, canonical(untuned(space, seed)))
+        return Confirmation(n_finalists, n_seeds, canonical(untuned(space, seed)))
     except ConfigError as error:
-        return Asked(n_finalists, n_seeds, None, "; ".join(error.problems))
+        return Confirmation(n_finalists, n_seeds, None, "; ".join(error.problems))
 
 
 @dataclass(frozen=True)

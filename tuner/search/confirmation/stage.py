@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import Used
 from tuner.results.trial_record import TrialRecord
+from tuner.search.confirmation import dev_scores
 from tuner.search.confirmation.bootstrap import Goal
-from tuner.search.confirmation.finalists import Finalist, Training, choose, fresh_seeds, identity, in_order
+from tuner.search.confirmation.finalists import Confirmation, Finalist, Training, choose, fresh_seeds, identity, in_order
 from tuner.search.confirmation.outcome import Outcome, Tried, outcome
 from tuner.search.confirmation.records import FOLDER, Kept
 from tuner.search.confirmation.reserve import affordable
 from tuner.search.confirmation.trainings import FinalistTrials
 from tuner.tracking.events import Observer, SilentObserver, broadcast
-from tuner.tracking.side_trainings import Told
+from tuner.tracking.side_trainings import SideTrainingReporter
 
 if TYPE_CHECKING:
-    from tuner.config.budget import Spending
+    from tuner.config.objective import Objective
     from tuner.config.requirements import Requirements
-    from tuner.execution.interruption import Interruption
-    from tuner.search.plan import Plan
+    from tuner.search.context import Context
     from tuner.tracking.mlflow import MlflowTracking
 
 
 @dataclass
-class KeptAlive(SilentObserver):
-    """Lets the search's observers live on: their trials are over."""
+class TickForwarder(SilentObserver):
+    """Forwards only `tick`, for observers whose trials are over."""
 
     search: Observer
 
@@ -40,41 +40,37 @@ class KeptAlive(SilentObserver):
 
 @dataclass
 class Stage:
-    """The confirmation of one search. `spending` is the search's own: trainings count towards its totals."""
+    """The confirmation of one search. Its trainings count towards the search's budget."""
 
-    plan: Plan
-    slots: Callable[[], int]
-    data: Any
-    interruption: Interruption
-    spending: Spending
+    context: Context
+    confirmation: Confirmation
+    objective: Objective
     requirements: Requirements
     tracking: MlflowTracking
     observer: Observer
     """Everything that listens to the search."""
     training_s: float
-    """What a training is expected to take; 0 where nothing is known."""
+    """Expected seconds of a training; 0 where nothing is known."""
 
     def __post_init__(self) -> None:
-        folder = self.plan.run_dir / FOLDER
+        folder = self.context.run_dir / FOLDER
         self.kept = Kept(folder)
         self.models = Models(folder / "models")
 
     def run(self, records: Sequence[TrialRecord]) -> Outcome | None:
         """Confirm the best of a search's trials; None where there are none, or when the user asks to end meanwhile."""
-        asked = self.plan.confirmation
-        assert asked is not None
-        seeds = fresh_seeds(self.plan.options.seed, asked.n_seeds, {self.plan.options.seed, *_seeds_of(records)})
-        finalists = choose(records, asked.default, asked.n_finalists, self._confirmed(records, seeds))
+        wanted, seed = self.confirmation, self.context.seed
+        seeds = fresh_seeds(seed, wanted.n_seeds, {seed, *_seeds_of(records)})
+        finalists = choose(records, wanted.default, wanted.n_finalists, self._confirmed(records, seeds))
         if not finalists:
             return None
-        wanted = in_order(finalists, seeds)
         self._forget_what_lacks_its_model(finalists, seeds)
-        trials = FinalistTrials(wanted, self.kept, self.plan.objective, self.requirements)
-        notes = [] if asked.default else [f"there is no untuned default to compare with: {asked.without_default}"]
+        trials = FinalistTrials(in_order(finalists, seeds), self.kept, self.objective, self.requirements)
+        notes = [] if wanted.default else [f"there is no untuned default to compare with: {wanted.without_default}"]
         notes += self._shorten(trials)
         self.kept.begin([training.number for training in trials.trainings])
         notes += self._train(trials)
-        if self.interruption.requested:
+        if self.context.interruption.requested:
             return None
         try:
             self._score_on_dev(trials)
@@ -83,7 +79,7 @@ class Stage:
         found = self._outcome(finalists, seeds, trials, notes)
         self.kept.end()
         for name in ("checkpoints", "tune"):  # nothing is unfinished any more
-            shutil.rmtree(self.plan.run_dir / FOLDER / name, ignore_errors=True)
+            shutil.rmtree(self.context.run_dir / FOLDER / name, ignore_errors=True)
         return found
 
     def _confirmed(self, records: Sequence[TrialRecord], seeds: Sequence[int]) -> set[str]:
@@ -109,8 +105,8 @@ class Stage:
 
     def _shorten(self, trials: FinalistTrials) -> list[str]:
         """Leave out the trainings that the budget cannot pay, from the end, and say so."""
-        left, n_missing = self.spending.left, trials.n_missing
-        n_paid = affordable(n_missing, self.training_s, self.slots(), left)
+        n_missing = trials.n_missing
+        n_paid = affordable(n_missing, self.training_s, self.context.runner.slots(), self.context.spending.left)
         if n_paid == n_missing:
             return []
         there = {record.number for record in trials.front}
@@ -121,27 +117,19 @@ class Stage:
 
     def _train(self, trials: FinalistTrials) -> list[str]:
         """Train what is missing. Returns what ended it early, if a budget did."""
-        from tuner.artifacts.remote_checkpoints import checkpoints_of
-        from tuner.execution import bridge
-        from tuner.execution import tune as ray_tune
-
         names = {training.number: str(training) for training in trials.trainings}
         self.tracking.announce(self._side_runs(trials.trainings))
         self.tracking.catch_up([record for record in trials.records() if record.evaluations])
         if trials.n_missing == 0:
             return []
-        tell_stderr(f"now the confirmation, {trials.n_missing} trainings which are no trials")
-        folder = self.plan.run_dir / FOLDER
-        checkpoints = checkpoints_of(folder, self.plan)
-        checkpoints.drop_others(set(names))
-        # A target is the search's; nothing is reserved any more.
-        spending = replace(self.spending, budget=replace(self.spending.budget, target=None), reserve=Used)
-        shown = Told("finalist", names), self.observer.aside("finalist", names)
-        heard = broadcast(self.tracking, *shown, KeptAlive(self.observer))
-        between = bridge.Bridge(trials, heard, self.models, checkpoints, self.slots, self.interruption, trials.begun, spending)
-        ray_tune.run(between, self.plan.shape, self.data, folder / "tune", self.plan.options, self.plan.store)
-        bridge.drop_beaten(self.models, trials)
-        return [f"the confirmation ended early: {between.stopped_by}"] if between.stopped_by and trials.n_missing else []
+        tell_stderr(f"confirming the finalists: {trials.n_missing} trainings")
+        search = self.context.spending  # a target is the search's; nothing is reserved any more
+        spending = replace(search, budget=replace(search.budget, target=None), reserve=Used)
+        reporter, aside = SideTrainingReporter("finalist", names), self.observer.aside("finalist", names)
+        observers = broadcast(self.tracking, reporter, aside, TickForwarder(self.observer))
+        folder = self.context.run_dir / FOLDER
+        ran = self.context.runner.run(trials, folder, observers, spending, trials.begun, resumable=set(names))
+        return [f"the confirmation ended early: {ran.stopped_by}"] if ran.stopped_by and trials.n_missing else []
 
     def _side_runs(self, trainings: Sequence[Training]) -> dict[int, tuple[str, dict[str, str]]]:
         """MLflow's name and tags of each training."""
@@ -149,12 +137,9 @@ class Stage:
 
     def _score_on_dev(self, trials: FinalistTrials) -> None:
         """Once for each trained model."""
-        from tuner.search.confirmation import dev_scores as dev
-
         done = [record.number for record in trials.front]
         folders = {number: self.models.path(number) for number in done if self.kept.dev(number) is None}
-        stored = self.plan.store is not None
-        for number, found in dev.scored(folders, self.plan.shape, self.data, self.interruption, stored, self.observer.tick):
+        for number, found in dev_scores.scored(folders, self.context.runner, self.observer.tick):
             self.kept.put_dev(number, found)
 
     def _outcome(
@@ -169,14 +154,13 @@ class Stage:
             dev = {number: found for number, found in there.items() if found is not None}
             tried.append(Tried(finalist, own, dev, frozenset(number for number in dev if self.models.has(number))))
         notes = [*notes, *_failures(tried)]
-        objective = self.plan.objective
         found = outcome(
             tried,
-            n_finalists=self.plan.confirmation.n_finalists if self.plan.confirmation else 0,
+            n_finalists=self.confirmation.n_finalists,
             seeds=seeds,
-            goal=Goal.of(objective.goals[0], objective.targets),
+            goal=Goal.of(self.objective.goals[0], self.objective.targets),
             requirements=self.requirements,
-            seed=self.plan.options.seed,
+            seed=self.context.seed,
             notes=notes,
         )
         self.models.drop_others({one.representative.number for one in tried if one.is_ranked})

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
+from tuner.config.budget import Budget, Spending
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.search.controls.control import FOLDER, Cache, Control, Reached
 from tuner.study import Asked
 from tuner.tracking.events import Observer, broadcast
-from tuner.tracking.side_trainings import Told
+from tuner.tracking.side_trainings import SideTrainingReporter
 
 if TYPE_CHECKING:
-    from tuner.config.budget import Spending
-    from tuner.execution.interruption import Interruption
-    from tuner.search.plan import Plan
+    from tuner.search.context import Context
     from tuner.tracking.mlflow import MlflowTracking
 
 OWN = "controls.json"
@@ -63,24 +61,21 @@ class ControlTrials(FixedTrials):
         )
 
 
-def run(
-    plan: Plan, slots: Callable[[], int], data: Any, interruption: Interruption, spending: Spending, observer: Observer
-) -> dict[str, dict[str, Any]]:
-    """What the search's controls reached, by task: `Reached` as a mapping, with the training's `number`, and whether it was
-    `cached`; nothing without any.
+def run(context: Context, controls: Sequence[Control], observer: Observer) -> dict[str, dict[str, Any]]:
+    """Train the controls that are not in the cache.
 
-    Raises `ConfigError` when one fails, and KeyboardInterrupt when the user asks to end meanwhile; what is trained by then is
-    kept.
+    Returns what each reached, by task: `Reached` as a mapping, with the training's `number`, and whether it was `cached`.
+    Raises `ConfigError` when one fails, and KeyboardInterrupt when the user interrupts; what is trained by then is kept.
     """
-    own = plan.run_dir / OWN
-    if not plan.controls or own.is_file():
-        return dict(json.loads(own.read_text(encoding="utf-8"))) if plan.controls else {}
-    cache = Cache(plan.run_dir.parent / FOLDER)
-    cached = {control.task for control in plan.controls if cache.get(control)}
-    missing = [control for control in plan.controls if control.task not in cached]
+    own = context.run_dir / OWN
+    if not controls or own.is_file():
+        return dict(json.loads(own.read_text(encoding="utf-8"))) if controls else {}
+    cache = Cache(context.run_dir.parent / FOLDER)
+    cached = {control.task for control in controls if cache.get(control)}
+    missing = [control for control in controls if control.task not in cached]
     if missing:
-        _train(plan, ControlTrials(missing, cache, plan.name), slots, data, interruption, spending, observer)
-    found = [(control, cache.get(control)) for control in plan.controls]
+        _train(context, ControlTrials(missing, cache, context.run_dir.name), observer)
+    found = [(control, cache.get(control)) for control in controls]
     reached = {
         control.task: asdict(one) | {"number": control.number, "cached": control.task in cached}
         for control, one in found
@@ -113,33 +108,16 @@ def _record(one: Mapping[str, Any]) -> TrialRecord:
     return TrialRecord(one["number"], "COMPLETE", one["value"], metrics, looks, config, seconds, reason=None)
 
 
-def _train(
-    plan: Plan,
-    trials: ControlTrials,
-    slots: Callable[[], int],
-    data: Any,
-    interruption: Interruption,
-    spending: Spending,
-    observer: Observer,
-) -> None:
-    from tuner.artifacts.models import Models
-    from tuner.artifacts.remote_checkpoints import checkpoints_of
-    from tuner.config.budget import Budget, Spending
-    from tuner.execution import bridge
-    from tuner.execution import tune as ray_tune
-
-    work: Path = plan.run_dir / WORK
+def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
+    work = context.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}
-    tell_stderr(f"first the single-task controls of {', '.join(names.values())}, which are no trials")
-    uncut = Spending(Budget(), plan.shape, spending.meter)  # their time counts, and no budget cuts them
-    plan = replace(plan, store=plan.store and plan.store.within(WORK))
-    models, checkpoints = Models(work / "models"), checkpoints_of(work, plan)
-    heard = broadcast(Told("control", names), observer.aside("control", names))
-    between = bridge.Bridge(trials, heard, models, checkpoints, slots, interruption, (), uncut)
-    ray_tune.run(between, plan.shape, data, work / "tune", plan.options, plan.store)
-    checkpoints.drop_others(())
+    tell_stderr(f"training the single-task controls first: {', '.join(names.values())}")
+    uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # their time counts, and no budget cuts them
+    reporter = SideTrainingReporter("control", names)
+    ran = context.runner.within(WORK).run(trials, work, broadcast(reporter, observer.aside("control", names)), uncut)
+    ran.checkpoints.drop_others(())
     shutil.rmtree(work, ignore_errors=True)
-    if interruption.requested:
+    if context.interruption.requested:
         raise KeyboardInterrupt
     failed = [
         f"the control of {names[record.number]}, without which no-negative-transfer says nothing, failed: {record.reason}"

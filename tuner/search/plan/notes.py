@@ -6,7 +6,7 @@ from model.config import TrialConfig
 from model.data.source import DataSummary
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.config.requirements import Requirements
-from tuner.search.confirmation.finalists import Asked
+from tuner.search.confirmation.finalists import Confirmation
 from tuner.search.plan.resolve import Choices
 from tuner.search.preflight import estimate
 from tuner.study import CONSTRAINED, PROMOTING
@@ -32,7 +32,7 @@ def notes_of(
     return notes + [f"{task}: {count} bad row(s) left out" for task, count in summary.skipped.items() if count]
 
 
-def confirmation_notes(confirmation: Asked | None) -> list[str]:
+def confirmation_notes(confirmation: Confirmation | None) -> list[str]:
     if confirmation is None or confirmation.without_default is None:
         return []
     return [f"the confirmation has no untuned default: {confirmation.without_default}"]

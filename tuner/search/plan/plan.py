@@ -13,9 +13,11 @@ from tuner.config.budget import Budget
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
-from tuner.search.confirmation.finalists import Asked
+from tuner.search.confirmation.finalists import Confirmation
 from tuner.search.controls.control import Control
 from tuner.search.plan.samples import arms_of, tasks_of
+from tuner.search.preflight.stage import Workload
+from tuner.search.tokenise import DataRequest
 from tuner.search.warm_start.select import WarmStart
 from tuner.space import Space
 
@@ -52,7 +54,7 @@ class Plan:
     """What ends the search besides its number of trials."""
     warm_start: WarmStart | None
     """What is taken from earlier searches."""
-    confirmation: Asked | None
+    confirmation: Confirmation | None
     """What is trained again on fresh seeds after the last trial; None for nothing."""
     notes: tuple[str, ...]
     """What the user should know: mixtures and rows left out, searched settings that change nothing."""
@@ -87,6 +89,26 @@ class Plan:
         if self.confirmation is None or all(limit is None for limit in limits):
             return told
         return f"{told}; what the confirmation is expected to take is reserved, half at most"
+
+    @property
+    def data_request(self) -> DataRequest:
+        """What is to be tokenised."""
+        skip, sample = self.options.skip_bad_rows, self.samples[0]
+        return DataRequest(self.source, self.tasks, self.arms, skip, sample.backbone, sample.max_length)
+
+    @property
+    def workload(self) -> Workload:
+        """What the search is going to train."""
+        return Workload(
+            samples=self.samples,
+            summary=self.summary,
+            shape=self.shape,
+            n_trials=self.n_trials,
+            controls=self.controls,
+            n_confirming=self.n_confirming,
+            time_s=self.budget.time_s,
+            price_per_gpu_hour=self.options.price_per_gpu_hour,
+        )
 
     @property
     def resumed(self) -> bool:

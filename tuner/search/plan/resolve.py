@@ -13,7 +13,7 @@ from model.config import ConfigError, TrialConfig, nearest
 from model.data.source import DataSummary
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
-from tuner.search.confirmation.finalists import N_ON_CPU, N_ON_GPU, Asked, asked
+from tuner.search.confirmation.finalists import N_ON_CPU, N_ON_GPU, Confirmation, confirmation_for
 from tuner.search.controls.control import Control, controls
 from tuner.search.plan.samples import check_samples, tasks_of
 from tuner.search.warm_start import earlier
@@ -85,12 +85,14 @@ def controls_of(
     return controls(space, tasks_of(samples), options.seed, summary, shape.n_workers)
 
 
-def confirmation_of(options: Options, space: Space, summary: DataSummary, shape: GangShape, *, n_trials: int) -> Asked | None:
+def confirmation_of(
+    options: Options, space: Space, summary: DataSummary, shape: GangShape, *, n_trials: int
+) -> Confirmation | None:
     """The finalists, as many as there can be trials; a default that cannot run on these data is none."""
     usual = N_ON_GPU if shape.gpus_per_worker else N_ON_CPU
     n_finalists = options.finalists if options.finalists is not None else space.options.get("finalists", usual)
     n_seeds = options.seeds if options.seeds is not None else space.options.get("seeds", usual)
-    found = asked(space, options.seed, min(n_finalists, n_trials), n_seeds)
+    found = confirmation_for(space, options.seed, min(n_finalists, n_trials), n_seeds)
     if found is None or found.default is None:
         return found
     try:

@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +26,12 @@ from tuner.search.controls.control import FOLDER as CONTROLS
 from tuner.search.controls.control import LIBRARIES, Cache, weights
 from tuner.search.preflight import choose, estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
-from tuner.study import read_records
 
 if TYPE_CHECKING:
+    from model.data.source import DataSummary
     from tuner.config.budget import Meter
-    from tuner.execution.interruption import Interruption
-    from tuner.search.plan import Plan
+    from tuner.search.context import Context
+    from tuner.search.controls.control import Control
 
 OWN = "preflight.json"
 """In the run's folder."""
@@ -42,7 +42,27 @@ SHARE, LEAST_S = 0.05, 2.0
 """Of a short search's time, what may be spent on measuring it, and the least that says something, seconds."""
 
 
-def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, keep: bool) -> Measured | str:
+@dataclass(frozen=True)
+class Workload:
+    """What a search is going to train."""
+
+    samples: tuple[TrialConfig, ...]
+    """Random configurations of the space."""
+    summary: DataSummary
+    shape: GangShape
+    n_trials: int
+    """Full trials whose compute the search may use, earlier sessions included."""
+    controls: tuple[Control, ...]
+    n_confirming: int
+    """Trainings of the confirmation, at most."""
+    time_s: float | None
+    """The time budget."""
+    price_per_gpu_hour: float | None
+
+
+def measure(
+    work: Workload, run_dir: Path, data: Any, goes_on: Callable[[], bool], *, at_once: int, keep: bool
+) -> Measured | str:
     """What the space's configurations take on this cluster where `at_once` train; measured now, unless it was before. Else why
     it is not known.
 
@@ -50,15 +70,15 @@ def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, 
     does not fit the memory.
     """
     assignment = probe.Assignment(
-        choose.largest(plan.samples, plan.shape.n_workers),
-        tuple(choose.along_the_cost(plan.samples, plan.summary)),
-        bound_s(plan),
+        choose.largest(work.samples, work.shape.n_workers),
+        tuple(choose.along_the_cost(work.samples, work.summary)),
+        bound_s(work),
         min(at_once, probe.MOST_AT_ONCE),
     )
-    own, shared = plan.run_dir / OWN, plan.run_dir.parent / FOLDER / f"{key(plan, assignment)}.json"
+    own, shared = run_dir / OWN, run_dir.parent / FOLDER / f"{key(work, assignment)}.json"
     found = read(own) or read(shared)
     try:
-        found = found or probe.in_gangs(plan.shape, data, assignment, wanted)
+        found = found or probe.in_gangs(work.shape, data, assignment, goes_on)
     except (RayError, RankError, TimeoutError) as error:
         cause = getattr(error, "cause", None) or error
         if isinstance(error, RayTaskError) and isinstance(cause, probe.CannotFitError):
@@ -73,13 +93,13 @@ def measure(plan: Plan, data: Any, wanted: Callable[[], bool], *, at_once: int, 
     return found
 
 
-def bound_s(plan: Plan) -> float:
+def bound_s(work: Workload) -> float:
     """How long to measure: a share of what the search takes by arithmetic, where that is known; a minute at most."""
-    n_parameters = estimate.layer_parameters(plan.samples[0].backbone)
-    if n_parameters is None or plan.shape.gpus_per_worker:
+    n_parameters = estimate.layer_parameters(work.samples[0].backbone)
+    if n_parameters is None or work.shape.gpus_per_worker:
         return probe.BOUND_S
-    typical = statistics.fmean(estimate.flops(sample, plan.summary, n_parameters) for sample in plan.samples)
-    search_s = plan.n_trials * typical / (estimate.matmul_rate() * max(estimate.EFFICIENCY))
+    typical = statistics.fmean(estimate.flops(sample, work.summary, n_parameters) for sample in work.samples)
+    search_s = work.n_trials * typical / (estimate.matmul_rate() * max(estimate.EFFICIENCY))
     return min(max(SHARE * search_s, LEAST_S), probe.BOUND_S)
 
 
@@ -100,15 +120,15 @@ def read(path: Path) -> Measured | None:
         return None
 
 
-def key(plan: Plan, assignment: probe.Assignment) -> str:
+def key(work: Workload, assignment: probe.Assignment) -> str:
     """A hash of all that the measurements depend on: configurations, data, backbone, gang, libraries and machines."""
     versions, machine = environment.versions(), environment.hardware()
     depends = {
         "version": VERSION,
         "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
-        "data": plan.summary.sha256,
+        "data": work.summary.sha256,
         "backbone": weights(Path(assignment.largest.backbone)),
-        "shape": asdict(plan.shape),
+        "shape": asdict(work.shape),
         "at_once": assignment.at_once,
         "libraries": {name: versions[name] for name in LIBRARIES},
         "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
@@ -117,28 +137,28 @@ def key(plan: Plan, assignment: probe.Assignment) -> str:
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def before(plan: Plan, slots: Callable[[], int], data: Any, interruption: Interruption, meter: Meter) -> Watch | None:
-    """Measure a few configurations, tell what the search will take, and watch it; None where that is not known."""
-    n_trials = plan.n_trials - (_used(plan) if plan.resumed else 0.0)
-    if plan.options.no_preflight or n_trials <= 0:
+def run(context: Context, work: Workload, used: float) -> Watch | None:
+    """Measure a few configurations, print what the search will take, and watch it; None where that is not known.
+
+    `used` are the full trials that earlier sessions have used.
+    """
+    runner, n_trials = context.runner, work.n_trials - used
+    if n_trials <= 0:
         return None
-    at_once = max(1, min(slots(), math.ceil(n_trials)))
-    measured = measure(plan, data, lambda: not interruption.requested, at_once=at_once, keep=True)
-    foreseen = foresee(plan, measured, at_once, n_trials, meter.used.wall_s)
-    for line in tell(plan, measured, foreseen):
+    at_once = max(1, min(runner.slots(), math.ceil(n_trials)))
+    measured = measure(
+        work, context.run_dir, runner.data, lambda: not runner.interruption.requested, at_once=at_once, keep=True
+    )
+    meter = context.spending.meter
+    foreseen = foresee(work, context.run_dir, measured, at_once, n_trials, meter.used.wall_s)
+    for line in lines_of(work, measured, foreseen):
         tell_stderr(line)
     return None if isinstance(measured, str) or foreseen is None else Watch(measured, foreseen, meter)
 
 
-def _used(plan: Plan) -> float:
-    """Full trials that earlier sessions have used."""
-    try:
-        return sum(record.share for record in read_records(plan.storage, plan.name))
-    except ConfigError:  # the session before ended without a study
-        return 0.0
-
-
-def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0) -> Forecast | None:
+def foresee(
+    work: Workload, run_dir: Path, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0
+) -> Forecast | None:
     """What `n_trials` full trials, `at_once` of them training, the confirmation, and controls that are not in the cache will
     take; None where nothing was measured.
 
@@ -146,29 +166,29 @@ def foresee(plan: Plan, measured: Measured | str, at_once: int, n_trials: float,
     """
     if isinstance(measured, str):
         return None
-    cache = Cache(plan.run_dir.parent / CONTROLS)
-    alone = [control.config for control in plan.controls if cache.get(control) is None]
-    trials_s = [trial_s(sample, plan.summary, measured) for sample in plan.samples]
-    confirming_s = plan.n_confirming * statistics.fmean(trials_s)
+    cache = Cache(run_dir.parent / CONTROLS)
+    uncached = [control.config for control in work.controls if cache.get(control) is None]
+    trials_s = [trial_s(sample, work.summary, measured) for sample in work.samples]
+    confirming_s = work.n_confirming * statistics.fmean(trials_s)
     return forecast(
         trials_s,
         n_trials,
         at_once,
-        plan.shape,
+        work.shape,
         measured.start_s,
-        besides_s=sum(trial_s(config, plan.summary, measured) for config in alone) + confirming_s,
-        limit_s=None if plan.budget.time_s is None else max(plan.budget.time_s - used_s, 0.0),
-        price_per_gpu_hour=plan.options.price_per_gpu_hour,
+        besides_s=sum(trial_s(config, work.summary, measured) for config in uncached) + confirming_s,
+        limit_s=None if work.time_s is None else max(work.time_s - used_s, 0.0),
+        price_per_gpu_hour=work.price_per_gpu_hour,
     )
 
 
-def tell(plan: Plan, measured: Measured | str, foreseen: Forecast | None) -> list[str]:
+def lines_of(work: Workload, measured: Measured | str, foreseen: Forecast | None) -> list[str]:
     """Lines for people."""
     if isinstance(measured, str) or foreseen is None:
         return [f"preflight: no estimate ({measured})"] if isinstance(measured, str) else []
-    trials_s = [trial_s(sample, plan.summary, measured) for sample in plan.samples]
+    trials_s = [trial_s(sample, work.summary, measured) for sample in work.samples]
     typical = statistics.median(trials_s)
-    evaluating_s = sum(evaluation_s(sample, plan.summary, measured) for sample in plan.samples)
+    evaluating_s = sum(evaluation_s(sample, work.summary, measured) for sample in work.samples)
     n, many = len(measured.timed), "s" * (len(measured.timed) != 1)
     rest = f", {measured.left_out} more left out for want of time" if measured.left_out else ""
     crowd = measured.crowd

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from model.training.evaluate import predict_split
 from model.training.trial import Training
 from tests.support import raylets, tiny
 from tests.support.forks import answers
+from tuner.artifacts import store as stores
 from tuner.execution.interruption import Interruption
+from tuner.execution.runner import Runner
 from tuner.search.confirmation import dev_scores as dev
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -43,10 +46,16 @@ def model(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
         return folder, {t: predict_split(network, tiny.data(), config, t, "dev", where) for t, where in positions.items()}
 
 
+def runner(data: Any, store: Path | None = None) -> Runner:
+    return Runner(SHAPE, lambda: 1, Interruption(), data, 60.0, 600.0, store and stores.checked(str(store)))
+
+
 @pytest.mark.parametrize("sends_files", [False, True])
-def test_they_predict_what_they_predict_here(data: Any, model: tuple[Path, dict[str, np.ndarray]], sends_files: bool) -> None:
+def test_they_predict_what_they_predict_here(
+    data: Any, model: tuple[Path, dict[str, np.ndarray]], sends_files: bool, tmp_path: Path
+) -> None:
     folder, expected = model
-    found = dict(dev.scored({3: folder, 7: folder}, SHAPE, data, Interruption(), sends_files))
+    found = dict(dev.scored({3: folder, 7: folder}, runner(data, tmp_path if sends_files else None)))
     assert sorted(found) == [3, 7]
     for scored in found.values():
         assert list(scored.predictions) == ["sst", "sts"]
@@ -60,4 +69,4 @@ def test_a_user_who_asks_to_end_is_heard_meanwhile(data: Any, model: tuple[Path,
     interruption = Interruption()
     interruption.requested = True
     with pytest.raises(KeyboardInterrupt):
-        list(dev.scored(dict.fromkeys(range(50), model[0]), SHAPE, data, interruption))
+        list(dev.scored(dict.fromkeys(range(50), model[0]), replace(runner(data), interruption=interruption)))

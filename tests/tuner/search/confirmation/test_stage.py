@@ -24,6 +24,7 @@ from tuner.config.requirements import Requirements
 from tuner.execution import tune as ray_tune
 from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
+from tuner.execution.runner import Runner
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation import dev_scores as dev_stage
@@ -31,6 +32,7 @@ from tuner.search.confirmation.bootstrap import Dev
 from tuner.search.confirmation.outcome import Outcome
 from tuner.search.confirmation.records import FOLDER
 from tuner.search.confirmation.stage import Stage
+from tuner.search.context import Context
 from tuner.search.plan import Plan, make
 from tuner.search.plan.dry_run import describe
 from tuner.tracking.events import SilentObserver
@@ -89,10 +91,12 @@ class Sessions:
         self.monkeypatch.setattr(ray_tune, "run", self._tune)
         self.monkeypatch.setattr(dev_stage, "scored", self._dev)
         spending = Spending(budget or Budget(), plan.shape, Meter(clock=clock or time.monotonic), lambda: Used(5.0, 5.0))
-        parts = (plan, lambda: 1, None, self.interruption, spending, Requirements(), Tracking(), SilentObserver(), training_s)
+        runner = Runner(plan.shape, lambda: 1, self.interruption, None, 60.0, 600.0)
+        context = Context(self.folder, plan.options.seed, runner, spending)
+        parts = (context, plan.confirmation, plan.objective, Requirements(), Tracking(), SilentObserver(), training_s)
         return Stage(*parts).run([trial(self.plan, number, score) for number, score in enumerate(scores)])  # type: ignore[arg-type]
 
-    def _tune(self, bridge: Bridge, *others: Any) -> dict[int, str]:
+    def _tune(self, bridge: Bridge, *others: Any, **seconds: float) -> dict[int, str]:
         n_done = 0
         while isinstance(asked := bridge.ask("a"), dict):
             config = TrialConfig.model_validate(asked["config"])

@@ -106,10 +106,10 @@ def test_the_slowdown_is_the_mean_over_gangs_and_never_a_gain() -> None:
 
 def test_what_trials_at_once_do_to_each_other_is_said_where_it_is_known() -> None:
     one = config()
-    plan: Any = SimpleNamespace(samples=[one], summary=SUMMARY)
+    work: Any = SimpleNamespace(samples=[one], summary=SUMMARY)
     foreseen = forecast([100.0], 10, 2, GangShape(), 0.0)
     for crowd in (None, Crowd(at_once=4, slowdown=2.806)):
-        line = stage.tell(plan, measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=crowd), foreseen)[0]
+        line = stage.lines_of(work, measured(Timed(one.to_dict(), 2.0, 0.5, 0.01, 7.0), crowd=crowd), foreseen)[0]
         assert line.endswith("; 4 trials at once take 2.81 times as long as one alone" if crowd else "of it evaluation")
 
 
