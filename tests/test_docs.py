@@ -27,7 +27,7 @@ from tuner.commands import reference
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 HOW_TOS = sorted((DOCS / "how-to").glob("*.md"))
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", DOCS / "options.md", *HOW_TOS]
+WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", *HOW_TOS]
 PARSERS = {parser.prog: parser for parser in reference.parsers()}
 
 

@@ -19,12 +19,6 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_page_of_options_names_every_option() -> None:
-    offered = {flag for action in options.parser()._actions for flag in action.option_strings if flag.startswith("--")}
-    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"--[a-z][a-z-]+", page)) == offered - {"--help"}
-
-
 def test_the_options_that_matter_are_options() -> None:
     table = README.partition("## The options that matter")[2].partition("\n## ")[0]
     rows = "\n".join(re.findall(r"^\| (.+?) \|", table.replace("\\|", "or"), re.MULTILINE))

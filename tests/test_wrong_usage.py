@@ -50,11 +50,10 @@ search --profile laptop --metric sst/accuracy,sts/pearson --pruner hyperband | -
 search --profile laptop --metric sst/accuracy,sts/pearson --sampler cmaes | --sampler cmaes | sst/accuracy,sts/ | tpe, random
 search --profile laptop --metric sst/accuracy,sts/pearson --target 0.5 | --target 0.5 | sst/accuracy,sts/pearson
 search --profile laptop --time-budget soon --trials 0 | --time-budget soon | 2h30m | --trials 0
-search --profile laptop --gpu-hours 2 --gpus-per-worker 0 --target 85 --on-budget wait | --gpu-hours 2 | --target 85 | wait
-search --profile laptop --gpu-hours 1 --gpus-per-worker 0 | --gpu-hours 1 | no GPU | --cpu-hours | --gpus-per-worker
-search --profile laptop --cpu-hours 0 | --cpu-hours 0 | above 0
+search --profile laptop --gpu-hours 2 --gpus-per-worker 0 --target 85 | --gpu-hours 2 | --target 85
+search --profile laptop --gpu-hours 1 --gpus-per-worker 0 | --gpu-hours 1 | no GPU | --time-budget | --gpus-per-worker
+search --profile gpu --gpu-hours 0 | --gpu-hours 0 | more than 0
 search --profile laptop --target 85 | --target 85 | -1 to 1
-search --profile laptop --on-budget stop | --on-budget stop | finish, cut
 search --profile laptop --gpus-per-worker 1.5 | --gpus-per-worker 1.5 | below 1
 search --profile laptop --gpus-per-worker 0.5 --workers-per-trial 2 | --gpus-per-worker 0.5 | 2 workers | --workers-per-trial 1
 search --profile laptop --workers-per-trial 7 | optim.batch_size 16 | 7 rank(s) | multiple of 7

@@ -21,6 +21,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from model.config import TrialConfig
+from tuner.config.options import Options, table
+from tuner.results.search_result import EXIT_STATUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference.md"
@@ -34,13 +36,33 @@ Made by `python -m tuner.commands.reference` from the schema and the parsers; a 
 In a space's `fixed` and `search`, with `--set NAME=VALUE`, and in the file of `python -m model.train --config FILE`. Where the
 default is empty, the setting is absent.
 """
+SEARCH = """## Options of a search
+
+For `python -m tuner.search`, `smart-tuner search` and `python -m tuner doctor`, and as keywords of `search(...)` in Python. Budgets
+are totals over all sessions of a search: `--resume` goes on counting, and takes a larger one. The confirmation is paid from them
+too: once a trial is complete, the search leaves what the confirmation is expected to take, at most half."""
+SEARCHES = ("python -m tuner.search", "python -m tuner doctor")
 
 
 def page() -> str:
     """The whole page as Markdown."""
     sections = [_section_of("", TrialConfig), *_sections(TrialConfig)]
-    commands = [_command(parser) for parser in sorted(parsers(), key=lambda parser: parser.prog)]
-    return "\n\n".join([HEAD.rstrip("\n"), *sections, "## Commands", *commands]) + "\n"
+    commands = [_command(parser) for parser in sorted(parsers(), key=lambda parser: parser.prog) if parser.prog not in SEARCHES]
+    return "\n\n".join([HEAD.rstrip("\n"), *sections, search_options(), "## Other commands", *commands]) + "\n"
+
+
+def search_options() -> str:
+    """The options of a search, a table for each group, and its exit statuses."""
+    texts, lines = meanings(Options), [SEARCH]
+    for group in dict.fromkeys(option.group for option in table().values()):
+        lines += ["", f"### {group[0].upper()}{group[1:]}", "", "| option | keyword | meaning |", "|---|---|---|"]
+        for name, option in table().items():
+            if option.group == group:
+                given = option.flag if option.metavar is None else f"{option.flag} {option.metavar}"
+                meaning = f"{option.help}. {texts[name]}" if name in texts else option.help
+                lines.append(f"| `{_cell(given)}` | `{name}` | {_cell(meaning)} |")
+    lines += ["", "### Exit status", "", "| status | means |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {status} | {meaning} |" for status, meaning in EXIT_STATUSES.items())])
 
 
 def _sections(of: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -74,13 +96,13 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def meanings(of: type[BaseModel]) -> dict[str, str]:
-    """The text under each field of a model's source, in one line; a subclass's own goes before its bases'."""
+def meanings(of: type) -> dict[str, str]:
+    """The text under each field of a class's source, in one line; a subclass's own goes before its bases'."""
     found: dict[str, str] = {}
-    for base in reversed([base for base in of.__mro__ if issubclass(base, BaseModel) and base is not BaseModel]):
+    for base in reversed([base for base in of.__mro__ if base not in (object, BaseModel)]):
         try:
             (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        except OSError:  # made while running, such as a number for each task
+        except (OSError, TypeError):  # made while running, such as a number for each task
             continue
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):

@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from cluster.shape import GangShape
 from model.config import ConfigError
 
-FINISH, CUT = "finish", "cut"
-POLICIES = (FINISH, CUT)
 _DURATION = re.compile(r"(?:([\d.]+)d)?(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?")
 _UNITS_S = (86400.0, 3600.0, 60.0, 1.0)
 
@@ -32,39 +30,28 @@ class Used:
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use. None sets no limit."""
+    """What a search may use. None sets no limit. At its end running trials are cut at their next evaluation."""
 
     time_s: float | None = None
     """Wall-clock seconds."""
     gpu_hours: float | None = None
     """A gang's GPUs × hours held, summed over trials."""
-    cpu_hours: float | None = None
-    """A gang's CPUs × hours held, summed over trials."""
     target: float | None = None
     """Score of a COMPLETE trial, from -1 to 1."""
-    on_end: str = CUT
-    """`finish` lets the trials that run then run on; `cut` ends each at its next evaluation."""
 
     @property
     def is_limited(self) -> bool:
-        return any(limit is not None for limit in (self.time_s, self.gpu_hours, self.cpu_hours, self.target))
+        return any(limit is not None for limit in (self.time_s, self.gpu_hours, self.target))
 
     def problems(self, shape: GangShape) -> list[str]:
         """A sentence for everything that is wrong with it for trials of this shape."""
         sentences = []
-        for name, value in (("gpu-hours", self.gpu_hours), ("cpu-hours", self.cpu_hours)):
-            if value is not None and not 0 < value < math.inf:
-                sentences.append(f"--{name} {value:g}: give a number above 0")
         if self.time_s is not None and not 0 < self.time_s < math.inf:
             sentences.append(f"--time-budget {self.time_s:g}: give a time above 0")
-        if self.target is not None and not -1 <= self.target <= 1:
-            sentences.append(f"--target {self.target:g}: scores go from -1 to 1; give one of them, such as 0.85")
-        if self.on_end not in POLICIES:
-            sentences.append(f"--on-budget {self.on_end}: choose one of {', '.join(POLICIES)}")
         if self.gpu_hours is not None and not shape.gpus_per_worker:
             sentences.append(
-                f"--gpu-hours {self.gpu_hours:g}: the trials have no GPU ({shape.describe()}); use --time-budget or "
-                "--cpu-hours, or give them GPUs with --gpus-per-worker"
+                f"--gpu-hours {self.gpu_hours:g}: the trials have no GPU ({shape.describe()}); use --time-budget, or give "
+                "them GPUs with --gpus-per-worker"
             )
         return sentences
 
@@ -77,29 +64,23 @@ class Budget:
             return f"the time budget of {in_words(self.time_s)} is used up"
         if self.gpu_hours is not None and gang_hours * shape.n_workers * shape.gpus_per_worker >= self.gpu_hours:
             return f"the budget of {self.gpu_hours:g} GPU-hours is used up"
-        if self.cpu_hours is not None and gang_hours * shape.n_workers * shape.cpus_per_worker >= self.cpu_hours:
-            return f"the budget of {self.cpu_hours:g} CPU-hours is used up"
         return None
 
     def left(self, used: Used, shape: GangShape) -> Used:
         """What of it is not used; infinite where there is no limit."""
-        per_gang = (
-            (self.gpu_hours, shape.n_workers * shape.gpus_per_worker),
-            (self.cpu_hours, shape.n_workers * shape.cpus_per_worker),
-        )
-        gang_s = min((hours * 3600 / devices for hours, devices in per_gang if hours is not None and devices), default=math.inf)
+        gpus = shape.n_workers * shape.gpus_per_worker
+        gang_s = self.gpu_hours * 3600 / gpus if self.gpu_hours is not None and gpus else math.inf
         return Used((math.inf if self.time_s is None else self.time_s) - used.wall_s, gang_s - used.gang_s)
 
     def describe(self) -> str:
-        """Such as `2 h 30 min, 4 GPU-hours or a score of 0.85; trials that run then are cut at their next evaluation`."""
+        """Such as `2 h 30 min, 4 GPU-hours or a score of 0.85; running trials are then cut at their next evaluation`."""
         limits = [
             in_words(self.time_s) if self.time_s is not None else None,
             f"{self.gpu_hours:g} GPU-hours" if self.gpu_hours is not None else None,
-            f"{self.cpu_hours:g} CPU-hours" if self.cpu_hours is not None else None,
             f"a score of {self.target:g}" if self.target is not None else None,
         ]
-        then = "are cut at their next evaluation" if self.on_end == CUT else "are finished"
-        return f"{' or '.join(limit for limit in limits if limit)}; trials that run then {then}" if self.is_limited else "none"
+        named = " or ".join(limit for limit in limits if limit)
+        return f"{named}; running trials are then cut at their next evaluation" if named else "none"
 
 
 @dataclass

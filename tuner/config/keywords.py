@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from model.config import ConfigError, nearest
-from tuner.config.options import LISTS, Options, from_given
+from tuner.config.options import Options, from_given, is_list
 
 JOINED = ("tasks", "metric")
 """Options that a command line parts by commas, and Python may give as a list."""
@@ -47,7 +47,7 @@ def _as_option(name: str, value: Any) -> Any:
         return os.fspath(value)
     if name == "settings" and isinstance(value, Mapping):
         return tuple(f"{setting}={_as_yaml(wanted)}" for setting, wanted in value.items())
-    if name in LISTS and isinstance(value, str | list | tuple):
+    if is_list(name) and isinstance(value, str | list | tuple):
         return (value,) if isinstance(value, str) else tuple(os.fspath(v) if isinstance(v, os.PathLike) else v for v in value)
     if name in JOINED and isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
         return ",".join(value)

@@ -1,13 +1,20 @@
-"""The options of a search, as the command line, Python and a resumed run give them."""
+"""The options of a search: one table for the command line, Python's keywords, a resumed run and the reference.
+
+A field of `Options` is an option: its type, its default, and how it is shown. Adding one is adding a field.
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
-from dataclasses import dataclass
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from cluster.shape import PACK
 from model.config import ConfigError
@@ -17,168 +24,233 @@ from tuner.artifacts.atomic import write_whole
 
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
-AFTER = ("finalists", "seeds")
-BUDGET = ("trials", "max_trials", "time_budget", "gpu_hours", "cpu_hours", "target", "on_budget")
 STORES = ("storage", "tracking_uri")
 """Addresses, of which a run's folder keeps no password: a resumed search may be given them again with it."""
-RUNNING = (
-    "resume", "register", "no_preflight", "no_dashboard", "price_per_gpu_hour", "quiet", "json", "dry_run", "debug", "address",
-    "max_concurrent", "checkpoint_every", "collective_timeout",
-)  # fmt: skip
-FRESH_ON_RESUME = (*BUDGET, *AFTER, *RUNNING)
-"""Options that a resumed search takes from its own command line, where given there."""
-
-REMOVED = ("rung_resource",)
+REMOVED = ("rung_resource", "cpu_hours", "on_budget")
 """Options of earlier versions that a run may have been started with."""
-LISTS = ("settings", "require", "warm_start")
-"""Options that may be given several times."""
+WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN = "what to search", "how long", "on what", "where it is kept", "what is shown"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How an option is given and shown; its name, type and default are those of its field."""
+
+    group: str
+    help: str
+    metavar: str | None
+    flag: str
+    """On the command line."""
+    least: float | None
+    most: float | None
+    above: float | None
+    """Bounds of a number; it is not `above` itself."""
+    unit: str
+    """What a number counts, such as `seconds`."""
+    is_fresh: bool
+    """Whether `--resume` takes it from its own command line; else it is the run's."""
+
+
+def option(
+    default: Any,
+    group: str,
+    help: str,
+    metavar: str | None = None,
+    *,
+    flag: str = "",
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    unit: str = "",
+    fresh: bool = False,
+) -> Any:
+    """A field of `Options`. The help text ends with a default that is not None or False, unless it has one in brackets."""
+    if default is not None and not isinstance(default, bool | tuple) and not help.endswith(")"):
+        help += f" ({default:g})" if isinstance(default, int | float) else f" ({default})"
+    made = Option(group, help, metavar, flag, least, most, above, unit, fresh)
+    return field(default=default, metadata={"option": made})
 
 
 @dataclass(frozen=True)
 class Options:
-    """None means: the space's or the profile's own default, and where it has none the one in `plan.py`."""
+    """What a search may be given.
 
-    space: str = "smart_mtl"
-    profile: str | None = None
-    settings: tuple[str, ...] = ()
-    """`NAME=VALUE` texts that fix settings of the space."""
-    backbone: str | None = None
-    data: str = "demo"
-    tasks: str | None = None
-    """Comma-separated; fewer tasks than the space names."""
-    skip_bad_rows: bool = False
-    metric: str | None = None
-    require: tuple[str, ...] = ()
-    """`METRIC>=NUMBER` and `METRIC<=NUMBER` texts that the champion must meet."""
-    trials: int | None = None
-    """Full trials whose compute the search may use: what pruning saves is spent on more trials."""
-    max_trials: int | None = None
-    """Trials at most, however early they end."""
-    time_budget: str | None = None
-    """Such as `2h30m`; a total over all sessions, as all budgets are."""
-    gpu_hours: float | None = None
-    cpu_hours: float | None = None
-    target: float | None = None
-    on_budget: str | None = None
-    finalists: int | None = None
-    """Best trials that are confirmed on fresh seeds, besides the untuned default; 0 for no confirmation."""
-    seeds: int | None = None
-    """Fresh seeds of each finalist."""
-    warm_start: tuple[str, ...] = ()
-    """Runs or MLflow experiments whose results the search starts from."""
-    sampler: str | None = None
-    pruner: str | None = None
-    seed: int = 0
-    workers_per_trial: int | None = None
-    cpus_per_worker: int | None = None
-    gpus_per_worker: float | None = None
-    placement: str = PACK
-    """Whether the ranks of a trial must lie on one node."""
-    max_concurrent: int | None = None
-    price_per_gpu_hour: float | None = None
-    no_preflight: bool = False
-    no_dashboard: bool = False
-    """Start Ray on this machine without its dashboard."""
-    checkpoint_every: float = 60.0
-    """Seconds of a trial's work at stake that make its next evaluation a checkpoint."""
-    collective_timeout: float = TIMEOUT_S
-    """Seconds that the ranks of a trial may wait for one of them in a collective."""
-    address: str | None = None
-    name: str | None = None
-    runs_dir: str = "runs"
-    storage: str | None = None
-    storage_path: str | None = None
-    """Where checkpoints and models leave their node for: a folder that all nodes share, or a URL."""
-    tracking_uri: str | None = None
-    resume: str | None = None
-    register: bool = True
-    """Whether the champion is put into MLflow's registry."""
-    dry_run: bool = False
-    quiet: bool = False
-    json: bool = False
-    debug: bool = False
+    None means the default of the space or its profile, and where it has none the one in brackets.
+    """
+
+    space: str = option("smart_mtl", WHAT, "a space of search_spaces/, or your own YAML file", "NAME|FILE")
+    profile: str | None = option(
+        None, WHAT, "a profile of the space, such as laptop or gpu (gpu where there is a GPU, else laptop)"
+    )
+    settings: tuple[str, ...] = option((), WHAT, "fix a setting, searched or not; repeatable", "NAME=VALUE", flag="--set")
+    backbone: str | None = option(None, WHAT, "a folder, a hub name, or `embedded`; safetensors only (embedded)")
+    metric: str | None = option(None, WHAT, "mean, one such as sst/accuracy, or several parted by commas (the space's)")
+    """`mean` is taken over the space's targets, `own_mean` over a trial's own tasks. Several are searched for their front."""
+    require: tuple[str, ...] = option(
+        (), WHAT, "what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable", "METRIC>=X"
+    )
+    sampler: str | None = option(None, WHAT, "tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
+    pruner: str | None = option(
+        None, WHAT, "median, percentile, asha, asha-promote, hyperband, wilcoxon or none (asha or median)"
+    )
+    """The default is `asha` where early evaluations see 1,000 examples of a task or all of select, else `median`; the plan says
+    which."""
+    warm_start: tuple[str, ...] = option(
+        (), WHAT, "start from the results of an earlier run, or of an MLflow experiment; repeatable", "RUN|EXPERIMENT"
+    )
+    seed: int = option(0, WHAT, "seed of sampler and trials", least=0, most=2**31 - 1)
+    trials: int | None = option(
+        None, HOW_LONG, "compute in full trials: what pruning saves goes into more trials (20)", "N", least=1, fresh=True
+    )
+    """A trial that ends after 3 of its 10 evaluations uses 0.3. Earlier sessions of a run count. A configuration that was
+    trained already is not trained again and does not count."""
+    max_trials: int | None = option(
+        None, HOW_LONG, "trials at most, however early they end (no limit)", "N", least=1, fresh=True
+    )
+    time_budget: str | None = option(
+        None, HOW_LONG, "stop after 2h30m, 45m, 90s or plain seconds, over all sessions", "TIME", fresh=True
+    )
+    """Running trials are cut at their next evaluation, as at the end of every budget."""
+    gpu_hours: float | None = option(
+        None, HOW_LONG, "stop when the trials have held GPUs for X hours in total", "X", above=0, fresh=True
+    )
+    target: float | None = option(
+        None, HOW_LONG, "stop when a complete trial has this score (one metric)", "SCORE", least=-1, most=1, fresh=True
+    )
+    finalists: int | None = option(
+        None, HOW_LONG, "best trials to train again on fresh seeds, 0 for none (3 with GPUs, else 2)", "K", least=0, fresh=True
+    )
+    seeds: int | None = option(
+        None,
+        HOW_LONG,
+        "fresh seeds of each finalist and of the untuned default (3 with GPUs, else 2)",
+        "S",
+        least=1,
+        fresh=True,
+    )
+    data: str = option("demo", ON_WHAT, "a folder, `hub`, `hub=DIR` (a mirror), or the generated `demo`", "DIR|hub|demo")
+    tasks: str | None = option(None, ON_WHAT, "search over fewer tasks (the space's)", "A,B")
+    skip_bad_rows: bool = option(False, ON_WHAT, "leave bad rows out and count them")
+    """Without it bad rows are named, and nothing starts."""
+    address: str | None = option(None, ON_WHAT, "a running Ray cluster (this machine alone)", fresh=True)
+    workers_per_trial: int | None = option(None, ON_WHAT, "DeepSpeed ranks of a trial (1)", "N", least=1)
+    cpus_per_worker: int | None = option(None, ON_WHAT, "cores of a rank (1)", "N", least=1)
+    gpus_per_worker: float | None = option(None, ON_WHAT, "GPUs of a rank; fractions share one (0 or 1)", "X")
+    placement: str = option(PACK, ON_WHAT, "pack a trial on one node, or spread it over several", "WHERE")
+    """`spread` needs `--storage-path`."""
+    max_concurrent: int | None = option(None, ON_WHAT, "trials at once (as many as fit)", "N", least=1, fresh=True)
+    price_per_gpu_hour: float | None = option(
+        None, ON_WHAT, "what an hour of a GPU costs; plan, summary and results name the sum", "X", least=0, fresh=True
+    )
+    collective_timeout: float = option(
+        TIMEOUT_S,
+        ON_WHAT,
+        "seconds that ranks wait in a collective for one that hangs",
+        "S",
+        above=0,
+        unit="seconds",
+        fresh=True,
+    )
+    """Then the ranks are killed, and the trial goes on from its last checkpoint."""
+    name: str | None = option(None, KEPT, "name of the run (space and time)")
+    runs_dir: str = option("runs", KEPT, "folder of the runs", "DIR")
+    resume: str | None = option(
+        None, KEPT, "go on with an interrupted run, or add trials to a finished one", "NAME", fresh=True
+    )
+    """Unfinished trials go on from their last checkpoint. A finished run needs a larger `--trials`."""
+    storage: str | None = option(
+        None, KEPT, "Optuna storage: journal:FILE, sqlite:///…, postgresql://… (a journal in the run's folder)", "URL"
+    )
+    """PostgreSQL needs `pip install 'smart-tuner[postgres]'`."""
+    storage_path: str | None = option(
+        None, KEPT, "checkpoints and models: a folder that all nodes share, or s3://… (the run's folder)", "PATH|URL"
+    )
+    """Any URL of Arrow's or fsspec's."""
+    tracking_uri: str | None = option(None, KEPT, "MLflow store or server (SQLite in the run's folder)", "URI")
+    checkpoint_every: float = option(
+        60.0, KEPT, "seconds of work after which an evaluation makes a checkpoint", "S", least=0, unit="seconds", fresh=True
+    )
+    register: bool = option(
+        True, KEPT, "do not register the champion in MLflow's model registry", flag="--no-register", fresh=True
+    )
+    no_preflight: bool = option(False, SHOWN, "measure nothing before the first trial, and give no ETA", fresh=True)
+    no_dashboard: bool = option(False, SHOWN, "start Ray without its dashboard, which takes some seconds", fresh=True)
+    """A cluster that runs already keeps its own."""
+    dry_run: bool = option(False, SHOWN, "print the plan and what it costs, measured, and leave nothing", fresh=True)
+    """With `--no-preflight` nothing is started."""
+    quiet: bool = option(False, SHOWN, "print the result alone", fresh=True)
+    json: bool = option(False, SHOWN, "print events as JSON lines", fresh=True)
+    """Without `--quiet` and `--json` a terminal gets a live table (`NO_COLOR` is respected), a pipe plain lines."""
+    debug: bool = option(False, SHOWN, "show tracebacks", fresh=True)
+
+
+@cache
+def table() -> Mapping[str, Option]:
+    """Every option by the name of its field, with its flag."""
+    made = {one.name: one.metadata["option"] for one in dataclasses.fields(Options)}
+    return {name: dataclasses.replace(one, flag=one.flag or flag_of(name)) for name, one in made.items()}
+
+
+def flag_of(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of `tuner.search`."""
+    """The command line of a search."""
     text = argparse.ArgumentParser(
         prog="python -m tuner.search",
         description="Search over multitask SMART fine-tunes of a BERT and hand over the best configuration, with proof.",
         argument_default=argparse.SUPPRESS,
     )
-    what = text.add_argument_group("what to search")
-    what.add_argument("--space", metavar="NAME|FILE", help="a space of search_spaces/, or your own YAML file (smart_mtl)")
-    what.add_argument("--profile", help="laptop or gpu, or another of the space's (gpu where there is one, else laptop)")
-    what.add_argument("--set", dest="settings", action="append", metavar="NAME=VALUE", help="fix a setting; repeatable")
-    what.add_argument("--backbone", help="a folder, a hub name, or `embedded`")
-    what.add_argument("--metric", help="mean, one such as sst/accuracy, or several parted by commas (the space's)")
-    reach = "what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable"
-    what.add_argument("--require", action="append", metavar="METRIC>=X", help=reach)
-    what.add_argument("--seed", type=int, help="seed of sampler and trials (0)")
-    data = text.add_argument_group("data")
-    data.add_argument("--data", metavar="DIR|hub|demo", help="a folder, `hub`, `hub=DIR`, or the generated `demo` (demo)")
-    data.add_argument("--tasks", metavar="A,B", help="search over fewer tasks")
-    data.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
-    how = text.add_argument_group("how long and how")
-    how.add_argument("--trials", type=int, help="compute in full trials: what pruning saves goes into more trials (20)")
-    how.add_argument("--max-trials", type=int, metavar="N", help="trials at most, however early they end (no limit)")
-    how.add_argument("--time-budget", metavar="TIME", help="stop after 2h30m, 45m, 90s or so in total")
-    how.add_argument("--gpu-hours", type=float, metavar="X", help="stop when the trials have held GPUs for X hours in total")
-    how.add_argument("--cpu-hours", type=float, metavar="X", help="the same of CPUs")
-    how.add_argument("--target", type=float, metavar="SCORE", help="stop when a complete trial has this score")
-    how.add_argument("--on-budget", metavar="WHAT", help="finish what runs then, or cut it at its next evaluation (cut)")
-    how.add_argument(
-        "--finalists", type=int, metavar="K", help="best trials to train again on fresh seeds, 0 for none (3 or 2)"
-    )
-    how.add_argument("--seeds", type=int, metavar="S", help="fresh seeds of each finalist and of the untuned default (3 or 2)")
-    how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
-    how.add_argument(
-        "--warm-start", action="append", metavar="RUN|EXPERIMENT", help="start from an earlier run's results; repeatable"
-    )
-    how.add_argument("--pruner", help="median, percentile, asha, asha-promote, hyperband, wilcoxon or none (asha or median)")
-    where = text.add_argument_group("where")
-    where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
-    where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")
-    where.add_argument("--gpus-per-worker", type=float, metavar="X", help="GPUs of a rank; fractions share one")
-    where.add_argument("--placement", metavar="WHERE", help="pack a trial on one node, or spread it over several (pack)")
-    where.add_argument("--max-concurrent", type=int, metavar="N", help="trials at once (as many as fit)")
-    where.add_argument(
-        "--price-per-gpu-hour", type=float, metavar="X", help="what an hour of a GPU costs; the plan tells the sum"
-    )
-    where.add_argument("--address", help="a running Ray cluster (this machine alone)")
-    where.add_argument("--name", help="name of the run (space and time)")
-    where.add_argument("--runs-dir", metavar="DIR", help="folder of the runs (runs)")
-    where.add_argument(
-        "--storage", metavar="URL", help="Optuna storage: journal:FILE, sqlite:///…, postgresql://… (run folder)"
-    )
-    where.add_argument(
-        "--storage-path", metavar="PATH|URL", help="checkpoints: a folder that all nodes share, or s3://… (run folder)"
-    )
-    where.add_argument("--tracking-uri", metavar="URI", help="MLflow store or server (SQLite in the run folder)")
-    run = text.add_argument_group("running")
-    run.add_argument("--resume", metavar="NAME", help="go on with an interrupted run, or add trials to a finished one")
-    run.add_argument(
-        "--checkpoint-every", type=float, metavar="S", help="seconds of work after which an evaluation makes a checkpoint (60)"
-    )
-    run.add_argument(
-        "--collective-timeout", type=float, metavar="S", help="seconds that ranks wait in a collective for one that hangs (600)"
-    )
-    run.add_argument(
-        "--no-register", dest="register", action="store_false", help="do not put the champion into MLflow's registry"
-    )
-    run.add_argument("--no-preflight", action="store_true", help="measure nothing before the first trial, and give no ETA")
-    run.add_argument("--no-dashboard", action="store_true", help="start Ray without its dashboard, which takes some seconds")
-    run.add_argument("--dry-run", action="store_true", help="print the plan and what it costs, measured, and leave nothing")
-    run.add_argument("--quiet", action="store_true", help="print the result alone")
-    run.add_argument("--json", action="store_true", help="print events as JSON lines")
-    run.add_argument("--debug", action="store_true", help="show tracebacks")
+    groups = {group: text.add_argument_group(group) for group in (WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN)}
+    hints = get_type_hints(Options)
+    for name, one in table().items():
+        kind = str(hints[name])
+        given: dict[str, Any] = {"dest": name, "help": one.help}
+        if hints[name] is bool:
+            given["action"] = "store_false" if getattr(Options, name) else "store_true"
+        else:
+            given["metavar"] = one.metavar
+            if "tuple" in kind:
+                given["action"] = "append"
+            elif "str" not in kind:
+                given["type"] = float if "float" in kind else int
+        groups[one.group].add_argument(one.flag, **given)
     return text
+
+
+def problems_of(options: Options) -> list[str]:
+    """A sentence for each number that is out of its bounds, and for options that exclude each other."""
+    sentences = []
+    for name, one in table().items():
+        value = getattr(options, name)
+        bounds = (one.least, one.most, one.above)
+        if value is None or isinstance(value, str) or bounds == (None, None, None):
+            continue
+        least = -math.inf if one.least is None else one.least
+        if not (least <= value <= (one.most or math.inf) and (one.above is None or one.above < value < math.inf)):
+            sentences.append(f"{one.flag} {value:g}: give {one.unit + ', ' if one.unit else ''}{_allowed(one)}")
+        elif value == math.inf:
+            sentences.append(f"{one.flag} {value:g}: give a finite number")
+    if options.quiet and options.json:
+        sentences.append("--quiet and --json exclude each other: leave one out")
+    return sentences
+
+
+def _allowed(one: Option) -> str:
+    if one.most is not None:
+        return f"a number from {one.least:.10g} to {one.most:.10g}"
+    return f"more than {one.above:g}" if one.above is not None else f"{one.least:g} or more"
+
+
+def is_list(name: str) -> bool:
+    """Whether an option may be given several times."""
+    return isinstance(getattr(Options, name), tuple)
 
 
 def parse_arguments(argv: list[str] | None, own: argparse.ArgumentParser | None = None) -> Options:
     """Options of a command line. Raises `ConfigError`. `own` is the parser of another command that takes the same options."""
     given = vars((own or parser()).parse_args(argv))
-    return from_given({name: tuple(value) if name in LISTS else value for name, value in given.items()})
+    return from_given({name: tuple(value) if is_list(name) else value for name, value in given.items()})
 
 
 def from_given(given: dict[str, Any]) -> Options:
@@ -186,12 +258,12 @@ def from_given(given: dict[str, Any]) -> Options:
     if "resume" not in given:
         return Options(**given)
     folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
-    fixed = [name for name in given if name not in (*FRESH_ON_RESUME, *STORES, "runs_dir")]
+    fixed = [name for name in given if not (table()[name].is_fresh or name in (*STORES, "runs_dir"))]
     if not fixed:
         kept = load(folder)
         fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
     if fixed:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        flags = ", ".join(table()[name].flag for name in fixed)
         raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
     return dataclasses.replace(kept, runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
 
@@ -213,7 +285,10 @@ def load(folder: Path) -> Options:
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once and name not in REMOVED}
-    lists = {name: tuple(kept.get(name, ())) for name in LISTS}
+    for name in REMOVED:
+        if values.get(name) is not None:
+            sys.stderr.write(f"the run was started with {flag_of(name)}, which is gone; it goes on without\n")
+    lists = {name: tuple(kept.get(name, ())) for name in table() if is_list(name)}
     return Options(**{**kept, **lists, "name": folder.name})
 
 

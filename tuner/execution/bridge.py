@@ -16,7 +16,7 @@ from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
-from tuner.config.budget import CUT, Spending
+from tuner.config.budget import Spending
 from tuner.config.objective import Objective
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import INTERRUPTED, TrialRecord
@@ -167,8 +167,8 @@ class Bridge:
         return self.stopped_by is not None
 
     def _is_cut(self, number: int, report: Evaluation) -> bool:
-        """End a trial at this evaluation where the budget's end is to cut it. What is trained to its end is kept."""
-        if report.is_last or self._spending.budget.on_end != CUT or not self._is_over():
+        """End a trial at this evaluation once a budget has ended the search. What is trained to its end is kept."""
+        if report.is_last or not self._is_over():
             return False
         self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
         self._finished(number)

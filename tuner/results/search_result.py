@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from model.saved_model.folder import SavedModel
 
 CHAMPION, FAILED, WRONG_USAGE, SHORT, INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_STATUSES = {
+    CHAMPION: "there is a champion",
+    FAILED: "the search failed, and the commonest reason is printed",
+    WRONG_USAGE: "wrong usage, with every problem, and nothing written",
+    SHORT: "no trial, or no finalist on fresh seeds, meets what `--require` asks; the champion is the nearest",
+    INTERRUPTED: "interrupted (Ctrl-C), with the command that goes on",
+}
 """Exit statuses of a search."""
 
 

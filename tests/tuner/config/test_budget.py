@@ -48,7 +48,6 @@ def test_times_are_told(seconds: float, words: str) -> None:
     [
         (Budget(time_s=60), Used(59.9, 999), Used(60, 0), "the time budget of 1 min is used up"),
         (Budget(gpu_hours=1), Used(9e9, 3599), Used(0, 3600), "the budget of 1 GPU-hours is used up"),
-        (Budget(cpu_hours=6), Used(9e9, 3599), Used(0, 3600), "the budget of 6 CPU-hours is used up"),
     ],
 )
 def test_a_budget_is_used_up(budget: Budget, just_not: Used, reached: Used, reason: str) -> None:
@@ -69,26 +68,28 @@ def test_without_limits_a_search_never_has_enough() -> None:
 
 
 def test_every_problem_is_told() -> None:
-    wrong = Budget(time_s=0.0, gpu_hours=-1.0, cpu_hours=float("nan"), target=85.0, on_end="stop")
-    expected = [
-        ("--gpu-hours -1:", "above 0"),
-        ("--cpu-hours nan:", "above 0"),
-        ("--time-budget 0:", "above 0"),
-        ("--target 85:", "-1 to 1"),
-        ("--on-budget stop:", "finish, cut"),
-        ("--gpu-hours -1:", "no GPU (2 × (3 CPU) on one node)"),
+    time, gpus = Budget(time_s=0.0, gpu_hours=1.0).problems(CPU)
+    assert time == "--time-budget 0: give a time above 0"
+    assert gpus.startswith("--gpu-hours 1: the trials have no GPU (2 × (3 CPU) on one node)")
+    assert Budget(60, 1, 0.5).problems(GPU) == []
+    given = options.Options(gpu_hours=float("nan"), target=85.0, trials=0, seed=-1, price_per_gpu_hour=float("inf"))
+    assert options.problems_of(given) == [
+        "--seed -1: give a number from 0 to 2147483647",
+        "--trials 0: give 1 or more",
+        "--gpu-hours nan: give more than 0",
+        "--target 85: give a number from -1 to 1",
+        "--price-per-gpu-hour inf: give a finite number",
     ]
-    for problem, (option, allowed) in zip(wrong.problems(CPU), expected, strict=True):
-        assert problem.startswith(option) and allowed in problem
-    assert Budget(60, 1, 1, 0.5).problems(GPU) == []
+    assert options.problems_of(options.Options(quiet=True, json=True)) == [
+        "--quiet and --json exclude each other: leave one out"
+    ]
 
 
 def test_a_budget_in_words() -> None:
     assert Budget().describe() == "none"
-    budget = Budget(9000, 4, None, 0.85)
+    budget = Budget(9000, 4, 0.85)
     limits = "2 h 30 min or 4 GPU-hours or a score of 0.85"
-    assert budget.describe() == f"{limits}; trials that run then are cut at their next evaluation"
-    assert Budget(cpu_hours=2, on_end="finish").describe() == "2 CPU-hours; trials that run then are finished"
+    assert budget.describe() == f"{limits}; running trials are then cut at their next evaluation"
 
 
 def test_the_meter_adds_up_gangs_and_sessions() -> None:
@@ -143,8 +144,8 @@ def test_the_first_lines_show_the_budget(tmp_path: Path) -> None:
 
 def test_a_resumed_search_takes_a_larger_budget(tmp_path: Path) -> None:
     (tmp_path / "night").mkdir()
-    options.save(options.Options(time_budget="1h", on_budget="finish"), tmp_path / "night")
+    options.save(options.Options(time_budget="1h", seeds=2), tmp_path / "night")
     taken = options.parse_arguments(
         ["--resume", "night", "--runs-dir", str(tmp_path), "--time-budget", "2h", "--target", "0.9"]
     )
-    assert (taken.time_budget, taken.target, taken.on_budget) == ("2h", 0.9, "finish")
+    assert (taken.time_budget, taken.target, taken.seeds) == ("2h", 0.9, 2)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from cluster.shape import GangShape
 from tests.support import samples
 from tests.support.clock import Clock
@@ -101,17 +99,6 @@ def test_what_has_trained_to_its_end_is_not_cut(tmp_path: Path) -> None:
     assert search.study.record(number).state == "COMPLETE"
 
 
-def test_what_runs_may_be_finished(tmp_path: Path) -> None:
-    search = Search(tmp_path, Budget(time_s=60, on_end="finish"))
-    number = search.start("a")
-    search.clock.now += 60
-    assert search.evaluate(number, 1, 0.5) is False
-    assert search.bridge.ask("b") == FINISHED
-    search.complete("a", number, 0.5)
-    assert search.study.record(number).state == "COMPLETE"
-    assert len(search.study.records()) == 1
-
-
 def test_the_target_ends_a_search_when_a_trial_that_reached_it_is_complete(tmp_path: Path) -> None:
     search = Search(tmp_path, Budget(target=0.8))
     first, second = search.start("a"), search.start("b")
@@ -133,10 +120,9 @@ def test_a_resumed_search_that_has_its_target_asks_for_nothing(tmp_path: Path) -
     assert isinstance(Search(tmp_path, Budget(target=0.95)).bridge.ask("b"), dict)
 
 
-@pytest.mark.parametrize("budget", [Budget(gpu_hours=1.0), Budget(cpu_hours=4.0)])
-def test_hours_are_those_that_trials_held(tmp_path: Path, budget: Budget) -> None:
-    """A gang holds half a GPU and two CPUs: both budgets are two hours of one gang."""
-    search = Search(tmp_path, budget)
+def test_hours_are_those_that_trials_held(tmp_path: Path) -> None:
+    """A gang holds half a GPU: the budget is two hours of one gang."""
+    search = Search(tmp_path, Budget(gpu_hours=1.0))
     search.clock.now += 99999  # nothing is held
     first, second = search.start("a"), search.start("b")
     search.clock.now += 3599
@@ -165,9 +151,8 @@ def test_a_refused_configuration_is_told(tmp_path: Path) -> None:
     assert [(record.number, record.state) for record in search.heard.finished] == [(0, "FAIL"), (1, "FAIL")]
 
 
-@pytest.mark.parametrize("on_end", ["cut", "finish"])
-def test_what_is_paused_when_the_time_is_up_is_settled_and_what_pauses_later_too(tmp_path: Path, on_end: str) -> None:
-    search = Search(tmp_path, Budget(time_s=9000, on_end=on_end), pruner="asha-promote")
+def test_what_is_paused_when_the_time_is_up_is_settled_and_what_pauses_later_too(tmp_path: Path) -> None:
+    search = Search(tmp_path, Budget(time_s=9000), pruner="asha-promote")
     first, second = search.start("a"), search.start("b")
     assert not search.evaluate(first, 1, 0.9)
     assert search.evaluate(second, 1, 0.5)

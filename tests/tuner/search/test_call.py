@@ -28,7 +28,7 @@ KEYWORDS: dict[str, Any] = {
     "require": "sst/accuracy>=0.3",
     "warm_start": [Path("first"), "second"],
     "time_budget": 90,
-    "cpu_hours": 2,
+    "gpu_hours": 2,
     "trials": 8,
     "profile": None,
 }
@@ -36,7 +36,7 @@ ARGUMENTS = [
     *("--space", "own.yaml", "--set", "optim.lr=2.0e-05", "--set", "smart.enabled=true", "--set", "mixture=[sst, sts]"),
     *("--set", "budget.epochs=null", "--tasks", "sst,sts", "--metric", "sst/accuracy,sts/pearson"),
     *("--require", "sst/accuracy>=0.3", "--warm-start", "first", "--warm-start", "second"),
-    *("--time-budget", "90", "--cpu-hours", "2", "--trials", "8"),
+    *("--time-budget", "90", "--gpu-hours", "2", "--trials", "8"),
 ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from model.config import ConfigError, TrialConfig
 from model.tasks import TASKS
 from tuner.artifacts import store as stores
 from tuner.artifacts.store import Store
-from tuner.config.budget import CUT, Budget, seconds_of
+from tuner.config.budget import Budget, seconds_of
 from tuner.config.objective import MEAN, Objective
-from tuner.config.options import FILE_NAME, Options
+from tuner.config.options import FILE_NAME, Options, problems_of
 from tuner.config.requirements import Requirements
 from tuner.search.plan.resolve import Choices
 from tuner.space import Space
@@ -62,26 +61,9 @@ def check_watched(objective: Objective, requirements: Requirements, samples: tup
         raise ConfigError(problems)
 
 
-def check_numbers(options: Options) -> None:
+def check_options(options: Options) -> None:
     """The numbers of the command line, and options that exclude each other."""
-    problems = []
-    for name in ("trials", "max_trials", "workers_per_trial", "cpus_per_worker", "max_concurrent", "seeds"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            problems.append(f"--{name.replace('_', '-')} {value}: give 1 or more")
-    if options.finalists is not None and options.finalists < 0:
-        problems.append(f"--finalists {options.finalists}: give 1 or more, or 0 for no confirmation")
-    price = options.price_per_gpu_hour
-    if price is not None and not 0 <= price < math.inf:
-        problems.append(f"--price-per-gpu-hour {price:g}: give a price, 0 or more")
-    if not options.checkpoint_every >= 0:
-        problems.append(f"--checkpoint-every {options.checkpoint_every:g}: give seconds, 0 or more")
-    if not 0 < options.collective_timeout < math.inf:
-        problems.append(f"--collective-timeout {options.collective_timeout:g}: give seconds, more than 0")
-    if not 0 <= options.seed < 2**31:
-        problems.append(f"--seed {options.seed}: give a number from 0 to {2**31 - 1}")
-    if options.quiet and options.json:
-        problems.append("--quiet and --json exclude each other: leave one out")
+    problems = problems_of(options)
     if problems:
         raise ConfigError(problems)
 
@@ -124,9 +106,7 @@ def budget_of(options: Options) -> Budget:
     return Budget(
         time_s=None if options.time_budget is None else seconds_of(options.time_budget),
         gpu_hours=options.gpu_hours,
-        cpu_hours=options.cpu_hours,
         target=options.target,
-        on_end=CUT if options.on_budget is None else options.on_budget,
     )
 
 

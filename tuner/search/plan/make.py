@@ -16,7 +16,7 @@ from tuner.search.plan.checks import (
     budget_of,
     check_budget,
     check_goals,
-    check_numbers,
+    check_options,
     check_price,
     check_target,
     check_watched,
@@ -54,7 +54,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     has_gpu = shutil.which("nvidia-smi") is not None if has_gpu is None else has_gpu
     problems = Problems()
     check = problems.attempt
-    check(check_numbers, options)
+    check(check_options, options)
     check(check_placement, options)
     source = check(DataSource.parse, options.data)
     whole = check(space_of, options, has_gpu)

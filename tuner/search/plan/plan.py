@@ -85,7 +85,7 @@ class Plan:
     @property
     def budget_in_words(self) -> str:
         """The budget, and that the search leaves a part of it to the confirmation."""
-        told, limits = self.budget.describe(), (self.budget.time_s, self.budget.gpu_hours, self.budget.cpu_hours)
+        told, limits = self.budget.describe(), (self.budget.time_s, self.budget.gpu_hours)
         if self.confirmation is None or all(limit is None for limit in limits):
             return told
         return f"{told}; what the confirmation is expected to take is reserved, half at most"

@@ -358,7 +358,7 @@ class TestBudget:
         assert affordable(5, 0.0, 2, Used(math.inf, math.inf)) == 5
 
     def reserve(self, budget: Budget, clock: Clock, n: int = 4) -> Reserve:
-        return Reserve(n, lambda: 2, budget, GangShape(1, 2), clock)
+        return Reserve(n, lambda: 2, budget, GangShape(1, 2, 1.0), clock)
 
     def test_is_so_often_the_longest_complete_trial(self) -> None:
         clock = Clock()
@@ -373,7 +373,7 @@ class TestBudget:
         assert reserve() == Used(40.0, 80.0), "what was pruned or repeated does not count"
 
     def test_is_half_of_the_budget_at_most(self) -> None:
-        reserve = self.reserve(Budget(time_s=20.0, cpu_hours=0.01), Clock())
+        reserve = self.reserve(Budget(time_s=20.0, gpu_hours=0.005), Clock())
         reserve.trial_finished(trial(0, 3e-5, 0.5))
         assert reserve() == Used(10.0, 9.0)
 

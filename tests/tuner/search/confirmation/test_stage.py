@@ -272,7 +272,7 @@ class TestPlan:
         with pytest.raises(ConfigError) as caught:
             make(self.options(plan, finalists=-1, seeds=0), has_gpu=False)
         assert sorted(caught.value.problems) == [
-            "--finalists -1: give 1 or more, or 0 for no confirmation",
+            "--finalists -1: give 0 or more",
             "--seeds 0: give 1 or more",
         ]
         (tmp_path / "s.yaml").write_text(SPACE.replace("finalists: 2, seeds: 2", "finalists: two, seeds: 0, finalist: 1"))
