@@ -1,4 +1,4 @@
-"""The rooms of the house keep to themselves: who imports what, read from the source, and what an import costs."""
+"""The layers: which package imports which, read from the source, and what an import costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "never"),
+    ("package", "never"),
     [
         ("model", ["ray", "optuna", "mlflow", "tuner", "cluster"]),
         ("cluster", ["torch", "tuner", "deepspeed", "transformers", "optuna", "mlflow"]),
@@ -65,9 +67,9 @@ def test_imports_are_found_wherever_they_stand() -> None:
         ("model/data", ["model.cues"]),
     ],
 )
-def test_what_a_room_never_imports(room: str, never: list[str]) -> None:
-    assert inside(room)
-    assert {package: importers(package, inside(room)) for package in never} == {package: set() for package in never}
+def test_what_a_package_never_imports(package: str, never: list[str]) -> None:
+    assert inside(package)
+    assert {library: importers(library, inside(package)) for library in never} == {library: set() for library in never}
 
 
 @pytest.mark.parametrize(
@@ -96,13 +98,69 @@ def test_a_library_has_its_place(package: str, only_in: tuple[str, ...]) -> None
     assert {name for name in found if not name.startswith(only_in)} == set()
 
 
+LAYERS = (
+    "commands", "search", "report", "execution", "study", "tracking", "results", "space", "config", "artifacts",
+)  # fmt: skip
+"""Packages of tuner/ from top to bottom: each imports only from itself and those below it."""
+
+
+def unit_of(name: str) -> str | None:
+    """The package of tuner/ that a dotted name or a file belongs to; None for others and for tuner/ itself."""
+    parts = name.removesuffix(".py").replace("/", ".").split(".")
+    return parts[1] if parts[0] == "tuner" and len(parts) > 1 and parts[1] in LAYERS else None
+
+
+def test_tuner_has_these_packages_and_no_other_module() -> None:
+    names = {path.name for path in (ROOT / "tuner").iterdir() if path.name != "__pycache__"}
+    assert names == {"__init__.py", "__main__.py", *LAYERS}
+
+
+def test_no_package_imports_from_a_higher_one() -> None:
+    """Imports within functions and for type checkers included."""
+    upward = [
+        f"{name_of(path)} imports {name}"
+        for path in inside("tuner")
+        for name in imports_of(path.read_text(encoding="utf-8"))
+        if (unit := unit_of(name_of(path))) and (used := unit_of(name)) and LAYERS.index(used) < LAYERS.index(unit)
+    ]
+    assert upward == []
+
+
+def modules_of(package: str) -> dict[str, Path]:
+    """Every module of a package by its dotted name."""
+    return {name_of(path).removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in inside(package)}
+
+
+def imported_modules(source: str, modules: Collection[str]) -> set[str]:
+    """Those of `modules` that a source takes names from; `from a import b` is `a.b` where that is a module, else `a`."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else str(node.module) for name in names}
+    return found & set(modules)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
+    """Imports within functions and for type checkers included; a package's `__init__` is a module like any other."""
+    modules = modules_of(package)
+    graph = {module: imported_modules(path.read_text(encoding="utf-8"), modules) - {module} for module, path in modules.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
 @pytest.mark.parametrize("folder", ["mlflow", "search_spaces"])
 def test_folders_of_data_hold_no_python(folder: str) -> None:
     """A module in `mlflow/` would hide the library of that name."""
     assert list((ROOT / folder).rglob("*.py")) == []
 
 
-def test_no_room_hides_a_dependency() -> None:
+def test_no_package_hides_a_dependency() -> None:
     """No installed library but this project has a module of these names, and neither has Python."""
     installed = importlib.metadata.packages_distributions()
     assert {name: set(installed.get(name, [])) - own_distributions() for name in PACKAGES} == {name: set() for name in PACKAGES}

@@ -38,9 +38,9 @@ default is empty, the setting is absent.
 """
 SEARCH = """## Options of a search
 
-For `python -m tuner.search`, `smart-tuner search` and `python -m tuner doctor`, and as keywords of `search(...)` in Python. Budgets
-are totals over all sessions of a search: `--resume` goes on counting, and takes a larger one. The confirmation is paid from them
-too: once a trial is complete, the search leaves what the confirmation is expected to take, at most half."""
+For `python -m tuner.search`, `smart-tuner search` and `python -m tuner doctor`, and as keywords of `search(...)` in Python.
+Budgets are totals over all sessions of a search: `--resume` goes on counting, and takes a larger one. The confirmation is paid
+from them too: once a trial is complete, the search leaves what the confirmation is expected to take, at most half."""
 SEARCHES = ("python -m tuner.search", "python -m tuner doctor")
 
 

@@ -20,7 +20,7 @@ def test_every_setting_and_option_is_there() -> None:
     rows = re.findall(r"^\| `([a-z_.0-9]+)` \| (.+) \| (.*) \| (.*) \| (.+) \|$", page, re.MULTILINE)
     assert [name for name, *_ in rows if "." not in name or name in field_names()]
     assert {name for name, *_ in rows} == set(field_names())
-    search = page.partition("### python -m tuner.search\n")[2].partition("\n### ")[0]
+    search = page.partition("## Options of a search\n")[2].partition("\n## ")[0]
     flags = {flag for action in options.parser()._actions for flag in action.option_strings if flag not in ("-h", "--help")}
     assert set(re.findall(r"^\| `(--[a-z-]+)", search, re.MULTILINE)) == flags
 
