@@ -62,7 +62,7 @@ def run(plan: Plan, out: IO[str]) -> int:
     from tuner.config import command_lines as commands
     from tuner.config import run_folder
     from tuner.search import tokenise
-    from tuner.tracking.progress.terminal import make_progress
+    from tuner.tracking.progress import make_progress
 
     interruption = Interruption()
     joined = connect.is_connected()

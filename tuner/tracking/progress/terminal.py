@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
-from typing import IO, Any, Protocol, cast
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from rich.console import Console, Group
 from rich.control import Control
@@ -18,17 +16,13 @@ from rich.text import Text
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
 from tuner.results.facts import SearchFacts
-from tuner.results.results_json import finite
 from tuner.results.summary import print_summary
-from tuner.results.text import FILE_WIDTH, GENERATED_NOTE, controls_text, duration, number_text, one_line
+from tuner.results.text import GENERATED_NOTE, controls_text, duration, number_text, one_line
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer, SilentObserver
-from tuner.tracking.progress import notebook
 from tuner.tracking.progress.standings import Row, Standings
-from tuner.tracking.progress.stream import LastingStream
 
 REFRESH_PER_S = 2.0
 STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
@@ -135,63 +129,6 @@ def plain_config(config: TrialConfig) -> str:
     smart = f"eps {config.smart.epsilon:g} lambda {config.smart.lambda_:g} K {config.smart.steps}"
     told = f"{'+'.join(config.mixture)}  {config.mixing.strategy}  {config.pair_encoding}  lr {config.optim.lr:.2g}"
     return f"{told}  smart {smart if config.smart.enabled else 'off'}"
-
-
-class JsonProgress(SilentObserver):
-    """`--json`: one JSON object per event and line, and nothing else on the stream. NaN and infinity become null."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-
-    def search_started(self, plan: SearchFacts) -> None:
-        names = [field.name for field in fields(plan) if field.name not in ("finished", "unfinished")]
-        facts = {name: getattr(plan, name) for name in names} | {"n_unfinished": len(plan.unfinished)}
-        facts["tracking_uri"] = mask_credentials(plan.tracking_uri)
-        facts["datasets"] = {task: asdict(found) for task, found in plan.datasets.items()}
-        self._emit("search_started", **facts | {"run_dir": str(plan.run_dir), "n_finished": len(plan.finished)})
-
-    def trial_started(self, number: int, config: TrialConfig) -> None:
-        self._emit("trial_started", number=number, config=config.to_dict())
-
-    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        self._emit("evaluated", number=number, score=score, **evaluation.to_dict())
-
-    def trial_noted(self, number: int, note: str) -> None:
-        self._emit("trial_noted", number=number, note=note)
-
-    def trial_paused(self, record: TrialRecord) -> None:
-        evaluation = record.evaluations[-1]["index"]
-        self._emit("trial_paused", number=record.number, score=record.score, evaluation=evaluation, reason=record.reason)
-
-    def trial_finished(self, record: TrialRecord) -> None:
-        names = ("number", "state", "score", "metrics", "requirements", "seconds", "reason", "note")
-        self._emit("trial_finished", **{name: getattr(record, name) for name in names})
-
-    def search_finished(self, results: dict[str, Any]) -> None:
-        self._emit("search_finished", results=results)
-
-    def aside(self, kind: str, names: Mapping[int, str]) -> Observer:
-        return JsonAside(self._stream, kind, names)
-
-    def close(self) -> None:
-        return
-
-    def _emit(self, event: str, **values: Any) -> None:
-        line = json.dumps(finite({"event": event} | values), ensure_ascii=False, allow_nan=False)
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
-
-
-class JsonAside(JsonProgress):
-    """Trainings that are no trials: the events of trials as `finalist_started`, `finalist_evaluated` and so on, with a name."""
-
-    def __init__(self, stream: IO[str], kind: str, names: Mapping[int, str]) -> None:
-        super().__init__(stream)
-        self._kind, self._names = kind, names
-
-    def _emit(self, event: str, **values: Any) -> None:
-        name = self._names[values["number"]]
-        super()._emit(f"{self._kind}_{event.removeprefix('trial_')}", name=name, **values)
 
 
 class TableProgress(NullProgress, ABC):
@@ -312,18 +249,3 @@ def totals(standings: Standings, now_s: float) -> tuple[str, str]:
     trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
     times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"
     return trials, f"{best_text(standings)}  {times}"
-
-
-def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
-    """The observer that suits the options and the stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
-    lasting = cast(IO[str], LastingStream(stream))
-    if json:
-        return JsonProgress(lasting)
-    if not quiet and stream is sys.stdout and notebook.is_here():
-        return notebook.make(lasting)
-    console = Console(file=lasting, force_jupyter=False)  # where rich sees a notebook, it writes there and not to its file
-    if not console.is_terminal:
-        console = Console(file=lasting, force_jupyter=False, width=FILE_WIDTH)
-    if quiet:
-        return NullProgress(console)
-    return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)

@@ -17,7 +17,7 @@ CELL = """
 import sys
 from pathlib import Path
 from tests.support import samples
-from tuner.tracking.progress.terminal import make_progress
+from tuner.tracking.progress import make_progress
 
 facts = samples.facts(Path("/runs/night"), n_trials=50)
 shown = make_progress(False, False, sys.stdout)

@@ -30,7 +30,7 @@ SCRIPT = """
 import itertools, os, sys, time
 from pathlib import Path
 from tests.support import samples
-from tuner.tracking.progress import terminal as progress
+from tuner.tracking import progress
 from tuner.artifacts.write_queue import tell_stderr
 
 seconds = itertools.count()

@@ -16,16 +16,10 @@ from tuner.config import command_lines as commands
 from tuner.results.summary import MAX_ROWS, print_summary
 from tuner.results.text import GENERATED_NOTE, duration
 from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.progress import make_progress
+from tuner.tracking.progress.json_lines import JsonProgress
 from tuner.tracking.progress.standings import Standings, eta_s
-from tuner.tracking.progress.terminal import (
-    JsonProgress,
-    LiveProgress,
-    NullProgress,
-    PlainProgress,
-    live_table,
-    make_progress,
-    totals,
-)
+from tuner.tracking.progress.terminal import LiveProgress, NullProgress, PlainProgress, live_table, totals
 
 HOSTILE = "[red]boom[/] [/nothing] \x1b[31m\n  second line"
 
