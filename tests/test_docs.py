@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from model.tasks import Task
+from model.data import demo
+from model.tasks import TASKS, Task
 from tests.support import raylets
 from tests.support.searches import results_of, run_command
 from tuner import space
@@ -197,6 +198,28 @@ def test_the_task_of_the_how_to_is_a_task() -> None:
     assert isinstance(task, Task)
     assert (task.n_classes, task.metric) == (4, "news/accuracy")
     assert len(task.label_names) == task.n_classes
+
+
+def test_a_dry_run_takes_the_task_of_the_how_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With files as the page describes them; the generated corpus, which has no such task, is refused in one sentence."""
+    names: dict[str, object] = {}
+    exec(*blocks(DOCS / "how-to" / "own-task.md", "python"), names)
+    monkeypatch.setitem(TASKS, "news", names["NEWS"])
+    monkeypatch.chdir(tmp_path)
+    Path("with_news.yaml").write_text(*blocks(DOCS / "how-to" / "own-task.md", "yaml"), encoding="utf-8")
+    demo.write(Path("data"))
+    header, *_ = blocks(DOCS / "how-to" / "own-task.md", "text")[0].splitlines()
+    rows = [f"news-{number}\tthe council met for the {number}th time\t{number % 4}" for number in range(60)]
+    for name in ("news-train.csv", "news-dev.csv"):
+        Path("data", name).write_text("\n".join([header.replace("<tab>", "\t"), *rows, ""]), encoding="utf-8")
+    search = main_of("tuner.search")
+    options = ["--space", "with_news.yaml", "--dry-run", "--no-preflight"]
+    accepted = run_command(search, *options, "--data", "data")
+    assert (accepted.status, accepted.err) == (0, "")
+    assert "mean(sst/accuracy, news/accuracy)" in accepted.out
+    refused = run_command(search, *options)
+    assert refused.status == 2
+    assert refused.err.count("the demo corpus has no task news, only sst, quora, sts, cfimdb; give a folder") == 1
 
 
 @pytest.mark.parametrize("page", [DOCS / "tutorial.md", *HOW_TOS], ids=lambda page: page.stem)
