@@ -43,6 +43,17 @@ def test_it_is_short_and_its_links_lead_somewhere() -> None:
     assert pages <= set(links), "README leads to every page"
 
 
+def test_its_pictures_are_small_and_show_no_machine() -> None:
+    shown = [ROOT / path for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)]
+    assert {path.suffix for path in shown} == {".png", ".svg"}
+    assert sum(path.stat().st_size for path in shown) <= 300 * 1024
+    (drawing,) = [path.read_text(encoding="utf-8") for path in shown if path.suffix == ".svg"]
+    assert "running" in drawing
+    assert not re.search(
+        r"https?://(?!www\.w3\.org)|/(?:home|root|tmp|work)/", drawing.replace("https://www.textualize.io", "")
+    )
+
+
 def test_make_has_the_targets() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"make (search|check|test|bench)", README):
