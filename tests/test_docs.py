@@ -29,6 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 HOW_TOS = sorted((DOCS / "how-to").glob("*.md"))
 WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", DOCS / "options.md", *HOW_TOS]
+WITH_COMMANDS += [DOCS / f"{name}.md" for name in ("quickstart-gpu", "quickstart-cluster")]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "cluster" / "README.md",
+    *sorted(DOCS.rglob("*.md")),
+]
 PARSERS = {parser.prog: parser for parser in reference.parsers()}
 
 
@@ -220,6 +228,18 @@ def test_a_dry_run_takes_the_task_of_the_how_to(tmp_path: Path, monkeypatch: pyt
     refused = run_command(search, *options)
     assert refused.status == 2
     assert refused.err.count("the demo corpus has no task news, only sst, quora, sts, cfimdb; give a folder") == 1
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """To a file and, with `#`, to a heading in it, as GitHub names headings."""
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.is_file(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
 
 
 @pytest.mark.parametrize("page", [DOCS / "tutorial.md", *HOW_TOS], ids=lambda page: page.stem)
