@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""The README: its options, commands, links, files and pictures exist."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_make_has_the_targets() -> None:
         assert f"\n{target}:" in makefile
 
 
-def test_call_from_python_is_understood() -> None:
+def test_call_from_python_takes_known_keywords() -> None:
     (example,) = [block for block in blocks("python") if "search(" in block]
     (call,) = [
         node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "search"
