@@ -28,7 +28,7 @@ from tuner.commands import reference
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 HOW_TOS = sorted((DOCS / "how-to").glob("*.md"))
-WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", DOCS / "options.md", *HOW_TOS]
+WITH_COMMANDS = [ROOT / "README.md", ROOT / "cluster" / "README.md", DOCS / "tutorial.md", *HOW_TOS]
 WITH_COMMANDS += [DOCS / f"{name}.md" for name in ("quickstart-gpu", "quickstart-cluster")]
 PAGES = [
     ROOT / "README.md",
