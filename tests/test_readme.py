@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -53,6 +54,14 @@ def test_its_pictures_are_small_and_show_no_machine() -> None:
     assert not re.search(
         r"https?://(?!www\.w3\.org)|/(?:home|root|tmp|work)/", drawing.replace("https://www.textualize.io", "")
     )
+
+
+def test_the_package_installs_a_command_and_has_its_licence() -> None:
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    ((module, function),) = re.findall(r'"smart-tuner = ([\w.]+):(\w+)"', setup)
+    assert getattr(importlib.import_module(module), function)(["--help"]) == 0
+    assert 'license="Apache-2.0"' in setup
+    assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_make_has_the_targets() -> None:
