@@ -240,6 +240,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_exist(page: Path) -> None:
+    """Left out are the log and the list of changes, which name files of their day, and the generated reference."""
+    if page.name in ("log.md", "CHANGELOG.md", "reference.md"):
+        return
+    folders = "model|tuner|cluster|tests|benchmarks|search_spaces|mlflow|examples"
+    names = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8"))
+    assert [name for name in names if name != "model/tasks/news.py" and not (ROOT / name).exists()] == []
+
+
 @pytest.mark.parametrize("page", [DOCS / "tutorial.md", *HOW_TOS], ids=lambda page: page.stem)
 def test_pages_that_are_named_exist(page: Path) -> None:
     for name in re.findall(r"`([a-z./-]+\.(?:md|ipynb))`", page.read_text(encoding="utf-8")):
