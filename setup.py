@@ -1,4 +1,4 @@
-"""Packaging. The versions that are tested together stand in constraints.txt."""
+"""Packaging. constraints.txt pins the versions that are tested together."""
 
 from pathlib import Path
 
@@ -10,7 +10,23 @@ setup(
     description="Search over multitask SMART fine-tunes of a BERT: Ray Tune, DeepSpeed, Optuna, MLflow",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["SMART", "BERT", "multitask learning", "fine-tuning", "hyperparameter optimization", "Ray Tune", "DeepSpeed"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Environment :: GPU :: NVIDIA CUDA",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Text Processing :: Linguistic",
+    ],
     python_requires=">=3.11",
+    entry_points={"console_scripts": ["smart-tuner = tuner.__main__:main"]},
     packages=[*find_packages(include=["cluster*", "model*", "tuner*"]), "search_spaces"],
     package_data={
         "cluster": ["*.md", "*.sh", "*.yaml", "Dockerfile", "kubernetes/*.yaml"],

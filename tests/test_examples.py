@@ -27,8 +27,7 @@ def test_notebooks_are_kept_without_outputs(path: Path) -> None:
 @pytest.mark.endurance
 @pytest.mark.filterwarnings("ignore:Proactor event loop:RuntimeWarning")
 def test_notebook_of_a_search(tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every cell runs in a kernel on this process's Ray, with a backbone that takes next to no time, and each shows what it is
-    about."""
+    """Every cell runs in a kernel on this process's Ray, with a tiny backbone, and shows its result."""
     raylets.join_shared()
     monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
@@ -50,6 +49,6 @@ def test_notebook_of_a_search(tmp_path: Path, tiny_backbone: Path, monkeypatch: 
 
 
 def text_of(cell: nbformat.NotebookNode) -> str:
-    """All that a cell was shown, as plain text."""
+    """The outputs of a cell as plain text."""
     parts = [output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs]
     return "".join(parts)

@@ -1,8 +1,9 @@
-"""What the README says is so."""
+"""The README: its options, commands, links, files and pictures exist."""
 
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -34,7 +35,27 @@ def test_it_is_short_and_its_links_lead_somewhere() -> None:
     for link in links:
         assert (ROOT / link).is_file(), link
     pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    pages.discard("docs/options.md")  # being merged into reference.md
     assert pages <= set(links), "README leads to every page"
+
+
+def test_its_pictures_are_small_and_show_no_machine() -> None:
+    shown = [ROOT / path for path in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)]
+    assert {path.suffix for path in shown} == {".png", ".svg"}
+    assert sum(path.stat().st_size for path in shown) <= 300 * 1024
+    (drawing,) = [path.read_text(encoding="utf-8") for path in shown if path.suffix == ".svg"]
+    assert "running" in drawing
+    assert not re.search(
+        r"https?://(?!www\.w3\.org)|/(?:home|root|tmp|work)/", drawing.replace("https://www.textualize.io", "")
+    )
+
+
+def test_the_package_installs_a_command_and_has_its_licence() -> None:
+    setup = (ROOT / "setup.py").read_text(encoding="utf-8")
+    ((module, function),) = re.findall(r'"smart-tuner = ([\w.]+):(\w+)"', setup)
+    assert getattr(importlib.import_module(module), function)(["--help"]) == 0
+    assert 'license="Apache-2.0"' in setup
+    assert "Version 2.0, January 2004" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
 def test_make_has_the_targets() -> None:
@@ -43,7 +64,7 @@ def test_make_has_the_targets() -> None:
         assert f"\n{target}:" in makefile
 
 
-def test_call_from_python_is_understood() -> None:
+def test_call_from_python_takes_known_keywords() -> None:
     (example,) = [block for block in blocks("python") if "search(" in block]
     (call,) = [
         node for node in ast.walk(ast.parse(example)) if isinstance(node, ast.Call) and ast.unparse(node.func) == "search"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
 
+from model.config import ConfigError
 from model.data.demo_pairs import quora, sts
 from model.data.demo_reviews import Sampled, cfimdb, sst
 from model.data.example import Example
@@ -26,6 +27,7 @@ SEED = 0
 SIZES: dict[str, tuple[int, int]] = {"sst": (3000, 500), "quora": (3000, 500), "sts": (3000, 500), "cfimdb": (1000, 200)}
 """Examples of train and dev."""
 GENERATORS: dict[str, Callable[[Random], Sampled]] = {"sst": sst, "quora": quora, "sts": sts, "cfimdb": cfimdb}
+"""The tasks that the corpus has; `SIZES` has the same keys."""
 CLASS_NOISE = 0.05
 """Share of classification labels that are moved to a neighbouring class."""
 SCORE_NOISE = 0.35
@@ -33,7 +35,10 @@ SCORE_NOISE = 0.35
 
 
 def read_rows(task: str, part: str) -> Iterator[Example]:
-    """The examples of `--data demo`; `part` is `train` or `dev`."""
+    """The examples of `--data demo`; `part` is `train` or `dev`. Raises `ConfigError` for a task that the corpus lacks."""
+    if task not in GENERATORS:
+        has = ", ".join(GENERATORS)
+        raise ConfigError([f"the demo corpus has no task {task}, only {has}; give a folder with its files: --data DIR"])
     return iter(_corpus(task)[part])
 
 
@@ -44,7 +49,7 @@ def _corpus(task: str) -> dict[str, tuple[Example, ...]]:
 
 
 def generate(task: str, seed: int) -> dict[str, tuple[Example, ...]]:
-    """Both parts of a task. No text of dev occurs in train, and no example occurs twice."""
+    """Both parts of one of the corpus's tasks. No text of dev occurs in train, and no example occurs twice."""
     rng = Random(f"{task} {seed}")
     n_train, n_dev = SIZES[task]
     train = _sample(task, "train", n_train, rng, frozenset())
@@ -78,7 +83,7 @@ def write(folder: Path, seed: int = SEED) -> list[Path]:
     """Write the corpus in the tab-separated layout of `--data DIR`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for task in TASKS.values():
+    for task in map(TASKS.__getitem__, GENERATORS):
         parts = generate(task.name, seed)
         for part, name in (("train", task.train_file), ("dev", task.dev_file)):
             _write_file(folder / name, task, parts[part])

@@ -206,7 +206,7 @@ def _open_all(
             except hub.HubUnreachableError:
                 raise
             except ConfigError as error:
-                problems += error.problems
+                problems += [problem for problem in error.problems if problem not in problems]
     if problems:
         problems.append("to search over fewer tasks, name those that the data has: --tasks sst,quora")
     try:

@@ -107,6 +107,22 @@ def test_the_first_worker_begins_the_server_and_the_next_has_the_same(key: str, 
     os.kill(first["parent"], 9)  # its owner is this process
 
 
+def test_workers_outlive_a_killed_server_and_the_next_begins_another(key: str, tmp_path: Path) -> None:
+    sleeper = tmp_path / "sleeper.py"
+    sleeper.write_text("import os\nprint(os.getppid(), flush=True)\ninput()\nprint('done', flush=True)\n", encoding="utf-8")
+    command = f"exec {fork.python(key, [AHEAD])} {sleeper}"
+    workers, servers = [], []
+    for _ in range(2):
+        worker = subprocess.Popen(command, shell=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert worker.stdout is not None
+        workers.append(worker)
+        servers.append(int(worker.stdout.readline()))
+        os.kill(servers[-1], 9)
+        wait_until(lambda: not answers(key))
+    assert servers[0] != servers[1]
+    assert [worker.communicate("\n", timeout=30)[0] for worker in workers] == ["done\n"] * 2
+
+
 @pytest.mark.parametrize("killed", [True, False])
 def test_a_server_ends_with_its_owner(key: str, owner: subprocess.Popen[bytes], killed: bool) -> None:
     begin_server(owner, key)

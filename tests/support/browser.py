@@ -61,11 +61,11 @@ def console(driver: Chrome) -> list[str]:
     return [str(entry["message"]) for entry in driver.get_log("browser")]
 
 
-def screenshot(driver: Chrome, path: Path) -> None:
-    """The whole page as PNG."""
+def screenshot(driver: Chrome, path: Path, whole: bool = True) -> None:
+    """Write the page as PNG: all of it, or what the window shows."""
     import base64
 
-    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+    shot = driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": whole})
     path.write_bytes(base64.b64decode(shot["data"]))
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.config import ConfigError
 from model.data import demo
 from model.data.example import Example
 from model.data.source import DataSource, inspect, read
@@ -28,6 +30,16 @@ def corpus() -> dict[str, dict[str, tuple[Example, ...]]]:
 
 def test_every_task_has_a_generator() -> None:
     assert set(demo.GENERATORS) == set(demo.SIZES) == set(TASKS)
+
+
+def test_a_task_that_the_corpus_lacks_is_named_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And the corpus can still be written."""
+    monkeypatch.setitem(TASKS, "news", replace(TASKS["sst"], name="news"))
+    with pytest.raises(ConfigError, match="no task news, only sst, quora, sts, cfimdb") as refused:
+        inspect(DataSource.parse("demo"), ["sst", "news"])
+    assert len([problem for problem in refused.value.problems if "news" in problem]) == 1
+    monkeypatch.setattr(demo, "generate", lambda task, seed: {"train": (), "dev": ()})
+    assert len(demo.write(tmp_path)) == 2 * len(demo.GENERATORS)
 
 
 def test_same_seed_same_corpus_in_another_process() -> None:
