@@ -15,7 +15,7 @@ from typing import Literal
 
 from model.config import ConfigError
 from model.data import arms as cue_arms
-from model.data import demo, files, hub
+from model.data import files, hub
 from model.data.example import Example, RowProblem
 from model.data.split import is_select, stratified_order
 from model.tasks import TASKS
@@ -229,6 +229,8 @@ def _check_names(source: DataSource, tasks: Sequence[str], arms: Sequence[str]) 
 
 def _open(source: DataSource, task: str, part: str) -> Iterator[Example | RowProblem]:
     if source.kind == "demo":
+        from model.data import demo  # which reads its words from YAML
+
         return demo.read_rows(task, part)
     if source.kind == "hub":
         return hub.read_rows(TASKS[task], part, source.folder)
