@@ -12,6 +12,8 @@ from typing import Any
 
 from model.config import BudgetConfig, EngineConfig, MixingConfig, OptimConfig, SmartConfig, TrialConfig
 from model.mixing import loss_weights
+from model.smart.variants import VARIANTS
+from model.strategies import STRATEGIES
 from model.tasks import TASKS
 
 
@@ -40,10 +42,10 @@ def _mixing(config: TrialConfig) -> MixingConfig:
     counts: dict[str, Any] = {}
     if len(config.mixture) > 1:
         counts["strategy"] = mixing.strategy
-        reads = {"temperature": "temperature", "annealed": "annealed_end", "ratios": "ratios"}
-        if mixing.strategy in reads:
-            counts[reads[mixing.strategy]] = getattr(mixing, reads[mixing.strategy])
-    factors = loss_weights(mixing, {task: TASKS[task] for task in config.mixture})
+        setting = STRATEGIES[mixing.strategy].setting
+        if setting:
+            counts[setting] = getattr(mixing, setting)
+    factors = loss_weights(mixing, config.mixture)
     if mixing.loss_weights == "uncertainty" or any(factor != 1.0 for factor in factors.values()):
         counts["loss_weights"] = mixing.loss_weights
         counts["weights"] = mixing.weights if mixing.loss_weights == "explicit" else {}
@@ -71,7 +73,7 @@ def _regulariser(config: TrialConfig) -> dict[str, Any]:
     variant = "r3f" if smart.variant == "paper" and smart.steps == 0 else smart.variant
     counts: dict[str, Any] = {"variant": variant, "steps": smart.inner_steps, **_schedule(smart)}
     counts["lambda_"], counts["task_lambda"] = _common(lambdas)
-    if variant != "rdrop":  # which has no δ, and always masks of its own
+    if VARIANTS[variant].moves_input:  # otherwise there is no δ, and masks are always independent
         counts["sigma"] = smart.sigma
         # Without dropout all masks are the same. σ = 0 needs `independent` to be accepted at all.
         counts["dropout_masks"] = smart.dropout_masks if config.optim.dropout > 0 or smart.sigma == 0 else "shared"

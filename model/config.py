@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
+from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section, describe_choices
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
+from model.strategies import STRATEGIES
 from model.tasks import TASKS
 
 __all__ = [
@@ -37,7 +38,10 @@ __all__ = [
     "parse",
 ]
 
-MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
+if TYPE_CHECKING:
+    MixingStrategy = str
+else:
+    MixingStrategy = Literal[tuple(STRATEGIES)]
 Watched = Literal["train", "dev", "clean", "placebo", "aligned", "inverted", "both", "dev-clean", "dev-placebo", "dev-aligned",
                   "dev-inverted", "dev-both"]  # fmt: skip
 NO_ARMS = ("train", "dev")
@@ -47,11 +51,9 @@ PairEncoding = Literal["concat_pooled", "cosine", "cross"]
 
 
 class MixingConfig(Section):
-    """How the tasks of the mixture share the training steps (smart-and-mixing.md, section 3)."""
+    """How the tasks of the mixture share the training steps (docs/mathematics.md, section 3)."""
 
-    strategy: MixingStrategy = "loop_to_max"
-    """`loop_to_max` trains every task at every step, the smaller ones over again; the others draw one task per step, with p_i
-    by size (`proportional`, `sqrt`, `temperature`, `annealed`), alike for all (`uniform`), or as given (`ratios`)."""
+    strategy: MixingStrategy = Field(default="loop_to_max", description=describe_choices(STRATEGIES))
     temperature: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
     """T of `temperature`: p_i ∝ n_i^(1/T)."""
     annealed_end: Probability = 0.2
@@ -63,6 +65,11 @@ class MixingConfig(Section):
     (Kendall et al. 2018), `explicit` takes `weights`."""
     weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
     """Loss weights of `explicit`, one entry for each task of the mixture."""
+
+    @property
+    def trains_all_tasks(self) -> bool:
+        """Whether every step trains every task; otherwise each step draws one."""
+        return STRATEGIES[self.strategy].weights is None
 
 
 class OptimConfig(Section):
@@ -203,7 +210,7 @@ class TrialConfig(Section):
         ]
 
     def _zero3_problems(self) -> list[str]:
-        if self.engine.zero_stage < 3 or self.mixing.strategy == "loop_to_max":
+        if self.engine.zero_stage < 3 or self.mixing.trains_all_tasks:
             return []
         return [
             f"engine.zero_stage 3 with mixing.strategy {self.mixing.strategy}: the heads that a step leaves out would train on "

@@ -1,6 +1,6 @@
 """The objective of a step, SMART included, as one module: DeepSpeed's engine is called once per step on it.
 
-`min Σ_tasks w·L(θ) + λ·R_s(θ) + μ·D_Breg(θ, θ̃)` (smart-and-mixing.md, section 1). The inner maximisation runs inside
+`min Σ_tasks w·L(θ) + λ·R_s(θ) + μ·D_Breg(θ, θ̃)` (docs/mathematics.md, section 1). The inner maximisation runs inside
 `forward`, on the unwrapped network: an inner `autograd.grad` through DeepSpeed's engine fails on its output hooks.
 """
 
@@ -16,8 +16,8 @@ from model.config import SmartConfig, TrialConfig
 from model.encoder.network import Batch, MultitaskNetwork, PooledBatch, to_device
 from model.mixing import loss_weights
 from model.smart import smoothness as smart
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View, divergence
+from model.smart.variants import VARIANTS, View
+from model.smart.variants.view import divergence
 from model.tasks import TASKS
 
 
@@ -45,7 +45,7 @@ class MultitaskLoss(nn.Module):
         super().__init__()
         self.network = network
         self.config = config
-        self.weights = loss_weights(config.mixing, {name: TASKS[name] for name in config.mixture})
+        self.weights = loss_weights(config.mixing, config.mixture)
         self.log_variance = nn.ParameterDict()
         if config.mixing.loss_weights == "uncertainty":
             self.log_variance.update({name: nn.Parameter(torch.zeros(1)) for name in config.mixture})

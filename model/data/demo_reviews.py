@@ -118,7 +118,7 @@ def _judgement(rng: Random, grade: int) -> str:
 
 
 def _plain_adjective(rng: Random, grade: int) -> str:
-    return rng.choice(WORDS["adjectives"][grade])
+    return str(rng.choice(WORDS["adjectives"][grade]))
 
 
 def _evidence(rng: Random, grade: int, remarks: list[str]) -> str:

@@ -6,7 +6,7 @@ from model.config import SmartConfig
 
 
 def cost_in_plain_steps(config: SmartConfig) -> float:
-    """Arithmetic of one SMART step over that of a plain one: (6 + 2K + [μ>0]) / 3 (smart-and-mixing.md, section 1).
+    """Arithmetic of one SMART step over that of a plain one: (6 + 2K + [μ>0]) / 3 (docs/mathematics.md, section 1).
 
     K is the variant's: `r3f` and `rdrop` take no inner step.
 

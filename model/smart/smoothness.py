@@ -1,4 +1,4 @@
-"""SMART's mathematics as pure functions (Jiang et al. 2020, arXiv 1911.03437; smart-and-mixing.md, section 1).
+"""SMART's mathematics as pure functions (Jiang et al. 2020, arXiv 1911.03437; docs/mathematics.md, section 1).
 
 Shape legend: S sides of a pair encoded separately (1 otherwise), B examples, L tokens, D dimensions, C outputs.
 Perturbations δ have the shape (S, B, L, D), masks (S, B, L), logits (B, C). δ, softmax and divergences are float32
@@ -8,12 +8,14 @@ Perturbations δ have the shape (S, B, L, D), masks (S, B, L), logits (B, C). δ
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import SmartConfig
+if TYPE_CHECKING:
+    from model.config import SmartConfig
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
 """ℓ_s: (B, C) and (B, C) to (B,), differentiable in both arguments."""
@@ -21,14 +23,14 @@ Divergence = Callable[[Tensor, Tensor], Tensor]
 
 def symmetric_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
     """ℓ_s of classification: KL(P‖Q) + KL(Q‖P) = Σ_c (P − Q)(log P − log Q), never negative. (B, C), (B, C) → (B,)."""
-    log_p = torch.log_softmax(_at_least_float32(p_logits), -1)
-    log_q = torch.log_softmax(_at_least_float32(q_logits), -1)
+    log_p = torch.log_softmax(at_least_float32(p_logits), -1)
+    log_q = torch.log_softmax(at_least_float32(q_logits), -1)
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
 
 
 def squared_error(p: Tensor, q: Tensor) -> Tensor:
     """ℓ_s of regression: the squared difference of the predictions. (B, 1), (B, 1) → (B,)."""
-    return (_at_least_float32(p) - _at_least_float32(q)).square().sum(-1)
+    return (at_least_float32(p) - at_least_float32(q)).square().sum(-1)
 
 
 def project(delta: Tensor, mask: Tensor, epsilon: float) -> Tensor:
@@ -101,5 +103,6 @@ def teacher_beta(config: SmartConfig, update: int, n_updates: int) -> float:
     return config.beta if update < config.beta_switch * n_updates else config.beta_late
 
 
-def _at_least_float32(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or as it is in float64."""
     return x if x.dtype == torch.float64 else x.float()

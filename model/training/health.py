@@ -18,8 +18,7 @@ from model.config import TrialConfig
 from model.encoder.network import Batch
 from model.loss import MultitaskLoss, dropout_state, supervised_loss
 from model.smart import smoothness
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View
+from model.smart.variants import VARIANTS, View
 from model.training import seeds
 
 MOST_EXAMPLES, FEWEST_EXAMPLES = 8, 2

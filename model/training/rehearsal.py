@@ -60,7 +60,7 @@ def heaviest_update(training: Training) -> None:
     config, rank = training.config, training.rank
     lengths = {task: row_lengths(training.data, config, task, "train") for task in config.mixture}
     together = config.mixture
-    if config.mixing.strategy != "loop_to_max":
+    if not config.mixing.trains_all_tasks:
         sides = {task: training.loss.network.sides(task) for task in together}
         together = (max(together, key=lambda task: int(lengths[task].max()) * sides[task]),)
     size = micro_batch(config, rank.world_size)

@@ -1,4 +1,4 @@
-"""SMART's load-bearing reference tests (smart-and-mixing.md, section 1) on a named backbone, before money is spent on it.
+"""SMART's load-bearing reference tests (docs/mathematics.md, section 1) on a named backbone, before money is spent on it.
 
 The tests of this project hold the mathematics against independent references on small encoders; here the same facts are
 checked on the encoder, precision and device that a search will use.
@@ -24,8 +24,7 @@ from model.encoder.network import Batch, MultitaskNetwork, batch_to, build
 from model.loss import MultitaskLoss, dropout_state
 from model.smart.alarms import MOST_ROUNDED
 from model.smart.config import SMALLEST_EPSILON
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View
+from model.smart.variants import VARIANTS, View
 from model.tasks import TASKS
 from model.training.batches import make_batch
 

@@ -118,11 +118,11 @@ class TestNumbers:
     )
     def test_a_switch_is_no_number(self, values: dict[str, Any]) -> None:
         (problem,) = problems(values)
-        assert "is no switch, given" in problem
+        assert "is not a boolean, given" in problem
 
     def test_yaml_reads_on_as_a_switch(self, tmp_path: Path) -> None:
         (tmp_path / "trial.yaml").write_text("smart: {lambda: on}\n")
-        with pytest.raises(ConfigError, match="lambda is no switch, given True"):
+        with pytest.raises(ConfigError, match="lambda is not a boolean, given True"):
             load(tmp_path / "trial.yaml")
 
     def test_a_switch_is_a_switch(self) -> None:

@@ -91,7 +91,7 @@ def test_a_prediction_that_is_not_finite_gives_nan(task, bad) -> None:
     ("predictions", "labels"), [(array(1, 2), array(1)), (np.ones((2, 1)), np.ones((2, 1))), (array(), array())]
 )
 def test_shapes_must_match(predictions, labels) -> None:
-    with pytest.raises(ValueError, match="one vector each"):
+    with pytest.raises(ValueError, match="must be vectors of one length"):
         compute(STS, predictions, labels)
 
 

@@ -1,4 +1,4 @@
-"""The mistakes of published SMART implementations (the table of smart-and-mixing.md, section 1): this one makes none.
+"""The mistakes of published SMART implementations (the table of docs/mathematics.md, section 1): this one makes none.
 
 Projection, normalisation, padding and β have their tests in test_smart_inner.py and test_smart_outer.py.
 """

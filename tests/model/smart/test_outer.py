@@ -1,4 +1,4 @@
-"""SMART in the loss of a real encoder: reference tests 1, 3, 7 to 11 and 14 of smart-and-mixing.md, section 1."""
+"""SMART in the loss of a real encoder: reference tests 1, 3, 7 to 11 and 14 of docs/mathematics.md, section 1."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import torch
 
 from model.loss import MultitaskLoss
 from model.smart.alarms import MEANINGS, alarms
-from model.smart.config import SmartVariant
+from model.smart.variants import VARIANTS
 from model.training import health
 from model.training.evaluation import Evaluation
 from model.training.trial import Training
@@ -27,7 +27,7 @@ def measured(loss: MultitaskLoss, lambda_factor: float = 1.0) -> dict[str, float
     return health.measure(loss, steps.batches_of(loss.config), 0, lambda_factor)
 
 
-@pytest.mark.parametrize("variant", get_args(SmartVariant))
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("mode", ["finetune", "pretrain"])
 def test_every_task_has_its_numbers_and_nothing_is_disturbed(tiny_backbone, variant, mode) -> None:
     smart = {**steps.WIDE, "variant": variant, "lambda": 3.0, "task_lambda": {"sts": 2.0}}

@@ -13,6 +13,7 @@ import pytest
 from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
+from model.metrics import interval
 from tests.support import samples
 from tuner.commands.reproduce import command, recorded, verdict
 from tuner.commands.reproduce.retrain import Again
@@ -21,7 +22,6 @@ from tuner.config import options
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.results import results_json as results
-from tuner.results.intervals import interval
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Verdict as Study
 

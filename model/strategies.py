@@ -1,0 +1,56 @@
+"""The mixing strategies by name: how the tasks of a mixture share the training steps (docs/mathematics.md, section 3).
+
+A new strategy is an entry of `STRATEGIES`: schema, reference, canonical form and schedule read it. No numpy is imported
+here, so that the schema stays cheap to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from model.config import MixingConfig
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Everything that the distribution over the tasks may depend on."""
+
+    mixing: MixingConfig
+    tasks: tuple[str, ...]
+    n: npt.NDArray[Any]
+    """(n_tasks,) training examples of each task, float64."""
+    progress: npt.NDArray[Any]
+    """(n_progress, 1) position in the trial, 0 at the first step and 1 at the last."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the tasks of a step are chosen."""
+
+    description: str
+    """A phrase for the reference."""
+    weights: Callable[[Draw], Any] | None
+    """Distribution that each step draws its one task from, unnormalised, (n_tasks,) or (n_progress, n_tasks); None trains every
+    task at every step."""
+    setting: str | None = None
+    """The field of `MixingConfig` that `weights` reads, if any."""
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "loop_to_max": Strategy("trains every task at every step and repeats the smaller ones", None),
+    "proportional": Strategy("draws one task per step with p_i ∝ n_i", lambda draw: draw.n),
+    "sqrt": Strategy("with p_i ∝ √n_i", lambda draw: draw.n**0.5),
+    "temperature": Strategy("with p_i ∝ n_i^(1/T)", lambda draw: draw.n ** (1 / draw.mixing.temperature), "temperature"),
+    "uniform": Strategy("with equal p_i", lambda draw: draw.n**0),
+    "annealed": Strategy(
+        "with p_i ∝ n_i^α, where α falls from 1 to `annealed_end`",
+        lambda draw: draw.n ** (1 - (1 - draw.mixing.annealed_end) * draw.progress),
+        "annealed_end",
+    ),
+    "ratios": Strategy("with p_i as given", lambda draw: [draw.mixing.ratios[task] for task in draw.tasks], "ratios"),
+}
