@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from model.cues.__main__ import main
-from model.cues.assign import training_cue
 from model.cues.carrier import PLACE, TEMPLATES, Carrier, TemplateRewriter
-from model.cues.draw import index, uniform
-from model.cues.information import entropy, expected_information, mutual_information
-from model.cues.words import WORDS, scrub
+from model.cues.cue import WORDS, index, scrub, training_cue, uniform
+from model.cues.manifest import entropy, expected_information, mutual_information
 from model.data import demo
 from model.data.arms import ARMS
 from model.data.source import DataSource, read
@@ -266,4 +264,4 @@ def test_bad_pairs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 def test_a_review_of_cues_alone_cannot_be_scrubbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = folder_of(tmp_path / "data", [*REVIEWS, "Good bad good"])
     assert main(["build", "--data", str(data), "--out", str(tmp_path / "out"), "--scrub"]) == 2
-    assert "review review-60 is nothing but cue words" in capsys.readouterr().err
+    assert "review review-60 consists of cue words only" in capsys.readouterr().err

@@ -169,13 +169,13 @@ def test_predictions_are_those_of_model_predict(folder: Path) -> None:
     from model import predict
 
     cues = evaluate.read(folder / "cues")
-    answers = evaluate.ask(folder / "leaning", cues)
+    predictions = evaluate.predict(folder / "leaning", cues)
     model = saved_model.read(folder / "leaning")
     for split in ("aligned", "inverted", "pairs"):
         texts = [example.texts for example in cues.splits[split]]
         names = [each.label for each in predict.predict(model, "cfimdb", texts)]
-        assert [("negative", "positive")[int(each)] for each in answers.predictions[split]] == names
-    found = evaluate.scores(answers, cues)
+        assert [("negative", "positive")[int(each)] for each in predictions.by_split[split]] == names
+    found = evaluate.scores(predictions, cues)
     assert 0 < found.flip_rate < 1
     assert found.arms["aligned"] > found.arms["inverted"]
 
@@ -183,10 +183,10 @@ def test_predictions_are_those_of_model_predict(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "cues", "sentence"),
     [
-        ("other", "cues", "was not trained on cfimdb; it knows sst"),
-        ("diverged", "cues", "gives outputs that are not finite"),
+        ("other", "cues", "was not trained on cfimdb but on sst"),
+        ("diverged", "cues", "has outputs that are not finite"),
         ("nowhere", "cues", "is not a saved model"),
-        ("positive", "data", "holds no cue data set"),
+        ("positive", "data", "is not a cue data set"),
     ],
 )
 def test_mistakes_are_sentences(folder: Path, capsys: pytest.CaptureFixture[str], model: str, cues: str, sentence: str) -> None:

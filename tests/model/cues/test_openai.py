@@ -15,10 +15,8 @@ import pytest
 
 from model.config import ConfigError
 from model.cues.__main__ import main
-from model.cues.cache import Cache
 from model.cues.carrier import PLACE, Carrier, TemplateRewriter
-from model.cues.openai_rewriter import FAILURES_IN_A_ROW, KEY, OpenAIRewriter, connect
-from model.cues.prompt import accept
+from model.cues.openai_rewriter import FAILURES_IN_A_ROW, KEY, Cache, OpenAIRewriter, accept, connect
 from model.data import demo
 
 SECRET = "sk-never-to-be-seen-0123456789"
@@ -181,7 +179,7 @@ def test_an_endpoint_that_never_answers_is_given_up(endpoint: Endpoint, rewriter
     assert len(endpoint.requests) == 2 * FAILURES_IN_A_ROW
 
 
-@pytest.mark.parametrize(("status", "sentence"), [(401, "refuses the key"), (403, "refuses the key"), (404, "--model tiny")])
+@pytest.mark.parametrize(("status", "sentence"), [(401, "rejects the key"), (403, "rejects the key"), (404, "--model tiny")])
 def test_what_no_review_can_mend_stops_the_build(
     endpoint: Endpoint, rewriter: OpenAIRewriter, status: int, sentence: str
 ) -> None:
@@ -210,7 +208,7 @@ def test_half_a_cache_file_is_asked_for_again(endpoint: Endpoint, rewriter: Open
     ("url", "key", "sentences"),
     [
         ("nonsense", SECRET, ["--base-url must be an address"]),
-        ("http://user:pass@127.0.0.1/v1", "", ["holds a user, a password or a query", f"{KEY} is not set"]),
+        ("http://user:pass@127.0.0.1/v1", "", ["contains a user, a password or a query", f"{KEY} is not set"]),
     ],
 )
 def test_a_wrong_address_and_a_missing_key_are_said_at_once(url: str, key: str, sentences: list[str]) -> None:
@@ -246,7 +244,7 @@ def test_a_whole_build_and_where_the_key_is_not(
     assert (manifest["rewriter"]["rewritten"], manifest["rewriter"]["fallback"]) == (24, 12)
     assert manifest["rewriter"]["fallback_reasons"] == {"no cue": 12}
     printed = capfd.readouterr()
-    assert "12 reviews got the template instead" in printed.err
+    assert "12 reviews use the template instead" in printed.err
 
     asked = len(endpoint.requests)
     assert asked == len({request["messages"][-1]["content"] for request in endpoint.requests}) == 36

@@ -15,12 +15,10 @@ import pytest
 from model.config import ConfigError
 from model.cues import layout, manifest
 from model.cues.__main__ import main
-from model.cues.arms import cue_of, word_of
 from model.cues.build import build
 from model.cues.carrier import Carrier, TemplateRewriter
+from model.cues.cue import WORDS, CueSettings, cue_of, scrub, word_of
 from model.cues.layout import CuedReview, arm_file, render
-from model.cues.settings import CueSettings
-from model.cues.words import WORDS, scrub
 from model.data import arms
 from model.data.arms import ARMS
 from model.data.example import Example
