@@ -1,4 +1,4 @@
-"""One labelled example, one row that could not become one, and the rule that tells them apart."""
+"""Labelled examples, and the check of a row's values."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Example:
 
 @dataclass(frozen=True)
 class RowProblem:
-    """A row that is not an example of its task, and why."""
+    """A row that is not a valid example of its task, and why."""
 
     file: str
     line: int
-    """Line of the file at which the row begins, counted from 1; for the hub, the row."""
+    """Line of the file at which the row begins, counted from 1; the row number for the hub."""
     sentence: str
 
     def __str__(self) -> str:
@@ -35,20 +35,14 @@ class RowProblem:
 
 
 def content_id(texts: Sequence[str]) -> str:
-    """The id of an example that brings none: 24 hex digits of the SHA-256 of its texts."""
+    """The id of an example without one: 24 hex digits of the SHA-256 of its texts."""
     return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:24]
 
 
-def allowed_labels(task: Task) -> str:
-    """The labels of a task in words, such as `an integer from 0 to 4`."""
-    low, high = task.label_range
-    return f"{'a number' if task.kind == 'regression' else 'an integer'} from {low:g} to {high:g}"
-
-
 def parse_label(task: Task, given: object) -> float | None:
-    """The label as a float, or None when it is none of the task's labels. Classes may be written `1` or `1.0`."""
+    """The label as a float, or None if it is not one of the task's labels. Classes may be written `1` or `1.0`."""
     try:
-        label = float(given)  # type: ignore[arg-type]  # whatever float() refuses is no label
+        label = float(given)  # type: ignore[arg-type]  # a value that float() rejects is not a label
     except (TypeError, ValueError):
         return None
     low, high = task.label_range
@@ -60,7 +54,7 @@ def parse_label(task: Task, given: object) -> float | None:
 def parse_example(
     task: Task, columns: Sequence[str], texts: Sequence[object], label_column: str, label: object, example_id: object = None
 ) -> Example | str:
-    """Check one row's values. Returns the example, or a sentence naming everything that is wrong with the row.
+    """Check one row's values. Returns the example, or a sentence with everything that is wrong with the row.
 
     columns: names of `texts` in the file or on the hub, for the sentence. Without an id the example gets its `content_id`.
     """
@@ -68,7 +62,9 @@ def parse_example(
     problems = [f"{column} is empty" for column, text in zip(columns, stripped, strict=True) if not text]
     value = parse_label(task, label)
     if value is None:
-        problems.append(f"{label_column} is {label!r}; it must be {allowed_labels(task)}")
+        low, high = task.label_range
+        number = "a number" if task.kind == "regression" else "an integer"
+        problems.append(f"{label_column} is {label!r}; it must be {number} from {low:g} to {high:g}")
     if problems or value is None:
         return "; ".join(problems)
     given_id = "" if example_id is None else str(example_id).strip()

@@ -1,7 +1,7 @@
-"""Which examples of *train* the search selects on, and in which order an evaluated split is looked at.
+"""The select split of *train*, and the order of evaluated splits.
 
-Both depend on a hash of the example's id alone: they are the same in every run and on every machine, and adding rows to a file
-moves no other row. A text that stands in *train* twice under different ids may land on both sides.
+Both depend only on a hash of the example's id: they are the same in every run and on every machine, and adding rows to a file
+moves no other row. A text that occurs in *train* under two ids may be in both splits.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from model.data.example import Example
 
 SELECT_SHARE = 10
-"""One train example in this many is held out for selection."""
+"""One in this many train examples is held out for selection."""
 
 
 def position(task: str, example_id: str) -> int:
-    """A uniform position in [0, 2^64): the first eight bytes of SHA-256(`task/id`), big-endian."""
+    """A uniform number in [0, 2^64): the first eight bytes of SHA-256(`task/id`), big-endian."""
     return int.from_bytes(hashlib.sha256(f"{task}/{example_id}".encode()).digest()[:8], "big")
 
 
@@ -27,10 +27,10 @@ def is_select(task: str, example_id: str) -> bool:
 
 
 def stratified_order(task: str, examples: Sequence[Example]) -> list[Example]:
-    """The examples in an order whose every prefix is a random subset with the labels in proportion.
+    """The examples in an order of which every prefix is a random subset with proportional labels.
 
-    Within a label (the whole part of a regression's target) examples are ordered by hash; the k-th of m then stands at
-    (k + ½)/m of the whole.
+    Within a label (the integer part of a regression's target) examples are ordered by hash; the k-th of m gets the rank
+    (k + ½)/m.
     """
     strata: dict[int, list[tuple[int, Example]]] = defaultdict(list)
     for example in examples:

@@ -210,7 +210,7 @@ class TestWrongUsage:
         (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings))
         status, _, error = run("--config", tmp_path / "trial.yaml", "--data", tmp_path / "none")
         assert status == 2
-        assert "is no folder" in error
+        assert "is not a folder" in error
 
     @pytest.mark.parametrize("kind", ["file", "folder"])
     def test_out_is_taken(self, tmp_path: Path, run: Run, kind: str) -> None:

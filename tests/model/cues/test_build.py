@@ -225,7 +225,7 @@ def test_minimal_pairs_are_read_where_they_are(tmp_path: Path, paper: Path) -> N
     ("options", "sentences"),
     [
         (["--rho", "1.5", "--rate", "nan"], ["--rho is 1.5; it must be from 0 to 1", "--rate is nan"]),
-        (["--data", "nowhere"], ["is no folder"]),
+        (["--data", "nowhere"], ["is not a folder"]),
         (["--rewriter", "openai"], ["needs --model NAME"]),
     ],
 )

@@ -28,7 +28,7 @@ from model.data.tokenised import tokenise
 from model.tasks import TASKS
 
 SELECT = "ids-cfimdb-select"
-MEND = "`python -m model.cues build --data DIR --out CUES`, then --data CUES"
+HINT = "`python -m model.cues build --data DIR --out CUES`, then --data CUES"
 
 
 @cache
@@ -215,7 +215,7 @@ class TestRefused:
         assert "--tasks" in hint
         assert f"{SELECT}-clean.csv: no column sentence, sentiment" in clean
         assert f"{SELECT}-inverted.csv is missing" in inverted
-        assert MEND in inverted
+        assert HINT in inverted
         assert "--tasks" not in inverted
 
     @pytest.mark.parametrize("source", ["demo", "hub"])
@@ -231,7 +231,7 @@ class TestRefused:
     def test_what_is_wrong_with_the_question_is_said_at_once(self, paper: Path) -> None:
         name, task = refused(paper, ["invertde", "clean"], ("sst", "quora"))
         assert name.startswith("there is no arm invertde (did you mean inverted?); the arms are clean, placebo, aligned")
-        assert "of cfimdb, which is not among the tasks (sst, quora)" in task
+        assert "need cfimdb, which is not among the tasks (sst, quora)" in task
         assert len(refused("demo", ["dirty"], ("sst", "qnli"))) == 4
 
     @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ class TestRefused:
         (problem,) = refused(copied, ["clean", "inverted"])
         assert problem.startswith(f"{path} does not hold the select reviews of ids-cfimdb-train.csv: ")
         assert sentence in problem
-        assert MEND in problem
+        assert HINT in problem
         assert inspect(DataSource.parse(str(copied)), ("cfimdb",), arms=("clean",)).rows["cfimdb"]["clean"] > 0
 
     def test_an_arm_beside_another_train_file(self, copied: Path) -> None:

@@ -113,7 +113,7 @@ class TestBadRows:
     def test_one_id_for_two_examples(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, "0\ta\ttext\t1\n1\ta\ttext\t1\n2\ta\ttext\t2\n3\ta\tother\t1\n")
         assert [line for line, _ in problems_of(rows)] == [4, 5]
-        assert "id a stands with another text or label at line 2" in problems_of(rows)[0][1]
+        assert "id a has another text or label at line 2" in problems_of(rows)[0][1]
         assert len(examples_of(rows)) == 2
 
 
@@ -186,7 +186,7 @@ class TestSource:
             read(DataSource.parse(str(tmp_path)), ["sst"])
 
     def test_no_such_folder_and_no_such_task(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="is no folder; give a folder, demo, hub or hub=DIR"):
+        with pytest.raises(ConfigError, match="is not a folder; give a folder, demo, hub or hub=DIR"):
             DataSource.parse(str(tmp_path / "nowhere"))
         with pytest.raises(ConfigError, match="there is no task qnli; the tasks are sst, quora, sts, cfimdb"):
             inspect(DataSource.parse("demo"), ["qnli"])

@@ -120,7 +120,7 @@ def test_data_are_known_by_their_sha256(tmp_path: Path) -> None:
     found["data"]["sha256"] = "0" * 64
     with pytest.raises(ConfigError, match=r"the data in demo have the SHA-256 .*; name the data that it was"):
         recorded.data(found, tmp_path / "night", None)
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         recorded.data(found, tmp_path / "night", str(tmp_path / "moved"))
 
 

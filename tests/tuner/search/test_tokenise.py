@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data import kept
+from model.data import tokenised
 from model.data.source import DataSource, DataSummary, inspect
 from model.data.tokenised import tokenise
 from model.encoder import backbone
@@ -49,7 +49,7 @@ def test_a_process_keeps_what_the_search_would_have_made(wanted: prepare.Wanted,
     preparation.begin()
     assert preparation._process is not None
     assert preparation._process.wait() == 0
-    found, made = kept.read(path), wanted.tokens()
+    found, made = tokenised.load(path), wanted.tokens()
     assert found is not None
     assert found.summary == made.summary
     for task in TASKS:
@@ -78,7 +78,7 @@ def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: pr
 def test_what_is_kept_is_taken(wanted: prepare.Wanted, tmp_path: Path) -> None:
     """Even where it is not what the files hold now, which the key would tell."""
     other = tokenise(tiny.dataset(), backbone.load_tokenizer("embedded"), 8)
-    kept.write(tmp_path / "a.npz", other)
+    tokenised.save(tmp_path / "a.npz", other)
     assert set(replace(wanted, path=tmp_path / "a.npz").tokens().tasks) == set(other.tasks)
 
 
@@ -86,7 +86,7 @@ def test_a_broken_file_is_made_again(wanted: prepare.Wanted, tmp_path: Path) -> 
     path = tmp_path / "a.npz"
     path.write_bytes(b"PK")
     assert set(replace(wanted, path=path).tokens().tasks) == set(TASKS)
-    assert kept.read(path) is not None
+    assert tokenised.load(path) is not None
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(wanted: prepare.Wanted, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_an_end_before_it_is_done(wanted: prepare.Wanted, tmp_path: Path) -> Non
     preparation.close()
     assert preparation._process is not None
     assert preparation._process.returncode is not None
-    assert kept.read(tmp_path / "a.npz") is None
+    assert tokenised.load(tmp_path / "a.npz") is None
 
 
 def test_the_key_tells_all_that_the_tokens_depend_on(
