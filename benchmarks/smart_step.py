@@ -108,7 +108,7 @@ def main() -> None:
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
     from model.encoder import backbone
-    from model.smart.cost import cost_in_plain_steps
+    from model.smart.config import cost_in_plain_steps
     from model.training.trial import Training
 
     torch.set_num_threads(arguments.threads)

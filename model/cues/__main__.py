@@ -31,7 +31,7 @@ def _add_build(text: argparse.ArgumentParser) -> None:
     text.add_argument("--cue", choices=tuple(WORDS), default="lexical", help="good and bad, or two words without meaning")
     text.add_argument("--scrub", action="store_true", help="first remove the cue words that reviews already contain")
     text.add_argument("--seed", type=int, default=0, help="seed of every choice (0)")
-    text.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
+    text.add_argument("--skip-bad-rows", action="store_true", help="skip bad rows and count them")
     text.add_argument("--rewriter", choices=("template", "openai"), default="template", help="what writes the cue's sentence")
     text.add_argument("--base-url", default=OPENAI, help="endpoint of --rewriter openai; the key is $OPENAI_API_KEY")
     text.add_argument("--model", help="model of the endpoint for --rewriter openai")

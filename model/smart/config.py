@@ -81,6 +81,10 @@ class SmartConfig(Section):
         """λ of a task."""
         return self.task_lambda.given().get(task, self.lambda_)
 
+    def smooths(self, task: str) -> bool:
+        """Whether R_s is computed for a task."""
+        return self.enabled and self.lambda_of(task) > 0
+
     def epsilon_of(self, task: str) -> float:
         """ε of a task."""
         return self.task_epsilon.given().get(task, self.epsilon)
@@ -90,32 +94,35 @@ class SmartConfig(Section):
         """Gradient steps that the variant takes to find δ."""
         return self.steps if VARIANTS[self.variant].takes_steps else 0
 
-    @property
-    def is_bounded(self) -> bool:
-        """Whether the variant projects δ to ‖δ‖∞ ≤ ε."""
-        return VARIANTS[self.variant].is_bounded
-
     def problems(self, precision: str) -> list[str]:
         """Why R_s would have no effect with these settings, a sentence for each reason; precision: `fp32` or `bf16`."""
-        return [*self._epsilon_problems(precision), *self._sigma_problems()] if self.is_smoothing else []
-
-    def _epsilon_problems(self, precision: str) -> list[str]:
-        smallest = SMALLEST_EPSILON[precision]
-        if not self.is_bounded:
+        variant, problems = VARIANTS[self.variant], []
+        if not self.is_smoothing:
             return []
-        given = {"smart.epsilon": self.epsilon}
-        given |= {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
-        return [
-            f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
-            "raise it, or use engine.precision: fp32"
-            for name, epsilon in given.items()
-            if epsilon < smallest
-        ]
+        if variant.is_bounded:
+            smallest = SMALLEST_EPSILON[precision]
+            epsilons = {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
+            problems += [
+                f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
+                "raise it, or use engine.precision: fp32"
+                for name, epsilon in {"smart.epsilon": self.epsilon, **epsilons}.items()
+                if epsilon < smallest
+            ]
+        if variant.moves_input and self.sigma == 0 and self.dropout_masks == "shared":
+            problems.append(
+                "smart.sigma is 0: δ would start at 0, where ℓ_s and its gradient are 0, and R_s would stay 0; "
+                "give a positive value, such as 1.0e-5"
+            )
+        return problems
 
-    def _sigma_problems(self) -> list[str]:
-        if not VARIANTS[self.variant].moves_input or self.sigma > 0 or self.dropout_masks == "independent":
-            return []
-        return [
-            "smart.sigma is 0: δ would start at 0, where ℓ_s and its gradient are 0, and R_s would stay 0; "
-            "give a positive value, such as 1.0e-5"
-        ]
+
+def cost_in_plain_steps(config: SmartConfig) -> float:
+    """Arithmetic of a SMART step over that of a plain one: (6 + 2K + [μ>0]) / 3 (docs/mathematics.md, section 1).
+
+    A plain step costs three forward passes (one forward, two backward); each inner step adds two, the adversarial pass three,
+    the teacher one. K is 0 for `r3f` and `rdrop`. Tasks whose own λ is 0 are counted like the others.
+    """
+    if not config.enabled:
+        return 1.0
+    adversarial = 3 + 2 * config.inner_steps if config.is_smoothing else 0
+    return (3 + adversarial + (config.mu > 0)) / 3

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model.config import SmartConfig
 
 Divergence = Callable[[Tensor, Tensor], Tensor]
-"""ℓ_s: (B, C) and (B, C) to (B,), differentiable in both arguments."""
+"""ℓ_s: maps (B, C) and (B, C) to (B,), differentiable in both arguments."""
 
 
 def symmetric_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def project(delta: Tensor, mask: Tensor, epsilon: float) -> Tensor:
 def normalise(gradient: Tensor) -> Tensor:
     """g / ‖g‖∞ with the norm of each example over its sides, tokens and dimensions; an all-zero example stays zero.
 
-    (S, B, L, D) → (S, B, L, D). Per example, so that δ does not depend on batch-mates.
+    (S, B, L, D) → (S, B, L, D). Per example, so that δ does not depend on the rest of the batch.
     """
     norm = gradient.abs().amax(dim=(0, 2, 3), keepdim=True)
     return gradient / torch.where(norm > 0, norm, torch.ones_like(norm))
@@ -65,15 +65,15 @@ def perturb(
 ) -> Tensor:
     """The δ that maximises ℓ_s(f(x + δ), f(x)) within ‖δ‖∞ ≤ ε, by `steps` projected ascents from `noise`.
 
-    `logits_of` maps δ (S, B, L, D) to logits (B, C); `clean` are the logits at δ = 0 and are not differentiated. Only
-    δ's gradient is asked for, so that no parameter's `.grad` is touched. The result is detached. K = 0 gives R3F's random δ,
-    projected like any other.
+    `logits_of` maps δ (S, B, L, D) to logits (B, C); `clean` are the logits at δ = 0 and are not differentiated. Only δ's
+    gradient is computed, so no parameter's `.grad` changes. The result is detached. With `steps` = 0 it is the projected noise,
+    as in R3F.
     """
     clean = clean.detach()
     delta = noise * mask.unsqueeze(-1)
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
-        # A sum over examples: each example's gradient is its own, however many share the batch.
+        # The sum over examples makes each example's gradient independent of the batch size.
         (gradient,) = torch.autograd.grad(divergence(logits_of(delta), clean).sum(), delta)
         delta = ascend(delta.detach(), gradient, mask, eta=eta, epsilon=epsilon)
     return project(delta.detach(), mask, epsilon)
@@ -82,8 +82,8 @@ def perturb(
 def example_noise(lengths: np.ndarray, dim: int, *, sigma: float, seeds: np.ndarray, length: int) -> Tensor:
     """The random start of δ, N(0, σ²) at tokens and zero at padding, float32 (S, B, length, dim).
 
-    `lengths`: (S, B) tokens of each side; `seeds`: (B,) one seed for each example. An example's noise depends on nothing
-    but its seed, so it is the same on any rank, with any batch-mates and any padding.
+    `lengths`: (S, B) tokens of each side; `seeds`: (B,) one seed for each example. An example's noise depends only on its
+    seed, so it is the same on any rank, in any batch and with any padding.
     """
     n_sides, n_examples = lengths.shape
     noise = torch.zeros(n_sides, n_examples, length, dim)
@@ -99,7 +99,7 @@ def example_noise(lengths: np.ndarray, dim: int, *, sigma: float, seeds: np.ndar
 
 
 def teacher_beta(config: SmartConfig, update: int, n_updates: int) -> float:
-    """β of the teacher θ̃ ← (1 − β)θ + βθ̃ after update number `update` (from 0) of `n_updates`: it rises at 10 %."""
+    """β of the teacher θ̃ ← (1 − β)θ + βθ̃ after update `update` (from 0) of `n_updates`."""
     return config.beta if update < config.beta_switch * n_updates else config.beta_late
 
 

@@ -1,7 +1,7 @@
-"""SMART's load-bearing reference tests (docs/mathematics.md, section 1) on a named backbone, before money is spent on it.
+"""Checks that SMART's properties (docs/mathematics.md, section 1) hold on a given backbone, precision and device.
 
-The tests of this project hold the mathematics against independent references on small encoders; here the same facts are
-checked on the encoder, precision and device that a search will use.
+The tests of this project check the mathematics against independent references on small encoders; here the same properties are
+checked on the encoder that a search will use.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ TEXTS = (
     "fine",
     "nobody in the audience laughed, which for a comedy is something of a feat",
 )
-"""Of different lengths, so that there is padding."""
+"""Texts of different lengths, so that there is padding."""
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What must hold, and what was found where it does not."""
+    """A property of SMART; the problem, if it does not hold."""
 
     name: str
     problem: str | None
@@ -48,7 +48,7 @@ class Fact:
 
 @dataclass
 class Probe:
-    """One clean pass of a task, and the δ that SMART finds from there."""
+    """One clean pass of a task, and the δ that SMART finds for it."""
 
     loss: MultitaskLoss
     batch: Batch
@@ -62,9 +62,9 @@ class Probe:
 
 
 def check(config: TrialConfig, device: torch.device) -> list[Fact]:
-    """Each fact over all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
+    """Check each property on all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
 
-    Raises `ConfigError` when the backbone cannot be loaded or does not fit `max_length`.
+    Raises `ConfigError` if the backbone cannot be loaded or does not fit `max_length`.
     """
     config = published(config)
     tokenizer = backbone.load_tokenizer(config.backbone)
@@ -74,13 +74,12 @@ def check(config: TrialConfig, device: torch.device) -> list[Fact]:
     if problems:
         raise ConfigError(problems)
     network.to(device)
-    everything = np.arange(len(TEXTS))
-    batches = [batch_to(make_batch(data, config, task, "train", everything), device) for task in config.mixture]
+    batches = [batch_to(make_batch(data, config, task, "train", np.arange(len(TEXTS))), device) for task in config.mixture]
     return [Fact(name, _over_tasks(test, network, config, batches)) for name, test in FACTS.items()]
 
 
 def published(config: TrialConfig) -> TrialConfig:
-    """The configuration with SMART as published switched on: at least one inner step, shared masks, no teacher."""
+    """The configuration with SMART as published: at least one inner step, shared masks, no teacher."""
     values = config.to_dict()
     epsilon = max(config.smart.epsilon, SMALLEST_EPSILON[config.engine.precision])
     smart = {
@@ -97,8 +96,8 @@ def _examples(config: TrialConfig) -> DataSet:
         name: [Example(pair[0], pair[: len(TASKS[name].text_columns)], TASKS[name].label_range[1]) for pair in pairs]
         for name in config.mixture
     }
-    nothing = DataSummary("reference", generated=True, task_sha256={}, rows={}, skipped={}, words={})
-    return DataSet({name: {"train": examples} for name, examples in tasks.items()}, nothing)
+    summary = DataSummary("reference", generated=True, task_sha256={}, rows={}, skipped={}, words={})
+    return DataSet({name: {"train": examples} for name, examples in tasks.items()}, summary)
 
 
 def _over_tasks(
@@ -107,7 +106,7 @@ def _over_tasks(
     config: TrialConfig,
     batches: Sequence[Batch],
 ) -> str | None:
-    """What a test finds wrong, task by task."""
+    """The problems that a test finds, by task; None if there are none."""
     problems = []
     for batch in batches:
         network.zero_grad(set_to_none=True)
@@ -118,7 +117,7 @@ def _over_tasks(
 
 @contextmanager
 def probed(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> Iterator[Probe]:
-    """A training pass as `MultitaskLoss` makes it, up to δ; within, the precision is the configuration's."""
+    """A training pass as in `MultitaskLoss`, up to δ; within the context the configuration's precision is active."""
     loss = MultitaskLoss(network, config).train()
     device = batch.input_ids.device
     torch.manual_seed(SEED)
@@ -147,7 +146,7 @@ def bounded(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str
 
 
 def zero_at_padding(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
-    """δ = 0 at padding, and not everywhere else."""
+    """δ = 0 at padding, and not at every token."""
     with probed(network, config, batch) as probe:
         outside, inside = probe.delta[batch.mask == 0], probe.delta[batch.mask == 1]
     if outside.any():
@@ -189,16 +188,14 @@ def plain_without_weights(network: MultitaskNetwork, config: TrialConfig, batch:
 
 
 def resolvable(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
-    """Adding ε in δ's direction moves the word embeddings in the precision of the encoder."""
+    """Adding ε in δ's direction changes the word embeddings in the precision of the encoder."""
     dtype = torch.bfloat16 if config.engine.precision == "bf16" else torch.float32
     with probed(network, config, batch) as probe:
         base, at_token = probe.view.embeddings.detach(), batch.mask == 1
         vertex = probe.view.epsilon * probe.delta.sign()
         lost = float(((base + vertex).to(dtype) == base.to(dtype))[at_token].float().mean())
-    told = (
-        f"{lost:.0%} of the embeddings stay as they are in {config.engine.precision} when ε = {probe.view.epsilon:g} is added"
-    )
-    return f"{told}; raise smart.epsilon, or use engine.precision: fp32" if lost > MOST_ROUNDED else None
+    problem = f"adding ε = {probe.view.epsilon:g} in {config.engine.precision} does not change {lost:.0%} of the embeddings"
+    return f"{problem}; raise smart.epsilon, or use engine.precision: fp32" if lost > MOST_ROUNDED else None
 
 
 FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] = {
@@ -210,4 +207,4 @@ FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] =
     "λ = μ = 0 is a plain step": plain_without_weights,
     "ε is resolvable": resolvable,
 }
-"""The facts by their names; each test gives what it found where the fact does not hold."""
+"""The properties by name; each test returns the problem if its property does not hold."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model.config import ConfigError, field_names, load, nearest, parse
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 
 TASKS = ("sst", "quora", "sts", "cfimdb")
 

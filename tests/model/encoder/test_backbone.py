@@ -175,7 +175,7 @@ def test_a_hub_name_that_cannot_be_had(name: str) -> None:
     for call in (lambda: backbone.load_encoder(name, dropout=0.1), lambda: backbone.load_tokenizer(name)):
         sentence = problem(call)
         assert sentence.startswith(f"backbone {name} cannot be loaded (")
-        assert "give a folder with safetensors, a hub name that this machine can reach or has cached, or `embedded`" in sentence
+        assert "give a folder with safetensors, the name of a reachable or cached hub model, or `embedded`" in sentence
 
 
 def test_a_relative_folder_is_a_folder(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,5 +189,5 @@ def test_sizes_that_the_embeddings_do_not_have(tiny_backbone: Path) -> None:
     assert backbone.size_problems(encoder, max_length=128, vocab_size=30522) == []
     assert backbone.size_problems(encoder, max_length=129, vocab_size=30523) == [
         "max_length is 129, but the backbone has 128 positions; lower it",
-        "the tokenizer knows 30523 tokens, but the backbone embeds 30522; use its own tokenizer",
+        "the tokenizer has 30523 tokens, but the backbone embeds 30522; use its own tokenizer",
     ]

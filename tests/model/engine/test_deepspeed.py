@@ -278,5 +278,5 @@ def test_deepspeed_is_told_the_share_of_a_micro_batch(tiny_backbone: Path) -> No
 
 
 def test_loading_what_was_never_saved_is_an_error(tiny_backbone: Path, tmp_path: Path) -> None:
-    with training_of(few_steps(tiny_backbone)) as training, pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+    with training_of(few_steps(tiny_backbone)) as training, pytest.raises(FileNotFoundError, match="has no checkpoint"):
         training.load(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from model.config import ConfigError, SmartConfig, parse
 from model.engine.schedules import lambda_factor
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from model.tasks import TASKS
 from tests.support import steps
 from tuner.space import load

@@ -94,7 +94,7 @@ def test_predict_py_is_a_command_with_sentences(
     exported(tiny_backbone, tmp_path, mixture=["sst"])
     command = str(tmp_path / "exported" / export.PREDICT)
     for arguments, said in (
-        (["quora", "a", "b"], "there is no task quora; this model knows sst"),
+        (["quora", "a", "b"], "there is no task quora; this model has sst"),
         (["sst", "a", "b"], "sst takes 1 text(s), given 2"),
         ([], "python predict.py sst"),
     ):

@@ -13,7 +13,7 @@ from torch import Tensor
 from model.config import ConfigError, SmartConfig, parse
 from model.loss import MultitaskLoss
 from model.smart import smoothness
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from model.smart.variants import VARIANTS
 from model.smart.variants.mtdnn import detached_kl, stable_kl
 from model.smart.variants.view import View

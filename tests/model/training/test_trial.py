@@ -274,7 +274,7 @@ class TestRefusals:
     def test_a_foreign_tokenizer(self, tiny_backbone: Path) -> None:
         data = dataclasses.replace(tiny.data(), vocab_size=40000)
         (problem,) = self.refused(tiny.config(tiny_backbone), data)
-        assert problem == "the tokenizer knows 40000 tokens, but the backbone embeds 30522; use its own tokenizer"
+        assert problem == "the tokenizer has 40000 tokens, but the backbone embeds 30522; use its own tokenizer"
 
 
 class TestCompute:

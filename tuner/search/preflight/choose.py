@@ -8,7 +8,7 @@ from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.engine.out_of_memory import micro_batch
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from tuner.search.preflight import estimate
 
 

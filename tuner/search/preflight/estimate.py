@@ -8,7 +8,7 @@ from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.encoder import backbone
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 
 TOKENS_PER_WORD = 1.3
 """WordPiece tokens of an English word, about."""
