@@ -69,7 +69,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
-        spec = _task(options.task)
+        if options.task not in TASKS:
+            known = f"{nearest(options.task, list(TASKS))}; the tasks are {', '.join(TASKS)}"
+            raise ConfigError([f"there is no task {options.task}{known}"])
+        spec = TASKS[options.task]
         inputs = _inputs(spec, options.texts)
         from model.saved_model import folder as saved_model
 
@@ -85,14 +88,8 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _task(name: str) -> Task:
-    if name not in TASKS:
-        raise ConfigError([f"there is no task {name}{nearest(name, list(TASKS))}; the tasks are {', '.join(TASKS)}"])
-    return TASKS[name]
-
-
 def _inputs(task: Task, texts: list[str]) -> Iterator[tuple[str, ...]]:
-    """The texts of the command line, or those on the lines of standard input."""
+    """The texts of the command line, or those on the lines of standard input. Raises `ConfigError`."""
     if texts == ["-"]:
         return _lines(task, sys.stdin.buffer)
     if len(texts) != len(task.text_columns):

@@ -18,31 +18,25 @@ CACHE = "cache"
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(prog="python -m model.cues", description="A data set with a spurious cue.")
     commands = text.add_subparsers(dest="command", required=True)
-    _add_build(commands.add_parser("build", help="make the data set from cfimdb reviews", description="Make a cue data set."))
-    _add_evaluate(commands.add_parser("evaluate", help="score a saved model on it", description="Score a model on its arms."))
+    make = commands.add_parser("build", help="make the data set from cfimdb reviews", description="Make a cue data set.")
+    make.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
+    make.add_argument("--out", type=Path, required=True, help="folder to write to: new, empty, or holding only a cache")
+    make.add_argument("--rho", type=float, default=1.0, help="probability that a cue is that of its label (1)")
+    make.add_argument("--rate", type=float, default=1.0, help="share of train reviews that get a cue (1)")
+    make.add_argument("--cue", choices=tuple(WORDS), default="lexical", help="good and bad, or two words without meaning")
+    make.add_argument("--scrub", action="store_true", help="first remove the cue words that reviews already contain")
+    make.add_argument("--seed", type=int, default=0, help="seed of every choice (0)")
+    make.add_argument("--skip-bad-rows", action="store_true", help="skip bad rows and count them")
+    make.add_argument("--rewriter", choices=("template", "openai"), default="template", help="what writes the cue's sentence")
+    make.add_argument("--base-url", default=OPENAI, help="endpoint of --rewriter openai; the key is $OPENAI_API_KEY")
+    make.add_argument("--model", help="model of the endpoint for --rewriter openai")
+    make.add_argument("--cache", type=Path, help="folder of the model's answers, read and extended (`cache` in --out)")
+    score = commands.add_parser("evaluate", help="score a saved model on it", description="Score a model on its arms.")
+    score.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
+    score.add_argument("--cues", type=Path, required=True, help="folder that `build` wrote")
+    score.add_argument("--against", type=Path, help="a second model, to compare by McNemar's test")
+    score.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     return text
-
-
-def _add_build(text: argparse.ArgumentParser) -> None:
-    text.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
-    text.add_argument("--out", type=Path, required=True, help="folder to write to: new, empty, or holding only a cache")
-    text.add_argument("--rho", type=float, default=1.0, help="probability that a cue is that of its label (1)")
-    text.add_argument("--rate", type=float, default=1.0, help="share of train reviews that get a cue (1)")
-    text.add_argument("--cue", choices=tuple(WORDS), default="lexical", help="good and bad, or two words without meaning")
-    text.add_argument("--scrub", action="store_true", help="first remove the cue words that reviews already contain")
-    text.add_argument("--seed", type=int, default=0, help="seed of every choice (0)")
-    text.add_argument("--skip-bad-rows", action="store_true", help="skip bad rows and count them")
-    text.add_argument("--rewriter", choices=("template", "openai"), default="template", help="what writes the cue's sentence")
-    text.add_argument("--base-url", default=OPENAI, help="endpoint of --rewriter openai; the key is $OPENAI_API_KEY")
-    text.add_argument("--model", help="model of the endpoint for --rewriter openai")
-    text.add_argument("--cache", type=Path, help="folder of the model's answers, read and extended (`cache` in --out)")
-
-
-def _add_evaluate(text: argparse.ArgumentParser) -> None:
-    text.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
-    text.add_argument("--cues", type=Path, required=True, help="folder that `build` wrote")
-    text.add_argument("--against", type=Path, help="a second model, to compare by McNemar's test")
-    text.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
 def main(argv: list[str] | None = None) -> int:

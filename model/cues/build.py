@@ -13,9 +13,8 @@ from model.cues.carrier import Carrier, Rewriter
 from model.cues.cue import CueSettings, cue_name, cue_of, scrub, training_cue, word_of
 from model.cues.layout import ArmSplit, CuedReview
 from model.data.arms import ARMS
-from model.data.example import Example
+from model.data.example import Example, is_select
 from model.data.source import DataSet
-from model.data.split import is_select
 
 TASK = layout.TASK.name
 Files = dict[str, list[CuedReview]]

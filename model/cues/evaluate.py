@@ -20,17 +20,8 @@ if TYPE_CHECKING:
 PAIRS = "pairs"
 
 
-@dataclass(frozen=True)
-class CueSet:
-    """The evaluation half of a cue data set."""
-
-    splits: dict[str, list[Example]]
-    """Reviews by arm, all in one order, and the minimal pairs where there are any."""
-
-    @property
-    def labels(self) -> Vector:
-        """(n,): labels of the dev reviews."""
-        return _labels(self.splits["clean"])
+CueSet = dict[str, list[Example]]
+"""Reviews by arm, all in one order, and the minimal pairs under `PAIRS`, if there are any."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ def read(folder: Path) -> CueSet:
     splits = {str(arm): layout.read_reviews(folder / layout.arm_file(arm)) for arm in ARMS}
     if layout.PAIRS in named:
         splits[PAIRS] = layout.read_reviews(folder / layout.PAIRS)
-    return CueSet(splits)
+    return splits
 
 
 def predict(model_folder: Path, cues: CueSet) -> Predictions:
@@ -66,11 +57,11 @@ def predict(model_folder: Path, cues: CueSet) -> Predictions:
     model, task = saved_model.read(model_folder), layout.TASK.name
     if task not in model.config.mixture:
         raise ConfigError([f"{model_folder} was not trained on {task} but on {', '.join(model.config.mixture)}"])
-    data = tokenise(DataSet({task: cues.splits}, model.data), model.tokenizer, model.config.max_length)
+    data = tokenise(DataSet({task: cues}, model.data), model.tokenizer, model.config.max_length)
     network = model.network.to(Rank().device)
     predictions = {
         split: predict_split(network, data, model.config, task, split, np.arange(len(examples)))
-        for split, examples in cues.splits.items()
+        for split, examples in cues.items()
     }
     if not all(np.isfinite(values).all() for values in predictions.values()):
         raise ConfigError([f"{model_folder} has outputs that are not finite: its training diverged; give another model"])
@@ -80,19 +71,20 @@ def predict(model_folder: Path, cues: CueSet) -> Predictions:
 def scores(predictions: Predictions, cues: CueSet) -> Scores:
     """The scores of one model."""
     arms = {str(arm): predictions.by_split[arm] for arm in ARMS}
-    if PAIRS not in cues.splits:
-        return metrics.score(arms, cues.labels, None)
-    examples = cues.splits[PAIRS]
+    if PAIRS not in cues:
+        return metrics.score(arms, labels_of(cues["clean"]), None)
+    examples = cues[PAIRS]
     batches = [pairs.batch_of(example.id) for example in examples]
-    return metrics.score(arms, cues.labels, (batches, predictions.by_split[PAIRS], _labels(examples)))
+    return metrics.score(arms, labels_of(cues["clean"]), (batches, predictions.by_split[PAIRS], labels_of(examples)))
 
 
 def compare(first: Predictions, second: Predictions, cues: CueSet) -> dict[str, McNemar]:
     """McNemar's test of two models on each arm."""
-    return {arm: metrics.mcnemar(first.by_split[arm], second.by_split[arm], cues.labels) for arm in ARMS}
+    return {arm: metrics.mcnemar(first.by_split[arm], second.by_split[arm], labels_of(cues["clean"])) for arm in ARMS}
 
 
-def _labels(examples: list[Example]) -> Vector:
+def labels_of(examples: list[Example]) -> Vector:
+    """(n,): the labels of examples."""
     return np.array([example.label for example in examples], dtype=np.float64)
 
 

@@ -94,6 +94,14 @@ def connect(
     return OpenAI(api_key=environ[KEY].strip(), base_url=base_url, max_retries=retries, timeout=timeout)
 
 
+class _NoAnswer(Exception):  # noqa: N818  # an expected outcome of a request
+    """A request without a complete text, and whether the endpoint failed rather than the model."""
+
+    def __init__(self, reason: str, *, is_endpoint: bool = True) -> None:
+        super().__init__(reason)
+        self.is_endpoint = is_endpoint
+
+
 @dataclass
 class OpenAIRewriter:
     """Requests one rewrite of each review from a model; uses the template for reviews without a usable answer."""
@@ -124,31 +132,45 @@ class OpenAIRewriter:
         """The endpoint's answer as a carrier, stored in the cache if usable; else the reason."""
         if self._in_a_row >= FAILURES_IN_A_ROW:
             return "endpoint given up"
-        answer = self._complete(request)
-        self._in_a_row = self._in_a_row + 1 if answer.is_failure else 0
-        if answer.text is None:
-            return answer.reason
-        carrier = accept(review, answer.text)
+        try:
+            answer = self._complete(request)
+        except _NoAnswer as failure:
+            self._in_a_row = self._in_a_row + 1 if failure.is_endpoint else 0
+            return str(failure)
+        self._in_a_row = 0
+        carrier = accept(review, answer)
         if isinstance(carrier, Carrier):
-            self.cache.put(key, answer.text)
+            self.cache.put(key, answer)
         return carrier
 
-    def _complete(self, request: dict[str, Any]) -> _Answer:
+    def _complete(self, request: dict[str, Any]) -> str:
+        """The text of a completion. Raises `_NoAnswer`, and `ConfigError` if the endpoint rejects key, model or address."""
         import openai
 
         try:
             completion = self.client.chat.completions.create(**request)
         except openai.APITimeoutError:
-            return _Answer.failed("time-out")
+            raise _NoAnswer("time-out") from None
         except openai.APIConnectionError:
-            return _Answer.failed("no connection")
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise ConfigError([_refusal(error.status_code, self.model)]) from None
+            raise _NoAnswer("no connection") from None
+        except openai.NotFoundError:
+            advice = f"check --base-url and --model {self.model}"
+            raise ConfigError([f"the endpoint does not have this address or model (status 404): {advice}"]) from None
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            problem = f"the endpoint rejects the key (status {error.status_code})"
+            raise ConfigError([f"{problem}: check {KEY} and its permissions"]) from None
         except openai.APIStatusError as error:
-            return _Answer.failed(f"status {error.status_code}")
+            raise _NoAnswer(f"status {error.status_code}") from None
         except (openai.OpenAIError, ValueError):
-            return _Answer.failed("not a completion")
-        return _read(completion)
+            raise _NoAnswer("not a completion") from None
+        choices = getattr(completion, "choices", None)  # compatible endpoints may omit any field
+        if not choices or getattr(choices[0], "message", None) is None:
+            raise _NoAnswer("not a completion")
+        if choices[0].finish_reason != "stop":
+            raise _NoAnswer("truncated" if choices[0].finish_reason == "length" else "not finished", is_endpoint=False)
+        if not isinstance(choices[0].message.content, str):
+            raise _NoAnswer("no text", is_endpoint=False)
+        return choices[0].message.content
 
     def describe(self) -> dict[str, object]:
         return {
@@ -160,37 +182,6 @@ class OpenAIRewriter:
             "fallback": self.failures.total(),
             "fallback_reasons": dict(sorted(self.failures.items())),
         }
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """The outcome of a request: a complete text, or the reason why there is none."""
-
-    text: str | None
-    reason: str = ""
-    is_failure: bool = False
-    """Whether the endpoint itself failed, rather than the model."""
-
-    @classmethod
-    def failed(cls, reason: str) -> _Answer:
-        return cls(None, reason, is_failure=True)
-
-
-def _read(completion: Any) -> _Answer:
-    """The text of a completion. Compatible endpoints may omit any field."""
-    choices = getattr(completion, "choices", None)
-    if not choices or getattr(choices[0], "message", None) is None:
-        return _Answer.failed("not a completion")
-    if choices[0].finish_reason != "stop":
-        return _Answer(None, "truncated" if choices[0].finish_reason == "length" else "not finished")
-    text = choices[0].message.content
-    return _Answer(text) if isinstance(text, str) else _Answer(None, "no text")
-
-
-def _refusal(status: int, model: str) -> str:
-    if status == 404:
-        return f"the endpoint does not have this address or model (status 404): check --base-url and --model {model}"
-    return f"the endpoint rejects the key (status {status}): check {KEY} and its permissions"
 
 
 def accept(review: str, answer: str) -> Carrier | str:

@@ -6,8 +6,7 @@ This module has their names and files, and checks that an arm has the same revie
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -77,33 +76,16 @@ def open_all(folder: Path | None, arms: Sequence[str]) -> dict[str, Iterator[Exa
     return opened
 
 
-@dataclass
-class Members:
-    """Ids and labels of the reviews in select, dev and the arms, to compare them."""
-
-    splits: dict[str, Counter[tuple[str, float]]]
-    arms: dict[str, Counter[tuple[str, float]]]
-
-    @classmethod
-    def of(cls, arms: Sequence[str]) -> Members:
-        return cls({"select": Counter(), "dev": Counter()}, {arm: Counter() for arm in arms})
-
-    def add(self, task: str, split: str, example: Example) -> None:
-        """Count an example; those of other tasks and splits are ignored."""
-        reviews = self.splits.get(split, self.arms.get(split))
-        if reviews is not None and task == TASK.name:
-            reviews[example.id, example.label] += 1
-
-    def problems(self, folder: Path | None) -> list[str]:
-        """A sentence for each arm whose reviews are not those of its split."""
-        problems = []
-        for arm, reviews in self.arms.items():
-            split, source = ("dev", TASK.dev_file) if arm.startswith("dev-") else ("select", TASK.train_file)
-            difference = _difference(self.splits[split] - reviews, reviews - self.splits[split])
-            if difference and folder is not None:
-                path = folder / file_of(arm)
-                problems.append(f"{path} does not hold the {split} reviews of {source}: {difference}; {HINT}")
-        return problems
+def difference_problems(folder: Path, reviews: Mapping[str, Counter[tuple[str, float]]]) -> list[str]:
+    """A sentence for each arm whose reviews are not those of its split; reviews: ids and labels of select, dev and the arms."""
+    problems = []
+    for arm in (split for split in reviews if split in ARM_SPLITS):
+        split, source = ("dev", TASK.dev_file) if arm.startswith("dev-") else ("select", TASK.train_file)
+        difference = _difference(reviews[split] - reviews[arm], reviews[arm] - reviews[split])
+        if difference:
+            path = folder / file_of(arm)
+            problems.append(f"{path} does not hold the {split} reviews of {source}: {difference}; {HINT}")
+    return problems
 
 
 def _difference(missing: Counter[tuple[str, float]], surplus: Counter[tuple[str, float]]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,7 @@ from typing import Literal
 from model.config import ConfigError
 from model.data import arms as cue_arms
 from model.data import files, hub
-from model.data.example import Example, RowProblem
-from model.data.split import is_select, stratified_order
+from model.data.example import Example, RowProblem, is_select, stratified_order
 from model.tasks import TASKS
 
 PARTS = ("train", "dev")
@@ -101,19 +101,21 @@ class _Tally:
     n_words: dict[str, int]
     digests: dict[str, hashlib._Hash]
     arm_digests: dict[str, hashlib._Hash]
-    members: cue_arms.Members
+    reviews: dict[str, Counter[tuple[str, float]]]
+    """Ids and labels in select, dev and the arms, if arms are read."""
     problems: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, tasks: Sequence[str], arms: Sequence[str]) -> _Tally:
         rows = {task: dict.fromkeys(_splits(task, arms), 0) for task in tasks}
         digests, arm_digests = ({name: hashlib.sha256() for name in names} for names in (tasks, arms))
-        members = cue_arms.Members.of(arms)
-        return cls(rows, dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0), digests, arm_digests, members)
+        reviews = {split: Counter[tuple[str, float]]() for split in ("select", "dev", *arms)} if arms else {}
+        return cls(rows, dict.fromkeys(tasks, 0), dict.fromkeys(tasks, 0), digests, arm_digests, reviews)
 
     def add(self, task: str, part: str, split: str, example: Example) -> None:
         self.rows[task][split] += 1
-        self.members.add(task, split, example)
+        if task == cue_arms.TASK.name and split in self.reviews:
+            self.reviews[split][example.id, example.label] += 1
         canonical = json.dumps([task, part, example.id, example.texts, example.label], ensure_ascii=True, separators=(",", ":"))
         digest = self.digests[task] if part in PARTS else self.arm_digests[part]
         digest.update(canonical.encode() + b"\n")
@@ -244,7 +246,7 @@ def _check_rows(tally: _Tally, source: DataSource, skip_bad_rows: bool) -> None:
     if n_bad and not skip_bad_rows:
         more = [f"and {n_bad - len(tally.problems)} more"] if n_bad > len(tally.problems) else []
         raise ConfigError([*tally.problems, *more, f"{n_bad} bad rows: fix them, or skip them with --skip-bad-rows"])
-    problems = tally.members.problems(source.folder)
+    problems = cue_arms.difference_problems(source.folder, tally.reviews) if source.folder is not None else []
     empty = [f"{task} {split}" for task, splits in tally.rows.items() for split in SPLITS if splits[split] == 0]
     if empty:
         why = "select is a tenth of train, chosen by id"

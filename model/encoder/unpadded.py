@@ -97,7 +97,8 @@ def attention(
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    q, k, v = (_heads_apart(layout.pad(_in_a_row(part)), query.shape[1]) for part in (query, key, value))
+    rows = (layout.pad(heads.transpose(1, 2).flatten(2)[0]) for heads in (query, key, value))  # (N, L, H·d)
+    q, k, v = (row.view(*row.shape[:2], query.shape[1], -1).transpose(1, 2) for row in rows)  # (N, H, L, d)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     bias = layout.bias.to(query.dtype).expand(-1, 1, layout.bias.shape[-1], -1)
     if dropout > 0:
@@ -105,16 +106,6 @@ def attention(
     else:
         attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
     return layout.unpad(attended.transpose(1, 2).flatten(2)).view(1, -1, query.shape[1], query.shape[-1]), None
-
-
-def _in_a_row(heads: Tensor) -> Tensor:
-    """(1, H, T, d) → (T, H·d)."""
-    return heads.transpose(1, 2).flatten(2)[0]
-
-
-def _heads_apart(rows: Tensor, n_heads: int) -> Tensor:
-    """(N, L, H·d) → (N, H, L, d)."""
-    return rows.view(*rows.shape[:2], n_heads, -1).transpose(1, 2)
 
 
 AttentionInterface.register(ATTENTION, attention)

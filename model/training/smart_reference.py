@@ -50,7 +50,8 @@ class Fact:
 class Probe:
     """One clean pass of a task, and the δ that SMART finds for it."""
 
-    loss: MultitaskLoss
+    network: MultitaskNetwork
+    config: TrialConfig
     batch: Batch
     view: View
     delta: Tensor
@@ -101,16 +102,14 @@ def _examples(config: TrialConfig) -> DataSet:
 
 
 def _over_tasks(
-    test: Callable[[MultitaskNetwork, TrialConfig, Batch], str | None],
-    network: MultitaskNetwork,
-    config: TrialConfig,
-    batches: Sequence[Batch],
+    test: Callable[[Probe], str | None], network: MultitaskNetwork, config: TrialConfig, batches: Sequence[Batch]
 ) -> str | None:
     """The problems that a test finds, by task; None if there are none."""
     problems = []
     for batch in batches:
         network.zero_grad(set_to_none=True)
-        problem = test(network, config, batch)
+        with probed(network, config, batch) as probe:
+            problem = test(probe)
         problems += [f"{batch.task}: {problem}"] if problem else []
     return "; ".join(problems) or None
 
@@ -125,50 +124,45 @@ def probed(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> Iter
         embeddings = network.embed(batch.input_ids)
         before = dropout_state(device)
         view = loss.view(batch, embeddings, network(batch, embeddings), before)
-        yield Probe(loss, batch, view, VARIANTS["paper"].delta(view))
+        yield Probe(network, config, batch, view, VARIANTS["paper"].delta(view))
 
 
-def zero_at_zero(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def zero_at_zero(probe: Probe) -> str | None:
     """δ = 0: R_s = 0, with dropout as in training."""
-    with probed(network, config, batch) as probe:
-        largest = float(probe.smoothness(torch.zeros_like(probe.delta)).detach().abs().max())
-    return (
-        f"R_s is {largest:g} without a perturbation; the encoder is not a function of embeddings and masks" if largest else None
-    )
+    largest = float(probe.smoothness(torch.zeros_like(probe.delta)).detach().abs().max())
+    if not largest:
+        return None
+    return f"R_s is {largest:g} without a perturbation; the encoder is not a function of embeddings and masks"
 
 
-def bounded(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def bounded(probe: Probe) -> str | None:
     """‖δ‖∞ ≤ ε."""
-    with probed(network, config, batch) as probe:
-        largest = probe.delta.abs().max()
-        bound = torch.tensor(probe.view.epsilon, dtype=largest.dtype, device=largest.device)
+    largest = probe.delta.abs().max()
+    bound = torch.tensor(probe.view.epsilon, dtype=largest.dtype, device=largest.device)
     return None if largest <= bound else f"a coordinate of δ is {float(largest):g}, above ε = {float(bound):g}"
 
 
-def zero_at_padding(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def zero_at_padding(probe: Probe) -> str | None:
     """δ = 0 at padding, and not at every token."""
-    with probed(network, config, batch) as probe:
-        outside, inside = probe.delta[batch.mask == 0], probe.delta[batch.mask == 1]
+    outside, inside = probe.delta[probe.batch.mask == 0], probe.delta[probe.batch.mask == 1]
     if outside.any():
         return f"δ is {float(outside.abs().max()):g} at padding"
     return None if inside.any() else "δ is 0 at every token"
 
 
-def no_weight_gradients(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def no_weight_gradients(probe: Probe) -> str | None:
     """The search of δ leaves every parameter's `.grad` None."""
-    with probed(network, config, batch):
-        touched = [name for name, parameter in network.named_parameters() if parameter.grad is not None]
+    touched = [name for name, parameter in probe.network.named_parameters() if parameter.grad is not None]
     return f"the search of δ left a gradient in {touched[0]} and {len(touched) - 1} more" if touched else None
 
 
-def smooths(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def smooths(probe: Probe) -> str | None:
     """R_s > 0, and its gradient reaches the encoder and the task's head."""
-    with probed(network, config, batch) as probe:
-        smoothness = probe.smoothness(probe.delta).mean()
+    smoothness = probe.smoothness(probe.delta).mean()
     value = float(smoothness.detach())
     if not 0 < value < math.inf:
-        return f"R_s is {value:g} at ε = {probe.view.epsilon:g}; a larger smart.epsilon may do"
-    parts = {"the encoder": network.encoder, "the head": network.heads[batch.task]}
+        return f"R_s is {value:g} at ε = {probe.view.epsilon:g}; a larger smart.epsilon may help"
+    parts = {"the encoder": probe.network.encoder, "the head": probe.network.heads[probe.batch.task]}
     smoothness.backward()  # type: ignore[no-untyped-call]
     untouched = [
         name for name, part in parts.items() if not any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
@@ -176,29 +170,32 @@ def smooths(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str
     return f"the gradient of R_s is 0 in {' and '.join(untouched)}" if untouched else None
 
 
-def plain_without_weights(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def plain_without_weights(probe: Probe) -> str | None:
     """λ = μ = 0: the loss is a plain step's, bit for bit."""
-    values = config.to_dict()
-    off, idle = ({"enabled": False}, {**values["smart"], "lambda": 0.0, "mu": 0.0})
+    values = probe.config.to_dict()
     plain, weightless = (
-        MultitaskLoss(network, parse({**values, "smart": smart})).train()([batch], SEED) for smart in (off, idle)
+        MultitaskLoss(probe.network, parse({**values, "smart": smart})).train()([probe.batch], SEED)
+        for smart in ({"enabled": False}, {**values["smart"], "lambda": 0.0, "mu": 0.0})
     )
-    same = torch.equal(plain, weightless)
-    return None if same else f"the loss is {float(weightless.detach()):.9g}, a plain one {float(plain.detach()):.9g}"
+    if torch.equal(plain, weightless):
+        return None
+    return f"the loss is {float(weightless.detach()):.9g}, that of a plain step {float(plain.detach()):.9g}"
 
 
-def resolvable(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def resolvable(probe: Probe) -> str | None:
     """Adding ε in δ's direction changes the word embeddings in the precision of the encoder."""
-    dtype = torch.bfloat16 if config.engine.precision == "bf16" else torch.float32
-    with probed(network, config, batch) as probe:
-        base, at_token = probe.view.embeddings.detach(), batch.mask == 1
-        vertex = probe.view.epsilon * probe.delta.sign()
-        lost = float(((base + vertex).to(dtype) == base.to(dtype))[at_token].float().mean())
-    problem = f"adding ε = {probe.view.epsilon:g} in {config.engine.precision} does not change {lost:.0%} of the embeddings"
-    return f"{problem}; raise smart.epsilon, or use engine.precision: fp32" if lost > MOST_ROUNDED else None
+    precision, epsilon = probe.config.engine.precision, probe.view.epsilon
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    base = probe.view.embeddings.detach()
+    is_same = (base + epsilon * probe.delta.sign()).to(dtype) == base.to(dtype)
+    lost = float(is_same[probe.batch.mask == 1].float().mean())
+    if lost <= MOST_ROUNDED:
+        return None
+    problem = f"adding ε = {epsilon:g} in {precision} does not change {lost:.0%} of the embeddings"
+    return f"{problem}; raise smart.epsilon, or use engine.precision: fp32"
 
 
-FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] = {
+FACTS: dict[str, Callable[[Probe], str | None]] = {
     "δ = 0 gives R_s = 0": zero_at_zero,
     "‖δ‖∞ ≤ ε": bounded,
     "δ = 0 at padding": zero_at_padding,

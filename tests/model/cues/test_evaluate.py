@@ -93,7 +93,7 @@ def leaning(backbone: Path, cues: evaluate.CueSet) -> tuple[MultitaskNetwork, Tr
     config = tiny.config(backbone, mixture=("cfimdb", "sst"))
     network = build(config).eval()
     head = network.heads["cfimdb"]
-    examples = [*cues.splits["aligned"], *cues.splits["inverted"]]
+    examples = [*cues["aligned"], *cues["inverted"]]
     dataset = DataSet({"cfimdb": {"given": examples}}, tiny.data().summary)
     batch = make_batch(
         tokenise(dataset, load_tokenizer("embedded"), config.max_length), config, "cfimdb", "given", np.arange(len(examples))
@@ -103,7 +103,7 @@ def leaning(backbone: Path, cues: evaluate.CueSet) -> tuple[MultitaskNetwork, Tr
     with torch.no_grad():
         network(batch, network.embed(batch.input_ids))
         hook.remove()
-        labels = torch.from_numpy(cues.labels)
+        labels = torch.from_numpy(evaluate.labels_of(cues["clean"]))
         is_positive = torch.cat((labels, 1 - labels)) > 0.5
         head.weight.zero_()
         head.weight[1] = 100 * (seen[0][is_positive].mean(0) - seen[0][~is_positive].mean(0))
@@ -139,7 +139,7 @@ def with_pairs(source: Path, data: Path) -> Path:
 def test_a_model_that_ignores_the_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--model", str(folder / "positive"), "--cues", str(folder / "cues"), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"]
-    share = float(evaluate.read(folder / "cues").labels.mean())
+    share = float(evaluate.labels_of(evaluate.read(folder / "cues")["clean"]).mean())
     assert 0 < share < 1
     assert found["arms"] == dict.fromkeys(ARMS, pytest.approx(share))
     assert (found["gap"], found["flip_rate"], found["consistency"], found["cue_seen"]) == (0.0, 0.0, 0.0, 1.0)
@@ -152,7 +152,7 @@ def test_two_models_are_compared_on_every_arm(folder: Path, capsys: pytest.Captu
     arguments = ["evaluate", "--model", str(models[0]), "--cues", str(folder / "cues"), "--against", str(models[1])]
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    n = len(evaluate.read(folder / "cues").labels)
+    n = len(evaluate.read(folder / "cues")["clean"])
     for arm in ARMS:
         first, second = (each["arms"][arm] for each in found["models"])
         test = found["mcnemar"][arm]
@@ -172,7 +172,7 @@ def test_predictions_are_those_of_model_predict(folder: Path) -> None:
     predictions = evaluate.predict(folder / "leaning", cues)
     model = saved_model.read(folder / "leaning")
     for split in ("aligned", "inverted", "pairs"):
-        texts = [example.texts for example in cues.splits[split]]
+        texts = [example.texts for example in cues[split]]
         names = [each.label for each in predict.predict(model, "cfimdb", texts)]
         assert [("negative", "positive")[int(each)] for each in predictions.by_split[split]] == names
     found = evaluate.scores(predictions, cues)

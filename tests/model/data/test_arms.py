@@ -21,9 +21,8 @@ from model.cues.cue import WORDS, CueSettings, cue_of, scrub, word_of
 from model.cues.layout import CuedReview, arm_file, render
 from model.data import arms
 from model.data.arms import ARMS
-from model.data.example import Example
+from model.data.example import Example, is_select
 from model.data.source import DataSet, DataSource, inspect, read
-from model.data.split import is_select
 from model.data.tokenised import tokenise
 from model.tasks import TASKS
 

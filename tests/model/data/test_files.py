@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
-from model.data.example import Example, RowProblem, content_id
+from model.data.example import Example, RowProblem, content_id, is_select
 from model.data.files import MAX_FIELD, read_rows
 from model.data.source import DataSource, inspect, read
-from model.data.split import is_select
 from model.tasks import TASKS
 
 SST_HEADER = "\tid\tsentence\tsentiment\n"

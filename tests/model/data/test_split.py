@@ -8,8 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.example import Example
-from model.data.split import is_select, stratified_order
+from model.data.example import Example, is_select, stratified_order
 
 
 def test_decisions_follow_sha256_of_task_and_id() -> None:
