@@ -148,7 +148,7 @@ def test_loop_to_max_shows_the_largest_task_once_per_epoch() -> None:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 class TestContract:
-    """What every strategy keeps; a new one joins by its entry in `STRATEGIES`."""
+    """Properties of every strategy; a new one is covered by its entry in `STRATEGIES`."""
 
     def test_repeats_from_its_seed_and_differs_between_seeds(self, strategy: str) -> None:
         assert trace(schedule(strategy)) == trace(schedule(strategy))

@@ -1,4 +1,4 @@
-"""The cue data set: the same from the same seed, with the cue that was asked for and nothing else changed."""
+"""The cue data set: deterministic, with the requested cue and nothing else changed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_same_seed_same_bytes(paper: Path, tmp_path: Path) -> None:
     assert other["ids-cfimdb-dev-clean.csv"] == contents(paper)["ids-cfimdb-dev-clean.csv"]
 
 
-def test_draws_are_uniform_and_know_only_seed_purpose_and_id() -> None:
+def test_draws_are_uniform_and_depend_only_on_seed_purpose_and_id() -> None:
     draws = [uniform(0, "inject", str(i)) for i in range(4000)]
     assert all(0 <= draw < 1 for draw in draws)
     assert abs(sum(draws) / 4000 - 0.5) < 5 / math.sqrt(12 * 4000)
@@ -63,7 +63,7 @@ def test_draws_are_uniform_and_know_only_seed_purpose_and_id() -> None:
 
 @pytest.mark.parametrize(("rho", "rate"), [(1.0, 1.0), (0.9, 0.5), (0.5, 0.2), (0.0, 1.0), (1.0, 0.0)])
 def test_rate_and_alignment_are_realised(rho: float, rate: float) -> None:
-    """Both shares are within five standard errors of what was asked; 0 and 1 are exact. Labels are alike in both."""
+    """Both shares are within five standard errors of the settings; 0 and 1 are exact. Labels do not differ."""
     n = 4000
     for label in (0, 1):
         cues = [training_cue(label, f"review-{i}", rho=rho, rate=rate, seed=3) for i in range(n)]
@@ -229,7 +229,7 @@ def test_minimal_pairs_are_read_where_they_are(tmp_path: Path, paper: Path) -> N
         (["--rewriter", "openai"], ["needs --model NAME"]),
     ],
 )
-def test_mistakes_are_sentences(
+def test_mistakes_have_messages(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentences: list[str]
 ) -> None:
     assert main(["build", "--out", str(tmp_path / "out"), *options]) == 2
@@ -238,7 +238,7 @@ def test_mistakes_are_sentences(
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     assert main(["build", "--out", str(tmp_path)]) == 2
     assert "is not an empty folder" in capsys.readouterr().err

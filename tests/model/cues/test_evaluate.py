@@ -1,4 +1,4 @@
-"""How far a model leans on the cue: metrics worked out by hand, and the command line on models of known behaviour."""
+"""Metrics of the reliance on the cue, worked out by hand, and the command line on models of known behaviour."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def save_model(folder: Path, network: MultitaskNetwork, config: TrialConfig) -> 
 
 
 def constant(backbone: Path, bias: float, mixture: tuple[str, ...] = ("cfimdb",)) -> tuple[MultitaskNetwork, TrialConfig]:
-    """A tiny network whose first head says the last class of everything, or NaN."""
+    """A tiny network whose first head always predicts the last class, or NaN."""
     config = tiny.config(backbone, mixture=mixture)
     network = build(config)
     head = network.heads[mixture[0]]
@@ -165,7 +165,7 @@ def test_two_models_are_compared_on_every_arm(folder: Path, capsys: pytest.Captu
 
 
 def test_predictions_are_those_of_model_predict(folder: Path) -> None:
-    """And the cue flips some of them."""
+    """Also, the cue flips some of them."""
     from model import predict
 
     cues = evaluate.read(folder / "cues")
@@ -189,7 +189,7 @@ def test_predictions_are_those_of_model_predict(folder: Path) -> None:
         ("positive", "data", "is not a cue data set"),
     ],
 )
-def test_mistakes_are_sentences(folder: Path, capsys: pytest.CaptureFixture[str], model: str, cues: str, sentence: str) -> None:
+def test_mistakes_have_messages(folder: Path, capsys: pytest.CaptureFixture[str], model: str, cues: str, sentence: str) -> None:
     assert main(["evaluate", "--model", str(folder / model), "--cues", str(folder / cues)]) == 2
     assert sentence in capsys.readouterr().err
 
@@ -208,7 +208,7 @@ def test_a_changed_arm_is_refused(folder: Path, tmp_path: Path, capsys: pytest.C
     assert "ids-cfimdb-dev-both.csv is missing" in error
 
 
-def test_a_cue_behind_max_length_is_not_seen() -> None:
-    """The first review differs in its cue, the second was cut before it."""
+def test_a_cue_beyond_max_length_does_not_count() -> None:
+    """The first review differs in its cue, the second is truncated before it."""
     arms = [TokenizedSplit((Ragged.from_rows(rows),), np.zeros(2, np.float32)) for rows in ([[5, 8], [1]], [[5, 9], [1]])]
     assert evaluate._share_seen(*arms) == 0.5

@@ -1,4 +1,4 @@
-"""Tokens that were kept in a file are the tokens that were made."""
+"""Tokenised data round-trips through its file."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive at all", None], ids=["empty", "cut", "other", "truncated"])
-def test_a_file_that_is_not_whole_is_none(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_file_is_none(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "tokens.npz"
     tokenised.save(path, tiny.data())
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
@@ -53,6 +53,6 @@ def test_a_file_that_is_not_whole_is_none(tmp_path: Path, content: bytes | None)
     assert tokenised.load(tmp_path / "none.npz") is None
 
 
-def test_a_disk_that_takes_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no-folder"):
         tokenised.save(tmp_path / "no-folder" / "tokens.npz", tiny.data())
