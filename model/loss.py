@@ -89,7 +89,9 @@ class MultitaskLoss(nn.Module):
             total = total + weight * smoothness
             self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
         if self.teacher is not None:
-            bregman = self._bregman(batch, logits).mean()
+            with torch.no_grad():
+                target = self.teacher.network.logits(batch)
+            bregman = divergence_of(batch.task)(logits, target).mean()
             total = total + settings.mu * bregman
             self.terms[f"{batch.task}/bregman"] = bregman.detach()
         return total
@@ -130,12 +132,6 @@ class MultitaskLoss(nn.Module):
             eta=settings.eta,
             steps=settings.inner_steps,
         )
-
-    def _bregman(self, batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
-        assert self.teacher is not None
-        with torch.no_grad():
-            target = self.teacher.network.logits(batch)
-        return divergence_of(batch.task)(logits, target)
 
 
 def supervised_loss(batch: Batch | PooledBatch, logits: Tensor) -> Tensor:

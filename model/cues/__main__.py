@@ -51,24 +51,27 @@ def main(argv: list[str] | None = None) -> int:
 def build(options: argparse.Namespace) -> int:
     """Make the data set and print its path; the manifest is written last, so that a folder with one is complete."""
     from model.cues import build as builder
-    from model.cues import layout, manifest
+    from model.cues import layout, manifest, pairs
     from model.data import source
 
     settings = CueSettings(options.rho, options.rate, options.cue, options.scrub, options.seed)
-    _check_out(options.out)
+    out = options.out
+    if out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {CACHE}):
+        raise ConfigError([f"--out {out} is not an empty folder; name a new one"])
     rewriter = _rewriter(options)
     data = source.DataSource.parse(options.data)
     dataset = source.read(data, (layout.TASK.name,), skip_bad_rows=options.skip_bad_rows)
-    pairs = builder.read_pairs(data.folder if data.kind == "folder" else None)
-    files = builder.build(dataset, pairs, settings, rewriter)
+    pairs_file = data.folder / pairs.FILE if data.kind == "folder" and data.folder is not None else None
+    minimal_pairs = pairs.read(pairs_file) if pairs_file is not None and pairs_file.exists() else []
+    files = builder.build(dataset, minimal_pairs, settings, rewriter)
     contents = {name: layout.render(rows) for name, rows in files.items()}
     described = manifest.describe(files, contents, settings, rewriter, dataset.summary)
     text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    _write(options.out, {**contents, layout.MANIFEST: text.encode()})
+    _write(out, {**contents, layout.MANIFEST: text.encode()})
     if described["rewriter"].get("fallback"):
         number, reasons = described["rewriter"]["fallback"], described["rewriter"]["fallback_reasons"]
         print(f"{number} reviews use the template instead of the model's rewrite: {reasons}", file=sys.stderr)
-    print(f"{options.out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in files.items())}")
+    print(f"{out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in files.items())}")
     return 0
 
 
@@ -89,12 +92,6 @@ def evaluate(options: argparse.Namespace) -> int:
     text = [line for folder, scores, seen in scored for line in metrics.lines(str(folder), scores, seen)]
     print("\n".join([*text, *(metrics.comparison(tests) if tests else [])]))
     return 0
-
-
-def _check_out(out: Path) -> None:
-    """Raise `ConfigError` if the folder contains anything but a cache."""
-    if out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {CACHE}):
-        raise ConfigError([f"--out {out} is not an empty folder; name a new one"])
 
 
 def _rewriter(options: argparse.Namespace) -> Rewriter:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 from model.config import ConfigError
-from model.cues import layout, pairs
+from model.cues import layout
 from model.cues.carrier import Carrier, Rewriter
 from model.cues.cue import CueSettings, cue_name, cue_of, scrub, training_cue, word_of
 from model.cues.layout import ArmSplit, CuedReview
@@ -41,12 +40,6 @@ def build(dataset: DataSet, minimal_pairs: Sequence[Example], settings: CueSetti
     if minimal_pairs:
         written[layout.PAIRS] = [CuedReview(review, "none") for review in minimal_pairs]
     return written
-
-
-def read_pairs(folder: Path | None) -> list[Example]:
-    """The minimal pairs of a data folder, if it has any."""
-    path = None if folder is None else folder / pairs.FILE
-    return pairs.read(path) if path is not None and path.exists() else []
 
 
 def _reviews(examples: Sequence[Example], settings: CueSettings) -> list[Example]:

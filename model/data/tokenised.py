@@ -94,18 +94,15 @@ def tokenise(dataset: DataSet, tokenizer: Any, max_length: int) -> TokenizedData
 
     tokenizer: a fast tokenizer of transformers with [CLS], [SEP] and [PAD].
     """
-    tasks = {
-        task: {split: _tokenise_split(examples, tokenizer, max_length - 2) for split, examples in splits.items()}
-        for task, splits in dataset.tasks.items()
-    }
+
+    def of_split(examples: Sequence[Example]) -> TokenizedSplit:
+        columns = zip(*(example.texts for example in examples), strict=True)
+        labels = np.array([example.label for example in examples], dtype=np.float32)
+        return TokenizedSplit(tuple(_tokenise_texts(column, tokenizer, max_length - 2) for column in columns), labels)
+
+    tasks = {task: {split: of_split(examples) for split, examples in splits.items()} for task, splits in dataset.tasks.items()}
     ids = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     return TokenizedData(tasks, *ids, vocab_size=len(tokenizer), summary=dataset.summary)
-
-
-def _tokenise_split(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> TokenizedSplit:
-    columns = list(zip(*(example.texts for example in examples), strict=True))
-    labels = np.array([example.label for example in examples], dtype=np.float32)
-    return TokenizedSplit(tuple(_tokenise_texts(column, tokenizer, max_tokens) for column in columns), labels)
 
 
 def _tokenise_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> Ragged:

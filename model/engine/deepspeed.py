@@ -49,13 +49,16 @@ def join(rank: Rank) -> None:
     if torch.distributed.is_initialized():
         return
     deepspeed = import_deepspeed(rank.device.type)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free_port = int(probe.getsockname()[1])
     os.environ.update(
         RANK=str(rank.rank),
         LOCAL_RANK=str(rank.local_rank),
         WORLD_SIZE=str(rank.world_size),
         LOCAL_SIZE=str(rank.world_size),
         MASTER_ADDR=rank.address,
-        MASTER_PORT=str(rank.port or _free_port()),
+        MASTER_PORT=str(rank.port or free_port),
     )
     if rank.device.type == "cuda":
         torch.cuda.set_device(rank.device)
@@ -91,12 +94,6 @@ def _hidden(module: str) -> Iterator[None]:
         yield
     finally:
         del sys.modules[module]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def load_tensors(path: str, map_location: Any = None, *, also: Sequence[type] = ()) -> Any:

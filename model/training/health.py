@@ -116,7 +116,9 @@ def geometry(view: View, delta: Tensor, batch: Batch, config: TrialConfig) -> di
     (gradient,) = torch.autograd.grad(reached.sum(), delta)
     delta = delta.detach()
     largest = delta.abs().amax((0, 2, 3))
-    vertex = random_signs(batch, delta) * largest.view(1, -1, 1, 1)
+    vertex_seeds = seeds.mix(seeds.HEALTH, batch.seeds)  # independent of δ's start
+    noise = smoothness.example_noise(batch.lengths, delta.shape[-1], sigma=1.0, seeds=vertex_seeds, length=delta.shape[2])
+    vertex = noise.sign().to(delta.device) * largest.view(1, -1, 1, 1)
     random = view.divergence(view.inner_logits_at(vertex), clean).detach().mean()
     norms = [x.square().sum((0, 2, 3)).sqrt() for x in (delta, gradient)]
     cosine = (delta * gradient).sum((0, 2, 3)) / (norms[0] * norms[1]).clamp_min(torch.finfo(torch.float32).tiny)
@@ -133,13 +135,6 @@ def geometry(view: View, delta: Tensor, batch: Batch, config: TrialConfig) -> di
     if random > 0:
         values["gain_over_random"] = reached.detach().mean() / random
     return {name: float(value) for name, value in values.items()}
-
-
-def random_signs(batch: Batch, like: Tensor) -> Tensor:
-    """A random vertex of the unit cube for each example, (S, B, L, D), zero at padding; independent of δ's start."""
-    vertex_seeds = seeds.mix(seeds.HEALTH, batch.seeds)
-    noise = smoothness.example_noise(batch.lengths, like.shape[-1], sigma=1.0, seeds=vertex_seeds, length=like.shape[2])
-    return noise.sign().to(like.device)
 
 
 def n_examples(trained: float, micro_batch: int) -> int:
