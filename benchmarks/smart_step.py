@@ -2,7 +2,7 @@
 
 python -m benchmarks.smart_step [--data DIR] [--task sst] [--backbone bert-base] [--precision bf16] [--updates 4] [--json FILE]
 
-The limit is `(6 + 2K + [μ>0]) / 3` (`model.smart.config`). All variants take the same updates of the same batches in turn
+The limit is `(6 + 2K + [μ>0]) / 3` (`model.smart.config`). All variants take the same updates of the same batches in turn,
 repeatedly; a ratio is that of the medians, its range that of the repeats. Optimiser and batch assembly are in both sides. Where
 `smart-pytorch` is installed (the extra `bench`), its loss runs on the same encoder and batches, in a plain loop whose own plain
 step it is measured by.
