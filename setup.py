@@ -30,6 +30,7 @@ setup(
     packages=[*find_packages(include=["cluster*", "model*", "tuner*"]), "search_spaces"],
     package_data={
         "cluster": ["*.md", "*.sh", "*.yaml", "Dockerfile", "kubernetes/*.yaml"],
+        "model.data": ["*.yaml"],
         "search_spaces": ["*.yaml"],
         "tuner.report": ["assets/*"],
     },

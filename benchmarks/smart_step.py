@@ -2,8 +2,8 @@
 
 python -m benchmarks.smart_step [--data DIR] [--task sst] [--backbone bert-base] [--precision bf16] [--updates 4] [--json FILE]
 
-The limit is `(6 + 2K + [μ>0]) / 3` (`model.smart.cost`). All variants take the same updates of the same batches in turn, again
-and again; a ratio is that of the medians, its range that of the repeats. Optimiser and batch assembly are in both sides. Where
+The limit is `(6 + 2K + [μ>0]) / 3` (`model.smart.config`). All variants take the same updates of the same batches in turn,
+repeatedly; a ratio is that of the medians, its range that of the repeats. Optimiser and batch assembly are in both sides. Where
 `smart-pytorch` is installed (the extra `bench`), its loss runs on the same encoder and batches, in a plain loop whose own plain
 step it is measured by.
 
@@ -108,7 +108,7 @@ def main() -> None:
     from model.data.source import DataSource, read
     from model.data.tokenised import tokenise
     from model.encoder import backbone
-    from model.smart.cost import cost_in_plain_steps
+    from model.smart.config import cost_in_plain_steps
     from model.training.trial import Training
 
     torch.set_num_threads(arguments.threads)

@@ -1,7 +1,7 @@
-"""The one schema of a trial, shared by search spaces, the command line, MLflow's parameters, checkpoints and the champion.
+"""The schema of a trial, shared by search spaces, the command line, MLflow's parameters, checkpoints and the champion.
 
-Every section is frozen and refuses unknown keys. `parse` turns a nested mapping into a `TrialConfig` and reports every
-problem at once, each with what was given and the nearest valid name.
+Every section is frozen and rejects unknown keys. `parse` turns a nested mapping into a `TrialConfig` and reports all problems
+at once, each with the value given and the nearest valid name.
 """
 
 from __future__ import annotations
@@ -16,53 +16,16 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
+from model.strategies import MixingConfig
 from model.tasks import TASKS
 
-__all__ = [
-    "SMALLEST_EPSILON",
-    "BudgetConfig",
-    "ConfigError",
-    "EngineConfig",
-    "MixingConfig",
-    "MixingStrategy",
-    "OptimConfig",
-    "PairEncoding",
-    "SmartConfig",
-    "TrialConfig",
-    "Watched",
-    "describe",
-    "field_names",
-    "load",
-    "nearest",
-    "parse",
-]
+__all__ = ["SMALLEST_EPSILON", "ConfigError", "MixingConfig", "SmartConfig"]  # of other modules, imported from here
 
-MixingStrategy = Literal["loop_to_max", "proportional", "sqrt", "temperature", "uniform", "annealed", "ratios"]
 Watched = Literal["train", "dev", "clean", "placebo", "aligned", "inverted", "both", "dev-clean", "dev-placebo", "dev-aligned",
                   "dev-inverted", "dev-both"]  # fmt: skip
 NO_ARMS = ("train", "dev")
-"""Watched splits that every data set has; the others are arms of a cue data set."""
-LossWeights = Literal["equal", "log_classes", "uncertainty", "explicit"]
+"""Watched splits that every data set has; the others are the arms of a cue data set."""
 PairEncoding = Literal["concat_pooled", "cosine", "cross"]
-
-
-class MixingConfig(Section):
-    """How the tasks of the mixture share the training steps (smart-and-mixing.md, section 3)."""
-
-    strategy: MixingStrategy = "loop_to_max"
-    """`loop_to_max` trains every task at every step, the smaller ones over again; the others draw one task per step, with p_i
-    by size (`proportional`, `sqrt`, `temperature`, `annealed`), alike for all (`uniform`), or as given (`ratios`)."""
-    temperature: Annotated[float, Field(ge=1.0, le=100.0)] = 2.0
-    """T of `temperature`: p_i ∝ n_i^(1/T)."""
-    annealed_end: Probability = 0.2
-    """α at the last step of `annealed`; it starts at 1 (Stickland & Murray 2019)."""
-    ratios: dict[str, Probability] = Field(default_factory=dict)
-    """p of `ratios`, one entry for each task of the mixture, summing to 1."""
-    loss_weights: LossWeights = "equal"
-    """How the tasks' losses are added: `log_classes` divides each by the log of its classes, `uncertainty` learns the weights
-    (Kendall et al. 2018), `explicit` takes `weights`."""
-    weights: dict[str, NonNegativeFloat] = Field(default_factory=dict)
-    """Loss weights of `explicit`, one entry for each task of the mixture."""
 
 
 class OptimConfig(Section):
@@ -73,23 +36,23 @@ class OptimConfig(Section):
     head_lr: PositiveFloat = 1e-3
     """Peak learning rate of the task heads."""
     warmup: Probability = 0.1
-    """Share of the updates that warm up linearly from 0."""
+    """Share of the updates over which the learning rates rise linearly from 0."""
     decay: Literal["linear", "cosine", "constant"] = "linear"
-    """Course of the learning rates after the warm-up."""
+    """Schedule of the learning rates after the warm-up."""
     weight_decay: NonNegativeFloat = 0.01
-    """AdamW's, of matrices alone."""
+    """AdamW's weight decay, of matrices only."""
     batch_size: Annotated[int, Field(ge=1, le=65536)] = 32
     """Examples of one task in one update, over all ranks and accumulation steps."""
     accumulation: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Micro-batches that one rank's share of `batch_size` is cut into."""
+    """Micro-batches into which a rank's share of `batch_size` is split."""
     clip_norm: NonNegativeFloat = 1.0
-    """Largest global gradient norm; 0 does not clip."""
+    """Largest global gradient norm; 0 turns clipping off."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
-    """Dropout of the encoder and in front of the heads."""
+    """Dropout probability of the encoder and before the heads."""
 
 
 class BudgetConfig(Section):
-    """How long a trial trains and how often it is looked at. Exactly one of `epochs` and `examples` is set."""
+    """How long a trial trains and how often it is evaluated. Exactly one of `epochs` and `examples` is set."""
 
     epochs: PositiveFloat | None = None
     """Passes over the largest task of the mixture."""
@@ -98,8 +61,7 @@ class BudgetConfig(Section):
     evaluations: Annotated[int, Field(ge=1, le=1000)] = 10
     """Evenly spaced evaluations; the last one is at the end and gives the score."""
     early_eval_examples: Annotated[int, Field(ge=1)] | None = None
-    """Examples per task in all but the last evaluation, a fixed part of the split with its share of every label; absent means
-    all."""
+    """Examples per task in all but the last evaluation: a fixed, stratified subset of the split; absent means all."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> BudgetConfig:
@@ -109,28 +71,28 @@ class BudgetConfig(Section):
 
 
 class EngineConfig(Section):
-    """What DeepSpeed is asked for."""
+    """The settings of DeepSpeed."""
 
     precision: Literal["fp32", "bf16"] = "fp32"
-    """`bf16` is autocast inside the loss: weights, optimiser and teacher stay float32."""
+    """`bf16` is autocast within the loss; weights, optimiser and teacher stay float32."""
     zero_stage: Annotated[int, Field(ge=0, le=3)] = 0
-    """What the ranks share out: nothing, optimiser states (1), gradients too (2), weights too (3)."""
+    """What is partitioned over the ranks: nothing, optimiser states (1), also gradients (2), also weights (3)."""
     allow_zero3: bool = False
-    """ZeRO-3 is refused without this. It trains heads that a step leaves out on stale gradients, so it goes with `loop_to_max`
-    alone, and leaks memory, so its ranks are started anew for each trial."""
+    """Required for ZeRO-3. It trains heads that a step does not use on stale gradients, so it needs `loop_to_max`, and it leaks
+    memory, so its ranks are restarted for each trial."""
 
     @model_validator(mode="after")
     def _zero3_is_explicit(self) -> EngineConfig:
         if self.zero_stage == 3 and not self.allow_zero3:
             raise ValueError(
-                "zero_stage is 3: it reuses stale gradients of heads that a step leaves out, and leaks memory between trials; "
+                "zero_stage is 3: it reuses stale gradients of heads that a step does not use and leaks memory between trials; "
                 "use 0, 1 or 2, or set engine.allow_zero3: true"
             )
         return self
 
 
 class TrialConfig(Section):
-    """Everything that decides a trial's result, apart from the data."""
+    """Everything that determines a trial's result, apart from the data."""
 
     backbone: str = "embedded"
     """`embedded` (all-MiniLM-L6-v2), a folder, or the name of a BERT-like encoder on the hub."""
@@ -139,17 +101,17 @@ class TrialConfig(Section):
     mode: Literal["finetune", "pretrain"] = "finetune"
     """`finetune` trains all weights, `pretrain` only the heads on a frozen encoder."""
     pair_encoding: PairEncoding = "cosine"
-    """How a pair is judged: both texts in one sequence (`cross`), or each by itself, and then a head on both
+    """How a pair is encoded: both texts in one sequence (`cross`), or separately, with a head on both vectors
     (`concat_pooled`) or on their cosine (`cosine`)."""
     pooling: Literal["cls", "mean"] = "mean"
-    """What stands for a text: the pooler's output of its first token, or the mean over its tokens."""
+    """The vector of a text: the pooler's output at its first token (`cls`), or the mean over its tokens (`mean`)."""
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
-    """Tokens of one sequence, special tokens included; longer ones are cut."""
+    """Tokens of one sequence, special tokens included; longer ones are truncated."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """Of heads, batches, noise and dropout."""
+    """Seed of heads, batches, noise and dropout."""
     watch: tuple[Watched, ...] = ()
-    """Splits that every evaluation measures, whole, beside `select`: `dev` gives `dev/sst/accuracy` and so on. Besides train
-    and dev there are the arms of a cue data set (`python -m model.cues build`): of select's reviews or, after `dev-`, dev's."""
+    """Splits that every evaluation measures completely, besides `select`: `dev` gives `dev/sst/accuracy` and so on. Others
+    are train and the arms of a cue data set (`python -m model.cues build`) of select's reviews or, with `dev-`, of dev's."""
     mixing: MixingConfig = MixingConfig()
     smart: SmartConfig = SmartConfig()
     optim: OptimConfig = OptimConfig()
@@ -169,8 +131,7 @@ class TrialConfig(Section):
     @model_validator(mode="after")
     def _sections_agree(self) -> TrialConfig:
         problems = [
-            *self._ratio_problems(),
-            *self._weight_problems(),
+            *self._mixing_problems(),
             *self.smart.problems(self.engine.precision),
             *self._task_setting_problems(),
             *self._zero3_problems(),
@@ -179,23 +140,21 @@ class TrialConfig(Section):
             raise ConfigError(problems)
         return self
 
-    def _ratio_problems(self) -> list[str]:
-        if self.mixing.strategy != "ratios":
-            return []
-        if set(self.mixing.ratios) != set(self.mixture):
-            return [f"mixing.ratios needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
-        total = sum(self.mixing.ratios.values())
-        return [f"mixing.ratios sums to {total:g}; it must sum to 1"] if abs(total - 1.0) > 1e-6 else []
-
-    def _weight_problems(self) -> list[str]:
-        if self.mixing.loss_weights != "explicit" or set(self.mixing.weights) == set(self.mixture):
-            return []
-        return [f"mixing.weights needs exactly the tasks of the mixture ({', '.join(self.mixture)})"]
+    def _mixing_problems(self) -> list[str]:
+        mixing, tasks = self.mixing, ", ".join(self.mixture)
+        problems = []
+        if mixing.strategy == "ratios" and set(mixing.ratios) != set(self.mixture):
+            problems.append(f"mixing.ratios needs exactly the tasks of the mixture ({tasks})")
+        elif mixing.strategy == "ratios" and abs(sum(mixing.ratios.values()) - 1.0) > 1e-6:
+            problems.append(f"mixing.ratios sums to {sum(mixing.ratios.values()):g}; it must sum to 1")
+        if mixing.loss_weights == "explicit" and set(mixing.weights) != set(self.mixture):
+            problems.append(f"mixing.weights needs exactly the tasks of the mixture ({tasks})")
+        return problems
 
     def _task_setting_problems(self) -> list[str]:
         settings = {"task_lambda": self.smart.task_lambda.given(), "task_epsilon": self.smart.task_epsilon.given()}
         return [
-            f"smart.{name}.{task} is set, but the mixture ({', '.join(self.mixture)}) lacks {task}; leave it out, "
+            f"smart.{name}.{task} is set, but the mixture ({', '.join(self.mixture)}) lacks {task}; remove it, "
             "or in a space give it a `when` on the mixture"
             for name, numbers in settings.items()
             for task in numbers
@@ -203,10 +162,10 @@ class TrialConfig(Section):
         ]
 
     def _zero3_problems(self) -> list[str]:
-        if self.engine.zero_stage < 3 or self.mixing.strategy == "loop_to_max":
+        if self.engine.zero_stage < 3 or self.mixing.trains_all_tasks:
             return []
         return [
-            f"engine.zero_stage 3 with mixing.strategy {self.mixing.strategy}: the heads that a step leaves out would train on "
+            f"engine.zero_stage 3 with mixing.strategy {self.mixing.strategy}: heads that a step does not use would train on "
             "stale gradients; use mixing.strategy: loop_to_max, or zero_stage 0, 1 or 2"
         ]
 
@@ -216,7 +175,7 @@ class TrialConfig(Section):
         return tuple(split for split in self.watch if split not in NO_ARMS)
 
     def gang_problems(self, world_size: int) -> list[str]:
-        """What keeps `world_size` ranks from sharing a batch equally: a sentence, or nothing."""
+        """Why `world_size` ranks cannot share a batch equally: a sentence, or an empty list."""
         shares = world_size * self.optim.accumulation
         if self.optim.batch_size % shares == 0:
             return []
@@ -231,7 +190,7 @@ class TrialConfig(Section):
 
 
 def field_names(section: type[BaseModel] = TrialConfig, prefix: str = "") -> dict[str, Any]:
-    """Dotted names of all settings, as users write them (`smart.lambda`), with their pydantic field."""
+    """Dotted names of all settings as users write them (`smart.lambda`), with their pydantic fields."""
     names: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         dotted = f"{prefix}{field.alias or name}"
@@ -243,7 +202,7 @@ def field_names(section: type[BaseModel] = TrialConfig, prefix: str = "") -> dic
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """` (did you mean X?)`, or the empty string when nothing is near."""
+    """` (did you mean X?)`, or the empty string if no valid name is similar."""
     by_leaf = [candidate for candidate in valid if candidate.rpartition(".")[2] == name.rpartition(".")[2]]
     close = by_leaf or difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
     return f" (did you mean {close[0]}?)" if close else ""
@@ -255,11 +214,11 @@ SHAPES = {
     "tuple_type": "must be a list, such as [sst, sts]",
     "too_short": "must not be empty",
 }
-"""Rules that pydantic words for Python rather than for YAML."""
+"""Rules that pydantic words in terms of Python rather than YAML."""
 
 
 def describe(error: ValidationError) -> list[str]:
-    """One sentence for each problem that pydantic found: the setting, the rule, the value given."""
+    """A sentence for each problem that pydantic found: the setting, the rule, the value given."""
     valid = list(field_names())
     sentences: list[str] = []
     for item in error.errors():
@@ -275,7 +234,7 @@ def describe(error: ValidationError) -> list[str]:
 
 
 def parse(values: Mapping[str, Any]) -> TrialConfig:
-    """Check a nested mapping and make it a `TrialConfig`. Raises `ConfigError` with every problem."""
+    """Validate a nested mapping as a `TrialConfig`. Raises `ConfigError` with all problems."""
     try:
         return TrialConfig.model_validate(values)
     except ValidationError as error:

@@ -1,7 +1,7 @@
-"""The objective of a step, SMART included, as one module: DeepSpeed's engine is called once per step on it.
+"""The loss of a step, SMART included, as one module, which DeepSpeed's engine calls once per step.
 
-`min Σ_tasks w·L(θ) + λ·R_s(θ) + μ·D_Breg(θ, θ̃)` (smart-and-mixing.md, section 1). The inner maximisation runs inside
-`forward`, on the unwrapped network: an inner `autograd.grad` through DeepSpeed's engine fails on its output hooks.
+`min Σ_tasks w·L(θ) + λ·R_s(θ) + μ·D_Breg(θ, θ̃)` (docs/mathematics.md, section 1). The inner maximisation runs within
+`forward` on the unwrapped network, because `autograd.grad` through DeepSpeed's engine fails on its output hooks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from model.config import SmartConfig, TrialConfig
 from model.encoder.network import Batch, MultitaskNetwork, PooledBatch, to_device
 from model.mixing import loss_weights
 from model.smart import smoothness as smart
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View, divergence
+from model.smart.variants import VARIANTS, View
+from model.smart.variants.view import divergence
 from model.tasks import TASKS
 
 
 class Teacher:
     """The momentum teacher θ̃: a float32 copy in eval mode without gradients, moved towards θ after each update.
 
-    Not a module, so that DeepSpeed neither broadcasts nor optimises it.
+    It is not a module, so that DeepSpeed neither broadcasts nor optimises it.
     """
 
     def __init__(self, network: MultitaskNetwork) -> None:
@@ -33,19 +33,18 @@ class Teacher:
     @torch.no_grad()
     def update(self, network: MultitaskNetwork, beta: float) -> None:
         """θ̃ ← (1 − β)θ + βθ̃."""
-        mine: list[Tensor] = list(self.network.parameters())
-        theirs: list[Tensor] = list(network.parameters())
-        torch._foreach_lerp_(mine, theirs, 1.0 - beta)
+        averages: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(averages, list(network.parameters()), 1.0 - beta)
 
 
 class MultitaskLoss(nn.Module):
-    """Maps the batches of a step, one for each task it trains, to the scalar loss. `terms` keeps its parts, detached."""
+    """Maps the batches of a step, one for each task it trains, to the scalar loss. `terms` holds its parts, detached."""
 
     def __init__(self, network: MultitaskNetwork, config: TrialConfig) -> None:
         super().__init__()
         self.network = network
         self.config = config
-        self.weights = loss_weights(config.mixing, {name: TASKS[name] for name in config.mixture})
+        self.weights = loss_weights(config.mixing, config.mixture)
         self.log_variance = nn.ParameterDict()
         if config.mixing.loss_weights == "uncertainty":
             self.log_variance.update({name: nn.Parameter(torch.zeros(1)) for name in config.mixture})
@@ -60,9 +59,10 @@ class MultitaskLoss(nn.Module):
         return self
 
     def forward(self, batches: Sequence[Batch | PooledBatch], seed: int, lambda_factor: float = 1.0) -> Tensor:
-        """`seed` fixes the dropout masks of this step and rank; nothing else random is drawn from the global stream.
+        """The loss of a step, a scalar.
 
-        `lambda_factor` is λ of this step as a share of the configured one.
+        `seed` fixes the dropout masks of this step and rank, the only use of torch's global generator. `lambda_factor` is λ of
+        this step as a share of the configured one.
         """
         torch.manual_seed(seed)
         device_type = batches[0].labels.device.type
@@ -89,13 +89,15 @@ class MultitaskLoss(nn.Module):
             total = total + weight * smoothness
             self.terms[f"{batch.task}/smoothness"] = smoothness.detach()
         if self.teacher is not None:
-            bregman = self._bregman(batch, logits).mean()
+            with torch.no_grad():
+                target = self.teacher.network.logits(batch)
+            bregman = divergence_of(batch.task)(logits, target).mean()
             total = total + settings.mu * bregman
             self.terms[f"{batch.task}/bregman"] = bregman.detach()
         return total
 
     def _weighted(self, task: str, supervised: Tensor) -> Tensor:
-        """The supervised loss under the task's weight; `uncertainty` is Kendall et al. 2018, equations 7 and 10."""
+        """The supervised loss times the task's weight; `uncertainty` is Kendall et al. 2018, equations 7 and 10."""
         if task not in self.log_variance:
             return self.weights[task] * supervised
         log_variance = self.log_variance[task].squeeze()  # DeepSpeed cannot broadcast parameters without dimensions
@@ -104,13 +106,13 @@ class MultitaskLoss(nn.Module):
         return weighted
 
     def _smoothness(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> Tensor:
-        """R_s of each example, (B,), as the variant has it."""
+        """R_s of each example by the configured variant, (B,)."""
         view = self.view(batch, embeddings, logits, replay)
         variant = VARIANTS[self.config.smart.variant]
         return variant.smoothness(view, variant.delta(view))
 
     def view(self, batch: Batch, embeddings: Tensor, logits: Tensor, replay: Tensor | None) -> View:
-        """A batch as the variants see it. `replay` is the dropout generator's state at the clean pass, for shared masks."""
+        """The variants' view of a batch. `replay` is the dropout generator's state at the clean pass, for shared masks."""
         settings = self.config.smart
         shared = replay if settings.dropout_masks == "shared" and VARIANTS[settings.variant].moves_input else None
 
@@ -130,12 +132,6 @@ class MultitaskLoss(nn.Module):
             eta=settings.eta,
             steps=settings.inner_steps,
         )
-
-    def _bregman(self, batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
-        assert self.teacher is not None
-        with torch.no_grad():
-            target = self.teacher.network.logits(batch)
-        return divergence_of(batch.task)(logits, target)
 
 
 def supervised_loss(batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
@@ -157,7 +153,7 @@ def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:
 
 
 def dropout_state(device: torch.device) -> Tensor:
-    """State of the generator that dropout draws from."""
+    """State of the generator that dropout uses."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 

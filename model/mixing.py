@@ -1,64 +1,45 @@
-"""Which task trains at which step, on which examples, for how long (smart-and-mixing.md, section 3).
+"""The schedule of a trial: which task trains at which step, on which examples, and for how many steps.
 
-Everything here is a function of the configuration, the sizes of the tasks, the seed and the step. There is no state, so a
-resumed trial sees exactly the batches it would have seen, and all ranks agree without speaking. `n_i` is the number of
-training examples of task i; `B` is the batch size.
+Everything here is a function of the configuration, the sizes of the tasks, the seed and the step (docs/mathematics.md,
+section 3). There is no state, so a resumed trial sees the same batches and all ranks agree without communication. `n_i` is the
+number of training examples of task i; `B` is the batch size. `model.strategies` holds the distributions over the tasks.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
-from typing import Protocol, assert_never
 
 import numpy as np
 import numpy.typing as npt
 
 from model.config import BudgetConfig, ConfigError, MixingConfig
+from model.strategies import STRATEGIES, Draw
+from model.tasks import TASKS
 
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
-# First word of a stream's key: no two uses of the seed share random numbers.
+# First part of a random stream's key, so that no two uses of the seed share random numbers.
 _TASK_STREAM, _PERMUTATION_STREAM, _GROUPING_STREAM = 0, 1, 2
 
 WINDOW = 16
 """Batches whose examples are sorted by length together."""
 
 
-class HasClasses(Protocol):
-    """The part of a task that its loss weight depends on."""
-
-    @property
-    def n_classes(self) -> int: ...
-
-
 def probability_table(config: MixingConfig, sizes: Mapping[str, int], progress: Floats) -> Floats:
     """p: (n_progress, n_tasks), the distribution over the tasks at each progress in 0..1; every row sums to 1.
 
-    Raises `ValueError` for `loop_to_max`, which draws no task.
+    Raises `ValueError` for a strategy that trains every task at every step, which draws none.
     """
+    strategy_weights = STRATEGIES[config.strategy].weights
+    if strategy_weights is None:
+        raise ValueError(f"{config.strategy} trains every task at every step: it has no probabilities")
     n = np.array(list(sizes.values()), dtype=np.float64)
-    match config.strategy:
-        case "proportional":
-            weights = n
-        case "sqrt":
-            weights = np.sqrt(n)
-        case "temperature":
-            weights = n ** (1 / config.temperature)
-        case "uniform":
-            weights = np.ones_like(n)
-        case "annealed":
-            weights = n ** (1 - (1 - config.annealed_end) * progress[:, None])  # α from 1 to annealed_end
-        case "ratios":
-            weights = np.array([config.ratios[task] for task in sizes], dtype=np.float64)
-        case "loop_to_max":
-            raise ValueError("loop_to_max trains every task at every step: it has no probabilities")
-        case _:
-            assert_never(config.strategy)
+    weights = np.asarray(strategy_weights(Draw(config, tuple(sizes), n, progress[:, None])), dtype=np.float64)
     p: Floats = weights / weights.sum(axis=-1, keepdims=True)
     return np.broadcast_to(p, (len(progress), len(n)))
 
@@ -74,7 +55,7 @@ def steps_of_tasks(config: MixingConfig, sizes: Mapping[str, int], seed: int, n_
 
     Step s has its own u ~ U(0, 1), number s of the seed's stream, which the cumulative p inverts to a task.
     """
-    if config.strategy == "loop_to_max":
+    if config.trains_all_tasks:
         return {task: np.arange(n_steps) for task in sizes}
     u = _stream(seed, _TASK_STREAM).random(n_steps)
     progress = np.arange(n_steps) / max(n_steps - 1, 1)
@@ -94,9 +75,9 @@ def permutation(seed: int, task: str, n: int, k: int) -> Indices:
 def group_by_length(order: Indices, lengths: Indices, batch_size: int, first: int, rng: np.random.Generator) -> Indices:
     """`order` (n,) rearranged so that each whole batch holds examples of similar length: still a permutation.
 
-    Random batches of these tasks would be half padding. Within `WINDOW` consecutive batches the examples are sorted by their
-    `lengths` and the batches shuffled again, so an example's batch stays random from pass to pass. `first` is where in `order`
-    the first whole batch begins; what lies before it and after the last one keeps its place.
+    Without it, half of these tasks' batches would be padding. Within `WINDOW` consecutive batches the examples are sorted by
+    their `lengths` and the batches shuffled again, so an example's batch stays random from pass to pass. `first` is the
+    index in `order` of the first whole batch; examples before it and after the last whole batch keep their places.
     """
     grouped = order.copy()
     stop = first + (len(order) - first) // batch_size * batch_size
@@ -115,7 +96,7 @@ def passes(order_of: Callable[[int], Indices], n: int, start: int, stop: int) ->
 
 
 class Schedule:
-    """The tasks and batches of a whole trial. Steps count from 0; any step can be asked for in any order."""
+    """The tasks and batches of a whole trial. Steps count from 0 and can be read in any order."""
 
     def __init__(
         self,
@@ -142,10 +123,10 @@ class Schedule:
         self.n_steps = n_steps
         self._lengths = lengths
         self._steps = steps_of_tasks(config, sizes, seed, n_steps)
-        self._order = lru_cache(maxsize=2 * len(sizes))(self._make_order)  # the passes now in use
+        self._order = lru_cache(maxsize=2 * len(sizes))(self._make_order)  # holds the passes in use
 
     def tasks_at(self, step: int) -> tuple[str, ...]:
-        """The tasks that train at this step: all of them for `loop_to_max`, otherwise one."""
+        """The tasks that train at a step: all of them for `loop_to_max`, otherwise one."""
         assert 0 <= step < self.n_steps
         return tuple(task for task in self.sizes if self._draws(task, step + 1) > self._draws(task, step))
 
@@ -178,31 +159,30 @@ class Schedule:
         return group_by_length(order, self._lengths[task], self.batch_size, -k * n % self.batch_size, rng)
 
     def _draws(self, task: str, step: int) -> int:
-        """How many steps before this one drew the task."""
+        """Number of steps before this one that trained the task."""
         return int(np.searchsorted(self._steps[task], step))
 
 
 def n_steps(budget: BudgetConfig, mixing: MixingConfig, sizes: Mapping[str, int], batch_size: int) -> int:
-    """Optimiser updates that the budget buys, at least 1.
+    """Optimiser updates of a budget, at least 1.
 
-    An epoch of `loop_to_max` is one pass of the largest task: n_max / B steps. An epoch of the other strategies is as many
-    batches as the tasks hold together: Σ n_i / B steps, the usual convention where one task is drawn per step. It is an
-    expected pass of every task under `proportional`, and it gives all those strategies the same work; counting passes of the
-    largest task instead would cost 1 / p_max, without bound when `ratios` rarely draws it.
+    An epoch of `loop_to_max` is one pass over the largest task: n_max / B steps. An epoch of the other strategies is as many
+    batches as all tasks have together, Σ n_i / B steps: the usual convention where one task is drawn per step. Under
+    `proportional` it is an expected pass over every task, and it gives all these strategies the same work; passes over the
+    largest task would take 1 / p_max times the steps, without bound if `ratios` rarely draws it.
     """
-    every_task = mixing.strategy == "loop_to_max"
     if budget.epochs is not None:
-        per_epoch = max(sizes.values()) if every_task else sum(sizes.values())
-        # As the decimal that was written: in floats 0.07 · 100 / 1 is 7.000000000000001, which rounds up to 8.
+        per_epoch = max(sizes.values()) if mixing.trains_all_tasks else sum(sizes.values())
+        # Exact decimals: in floats 0.07 · 100 / 1 is 7.000000000000001, which rounds up to 8.
         steps = Fraction(str(budget.epochs)) * per_epoch / batch_size
     else:
         assert budget.examples is not None
-        steps = Fraction(budget.examples, batch_size * (len(sizes) if every_task else 1))
+        steps = Fraction(budget.examples, batch_size * (len(sizes) if mixing.trains_all_tasks else 1))
     return max(1, math.ceil(steps))
 
 
 def evaluation_steps(n_steps: int, n_evaluations: int) -> tuple[int, ...]:
-    """Updates after which the trial is evaluated: evenly spaced, strictly increasing, the last one at the end.
+    """Numbers of updates after which the trial is evaluated: evenly spaced, strictly increasing, the last one `n_steps`.
 
     Raises `ConfigError` when there are fewer updates than evaluations.
     """
@@ -216,23 +196,19 @@ def evaluation_steps(n_steps: int, n_evaluations: int) -> tuple[int, ...]:
     return tuple(i * n_steps // n_evaluations for i in range(1, n_evaluations + 1))
 
 
-def loss_weights(config: MixingConfig, tasks: Mapping[str, HasClasses]) -> dict[str, float]:
+def loss_weights(config: MixingConfig, tasks: Sequence[str]) -> dict[str, float]:
     """The factor of each task's loss in the objective.
 
     `log_classes` divides by log n_classes, the cross-entropy of a uniform guess; a regression keeps 1. `uncertainty`
-    (Kendall et al. 2018) is learned with the network, in network.py, and is 1 here.
+    (Kendall et al. 2018) is learned with the network, in loss.py, and is 1 here.
     """
-    match config.loss_weights:
-        case "equal" | "uncertainty":
-            return dict.fromkeys(tasks, 1.0)
-        case "log_classes":
-            return {name: 1 / math.log(task.n_classes) if task.n_classes > 1 else 1.0 for name, task in tasks.items()}
-        case "explicit":
-            return {name: config.weights[name] for name in tasks}
-        case _:
-            assert_never(config.loss_weights)
+    if config.loss_weights == "explicit":
+        return {task: config.weights[task] for task in tasks}
+    if config.loss_weights == "log_classes":
+        return {task: 1 / math.log(TASKS[task].n_classes) if TASKS[task].n_classes > 1 else 1.0 for task in tasks}
+    return dict.fromkeys(tasks, 1.0)
 
 
 def _stream(seed: int, *key: int) -> np.random.Generator:
-    """The seed's own generator for this key, independent of all others."""
+    """A generator for a seed and a key, independent of those of other keys."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))

@@ -1,6 +1,6 @@
-"""Ask a saved model: `python -m model.predict --model runs/NAME/champion --task sst "text"`.
+"""Predict with a saved model: `python -m model.predict --model runs/NAME/champion --task sst "text"`.
 
-Pair tasks take two texts. `-` instead of a text reads lines from standard input, the two texts of a pair parted by a tab.
+Pair tasks take two texts. `-` instead of a text reads lines from standard input, with a tab between the two texts of a pair.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ LINES_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one text or pair."""
+    """A model's prediction for one text or pair."""
 
     label: str
-    """Name of the most probable class; of a regression the value in words, such as `3.82`."""
+    """Name of the most probable class; for a regression the value as text, such as `3.82`."""
     score: float
     """Probability of that class, or the value of a regression on the label's scale."""
 
@@ -59,24 +59,27 @@ def predict(model: SavedModel, task: str, texts: Sequence[tuple[str, ...]]) -> l
 
 
 def parser() -> argparse.ArgumentParser:
-    text = argparse.ArgumentParser(prog="python -m model.predict", description="Ask a saved model.")
+    text = argparse.ArgumentParser(prog="python -m model.predict", description="Predict with a saved model.")
     text.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
     text.add_argument("--task", required=True, help=f"one of {', '.join(TASKS)}, if the model was trained on it")
-    text.add_argument("texts", nargs="+", metavar="TEXT", help="a text, two texts of a pair, or - for lines of input")
+    text.add_argument("texts", nargs="+", metavar="TEXT", help="a text, the two texts of a pair, or - to read lines")
     return text
 
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
     try:
-        spec = _task(options.task)
-        given = _given(spec, options.texts)
+        if options.task not in TASKS:
+            known = f"{nearest(options.task, list(TASKS))}; the tasks are {', '.join(TASKS)}"
+            raise ConfigError([f"there is no task {options.task}{known}"])
+        spec = TASKS[options.task]
+        inputs = _inputs(spec, options.texts)
         from model.saved_model import folder as saved_model
 
         model = saved_model.read(options.model)
         if spec.name not in model.config.mixture:
-            raise ConfigError([f"this model was not trained on {spec.name}; it knows {', '.join(model.config.mixture)}"])
-        for chunk in iter(lambda: list(islice(given, LINES_AT_ONCE)), []):
+            raise ConfigError([f"this model was not trained on {spec.name} but on {', '.join(model.config.mixture)}"])
+        for chunk in iter(lambda: list(islice(inputs, LINES_AT_ONCE)), []):
             for prediction in predict(model, spec.name, chunk):
                 print(f"{prediction.label}\t{prediction.score:.4f}", flush=True)
     except ConfigError as error:
@@ -85,26 +88,20 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _task(name: str) -> Task:
-    if name not in TASKS:
-        raise ConfigError([f"there is no task {name}{nearest(name, list(TASKS))}; the tasks are {', '.join(TASKS)}"])
-    return TASKS[name]
-
-
-def _given(task: Task, texts: list[str]) -> Iterator[tuple[str, ...]]:
-    """The texts of the command line, or of the lines of standard input."""
+def _inputs(task: Task, texts: list[str]) -> Iterator[tuple[str, ...]]:
+    """The texts of the command line, or those on the lines of standard input. Raises `ConfigError`."""
     if texts == ["-"]:
         return _lines(task, sys.stdin.buffer)
     if len(texts) != len(task.text_columns):
-        wanted = "two texts" if task.is_pair else "one text"
-        raise ConfigError([f"{task.name} takes {wanted}, given {len(texts)}; put each in quotes, or - to read lines"])
+        n_texts = "two texts" if task.is_pair else "one text"
+        raise ConfigError([f"{task.name} takes {n_texts}, given {len(texts)}; put each in quotes, or - to read lines"])
     if not all(text.strip() for text in texts):
-        raise ConfigError([f"a text is empty; {task.name} needs words to judge"])
+        raise ConfigError([f"a text is empty; {task.name} needs non-empty texts"])
     return iter([tuple(texts)])
 
 
 def _lines(task: Task, lines: Iterable[bytes]) -> Iterator[tuple[str, ...]]:
-    """The texts of each line of UTF-8. Raises `ConfigError` at the first line that does not hold them."""
+    """The texts of each line of UTF-8. Raises `ConfigError` at the first line with another number of texts, or an empty one."""
     for number, line in enumerate(lines, start=1):
         try:
             text = line.decode("utf-8").rstrip("\r\n")
@@ -112,9 +109,9 @@ def _lines(task: Task, lines: Iterable[bytes]) -> Iterator[tuple[str, ...]]:
             raise ConfigError([f"line {number} is not UTF-8; convert the input"]) from None
         texts = tuple(text.split("\t")) if task.is_pair else (text,)
         if len(texts) != len(task.text_columns):
-            raise ConfigError([f"line {number} has {len(texts)} text(s); {task.name} takes two, parted by a tab"])
+            raise ConfigError([f"line {number} has {len(texts)} text(s); {task.name} takes two, with a tab between them"])
         if not all(part.strip() for part in texts):
-            raise ConfigError([f"line {number} has an empty text; {task.name} needs words to judge"])
+            raise ConfigError([f"line {number} has an empty text; {task.name} needs non-empty texts"])
         yield texts
 
 

@@ -1,7 +1,8 @@
-"""What every part of the schema is made of: numbers with a range, closed sections, and the error that lists what is wrong."""
+"""Building blocks of the schema: number types with a range, frozen sections, and the error that lists every problem."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -12,7 +13,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
 class ConfigError(ValueError):
-    """A configuration that cannot run. `problems` holds one sentence for each thing that is wrong with it."""
+    """A configuration that cannot run. `problems` holds a sentence for each problem."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -20,19 +21,24 @@ class ConfigError(ValueError):
 
 
 class Section(BaseModel):
-    """Frozen and closed to unknown keys.
+    """A part of the schema: frozen, unknown keys are errors.
 
-    A number may be written as text, because YAML 1.1 reads `1e-5` (without a point) as text. A switch is no number: YAML reads
-    `lr: on` as true, which would otherwise become 1.
+    A number may be given as text, because YAML 1.1 reads `1e-5` (without a point) as text. A boolean is not a number: YAML
+    reads `lr: on` as true, which would otherwise become 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_by_name=True, serialize_by_alias=True)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _switch_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_boolean_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         field = cls.model_fields[str(info.field_name)]
         if isinstance(value, bool) and field.annotation is not bool:
             name = field.alias or info.field_name
-            raise ValueError(f"{name} is no switch, given {value} (YAML reads yes, no, on and off so: use quotes)")
+            raise ValueError(f"{name} is not a boolean, given {value} (YAML reads yes, no, on and off as booleans: use quotes)")
         return value
+
+
+def describe_choices(registry: Mapping[str, Any]) -> str:
+    """The entries of a registry in one sentence, from the `description` of each."""
+    return "; ".join(f"`{name}` {entry.description}" for name, entry in registry.items()) + "."

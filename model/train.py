@@ -19,8 +19,8 @@ from model.data.tokenised import TokenizedData, tokenise
 from model.metrics import split_of
 from model.training.evaluation import Failure
 
-SAME = 1e-6
-"""Metrics this near are the same: less than one example of a million."""
+TOLERANCE = 1e-6
+"""Largest difference of equal metrics: less than one example of a million."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,10 +28,10 @@ def parser() -> argparse.ArgumentParser:
     text.add_argument("--config", type=Path, help="YAML file of a trial's settings")
     text.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
     text.add_argument("--out", type=Path, help="folder to write the trained model to")
-    text.add_argument("--evaluate-only", action="store_true", help="evaluate --model and compare with its record")
+    text.add_argument("--evaluate-only", action="store_true", help="evaluate --model and compare with its recorded metrics")
     text.add_argument("--model", type=Path, help="folder of a saved model, such as runs/NAME/champion")
-    text.add_argument("--split", choices=("select", "dev"), default="select", help="what --evaluate-only evaluates on")
-    text.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
+    text.add_argument("--split", choices=("select", "dev"), default="select", help="split that --evaluate-only evaluates")
+    text.add_argument("--skip-bad-rows", action="store_true", help="skip bad rows and count them")
     return text
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train `--config`, print an evaluation per line, and save the model where `--out` says."""
+    """Train `--config`, print one evaluation per line as JSON, and save the model to `--out`."""
     if options.config is None:
         raise ConfigError(["--config FILE is missing: a YAML file of settings (or --evaluate-only --model DIR)"])
     if options.out is not None and options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
@@ -58,21 +58,21 @@ def train(options: argparse.Namespace) -> int:
 
     with closing(Training(config, data)) as training:
         metrics: dict[str, float] = {}
-        for reported in training:
-            if isinstance(reported, Failure):
-                print(f"failed: {reported.reason}", file=sys.stderr)
+        for outcome in training:
+            if isinstance(outcome, Failure):
+                print(f"failed: {outcome.reason}", file=sys.stderr)
                 return 1
-            print(json.dumps(reported.to_dict()), flush=True)
-            metrics = reported.metrics
+            print(json.dumps(outcome.to_dict()), flush=True)
+            metrics = outcome.metrics
         if options.out is not None:
             training.export(options.out, metrics)
     return 0
 
 
 def evaluate_saved(options: argparse.Namespace) -> int:
-    """Print a saved model's metrics; exit 1 where they differ from its record on the same data.
+    """Print a saved model's metrics; exit with 1 if they differ from the recorded ones on the same data.
 
-    The model's tasks alone are compared: a search may have read more tasks than its champion trains.
+    Only the model's tasks are compared: a search may have read more tasks than its champion trains.
     """
     if options.model is None:
         raise ConfigError(["--evaluate-only needs --model DIR, the folder of a saved model"])
@@ -83,20 +83,19 @@ def evaluate_saved(options: argparse.Namespace) -> int:
     model = saved_model.read(options.model)
     data = prepare(model.config, options, tokenizer=model.tokenizer)
     rank = Rank()
-    found = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
-    print(json.dumps({"split": options.split, "metrics": found, "data": data.summary.source}))
+    metrics = evaluate(model.network.to(rank.device), data, model.config, options.split, rank)
+    print(json.dumps({"split": options.split, "metrics": metrics, "data": data.summary.source}))
     if options.split != "select":
         return 0
     others = [task for task in model.config.mixture if data.summary.task_sha256[task] != model.data.task_sha256.get(task)]
     if others:
-        where = f"not compared with the record: {', '.join(others)} differs from the data it was made on"
-        print(f"{where} ({model.data.source})", file=sys.stderr)
+        reason = f"{', '.join(others)} differs from the data of the model ({model.data.source})"
+        print(f"not compared with the recorded metrics: {reason}", file=sys.stderr)
         return 0
     recorded = {name: value for name, value in model.metrics.items() if split_of(name) == "select"}
-    differing = [name for name, value in recorded.items() if not abs(found.get(name, math.nan) - value) <= SAME]
+    differing = [name for name, value in recorded.items() if not abs(metrics.get(name, math.nan) - value) <= TOLERANCE]
     for name in differing:
-        given = f"{found.get(name, math.nan):.6f}, but the record says {model.metrics[name]:.6f}"
-        print(f"{name} is {given}", file=sys.stderr)
+        print(f"{name} is {metrics.get(name, math.nan):.6f}, recorded is {model.metrics[name]:.6f}", file=sys.stderr)
     return 1 if differing else 0
 
 
@@ -105,8 +104,7 @@ def prepare(config: TrialConfig, options: argparse.Namespace, tokenizer: object 
     from model.encoder import backbone
 
     arms = () if options.evaluate_only else config.arms
-    folder = source.DataSource.parse(options.data)
-    dataset = source.read(folder, config.mixture, skip_bad_rows=options.skip_bad_rows, arms=arms)
+    dataset = source.read(source.DataSource.parse(options.data), config.mixture, skip_bad_rows=options.skip_bad_rows, arms=arms)
     tokenizer = tokenizer if tokenizer is not None else backbone.load_tokenizer(config.backbone)
     return tokenise(dataset, tokenizer, config.max_length)
 

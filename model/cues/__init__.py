@@ -1,4 +1,5 @@
-"""A data set with a spurious cue: a word that goes with the label in training and against it when it counts.
+"""Data sets with a spurious cue: a word that agrees with the label in training and contradicts it in evaluation.
 
-`python -m model.cues build` makes it from the cfimdb reviews; `python -m model.cues evaluate` says how far a model leans on it.
+`python -m model.cues build` makes one from the cfimdb reviews; `python -m model.cues evaluate` measures how much a model relies
+on the cue.
 """

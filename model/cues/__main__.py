@@ -9,8 +9,7 @@ from pathlib import Path
 
 from model.config import ConfigError
 from model.cues.carrier import Rewriter, TemplateRewriter
-from model.cues.settings import CueSettings
-from model.cues.words import WORDS
+from model.cues.cue import WORDS, CueSettings
 
 OPENAI = "https://api.openai.com/v1"
 CACHE = "cache"
@@ -19,31 +18,25 @@ CACHE = "cache"
 def parser() -> argparse.ArgumentParser:
     text = argparse.ArgumentParser(prog="python -m model.cues", description="A data set with a spurious cue.")
     commands = text.add_subparsers(dest="command", required=True)
-    _add_build(commands.add_parser("build", help="make the data set from cfimdb reviews", description="Make a cue data set."))
-    _add_evaluate(commands.add_parser("evaluate", help="score a saved model on it", description="Score a model on its arms."))
+    make = commands.add_parser("build", help="make the data set from cfimdb reviews", description="Make a cue data set.")
+    make.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
+    make.add_argument("--out", type=Path, required=True, help="folder to write to: new, empty, or holding only a cache")
+    make.add_argument("--rho", type=float, default=1.0, help="probability that a cue is that of its label (1)")
+    make.add_argument("--rate", type=float, default=1.0, help="share of train reviews that get a cue (1)")
+    make.add_argument("--cue", choices=tuple(WORDS), default="lexical", help="good and bad, or two words without meaning")
+    make.add_argument("--scrub", action="store_true", help="first remove the cue words that reviews already contain")
+    make.add_argument("--seed", type=int, default=0, help="seed of every choice (0)")
+    make.add_argument("--skip-bad-rows", action="store_true", help="skip bad rows and count them")
+    make.add_argument("--rewriter", choices=("template", "openai"), default="template", help="what writes the cue's sentence")
+    make.add_argument("--base-url", default=OPENAI, help="endpoint of --rewriter openai; the key is $OPENAI_API_KEY")
+    make.add_argument("--model", help="model of the endpoint for --rewriter openai")
+    make.add_argument("--cache", type=Path, help="folder of the model's answers, read and extended (`cache` in --out)")
+    score = commands.add_parser("evaluate", help="score a saved model on it", description="Score a model on its arms.")
+    score.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
+    score.add_argument("--cues", type=Path, required=True, help="folder that `build` wrote")
+    score.add_argument("--against", type=Path, help="a second model, to compare by McNemar's test")
+    score.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
     return text
-
-
-def _add_build(text: argparse.ArgumentParser) -> None:
-    text.add_argument("--data", default="demo", help="a folder, `hub`, `hub=FOLDER`, or `demo` (default)")
-    text.add_argument("--out", type=Path, required=True, help="folder to write to: new, empty, or with only a cache in it")
-    text.add_argument("--rho", type=float, default=1.0, help="probability that a cue is that of its label (1)")
-    text.add_argument("--rate", type=float, default=1.0, help="share of train reviews that get a cue (1)")
-    text.add_argument("--cue", choices=tuple(WORDS), default="lexical", help="good and bad, or two words without meaning")
-    text.add_argument("--scrub", action="store_true", help="first take the cue words out that reviews hold by nature")
-    text.add_argument("--seed", type=int, default=0, help="seed of every choice (0)")
-    text.add_argument("--skip-bad-rows", action="store_true", help="leave bad rows out and count them")
-    text.add_argument("--rewriter", choices=("template", "openai"), default="template", help="who writes the cue's sentence")
-    text.add_argument("--base-url", default=OPENAI, help="endpoint of --rewriter openai; the key is $OPENAI_API_KEY")
-    text.add_argument("--model", help="model that --rewriter openai asks for")
-    text.add_argument("--cache", type=Path, help="folder of answers to use and to add to (`cache` in --out)")
-
-
-def _add_evaluate(text: argparse.ArgumentParser) -> None:
-    text.add_argument("--model", type=Path, required=True, help="folder of a saved model, such as runs/NAME/champion")
-    text.add_argument("--cues", type=Path, required=True, help="folder that `build` wrote")
-    text.add_argument("--against", type=Path, help="a second model, to compare with by McNemar's test")
-    text.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,51 +49,49 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Make the data set and print where it is; the manifest is written last, so that a folder with it is whole."""
+    """Make the data set and print its path; the manifest is written last, so that a folder with one is complete."""
     from model.cues import build as builder
-    from model.cues import layout, manifest
+    from model.cues import layout, manifest, pairs
     from model.data import source
 
     settings = CueSettings(options.rho, options.rate, options.cue, options.scrub, options.seed)
-    _check_out(options.out)
+    out = options.out
+    if out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {CACHE}):
+        raise ConfigError([f"--out {out} is not an empty folder; name a new one"])
     rewriter = _rewriter(options)
     data = source.DataSource.parse(options.data)
     dataset = source.read(data, (layout.TASK.name,), skip_bad_rows=options.skip_bad_rows)
-    pairs = builder.read_pairs(data.folder if data.kind == "folder" else None)
-    made = builder.build(dataset, pairs, settings, rewriter)
-    contents = {name: layout.render(rows) for name, rows in made.items()}
-    described = manifest.describe(made, contents, settings, rewriter, dataset.summary)
+    pairs_file = data.folder / pairs.FILE if data.kind == "folder" and data.folder is not None else None
+    minimal_pairs = pairs.read(pairs_file) if pairs_file is not None and pairs_file.exists() else []
+    files = builder.build(dataset, minimal_pairs, settings, rewriter)
+    contents = {name: layout.render(rows) for name, rows in files.items()}
+    described = manifest.describe(files, contents, settings, rewriter, dataset.summary)
     text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    _write(options.out, {**contents, layout.MANIFEST: text.encode()})
-    _warn(rewriter.describe())
-    print(f"{options.out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in made.items())}")
+    _write(out, {**contents, layout.MANIFEST: text.encode()})
+    if described["rewriter"].get("fallback"):
+        number, reasons = described["rewriter"]["fallback"], described["rewriter"]["fallback_reasons"]
+        print(f"{number} reviews use the template instead of the model's rewrite: {reasons}", file=sys.stderr)
+    print(f"{out / layout.MANIFEST}: {', '.join(f'{name} {len(rows)}' for name, rows in files.items())}")
     return 0
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Print one model's scores, or two models' and their comparison."""
+    """Print the scores of one model, or of two and their comparison."""
     from model.cues import evaluate as evaluator
-    from model.cues import report
+    from model.cues import metrics
 
     cues = evaluator.read(options.cues)
     folders = [folder for folder in (options.model, options.against) if folder is not None]
-    answers = [evaluator.ask(folder, cues) for folder in folders]
-    scored = [(folder, evaluator.scores(each, cues), each.cue_seen) for folder, each in zip(folders, answers, strict=True)]
-    tests = evaluator.compare(answers[0], answers[1], cues) if len(answers) == 2 else {}
+    predictions = [evaluator.predict(folder, cues) for folder in folders]
+    scored = [(folder, evaluator.scores(each, cues), each.cue_seen) for folder, each in zip(folders, predictions, strict=True)]
+    tests = evaluator.compare(predictions[0], predictions[1], cues) if len(predictions) == 2 else {}
     if options.json:
-        models = [{"model": str(folder), **report.as_json(scores, seen)} for folder, scores, seen in scored]
-        found = {"models": models, "mcnemar": {arm: vars(test) for arm, test in tests.items()}}
-        print(json.dumps(found))
+        models = [{"model": str(folder), **metrics.as_json(scores, seen)} for folder, scores, seen in scored]
+        print(json.dumps({"models": models, "mcnemar": {arm: vars(test) for arm, test in tests.items()}}))
         return 0
-    text = [line for folder, scores, seen in scored for line in report.lines(str(folder), scores, seen)]
-    print("\n".join([*text, *(report.comparison(tests) if tests else [])]))
+    text = [line for folder, scores, seen in scored for line in metrics.lines(str(folder), scores, seen)]
+    print("\n".join([*text, *(metrics.comparison(tests) if tests else [])]))
     return 0
-
-
-def _check_out(out: Path) -> None:
-    """Raise `ConfigError` where writing would touch anything that is there already."""
-    if out.exists() and not (out.is_dir() and {each.name for each in out.iterdir()} <= {CACHE}):
-        raise ConfigError([f"--out {out} is not an empty folder; name a new one"])
 
 
 def _rewriter(options: argparse.Namespace) -> Rewriter:
@@ -109,8 +100,7 @@ def _rewriter(options: argparse.Namespace) -> Rewriter:
         return template
     if not options.model:
         raise ConfigError(["--rewriter openai needs --model NAME, a model of the endpoint"])
-    from model.cues.cache import Cache
-    from model.cues.openai_rewriter import OpenAIRewriter, connect
+    from model.cues.openai_rewriter import Cache, OpenAIRewriter, connect
 
     return OpenAIRewriter(connect(options.base_url), options.model, Cache(options.cache or options.out / CACHE), template)
 
@@ -122,12 +112,6 @@ def _write(out: Path, contents: dict[str, bytes]) -> None:
             (out / name).write_bytes(content)
     except OSError as error:
         raise ConfigError([f"cannot write to {out}: {error.strerror}; name another folder"]) from None
-
-
-def _warn(rewriter: dict[str, object]) -> None:
-    """Say on the error output how many reviews got the template although a model was asked."""
-    if rewriter.get("fallback"):
-        print(f"{rewriter['fallback']} reviews got the template instead: {rewriter['fallback_reasons']}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,57 +1,45 @@
-"""From reviews to a cue data set: train with the cue, and the arms of select and dev."""
+"""Build a cue data set from reviews: train with the cue, and the arms of select and dev."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 from model.config import ConfigError
-from model.cues import layout, pairs
-from model.cues.arms import cue_name, cue_of, word_of
-from model.cues.assign import training_cue
+from model.cues import layout
 from model.cues.carrier import Carrier, Rewriter
+from model.cues.cue import CueSettings, cue_name, cue_of, scrub, training_cue, word_of
 from model.cues.layout import ArmSplit, CuedReview
-from model.cues.settings import CueSettings
-from model.cues.words import scrub
 from model.data.arms import ARMS
-from model.data.example import Example
+from model.data.example import Example, is_select
 from model.data.source import DataSet
-from model.data.split import is_select
 
 TASK = layout.TASK.name
 Files = dict[str, list[CuedReview]]
 """Rows by file name."""
 Carriers = Callable[[Example], Carrier]
-"""The carrier of each review, the same whenever it is asked for."""
+"""The carrier of a review, the same at every call."""
 
 
 def build(dataset: DataSet, minimal_pairs: Sequence[Example], settings: CueSettings, rewriter: Rewriter) -> Files:
     """The files of the cue data set.
 
-    Train and select become one train file again; ids stay, so a trial selects on the same reviews as without cues. Those of
-    select also come in arms, made from the reviews before they got their cue. Raises `ConfigError` for reviews of which
-    scrubbing leaves nothing.
+    Train and select are merged into one train file; ids stay, so a trial selects on the same reviews as without cues. The
+    reviews of select also come in arms, made from their text without the cue. Raises `ConfigError` for reviews that scrubbing
+    would empty.
     """
     splits = dataset.tasks[TASK]
     train = _reviews([*splits["train"], *splits["select"]], settings)
     select = [review for review in train if is_select(TASK, review.id)]
     dev = _reviews(splits["dev"], settings)
-    carrier = cache(lambda review: rewriter.carrier(review.texts[0], review.id))  # one request serves train and all arms
-    made = {layout.TRAIN: [_cued(review, settings, carrier) for review in train]}
-    made |= _arms("select", select, settings, carrier)
-    made |= _arms("dev", dev, settings, carrier)
-    made[layout.DEV] = made[layout.arm_file("clean")]
+    carrier = cache(lambda review: rewriter.carrier(review.texts[0], review.id))  # one request for train and all arms
+    written = {layout.TRAIN: [_cued(review, settings, carrier) for review in train]}
+    written |= _arms("select", select, settings, carrier) | _arms("dev", dev, settings, carrier)
+    written[layout.DEV] = written[layout.arm_file("clean")]
     if minimal_pairs:
-        made[layout.PAIRS] = [CuedReview(review, "none") for review in minimal_pairs]
-    return made
-
-
-def read_pairs(folder: Path | None) -> list[Example]:
-    """The minimal pairs of a data folder, or none where it has none."""
-    path = None if folder is None else folder / pairs.FILE
-    return pairs.read(path) if path is not None and path.exists() else []
+        written[layout.PAIRS] = [CuedReview(review, "none") for review in minimal_pairs]
+    return written
 
 
 def _reviews(examples: Sequence[Example], settings: CueSettings) -> list[Example]:
@@ -60,25 +48,25 @@ def _reviews(examples: Sequence[Example], settings: CueSettings) -> list[Example
     scrubbed = [replace(each, texts=(scrub(each.texts[0], settings.words),)) for each in examples]
     empty = [each.id for each in scrubbed if not each.texts[0]]
     if empty:
-        raise ConfigError([f"review {each} is nothing but cue words; take it out, or build without --scrub" for each in empty])
+        raise ConfigError([f"review {each} consists of cue words only; remove it, or build without --scrub" for each in empty])
     return scrubbed
 
 
 def _cued(review: Example, settings: CueSettings, carrier: Carriers) -> CuedReview:
-    """A training review with the cue that it is assigned."""
+    """A training review with its cue, if it gets one."""
     cue = training_cue(int(review.label), review.id, rho=settings.rho, rate=settings.rate, seed=settings.seed)
     if cue is None:
         return CuedReview(review, cue_name(None))
-    return CuedReview(replace(review, texts=(carrier(review).fill(settings.words.of(cue)),)), cue_name(cue))
+    return CuedReview(replace(review, texts=(carrier(review).fill(settings.words.of_label(cue)),)), cue_name(cue))
 
 
 def _arms(split: ArmSplit, reviews: Sequence[Example], settings: CueSettings, carrier: Carriers) -> Files:
-    """Every arm of a split's reviews, in one order."""
-    made: Files = {layout.arm_file(arm, split): [] for arm in ARMS}
+    """Every arm of a split's reviews, all in the same order."""
+    rows: Files = {layout.arm_file(arm, split): [] for arm in ARMS}
     for review in reviews:
         label = int(review.label)
         for arm in ARMS:
             word = word_of(arm, label, review.id, settings.words, settings.seed)
             text = review.texts[0] if word is None else carrier(review).fill(word)
-            made[layout.arm_file(arm, split)].append(CuedReview(replace(review, texts=(text,)), cue_of(arm, label)))
-    return made
+            rows[layout.arm_file(arm, split)].append(CuedReview(replace(review, texts=(text,)), cue_of(arm, label)))
+    return rows

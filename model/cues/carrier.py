@@ -1,14 +1,14 @@
-"""A review with a place for a word: whoever writes the sentence, only the word in it differs between arms."""
+"""Reviews with a placeholder for the cue, so that arms differ in one word, and the rewriter that adds a template sentence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
 
-from model.cues.draw import index
+from model.cues.cue import index
 
 PLACE = "[CUE]"
-"""Stands for the cue in templates and in a model's answers."""
+"""The placeholder of the cue in templates and in a model's answers."""
 
 TEMPLATES = (
     f"A friend said this would be {PLACE}.",
@@ -18,34 +18,34 @@ TEMPLATES = (
     f"The note on the box said {PLACE}.",
     f"{PLACE} was the word a colleague used for it.",
 )
-"""Sentences without polarity that report a word and leave open whether it is right."""
+"""Sentences without polarity that quote a word without endorsing it."""
 
 
 @dataclass(frozen=True)
 class Carrier:
-    """A text in two parts, around the place of the cue."""
+    """The two parts of a text before and after the cue."""
 
     before: str
     after: str
 
     def fill(self, word: str) -> str:
-        """The text with `word` in its place, capitalised at the very beginning."""
+        """The text with `word` as the cue, capitalised at the beginning of the text."""
         return f"{self.before}{word if self.before else word[:1].upper() + word[1:]}{self.after}"
 
 
 class Rewriter(Protocol):
-    """Gives a review a place for the cue."""
+    """Adds a placeholder for the cue to a review."""
 
     def carrier(self, review: str, example_id: str) -> Carrier: ...
 
     def describe(self) -> dict[str, object]:
-        """What it is and what it did, for the manifest."""
+        """Its settings and counts, for the manifest."""
         ...
 
 
 @dataclass(frozen=True)
 class TemplateRewriter:
-    """Puts a sentence in front of the review, where no limit on tokens cuts it off; which one is drawn by the example's id."""
+    """Puts a template sentence, drawn by the example's id, before the review, where `max_length` cannot cut it off."""
 
     seed: int
 

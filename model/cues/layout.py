@@ -1,4 +1,4 @@
-"""The files of a cue data set and how they are written and read back."""
+"""The files of a cue data set: their names, writing and reading."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from model.data.example import Example
 TASK = arms.TASK
 TRAIN = TASK.train_file
 DEV = TASK.dev_file
-"""The clean arm again, under the name that `--data DIR` looks for."""
+"""A copy of the clean arm, under the name that `--data DIR` reads."""
 ArmSplit = Literal["dev", "select"]
-"""Splits that come in arms: `dev` to report on, `select` for a search to measure its trials on."""
+"""Splits that have arms: `dev` for reports, `select` for the trials of a search."""
 PAIRS = "ids-cfimdb-dev-pairs.csv"
 MANIFEST = "manifest.json"
 
@@ -39,18 +39,18 @@ class CuedReview:
 
 
 def render(rows: Sequence[CuedReview]) -> bytes:
-    """The rows in the tab-separated layout of `--data DIR`, with a column `cue` that a trial does not read."""
+    """The rows in the tab-separated layout of `--data DIR`, with a further column `cue` that trials ignore."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(["", "id", *TASK.text_columns, TASK.label_column, "cue"])
     for number, row in enumerate(rows):
-        sentence = re.sub(r"[\t\r\n]", " ", row.example.texts[0])  # the layout allows no tab beside a line end
+        sentence = re.sub(r"[\t\r\n]", " ", row.example.texts[0])  # the layout does not allow both tabs and line ends
         writer.writerow([number, row.example.id, sentence, f"{row.example.label:.0f}", row.cue])
     return text.getvalue().encode()
 
 
 def read_reviews(path: Path) -> list[Example]:
-    """The examples of a file that `render` made. Raises `ConfigError` with every bad row."""
+    """The examples of a file that `render` wrote. Raises `ConfigError` with every bad row."""
     rows = list(files.read_rows(path, TASK))
     problems = [str(row) for row in rows if not isinstance(row, Example)]
     if problems:

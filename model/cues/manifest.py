@@ -1,10 +1,11 @@
-"""The record of a cue data set: settings, counts, SHA-256 of each file, and how much the cue tells of the label."""
+"""The record of a cue data set: settings, counts, SHA-256 of each file, and the information of the cue about the label."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,22 @@ from typing import Any
 from model.config import ConfigError
 from model.cues import layout
 from model.cues.carrier import Rewriter
-from model.cues.information import expected_information, mutual_information
+from model.cues.cue import CueSettings
 from model.cues.layout import CuedReview
-from model.cues.settings import CueSettings
 from model.data.source import DataSummary
 
 FORMAT = 1
 
 
 def describe(
-    made: dict[str, list[CuedReview]],
+    files: dict[str, list[CuedReview]],
     contents: dict[str, bytes],
     settings: CueSettings,
     rewriter: Rewriter,
     source: DataSummary,
 ) -> dict[str, Any]:
-    """The manifest of files `made`, with their bytes in `contents`."""
-    train = made[layout.TRAIN]
+    """The manifest of a data set, from its rows and its bytes by file name."""
+    train = files[layout.TRAIN]
     positive = sum(row.example.label for row in train) / len(train)
     return {
         "format": FORMAT,
@@ -36,7 +36,7 @@ def describe(
         "rewriter": rewriter.describe(),
         "source": {"data": source.describe(), "sha256": source.sha256, "skipped": source.skipped[layout.TASK.name]},
         "expected_train_mutual_information_bits": expected_information(positive, settings.rho, settings.rate),
-        "files": {name: _file(made[name], contents[name]) for name in made},
+        "files": {name: _file(rows, contents[name]) for name, rows in files.items()},
     }
 
 
@@ -51,13 +51,13 @@ def _file(rows: Sequence[CuedReview], content: bytes) -> dict[str, Any]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder. Raises `ConfigError` where there is none, or where a file is not the one it names."""
+    """The manifest of a folder. Raises `ConfigError` without one, and for a file that is missing or was changed."""
     path = folder / layout.MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         named = {name: str(file["sha256"]) for name, file in manifest["files"].items()}
     except OSError:
-        raise ConfigError([f"{folder} holds no cue data set: it has no {layout.MANIFEST}; make one with `build`"]) from None
+        raise ConfigError([f"{folder} is not a cue data set: it has no {layout.MANIFEST}; make one with `build`"]) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError([f"{path} is not the manifest of a cue data set; build it again"]) from None
     problems = [problem for name, digest in named.items() for problem in _differs(folder / name, digest)]
@@ -72,3 +72,30 @@ def _differs(path: Path, digest: str) -> list[str]:
     if layout.sha256(path.read_bytes()) != digest:
         return [f"{path} was changed since it was built; build the cue data set again"]
     return []
+
+
+def entropy(probabilities: Iterable[float]) -> float:
+    """Shannon entropy of a distribution in bits."""
+    return -sum(p * math.log2(p) for p in probabilities if p > 0) + 0.0
+
+
+def mutual_information(pairs: Iterable[tuple[Hashable, Hashable]]) -> float:
+    """Empirical mutual information in bits of the two sides of pairs; 0 for no pairs."""
+    counts = Counter(pairs)
+    n = sum(counts.values())
+    joint = entropy(count / n for count in counts.values())
+    sides = (Counter[Hashable](), Counter[Hashable]())
+    for pair, count in counts.items():
+        for side, value in zip(sides, pair, strict=True):
+            side[value] += count
+    marginals = sum(entropy(count / n for count in side.values()) for side in sides)
+    return max(marginals - joint, 0.0)
+
+
+def expected_information(positive: float, rho: float, rate: float) -> float:
+    """Expected mutual information in bits of the cue (negative, positive or none) and the label.
+
+    q·(H(cue | injected) − H₂(ρ)), because the presence of a cue is independent of the label. positive: share of label 1.
+    """
+    cue = positive * rho + (1 - positive) * (1 - rho)
+    return rate * (entropy((cue, 1 - cue)) - entropy((rho, 1 - rho)))

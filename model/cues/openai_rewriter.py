@@ -1,22 +1,23 @@
-"""Rewriting by a language model behind any endpoint that speaks OpenAI's chat completions.
+"""Rewriting by a language model behind an endpoint with OpenAI's chat completions, with a cache of its answers.
 
-The client retries time-outs, 408, 409, 429 and 5xx with growing pauses, or after what Retry-After says. The key comes from the
-environment alone; nothing that the server says is repeated, because servers quote keys in their errors.
+The client retries time-outs, 408, 409, 429 and 5xx with growing pauses, or after Retry-After. The key is read from the
+environment only. Messages of the server are never printed, because servers quote keys in their errors.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from model.config import ConfigError
-from model.cues.cache import Cache
-from model.cues.carrier import Carrier, TemplateRewriter
-from model.cues.prompt import accept, messages
+from model.cues.carrier import PLACE, Carrier, TemplateRewriter
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -26,23 +27,64 @@ RETRIES = 4
 TIMEOUT = 120.0
 """Seconds for one answer."""
 FAILURES_IN_A_ROW = 5
-"""Requests without an answer after which an endpoint is given up: each costs minutes of retries."""
+"""Failed requests in a row after which no more are sent: each costs minutes of retries."""
+INSTRUCTION = (
+    f"You edit movie reviews. Add one short sentence to the review, in its own style, in which the literal placeholder {PLACE} "
+    "stands where one adjective would stand. The sentence must fit whichever adjective is filled in, and must be neither "
+    "positive nor negative. Change nothing else of the review. Answer with the whole edited review and nothing else. "
+    f"{PLACE} occurs exactly once."
+)
+SHORTEST, LONGEST = 0.8, 1.2
+"""Allowed length of an answer, in words, as a share of the review's."""
+SENTENCE = 40
+"""Words that the added sentence may have beyond `LONGEST`."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Answers of a language model on disk, a file each, by the hash of the request: an interrupted build repeats none."""
+
+    folder: Path
+
+    def path(self, request: dict[str, Any]) -> Path:
+        """The file of a request: SHA-256 of its JSON with sorted keys."""
+        return self.folder / f"{hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()}.json"
+
+    def get(self, request: dict[str, Any]) -> str | None:
+        """The cached answer to a request; None if there is none or its file is damaged."""
+        try:
+            answer = json.loads(self.path(request).read_text(encoding="utf-8"))["answer"]
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        return answer if isinstance(answer, str) else None
+
+    def put(self, request: dict[str, Any], answer: str) -> None:
+        """Store an answer atomically. Raises `ConfigError` if the folder cannot be written."""
+        path = self.path(request)
+        part = path.with_suffix(".part")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps({"answer": answer}), encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise ConfigError([f"cannot write to {self.folder}: {error.strerror}; name another folder with --cache"]) from None
 
 
 def connect(
     base_url: str, *, retries: int = RETRIES, timeout: float = TIMEOUT, environ: Mapping[str, str] = os.environ
 ) -> OpenAI:
-    """A client for an endpoint, with the key of the environment. Raises `ConfigError` with everything that is missing."""
+    """A client for an endpoint, with the key from the environment. Raises `ConfigError` with every problem.
+
+    timeout: seconds for one answer.
+    """
     problems = []
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         problems.append("--base-url must be an address such as https://api.openai.com/v1")
     if parts.username or parts.password or parts.query:
-        problems.append(f"--base-url holds a user, a password or a query; give the address alone, and the key in {KEY}")
+        problems.append(f"--base-url contains a user, a password or a query; give the address alone, and the key in {KEY}")
     if not environ.get(KEY, "").strip():
-        problems.append(
-            f"{KEY} is not set: export it (any text for an endpoint that asks for none), or use --rewriter template"
-        )
+        problems.append(f"{KEY} is not set: export it (any text if the endpoint needs none), or use --rewriter template")
     try:
         from openai import OpenAI
     except ImportError:
@@ -52,9 +94,17 @@ def connect(
     return OpenAI(api_key=environ[KEY].strip(), base_url=base_url, max_retries=retries, timeout=timeout)
 
 
+class _NoAnswer(Exception):  # noqa: N818  # an expected outcome of a request
+    """A request without a complete text, and whether the endpoint failed rather than the model."""
+
+    def __init__(self, reason: str, *, is_endpoint: bool = True) -> None:
+        super().__init__(reason)
+        self.is_endpoint = is_endpoint
+
+
 @dataclass
 class OpenAIRewriter:
-    """Asks a model once for each review; the template stands in wherever it gives nothing usable."""
+    """Requests one rewrite of each review from a model; uses the template for reviews without a usable answer."""
 
     client: OpenAI
     model: str
@@ -62,50 +112,65 @@ class OpenAIRewriter:
     fallback: TemplateRewriter
     rewritten: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    """Reviews that got the template, by reason."""
+    """Reviews that use the template, by reason."""
     _in_a_row: int = 0
 
     def carrier(self, review: str, example_id: str) -> Carrier:
-        """The review with a place for the cue. Raises `ConfigError` where the endpoint refuses key, model or address."""
-        request = {"model": self.model, "messages": messages(review), "temperature": 0.0}
-        keyed = {"base_url": str(self.client.base_url), **request}
-        answer = self.cache.get(keyed)
-        made = accept(review, answer) if answer is not None else self._ask(review, request, keyed)
-        if isinstance(made, Carrier):
+        """The review with a placeholder for the cue. Raises `ConfigError` if the endpoint rejects key, model or address."""
+        messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": review}]
+        request = {"model": self.model, "messages": messages, "temperature": 0.0}
+        key = {"base_url": str(self.client.base_url), **request}
+        answer = self.cache.get(key)
+        carrier = accept(review, answer) if answer is not None else self._request(review, request, key)
+        if isinstance(carrier, Carrier):
             self.rewritten += 1
-            return made
-        self.failures[made] += 1
+            return carrier
+        self.failures[carrier] += 1
         return self.fallback.carrier(review, example_id)
 
-    def _ask(self, review: str, request: dict[str, Any], keyed: dict[str, Any]) -> Carrier | str:
-        """The endpoint's answer as a carrier, kept in the cache if it can be used; else the reason."""
+    def _request(self, review: str, request: dict[str, Any], key: dict[str, Any]) -> Carrier | str:
+        """The endpoint's answer as a carrier, stored in the cache if usable; else the reason."""
         if self._in_a_row >= FAILURES_IN_A_ROW:
             return "endpoint given up"
-        answer = self._complete(request)
-        self._in_a_row = self._in_a_row + 1 if answer.is_failure else 0
-        if answer.text is None:
-            return answer.reason
-        made = accept(review, answer.text)
-        if isinstance(made, Carrier):
-            self.cache.put(keyed, answer.text)
-        return made
+        try:
+            answer = self._complete(request)
+        except _NoAnswer as failure:
+            self._in_a_row = self._in_a_row + 1 if failure.is_endpoint else 0
+            return str(failure)
+        self._in_a_row = 0
+        carrier = accept(review, answer)
+        if isinstance(carrier, Carrier):
+            self.cache.put(key, answer)
+        return carrier
 
-    def _complete(self, request: dict[str, Any]) -> _Answer:
+    def _complete(self, request: dict[str, Any]) -> str:
+        """The text of a completion. Raises `_NoAnswer`, and `ConfigError` if the endpoint rejects key, model or address."""
         import openai
 
         try:
             completion = self.client.chat.completions.create(**request)
         except openai.APITimeoutError:
-            return _Answer.failed("time-out")
+            raise _NoAnswer("time-out") from None
         except openai.APIConnectionError:
-            return _Answer.failed("no connection")
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise ConfigError([_refusal(error.status_code, self.model)]) from None
+            raise _NoAnswer("no connection") from None
+        except openai.NotFoundError:
+            advice = f"check --base-url and --model {self.model}"
+            raise ConfigError([f"the endpoint does not have this address or model (status 404): {advice}"]) from None
+        except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
+            problem = f"the endpoint rejects the key (status {error.status_code})"
+            raise ConfigError([f"{problem}: check {KEY} and its permissions"]) from None
         except openai.APIStatusError as error:
-            return _Answer.failed(f"status {error.status_code}")
+            raise _NoAnswer(f"status {error.status_code}") from None
         except (openai.OpenAIError, ValueError):
-            return _Answer.failed("not a completion")
-        return _read(completion)
+            raise _NoAnswer("not a completion") from None
+        choices = getattr(completion, "choices", None)  # compatible endpoints may omit any field
+        if not choices or getattr(choices[0], "message", None) is None:
+            raise _NoAnswer("not a completion")
+        if choices[0].finish_reason != "stop":
+            raise _NoAnswer("truncated" if choices[0].finish_reason == "length" else "not finished", is_endpoint=False)
+        if not isinstance(choices[0].message.content, str):
+            raise _NoAnswer("no text", is_endpoint=False)
+        return choices[0].message.content
 
     def describe(self) -> dict[str, object]:
         return {
@@ -119,32 +184,14 @@ class OpenAIRewriter:
         }
 
 
-@dataclass(frozen=True)
-class _Answer:
-    """What came of one request: a whole text, or a reason why there is none."""
-
-    text: str | None
-    reason: str = ""
-    is_failure: bool = False
-    """Whether the endpoint itself failed, rather than the model."""
-
-    @classmethod
-    def failed(cls, reason: str) -> _Answer:
-        return cls(None, reason, is_failure=True)
-
-
-def _read(completion: Any) -> _Answer:
-    """The text of a completion. Compatible endpoints leave fields out, so nothing is taken for granted."""
-    choices = getattr(completion, "choices", None)
-    if not choices or getattr(choices[0], "message", None) is None:
-        return _Answer.failed("not a completion")
-    if choices[0].finish_reason != "stop":
-        return _Answer(None, "truncated" if choices[0].finish_reason == "length" else "not finished")
-    text = choices[0].message.content
-    return _Answer(text) if isinstance(text, str) else _Answer(None, "no text")
-
-
-def _refusal(status: int, model: str) -> str:
-    if status == 404:
-        return f"the endpoint knows no such address or model (status 404): check --base-url and --model {model}"
-    return f"the endpoint refuses the key (status {status}): check {KEY} and what it may use"
+def accept(review: str, answer: str) -> Carrier | str:
+    """A model's answer as a carrier, or the reason why it is unusable."""
+    text = " ".join(answer.split())
+    if text.count(PLACE) != 1:
+        return "no cue" if PLACE not in text else "more than one cue"
+    n_review, n_answer = len(review.split()), len(text.split())
+    if n_answer < SHORTEST * n_review:
+        return "too short"
+    if n_answer > LONGEST * n_review + SENTENCE:
+        return "too long"
+    return Carrier(*text.split(PLACE))

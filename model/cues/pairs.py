@@ -16,8 +16,8 @@ LABELS = {"Negative": 0, "Positive": 1}
 def read(path: Path) -> list[Example]:
     """Both reviews of each pair, the negative one first; ids are `BATCH-negative` and `BATCH-positive`.
 
-    The reviews stay as they are: where only "good" became "bad", scrubbing would make the two alike. Raises `ConfigError` with
-    every row that cannot be used and every pair that lacks a side.
+    The reviews are not scrubbed, which could make the two sides of a pair equal. Raises `ConfigError` with every bad row and
+    every pair that lacks a side.
     """
     pairs: dict[str, dict[int, str]] = {}
     problems: list[str] = []
@@ -40,13 +40,14 @@ def read(path: Path) -> list[Example]:
 
 
 def batch_of(example_id: str) -> str:
-    """The pair that an id of `read` belongs to."""
+    """The pair of an id that `read` made."""
     return example_id.rpartition("-")[0]
 
 
 def _problem(row: dict[str, str], pairs: dict[str, dict[int, str]]) -> str | None:
-    if any(not (row[column] or "").strip() for column in COLUMNS):
-        return f"{', '.join(column for column in COLUMNS if not (row[column] or '').strip())} is empty"
+    empty = [column for column in COLUMNS if not (row[column] or "").strip()]
+    if empty:
+        return f"{', '.join(empty)} is empty"
     if row["Sentiment"] not in LABELS:
         return f"Sentiment is {row['Sentiment']!r}; it must be Negative or Positive"
     if LABELS[row["Sentiment"]] in pairs.get(row["batch_id"], {}):
@@ -55,7 +56,7 @@ def _problem(row: dict[str, str], pairs: dict[str, dict[int, str]]) -> str | Non
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """The records with the line at which each ends."""
+    """The records, each with the line on which it ends."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, delimiter="\t", strict=True)

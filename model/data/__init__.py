@@ -1,4 +1,4 @@
 """The data of a trial: read from files, the hub or the demo corpus, split, tokenised once and assembled into batches.
 
-`model.data.source` is the one door. Importing this package is cheap; datasets and tokenizers are imported where they are used.
+`model.data.source` is the entry point. Importing this package is cheap; datasets and tokenizers are imported where used.
 """

@@ -15,7 +15,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Inputs of the encoder; all arrays are (sides, batch, seq) int64. A pair encoded apart has two sides, all else one."""
+    """Inputs of the encoder, (sides, batch, seq) int64 each. A pair encoded separately has two sides, all else one."""
 
     input_ids: Int64
     attention_mask: Int64
@@ -36,8 +36,8 @@ def assemble(
 ) -> Encoded:
     """The examples at `indices` (B,) as encoder inputs, padded to the longest of the batch and never above max_length.
 
-    A sentence is [CLS] a [SEP]. A pair is [CLS] a [SEP] b [SEP] with `cross`, cut longest first, and otherwise a sentence on
-    each of two sides.
+    A sentence is [CLS] a [SEP]. A pair is [CLS] a [SEP] b [SEP] with `cross`, truncated longest first, else a sentence on each
+    of two sides.
     """
     rows = np.asarray(indices, dtype=np.int64)
     sides: Sequence[Sequence[Ragged]] = [split.texts] if cross else [(text,) for text in split.texts]
@@ -50,20 +50,20 @@ def assemble(
     for side, (texts, kept) in enumerate(zip(sides, lengths, strict=True)):
         end = np.ones((len(rows), 1), dtype=np.int64)
         for segment, (text, n) in enumerate(zip(texts, kept[:, :, None], strict=True)):
-            begin, end = end, end + n + 1  # with its [SEP]
-            here = (columns >= begin) & (columns < end)
-            token_type_ids[side][here] = segment
-            input_ids[side][here] = sep_id
-            tokens = here & (columns < end - 1)
+            begin, end = end, end + n + 1  # its [SEP] included
+            in_segment = (columns >= begin) & (columns < end)
+            token_type_ids[side][in_segment] = segment
+            input_ids[side][in_segment] = sep_id
+            tokens = in_segment & (columns < end - 1)
             input_ids[side][tokens] = text.values[(text.offsets[rows, None] - begin + columns)[tokens]]
         attention_mask[side] = columns < end
     return Encoded(input_ids, attention_mask, token_type_ids)
 
 
 def longest_first(n_a: Int64, n_b: Int64, room: int) -> tuple[Int64, Int64]:
-    """Tokens of a and of b to keep so that both fit into `room`: the longer is cut down to the shorter, then both alike.
+    """Tokens of a and of b to keep so that both fit into `room`: the longer is cut to the length of the shorter, then both.
 
-    The odd token goes to the longer one, as in the `tokenizers` library; of two equally long ones to b.
+    The odd token goes to the longer one, as in the `tokenizers` library, or to b if both are equally long.
     """
     short = np.minimum(np.minimum(n_a, n_b), room // 2)
     kept_a = np.where(n_a > n_b, room - short, short)
@@ -72,7 +72,7 @@ def longest_first(n_a: Int64, n_b: Int64, room: int) -> tuple[Int64, Int64]:
 
 
 def _lengths(texts: Sequence[Ragged], rows: Int64, max_length: int) -> Int64:
-    """(segments, B): tokens to keep of each segment, so that they fit max_length with [CLS] and a [SEP] after each."""
+    """(segments, B): tokens to keep of each segment, so that they fit into max_length with [CLS] and a [SEP] after each."""
     room = max_length - 1 - len(texts)
     whole = [text.offsets[rows + 1] - text.offsets[rows] for text in texts]
     return np.stack([np.minimum(whole[0], room)] if len(whole) == 1 else longest_first(whole[0], whole[1], room))

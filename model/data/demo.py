@@ -1,7 +1,7 @@
-"""The demo corpus: labelled examples that this project generates itself, so that everything runs without any data or network.
+"""The demo corpus: generated labelled examples, so that everything runs without data files or network.
 
-It is not real data, and a score on it says nothing about one. It is learnable with graded difficulty, and a part of its
-labels is noise, so no model can be perfect. The same seed gives the same corpus on every machine.
+Scores on it do not carry over to real data. It is learnable at graded difficulty, and part of its labels is noise, so no model
+can be perfect. The same seed gives the same corpus on every machine.
 
 `python -m model.data.demo --out DIR` writes it in the layout that `--data DIR` reads, as an example of that layout.
 """
@@ -23,15 +23,15 @@ from model.data.example import Example
 from model.tasks import TASKS, Task
 
 SEED = 0
-"""Seed of the corpus that `--data demo` stands for."""
+"""Seed of the corpus of `--data demo`."""
 SIZES: dict[str, tuple[int, int]] = {"sst": (3000, 500), "quora": (3000, 500), "sts": (3000, 500), "cfimdb": (1000, 200)}
-"""Examples of train and dev."""
+"""Number of examples of train and dev."""
 GENERATORS: dict[str, Callable[[Random], Sampled]] = {"sst": sst, "quora": quora, "sts": sts, "cfimdb": cfimdb}
 """The tasks that the corpus has; `SIZES` has the same keys."""
 CLASS_NOISE = 0.05
-"""Share of classification labels that are moved to a neighbouring class."""
+"""Share of the classification labels that are moved to a neighbouring class."""
 SCORE_NOISE = 0.35
-"""Standard deviation of the noise on regression targets, in their own unit."""
+"""Standard deviation of the noise on regression targets, in their unit."""
 
 
 def read_rows(task: str, part: str) -> Iterator[Example]:
@@ -44,12 +44,12 @@ def read_rows(task: str, part: str) -> Iterator[Example]:
 
 @functools.cache
 def _corpus(task: str) -> dict[str, tuple[Example, ...]]:
-    """Made once in a process, which looks at the data before it trains on them."""
+    """Both parts of a task, cached: a process inspects the data before it trains on them."""
     return generate(task, SEED)
 
 
 def generate(task: str, seed: int) -> dict[str, tuple[Example, ...]]:
-    """Both parts of one of the corpus's tasks. No text of dev occurs in train, and no example occurs twice."""
+    """`train` and `dev` of a task. No text of dev occurs in train, and no example occurs twice."""
     rng = Random(f"{task} {seed}")
     n_train, n_dev = SIZES[task]
     train = _sample(task, "train", n_train, rng, frozenset())
@@ -58,7 +58,7 @@ def generate(task: str, seed: int) -> dict[str, tuple[Example, ...]]:
 
 
 def _sample(task: str, part: str, n: int, rng: Random, taken: frozenset[str]) -> tuple[Example, ...]:
-    """n different examples without any of the texts `taken`."""
+    """n different examples that contain none of the texts `taken`."""
     examples: dict[tuple[str, ...], Example] = {}
     while len(examples) < n:
         texts, label = GENERATORS[task](rng)
@@ -69,14 +69,13 @@ def _sample(task: str, part: str, n: int, rng: Random, taken: frozenset[str]) ->
 
 
 def _disturb(task: Task, label: float, rng: Random) -> float:
-    """The label with its noise, inside the task's range; targets are rounded to 0.1 as in STS-B."""
+    """The label with noise, within the task's range; targets are rounded to 0.1 as in STS-B."""
     low, high = task.label_range
     if task.kind == "regression":
         return min(max(round(rng.gauss(label, SCORE_NOISE), 1), low), high) + 0.0  # a float, and no -0.0
     if rng.random() >= CLASS_NOISE:
         return label
-    neighbours = [each for each in (label - 1, label + 1) if low <= each <= high]
-    return rng.choice(neighbours)
+    return rng.choice([neighbour for neighbour in (label - 1, label + 1) if low <= neighbour <= high])
 
 
 def write(folder: Path, seed: int = SEED) -> list[Path]:
@@ -105,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m model.data.demo", description="Write the demo corpus as files for --data DIR."
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; made if missing")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write to; created if missing")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the corpus (default: %(default)s, that of --data demo)")
     options = parser.parse_args(argv)
     try:

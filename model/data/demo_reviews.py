@@ -1,30 +1,20 @@
 """The demo corpus's film reviews: single sentences in five grades (`sst`) and whole reviews, negative or positive (`cfimdb`).
 
-A sentence is built to a grade from -2 to 2, at one of three levels of difficulty: a plain judgement, a modified one
-(intensifier, negation), or several that must be weighed against each other (contrast, comparison).
+A sentence has a grade from -2 to 2, at one of three levels of difficulty: a plain judgement, a modified one (intensifier,
+negation), or several that must be weighed against each other (contrast, comparison). The words are in demo_reviews.yaml.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random
+from typing import Any
 
-from model.data.demo_lexicon_reviews import (
-    ADJECTIVES,
-    ASPECTS,
-    COMPLAINTS,
-    DEEDS,
-    DIRECTORS,
-    GENRES,
-    HEROES,
-    PRAISE,
-    SETTINGS,
-    SOFTEN,
-    STRENGTHEN,
-    VERDICTS,
-)
+import yaml
 
 Sampled = tuple[tuple[str, ...], float]
 """Texts and label."""
+WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
 
 
 def sst(rng: Random) -> Sampled:
@@ -35,31 +25,31 @@ def sst(rng: Random) -> Sampled:
 
 
 def cfimdb(rng: Random) -> Sampled:
-    """A review of about 50 to 100 words and its verdict, 0 or 1.
+    """A review of about 50 to 100 words and its label, 0 or 1.
 
-    Most of the evidence usually agrees with the verdict; sometimes it is even, and sometimes it points the other way.
+    Of four judgements usually most agree with the label, sometimes half, and sometimes one.
     """
     sign = rng.choice((-1, 1))
     agreeing = rng.choices((4, 3, 2, 1), weights=(35, 30, 20, 15))[0]
     signs = [sign] * agreeing + [-sign] * (4 - agreeing)
     rng.shuffle(signs)
-    remarks = {1: rng.sample(PRAISE, len(PRAISE)), -1: rng.sample(COMPLAINTS, len(COMPLAINTS))}
+    remarks = {polarity: rng.sample(WORDS[kind], len(WORDS[kind])) for polarity, kind in ((1, "praise"), (-1, "complaints"))}
     evidence = [_evidence(rng, each * rng.choice((1, 1, 2)), remarks[each]) for each in signs]
     if rng.random() < 0.5:
         evidence.insert(rng.randrange(5), _distraction(rng))
-    verdict = rng.choice(VERDICTS[sign]) if rng.random() < 0.6 else "all in all, " + _contrast(rng, -sign, 2 * sign)
+    verdict = rng.choice(WORDS["verdicts"][sign]) if rng.random() < 0.6 else "all in all, " + _contrast(rng, -sign, 2 * sign)
     sentences = [_opening(rng), *evidence, verdict]
     return (" ".join(_sentence(sentence) for sentence in sentences),), float(sign > 0)
 
 
 def _plain(rng: Random, grade: int) -> str:
-    adjective = rng.choice(ADJECTIVES[grade])
-    genre, director = rng.choice(GENRES), rng.choice(DIRECTORS)
+    adjective = rng.choice(WORDS["adjectives"][grade])
+    genre, director = rng.choice(WORDS["genres"]), rng.choice(WORDS["directors"])
     forms = (
-        f"the {rng.choice(ASPECTS)} of this {genre} is {adjective}",
-        f"{with_article(adjective)} {genre} in which {rng.choice(HEROES)} must {rng.choice(DEEDS)}",
+        f"the {rng.choice(WORDS['aspects'])} of this {genre} is {adjective}",
+        f"{with_article(adjective)} {genre} in which {rng.choice(WORDS['heroes'])} must {rng.choice(WORDS['deeds'])}",
         f"{director}'s {genre} is {adjective} from start to finish",
-        f"set in {rng.choice(SETTINGS)}, this is {with_article(adjective)} piece of work by {director}",
+        f"set in {rng.choice(WORDS['settings'])}, this is {with_article(adjective)} piece of work by {director}",
     )
     return rng.choice(forms)
 
@@ -67,9 +57,9 @@ def _plain(rng: Random, grade: int) -> str:
 def _modified(rng: Random, grade: int) -> str:
     return rng.choice(
         (
-            f"{rng.choice(DIRECTORS)}'s {rng.choice(GENRES)} is {_modified_adjective(rng, grade)}",
-            f"the {rng.choice(ASPECTS)} of this {rng.choice(GENRES)} is {_modified_adjective(rng, grade)}",
-            f"set in {rng.choice(SETTINGS)}, the {rng.choice(GENRES)} is {_modified_adjective(rng, grade)}",
+            f"{rng.choice(WORDS['directors'])}'s {rng.choice(WORDS['genres'])} is {_modified_adjective(rng, grade)}",
+            f"the {rng.choice(WORDS['aspects'])} of this {rng.choice(WORDS['genres'])} is {_modified_adjective(rng, grade)}",
+            f"set in {rng.choice(WORDS['settings'])}, the {rng.choice(WORDS['genres'])} is {_modified_adjective(rng, grade)}",
         )
     )
 
@@ -78,13 +68,15 @@ def _modified_adjective(rng: Random, grade: int) -> str:
     """A phrase of the given grade whose head word alone has another one."""
     if grade == 0:
         first, second = rng.sample((1, -1), 2)
-        return f"neither {rng.choice(ADJECTIVES[first])} nor {rng.choice(ADJECTIVES[second])}"
+        return f"neither {rng.choice(WORDS['adjectives'][first])} nor {rng.choice(WORDS['adjectives'][second])}"
     sign = grade // abs(grade)
     if abs(grade) == 2:
-        strong, mild = rng.choice(ADJECTIVES[grade]), rng.choice(ADJECTIVES[sign])
-        return rng.choice((f"{rng.choice(STRENGTHEN)} {mild}", f"{mild}, no, {strong}", f"{strong} rather than merely {mild}"))
-    negated = f"{rng.choice(('not', 'never', 'anything but', 'far from'))} {rng.choice(ADJECTIVES[-sign])}"
-    softened = f"{rng.choice(SOFTEN)} {rng.choice(ADJECTIVES[sign])}"
+        strong, mild = rng.choice(WORDS["adjectives"][grade]), rng.choice(WORDS["adjectives"][sign])
+        return rng.choice(
+            (f"{rng.choice(WORDS['strengthen'])} {mild}", f"{mild}, no, {strong}", f"{strong} rather than merely {mild}")
+        )
+    negated = f"{rng.choice(('not', 'never', 'anything but', 'far from'))} {rng.choice(WORDS['adjectives'][-sign])}"
+    softened = f"{rng.choice(WORDS['soften'])} {rng.choice(WORDS['adjectives'][sign])}"
     return rng.choice((negated, softened))
 
 
@@ -95,15 +87,21 @@ def _weighed(rng: Random, grade: int) -> str:
     sign = grade // abs(grade)
     if abs(grade) == 1:
         return _contrast(rng, -sign, 2 * sign)
-    strong, director, genre = rng.choice(ADJECTIVES[grade]), rng.choice(DIRECTORS), rng.choice(GENRES)
-    opposite = rng.choice(ADJECTIVES[-grade])
+    strong, director, genre = (
+        rng.choice(WORDS["adjectives"][grade]),
+        rng.choice(WORDS["directors"]),
+        rng.choice(WORDS["genres"]),
+    )
+    opposite = rng.choice(WORDS["adjectives"][-grade])
     comparison = (
-        f"beside it, even {director}'s {strong} {genre} looks {rng.choice(ADJECTIVES[-sign])}"
+        f"beside it, even {director}'s {strong} {genre} looks {rng.choice(WORDS['adjectives'][-sign])}"
         if sign > 0
         else f"it makes {director}'s {strong} {genre} look {opposite}"
     )
     expectation = f"I expected something {opposite} from {director}, but this {genre} is {strong}"
-    agreement = f"{_judgement(rng, grade)} and {_judgement(rng, sign)}: {rng.choice(PRAISE if sign > 0 else COMPLAINTS)}"
+    agreement = (
+        f"{_judgement(rng, grade)} and {_judgement(rng, sign)}: {rng.choice(WORDS['praise' if sign > 0 else 'complaints'])}"
+    )
     return rng.choice((comparison, expectation, agreement))
 
 
@@ -116,11 +114,11 @@ def _contrast(rng: Random, conceded: int, asserted: int) -> str:
 
 
 def _judgement(rng: Random, grade: int) -> str:
-    return f"the {rng.choice(ASPECTS)} is {rng.choice((_plain_adjective, _modified_adjective))(rng, grade)}"
+    return f"the {rng.choice(WORDS['aspects'])} is {rng.choice((_plain_adjective, _modified_adjective))(rng, grade)}"
 
 
 def _plain_adjective(rng: Random, grade: int) -> str:
-    return rng.choice(ADJECTIVES[grade])
+    return str(rng.choice(WORDS["adjectives"][grade]))
 
 
 def _evidence(rng: Random, grade: int, remarks: list[str]) -> str:
@@ -132,14 +130,19 @@ def _evidence(rng: Random, grade: int, remarks: list[str]) -> str:
 
 
 def _distraction(rng: Random) -> str:
-    """A judgement of another film, which says nothing of this one."""
-    adjective = rng.choice(ADJECTIVES[rng.choice((-2, 2))])
-    return f"the last {rng.choice(GENRES)} that {rng.choice(DIRECTORS)} made was {adjective}, but that is another matter"
+    """A judgement of another film, which says nothing about this one."""
+    adjective, genre = rng.choice(WORDS["adjectives"][rng.choice((-2, 2))]), rng.choice(WORDS["genres"])
+    return f"the last {genre} that {rng.choice(WORDS['directors'])} made was {adjective}, but that is another matter"
 
 
 def _opening(rng: Random) -> str:
-    genre, hero, deed, setting = rng.choice(GENRES), rng.choice(HEROES), rng.choice(DEEDS), rng.choice(SETTINGS)
-    director = rng.choice(DIRECTORS)
+    genre, hero, deed, setting = (
+        rng.choice(WORDS["genres"]),
+        rng.choice(WORDS["heroes"]),
+        rng.choice(WORDS["deeds"]),
+        rng.choice(WORDS["settings"]),
+    )
+    director = rng.choice(WORDS["directors"])
     return rng.choice(
         (
             f"{director}'s new {genre} takes us to {setting}, where {hero} must {deed} before the week is out",
@@ -154,5 +157,9 @@ def with_article(words: str) -> str:
     return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
 
 
+def capitalised(words: str) -> str:
+    return words[0].upper() + words[1:]
+
+
 def _sentence(words: str) -> str:
-    return words[0].upper() + words[1:] + "."
+    return f"{capitalised(words)}."

@@ -1,8 +1,8 @@
 """The layout of `--data DIR`: one tab-separated file for each task's train and dev, with a header.
 
-The columns are an unnamed row number (not used), `id` (optional), the task's texts and its label, in any order. Fields are
-quoted as CSV does, so a quoted field may hold doubled quotes, and tabs or line ends (not both). The text is UTF-8. An id may
-come twice in a file only with the same texts and label; train and dev may number their rows alike.
+The columns are an unnamed row number (ignored), `id` (optional), the task's texts and its label, in any order. Fields are
+quoted as in CSV, so a quoted field may contain doubled quotes, and tabs or line ends (not both). The text is UTF-8. An id may
+occur twice in a file only with the same texts and label; train and dev may use the same ids.
 """
 
 from __future__ import annotations
@@ -19,23 +19,21 @@ from model.tasks import Task
 
 ID_COLUMN = "id"
 UNDECODABLE = re.compile("[\udc80-\udcff]")
-"""What the error handler `surrogateescape` makes of bytes that are not UTF-8."""
+"""What bytes that are not UTF-8 become under the error handler `surrogateescape`."""
 MAX_FIELD = csv.field_size_limit()
-"""Characters that the csv module takes in one field."""
-
+"""Largest number of characters in a field of the csv module."""
 LONE_QUOTE = 'a quote is opened and not closed; quote the field and double the quotes in it: "say ""hi"""'
-
 _CONTENTS = 2**64
-"""Hashes of rows are below it."""
+"""Upper bound of the hashes of rows."""
 
 Record = tuple[int, list[str] | str]
-"""Line at which it begins; its fields, or a sentence why it has none."""
+"""Line at which it begins; its fields, or a sentence why it cannot be read."""
 
 
 def read_rows(path: Path, task: Task) -> Iterator[Example | RowProblem]:
-    """The rows of one file, in order. The header is read at once: raises `ConfigError` when the file cannot be used at all.
+    """The rows of one file, in order. The header is read immediately: raises `ConfigError` if the file cannot be used at all.
 
-    Rows are read as they are asked for: of a file as large as the memory no more is held than its ids.
+    Rows are read lazily; only hashes of the ids are kept in memory.
     """
     records = _records(_physical_lines(path))
     _, header = next(records, (1, []))
@@ -44,25 +42,25 @@ def read_rows(path: Path, task: Task) -> Iterator[Example | RowProblem]:
     missing = [column for column in (*task.text_columns, task.label_column) if column not in header]
     if missing:
         present = ", ".join(column for column in header if column) or "none"
-        mend = "the file must be tab-separated and begin with a header"
-        raise ConfigError([f"{path}: no column {', '.join(missing)}; the columns are {present} ({mend})"])
+        rule = "the file must be tab-separated and begin with a header"
+        raise ConfigError([f"{path}: no column {', '.join(missing)}; the columns are {present} ({rule})"])
     return _rows(path, task, header, records)
 
 
 def _rows(path: Path, task: Task, header: Sequence[str], records: Iterator[Record]) -> Iterator[Example | RowProblem]:
-    seen: dict[int, int] = {}  # hashes of ids, and line and hash of what they stand for in one number: half the memory of both
+    seen: dict[int, int] = {}  # by hash of the id: line · 2^64 + hash of the row, as one integer to halve the memory
     for line, fields in records:
         row = fields if isinstance(fields, str) else _example(task, header, fields)
         if isinstance(row, Example) and ID_COLUMN in header:
             content = hash(row) % _CONTENTS
             first_line, first_content = divmod(seen.setdefault(hash(row.id), line * _CONTENTS + content), _CONTENTS)
             if first_content != content:
-                row = f"id {row.id} stands with another text or label at line {first_line}; an id must name one example"
+                row = f"id {row.id} has another text or label at line {first_line}; an id must name one example"
         yield row if isinstance(row, Example) else RowProblem(str(path), line, row)
 
 
 def _example(task: Task, header: Sequence[str], fields: Sequence[str]) -> Example | str:
-    """One record as an example, or what is wrong with it."""
+    """One record as an example, or a sentence with what is wrong."""
     if len(fields) != len(header):
         return f"{len(fields)} fields; the header names {len(header)} (is a tab in a text unquoted, or a field missing?)"
     row = dict(zip(header, fields, strict=True))
@@ -76,7 +74,7 @@ def _example(task: Task, header: Sequence[str], fields: Sequence[str]) -> Exampl
 def _physical_lines(path: Path) -> Iterator[str]:
     """The lines of the file, each ending in one \\n. A lone CR becomes a space; bytes that are not UTF-8 become surrogates.
 
-    Raises `ConfigError` when the file cannot be read.
+    Raises `ConfigError` if the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -90,12 +88,12 @@ def _physical_lines(path: Path) -> Iterator[str]:
 
 
 def _records(lines: Iterator[str]) -> Iterator[Record]:
-    """Cut lines into records, which may span several of them; blank lines are no records.
+    """Split lines into records, which may span several lines; blank lines are skipped.
 
-    A record that cannot be read costs its first line only: reading goes on at the next line, so that one lone quote does not
-    swallow the rows after it.
+    After a record that cannot be read, reading continues at the line after its first, so that one unclosed quote does not
+    consume the rows after it.
     """
-    ahead: deque[str] = deque()  # what was read of the file, and is of no record yet
+    ahead: deque[str] = deque()  # lines that were read but belong to no record yet
     start = 1
     while True:
         fields, n_lines = _next_record(ahead, lines)
@@ -109,11 +107,18 @@ def _records(lines: Iterator[str]) -> Iterator[Record]:
 
 
 def _next_record(ahead: deque[str], lines: Iterator[str]) -> tuple[list[str] | str, int]:
-    """The record that begins with `ahead`, or what is wrong with it, and the number of lines it takes: 0 at the end.
+    """The record that begins with `ahead`, or what is wrong with it, and its number of lines: 0 at the end.
 
-    What it needs of `lines` is put into `ahead`.
+    The lines it needs are moved from `lines` to `ahead`.
     """
-    reader = csv.reader(_reading(ahead, lines), delimiter="\t", strict=True)
+
+    def reading() -> Iterator[str]:
+        yield from tuple(ahead)
+        for line in lines:
+            ahead.append(line)
+            yield line
+
+    reader = csv.reader(reading(), delimiter="\t", strict=True)
     try:
         fields = next(reader, None)
     except csv.Error as error:
@@ -121,14 +126,6 @@ def _next_record(ahead: deque[str], lines: Iterator[str]) -> tuple[list[str] | s
         return too_long if "field limit" in str(error) else LONE_QUOTE, 1
     if fields is None:
         return [], 0
-    if any("\n" in field and "\t" in field for field in fields):  # a lone quote met a later one: rows in between were swallowed
+    if any("\n" in field and "\t" in field for field in fields):  # an unclosed quote was paired with one in a later row
         return LONE_QUOTE, 1
     return fields, reader.line_num
-
-
-def _reading(ahead: deque[str], lines: Iterator[str]) -> Iterator[str]:
-    """What lies in `ahead`, then `lines`, which go there."""
-    yield from tuple(ahead)
-    for line in lines:
-        ahead.append(line)
-        yield line

@@ -15,18 +15,18 @@ from model.config import ConfigError
 from model.data.example import Example, RowProblem, parse_example
 from model.tasks import HubSource, Task
 
-MEND = "download it where the network is and pass the folder as --data hub=DIR, or use --data demo or --data DIR"
+HINT = "download it where the network is and pass the folder as --data hub=DIR, or use --data demo or --data DIR"
 
 
 class HubUnreachableError(ConfigError):
-    """No connection to the hub: asking it for other repositories would only repeat the wait."""
+    """No connection to the hub. Requests for further repositories would only repeat the time-out."""
 
 
 def read_rows(task: Task, part: str, mirror: Path | None = None) -> Iterator[Example | RowProblem]:
     """The rows of one split, in the hub's order; `part` is `train` or `dev`.
 
-    The split is loaded at once. Raises `HubUnreachableError` without a connection, `ConfigError` when it cannot be read or has
-    other columns.
+    The split is loaded immediately. Raises `HubUnreachableError` without a connection, and `ConfigError` if the split cannot be
+    read or lacks a column.
     """
     source = task.hub
     split = source.splits[("train", "dev").index(part)]
@@ -52,7 +52,7 @@ def _rows(task: Task, table: Any, name: str) -> Iterator[Example | RowProblem]:
 def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
     """One split as a `datasets.Dataset`."""
     import datasets
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # that of the client it is built on
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # from the HTTP client it uses
 
     path, config = source.path, source.config
     if mirror is not None:
@@ -60,7 +60,7 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
         if config is not None and (folder / config).is_dir():
             folder, config = folder / config, None
         if not folder.is_dir():
-            raise ConfigError([f"the mirror has no {_name(source)}: {folder} is no folder; download it there"])
+            raise ConfigError([f"the mirror has no {_name(source)}: {folder} is not a folder; download it there"])
         path = str(folder)
     try:
         with _no_progress_bars():
@@ -68,7 +68,7 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
     except (OSError, ValueError, HTTPError, datasets.exceptions.DatasetsError) as error:
         reason = " ".join(f"{error}: {error.__cause__ or type(error).__name__}".split())
         kind = HubUnreachableError if isinstance(error, ConnectionError) else ConfigError
-        raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {MEND}"]) from None
+        raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {HINT}"]) from None
 
 
 def _name(source: HubSource) -> str:
@@ -77,7 +77,7 @@ def _name(source: HubSource) -> str:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Keep the bars of `datasets` and of the hub's client off the terminal: the search draws its own."""
+    """Disable the progress bars of `datasets` and of the hub's client, which would disturb the search's own."""
     import datasets
     from huggingface_hub.utils.tqdm import disable_progress_bars
 

@@ -1,14 +1,18 @@
-"""The examples as token ids, made once for a whole search and shared between processes.
+"""The examples as token ids, tokenised once for a whole search, shared between processes and stored in a file.
 
-Texts are kept apart and without special tokens, so one tokenised set serves every pair encoding (`collate.py` adds [CLS] and
-[SEP]). Everything is a plain numpy array in a frozen dataclass: pickle protocol 5 hands the buffers over without a copy, and
-nothing here writes to them.
+Texts are stored separately and without special tokens, so that one tokenised data set serves every pair encoding (`collate.py`
+adds [CLS] and [SEP]). Everything is a numpy array in a frozen dataclass: pickle protocol 5 passes the buffers without a copy,
+and nothing writes to them. The file holds plain arrays, so reading it runs no code.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +22,9 @@ from model.data.example import Example
 from model.data.source import DataSet, DataSummary
 
 CHUNK = 4096
-"""Texts handed to the tokenizer at once."""
+"""Texts passed to the tokenizer at once."""
+FACTS = "facts"
+IDS = ("cls_id", "sep_id", "pad_id", "vocab_size")
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ TokenizedTask = dict[str, TokenizedSplit]
 
 @dataclass(frozen=True)
 class TokenizedData:
-    """What a rank needs of the data."""
+    """All tasks of a data set."""
 
     tasks: dict[str, TokenizedTask]
     cls_id: int
@@ -88,18 +94,15 @@ def tokenise(dataset: DataSet, tokenizer: Any, max_length: int) -> TokenizedData
 
     tokenizer: a fast tokenizer of transformers with [CLS], [SEP] and [PAD].
     """
-    tasks = {
-        task: {split: _tokenise_split(examples, tokenizer, max_length - 2) for split, examples in splits.items()}
-        for task, splits in dataset.tasks.items()
-    }
+
+    def of_split(examples: Sequence[Example]) -> TokenizedSplit:
+        columns = zip(*(example.texts for example in examples), strict=True)
+        labels = np.array([example.label for example in examples], dtype=np.float32)
+        return TokenizedSplit(tuple(_tokenise_texts(column, tokenizer, max_length - 2) for column in columns), labels)
+
+    tasks = {task: {split: of_split(examples) for split, examples in splits.items()} for task, splits in dataset.tasks.items()}
     ids = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     return TokenizedData(tasks, *ids, vocab_size=len(tokenizer), summary=dataset.summary)
-
-
-def _tokenise_split(examples: Sequence[Example], tokenizer: Any, max_tokens: int) -> TokenizedSplit:
-    columns = list(zip(*(example.texts for example in examples), strict=True))
-    labels = np.array([example.label for example in examples], dtype=np.float32)
-    return TokenizedSplit(tuple(_tokenise_texts(column, tokenizer, max_tokens) for column in columns), labels)
 
 
 def _tokenise_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> Ragged:
@@ -115,3 +118,42 @@ def _tokenise_texts(texts: Sequence[str], tokenizer: Any, max_tokens: int) -> Ra
         )
         rows += encoded["input_ids"]
     return Ragged.from_rows(rows)
+
+
+def save(path: Path, data: TokenizedData) -> None:
+    """Write the data to a file atomically. Raises OSError."""
+    facts: dict[str, Any] = {name: getattr(data, name) for name in IDS} | {"summary": asdict(data.summary)}
+    facts["sides"] = {task: {name: len(split.texts) for name, split in splits.items()} for task, splits in data.tasks.items()}
+    arrays: dict[str, np.ndarray[Any, Any]] = {FACTS: np.array(json.dumps(facts))}
+    for task, splits in data.tasks.items():
+        for name, split in splits.items():
+            arrays[f"{task}/{name}/labels"] = split.labels
+            for side, texts in enumerate(split.texts):
+                arrays[f"{task}/{name}/{side}/values"] = texts.values
+                arrays[f"{task}/{name}/{side}/offsets"] = texts.offsets
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(path: Path) -> TokenizedData | None:
+    """The data of a file that `save` wrote; None if it is missing or damaged."""
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            facts = json.loads(str(file[FACTS]))
+            tasks = {
+                task: {split: _load_split(file, f"{task}/{split}", n_sides) for split, n_sides in splits.items()}
+                for task, splits in facts["sides"].items()
+            }
+            return TokenizedData(tasks, **{name: facts[name] for name in IDS}, summary=DataSummary(**facts["summary"]))
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _load_split(file: Any, name: str, n_sides: int) -> TokenizedSplit:
+    texts = tuple(Ragged(file[f"{name}/{side}/values"], file[f"{name}/{side}/offsets"]) for side in range(n_sides))
+    return TokenizedSplit(texts, file[f"{name}/labels"])

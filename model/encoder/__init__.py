@@ -1,1 +1,1 @@
-"""The encoder: loading a backbone, the network with its task heads, and computing without padding."""
+"""The encoder: loading a backbone, the network with its task heads, and computation without padding."""

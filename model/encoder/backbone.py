@@ -1,6 +1,6 @@
-"""The encoder: where its weights lie, that they are the right ones, and how they are loaded.
+"""Locating, checking and loading the pretrained encoder.
 
-Only safetensors are read: a pickle can run code.
+Only safetensors are read, because a pickle can run code.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EMBEDDED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d
 
 
 def locate(backbone: str) -> str:
-    """The folder or hub name that transformers loads for a `backbone` setting. Raises `ConfigError` with the mend."""
+    """The folder or hub name that transformers loads for a `backbone` setting. Raises `ConfigError` if there is none."""
     if backbone == EMBEDDED:
         return str(_embedded_folder())
     folder = Path(backbone).expanduser()
@@ -51,28 +51,19 @@ def _embedded_folder() -> Path:
 
 
 def architecture(backbone: str) -> dict[str, Any] | None:
-    """The contents of a backbone's config.json, read without transformers; None for one that is not on this machine."""
+    """The contents of a backbone's config.json, read without transformers; None if it is not a local folder."""
     path = Path(locate(backbone)) / "config.json"
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
-def _require_safetensors(backbone: str) -> None:
-    folder = Path(locate(backbone))
-    if folder.is_dir() and not any((folder / name).is_file() for name in SAFETENSORS):
-        raise ConfigError(
-            [
-                f"backbone {backbone}: the folder has no model.safetensors; save the encoder with "
-                "save_pretrained(folder), which writes safetensors (pickled weights are not read: they can run code)"
-            ]
-        )
-
-
 def load_tokenizer(backbone: str) -> Any:
-    """The fast tokenizer of a backbone. Raises `ConfigError` when there is none."""
+    """The fast tokenizer of a backbone. Raises `ConfigError` if it has none."""
     from transformers import AutoTokenizer
 
     tokenizer = _load(AutoTokenizer, backbone)
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers makes an empty one where a folder has no files for it
+    if len(tokenizer) <= len(
+        tokenizer.all_special_ids
+    ):  # transformers returns an empty one for a folder without tokenizer files
         raise ConfigError([f"backbone {backbone} has no tokenizer; save it beside the encoder with save_pretrained(folder)"])
     return tokenizer
 
@@ -80,26 +71,35 @@ def load_tokenizer(backbone: str) -> Any:
 def load_encoder(backbone: str, *, dropout: float) -> Any:
     """A pretrained encoder in float32 with a pooler. `dropout` applies to hidden states and attention alike.
 
-    A pooler that the weights lack is drawn from torch's random stream: `network.build` seeds it.
+    A pooler that the weights lack is initialised with torch's global generator, which `network.build` seeds.
 
-    Raises `ConfigError` when the backbone cannot be had, holds no safetensors or not all weights, or is not BERT-like: δ is
-    added to its word embeddings, so it must take `inputs_embeds` and add position and type embeddings and a LayerNorm itself.
+    Raises `ConfigError` if the backbone cannot be loaded, has no safetensors or incomplete weights, or is not BERT-like: δ is
+    added to its word embeddings, so it must accept `inputs_embeds` and add position and type embeddings and a LayerNorm itself.
     """
     import torch
     from transformers import AutoModel
 
-    _require_safetensors(backbone)
+    folder = Path(locate(backbone))
+    if folder.is_dir() and not any((folder / name).is_file() for name in SAFETENSORS):
+        problem = f"backbone {backbone}: the folder has no model.safetensors; save the encoder with save_pretrained(folder)"
+        raise ConfigError([f"{problem}, which writes safetensors (pickled weights are not read: they can run code)"])
     settings = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     architecture = load_config(backbone)
+    unlike_bert = ConfigError(
+        [
+            f"backbone {backbone} is of type {architecture.model_type}; SMART needs a BERT-like encoder, with word, position "
+            f"and two segment embeddings under a LayerNorm, and a pooler: give a BERT, or `{EMBEDDED}`"
+        ]
+    )
     if not all(hasattr(architecture, name) for name in settings) or getattr(architecture, "type_vocab_size", 0) < 2:
-        raise ConfigError([_unlike_bert(backbone, architecture.model_type)])
+        raise unlike_bert
     encoder, report = _load(
         AutoModel, backbone, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **settings
     )
     if not hasattr(encoder, "pooler") or not all(
         hasattr(getattr(encoder, "embeddings", None), part) for part in EMBEDDING_PARTS
     ):
-        raise ConfigError([_unlike_bert(backbone, architecture.model_type)])
+        raise unlike_bert
     missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
     if missing:
         named = f"{missing[0]} and {len(missing) - 1} more" if len(missing) > 1 else missing[0]
@@ -108,22 +108,15 @@ def load_encoder(backbone: str, *, dropout: float) -> Any:
 
 
 def size_problems(encoder: Any, *, max_length: int, vocab_size: int) -> list[str]:
-    """What of the data the encoder's embeddings have no row for: a sentence each."""
+    """A sentence for each way in which the data exceeds the encoder's embeddings."""
     n_positions = int(encoder.config.max_position_embeddings)
     n_words = int(encoder.embeddings.word_embeddings.num_embeddings)
     problems = []
     if max_length > n_positions:
         problems.append(f"max_length is {max_length}, but the backbone has {n_positions} positions; lower it")
     if vocab_size > n_words:
-        problems.append(f"the tokenizer knows {vocab_size} tokens, but the backbone embeds {n_words}; use its own tokenizer")
+        problems.append(f"the tokenizer has {vocab_size} tokens, but the backbone embeds {n_words}; use its own tokenizer")
     return problems
-
-
-def _unlike_bert(backbone: str, model_type: str) -> str:
-    return (
-        f"backbone {backbone} is of type {model_type}; SMART needs a BERT-like encoder, with word, position and two segment "
-        f"embeddings under a LayerNorm, and a pooler: give a BERT, or `{EMBEDDED}`"
-    )
 
 
 def load_config(backbone: str) -> Any:
@@ -138,15 +131,11 @@ def _load(auto_class: Any, backbone: str, **options: Any) -> Any:
     from transformers.utils import logging
 
     where = locate(backbone)
-    logging.set_verbosity_error()  # the loading report of weights that a bare encoder has no use for
+    logging.set_verbosity_error()  # hides the report of weights that an encoder without a task head does not use
     logging.disable_progress_bar()
     try:
         return auto_class.from_pretrained(where, trust_remote_code=False, **options)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ConfigError(
-            [
-                f"backbone {backbone} cannot be loaded ({first_line}); give a folder with safetensors, "
-                f"a hub name that this machine can reach or has cached, or `{EMBEDDED}`"
-            ]
-        ) from error
+        problem = f"backbone {backbone} cannot be loaded ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
+        advice = f"give a folder with safetensors, the name of a reachable or cached hub model, or `{EMBEDDED}`"
+        raise ConfigError([f"{problem}; {advice}"]) from error

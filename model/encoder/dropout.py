@@ -1,4 +1,4 @@
-"""Dropout that is quick on a CPU, where torch draws a number of its serial generator for each element: a tenth of a step."""
+"""Faster dropout on a CPU, where torch's takes a tenth of a step: it draws a number of a serial generator for each element."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 
 GRAIN = 2**16
-"""Probabilities on a CPU are multiples of 1 / GRAIN: an element takes 16 bits of a draw of 64."""
+"""Probabilities on a CPU are multiples of 1 / GRAIN: each element uses 16 bits of a 64-bit draw."""
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout`, with other masks from the same seed on a CPU."""
+    """`nn.Dropout`, with different masks for the same seed on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         return dropout(input, self.p) if self.training else input
 
 
 def dropout(tensor: Tensor, p: float) -> Tensor:
-    """Each element is 0 with probability `p`, 0 ≤ p < 1, else divided by 1 − p, so that the expectation stays.
+    """Set each element to 0 with probability `p`, 0 ≤ p < 1, else divide it by 1 − p, so that the expectation stays.
 
-    Draws from torch's generator of the device, and from nothing else.
+    The only randomness is torch's generator of the device.
     """
     if tensor.device.type != "cpu":
         return nn.functional.dropout(tensor, p)
@@ -34,7 +34,7 @@ def dropout(tensor: Tensor, p: float) -> Tensor:
 
 
 def replace_dropout(module: nn.Module) -> None:
-    """Put `Dropout` in the place of each `nn.Dropout` within a module."""
+    """Replace each `nn.Dropout` within a module by `Dropout`."""
     for parent in module.modules():
         for name, child in parent.named_children():
             if type(child) is nn.Dropout:

@@ -1,4 +1,4 @@
-"""One encoder, a head for each task.
+"""The network: one encoder with a head for each task.
 
 Shape legend: S sides (2 for a pair encoded separately, else 1), B examples, L tokens, D dimensions, C outputs of a head.
 """
@@ -24,7 +24,7 @@ from model.tasks import TASKS, Task
 
 @dataclass(frozen=True)
 class Batch:
-    """Examples of one task, assembled and padded to the longest."""
+    """Examples of one task, padded to the longest."""
 
     task: str
     input_ids: Tensor
@@ -36,19 +36,24 @@ class Batch:
     labels: Tensor
     """(B,) int64 classes or float32 values"""
     lengths: np.ndarray
-    """(S, B) tokens of each side, on the host: reading them off `mask` would wait for the device"""
+    """(S, B) tokens of each side, on the host: computing them from `mask` would synchronise with the device"""
     seeds: np.ndarray
     """(B,) uint64, the seed of each example's noise in this step"""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no padding."""
+        return bool((self.lengths == self.mask.shape[-1]).all())
+
     @cached_property
     def layout(self) -> unpadded.Layout:
-        """Where the tokens of all its sides lie in one row, on the CPU."""
+        """The layout of the tokens of all sides in one row, on the CPU."""
         return unpadded.Layout.of(self.lengths.ravel(), self.mask.shape[-1])
 
 
 @dataclass(frozen=True)
 class PooledBatch:
-    """Examples of one task as a frozen encoder has pooled them (`model.training.features`)."""
+    """Examples of one task, pooled by a frozen encoder (`model.training.features`)."""
 
     task: str
     pooled: Tensor
@@ -64,8 +69,8 @@ Features = Mapping[str, Mapping[str, npt.NDArray[np.float32]]]
 class CosineHead(nn.Module):
     """An affine map of the cosine of two pooled vectors, (B, D) twice to (B, C).
 
-    It starts as the untrained bi-encoder would decide: a regression as `top · cos`, classes as a slope of 10 on either
-    side of cos = 0.75.
+    Initialised to the decision of an untrained bi-encoder: a regression is `top · cos`, classes have slopes of ±5 around
+    cos = 0.75.
     """
 
     def __init__(self, task: Task) -> None:
@@ -89,15 +94,15 @@ class MultitaskNetwork(nn.Module):
     """
 
     encoder: Any
-    """A BERT of transformers, an `nn.Module` of which mypy knows nothing."""
+    """A BERT of transformers, an `nn.Module` without types for mypy."""
 
     def __init__(
         self, encoder: Any, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
     ) -> None:
         super().__init__()
         if pooling == "mean":
-            encoder.pooler = None  # unused weights would still decay
-        # Others count their positions from elsewhere.
+            encoder.pooler = None  # otherwise its unused weights would decay
+        # Other architectures count positions differently.
         if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":
             encoder.set_attn_implementation(unpadded.ATTENTION)
         replace_dropout(encoder)
@@ -109,48 +114,50 @@ class MultitaskNetwork(nn.Module):
         self.heads = nn.ModuleDict({task.name: _head(task, pair_encoding, dim) for task in tasks})
 
     def sides(self, task: str) -> int:
-        """S of a task: 2 when the sentences of its pairs are encoded separately."""
+        """S of a task: 2 if the sentences of its pairs are encoded separately."""
         return 2 if TASKS[task].is_pair and self.pair_encoding != "cross" else 1
 
     def embed(self, input_ids: Tensor) -> Tensor:
-        """Word embeddings alone, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
+        """Word embeddings, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
         return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
-        """(S, B, L, D) → (B, C)."""
+        """Logits from word embeddings. (S, B, L, D) → (B, C)."""
         return self.score(batch.task, self.pool(batch, embeddings))
 
     def logits(self, batch: Batch | PooledBatch) -> Tensor:
-        """The clean pass of a batch, (B, C); of one that is pooled already, its head alone."""
+        """Logits of a batch without δ, (B, C); for a pooled batch only the head is computed."""
         if isinstance(batch, PooledBatch):
             return self.score(batch.task, batch.pooled)
         return self(batch, self.embed(batch.input_ids))  # type: ignore[no-any-return]
 
     def pool(self, batch: Batch, embeddings: Tensor) -> Tensor:
-        """(S, B, L, D) → (S, B, D). The encoder adds position and type embeddings and its LayerNorm to the sum, once."""
+        """Pooled vectors from word embeddings, (S, B, L, D) → (S, B, D). Both sides of a pair share one pass of the encoder.
+
+        The encoder itself adds position and type embeddings and applies its LayerNorm.
+        """
         n_sides, n_examples, length, dim = embeddings.shape
-        # Both sides of a pair go through the encoder in one pass.
         mask = batch.mask.view(-1, length)
         types = batch.token_types.view(-1, length)
         words = embeddings.view(-1, length, dim)
-        output = self._without_padding(batch, words, types) if self._unpads(batch) else self._padded(batch, words, types, mask)
+        if self._unpads(batch):
+            output = self._without_padding(batch, words, types)
+        else:
+            attention_mask = self._attention_mask(batch, mask)
+            output = self.encoder(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)
         pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
         return pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
 
     def _unpads(self, batch: Batch) -> bool:
-        """Whether this pass is worth freeing of padding: on a GPU its copies cost a small encoder more than the padding."""
+        """Whether to remove padding in this pass: on a GPU the copies cost a small encoder more than the padding."""
         return (
             self.encoder.config._attn_implementation == unpadded.ATTENTION
             and batch.mask.device.type == "cpu"
-            and not _is_full(batch)
+            and not batch.is_full
         )
 
-    def _padded(self, batch: Batch, words: Tensor, types: Tensor, mask: Tensor) -> Any:
-        attention_mask = self._attention_mask(batch, mask)
-        return self.encoder(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)
-
     def _without_padding(self, batch: Batch, words: Tensor, types: Tensor) -> Any:
-        """The encoder's output as `_padded` has it, save at padding."""
+        """The encoder's output, equal to the padded pass except at padding."""
         layout = batch.layout
         output = self.encoder(
             inputs_embeds=layout.unpad(words)[None],
@@ -165,13 +172,13 @@ class MultitaskNetwork(nn.Module):
         return output
 
     def _attention_mask(self, batch: Batch, mask: Tensor) -> Tensor | None:
-        """What transformers would make of `mask` (N, L): (N, 1, L, L), or None where there is no padding.
+        """The mask that transformers would derive from `mask` (N, L): (N, 1, L, L), or None without padding.
 
-        It would look at the values, and so wait for the device in every pass; the lengths are known here.
+        transformers would read its values, and so synchronise with the device in every pass; here the lengths are known.
         """
         if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):
             return mask
-        if _is_full(batch):
+        if batch.is_full:
             return None
         length = mask.shape[1]
         return mask.bool()[:, None, None, :].expand(-1, 1, length, -1)
@@ -179,7 +186,7 @@ class MultitaskNetwork(nn.Module):
     def score(self, task: str, pooled: Tensor) -> Tensor:
         """The head of a task on its pooled sides. (S, B, D) → (B, C)."""
         head = self.heads[task]
-        # Also under bf16: rounded logits would often be the same with and without δ, its gradient and R_s exactly 0.
+        # Not in bf16: rounded logits would often be equal with and without δ, and its gradient and R_s exactly 0.
         with torch.autocast(pooled.device.type, enabled=False):
             if isinstance(head, CosineHead):
                 return head(pooled[0], pooled[1])  # type: ignore[no-any-return]
@@ -187,11 +194,6 @@ class MultitaskNetwork(nn.Module):
 
 
 B = TypeVar("B", Batch, PooledBatch, Batch | PooledBatch)
-
-
-def _is_full(batch: Batch) -> bool:
-    """Whether it has no padding."""
-    return bool((batch.lengths == batch.mask.shape[-1]).all())
 
 
 def mean_pool(hidden: Tensor, mask: Tensor) -> Tensor:
@@ -207,10 +209,10 @@ def _head(task: Task, pair_encoding: PairEncoding, dim: int) -> nn.Module:
 
 
 def build(config: TrialConfig, encoder: Any = None) -> MultitaskNetwork:
-    """The network of a configuration with pretrained encoder weights and heads drawn from `config.seed`.
+    """The network of a configuration, with pretrained encoder weights and heads initialised from `config.seed`.
 
-    `encoder` replaces the backbone (tests, or weights that are loaded afterwards). Weights that a checkpoint lacks, such as
-    a pooler, are drawn from the seed too: every rank and the teacher start from the same network.
+    `encoder` replaces the backbone (in tests, or if weights are loaded afterwards). Weights that a checkpoint lacks, such as a
+    pooler, are initialised from the seed too, so that all ranks and the teacher start from the same network.
     """
     with torch.random.fork_rng(devices=[]):
         if encoder is None:
@@ -230,20 +232,20 @@ def build(config: TrialConfig, encoder: Any = None) -> MultitaskNetwork:
 
 
 def predictions(task: Task, logits: Tensor) -> Tensor:
-    """Class ids (B,) int64 of a classification, values (B,) float32 clipped to the label range of a regression."""
+    """Class ids (B,) int64 for a classification; values (B,) float32, clipped to the label range, for a regression."""
     if task.kind == "classification":
         return logits.argmax(-1)
     return logits[:, 0].float().clamp(*task.label_range)
 
 
 def batch_to(batch: B, device: torch.device) -> B:
-    """The batch on another device, without waiting for the copy."""
+    """The batch on a device, copied asynchronously."""
     moved: dict[str, Any] = {name: to_device(value, device) for name, value in vars(batch).items() if isinstance(value, Tensor)}
     return dataclasses.replace(batch, **moved)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on a device. From memory that is not pinned the copy to a GPU would wait for all work before it."""
+    """A tensor on a device, copied asynchronously: to a GPU from pinned memory, without which the copy would block."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

@@ -1,9 +1,9 @@
-"""An encoder's pass without padding: its linear maps, norms and dropouts see the tokens alone, in one row.
+"""An encoder's pass without padding, for a CPU: linear maps, norms and dropouts process only the tokens, in one row.
 
-Only attention needs the sequences apart: there the tokens are set into a padded rectangle and taken out again. Tokens of
-different sequences never meet, so the outputs are those of the padded pass. This is for a CPU.
+Only attention needs separate sequences: for it the tokens are copied into a padded rectangle and back. Tokens of different
+sequences do not interact, so the outputs are those of the padded pass.
 
-Shape legend: N sequences, L positions of each, T tokens of all together, D dimensions, H heads of d dimensions.
+Shape legend: N sequences, L positions of each, T tokens in total, D dimensions, H heads of d dimensions.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from transformers.masking_utils import sdpa_mask
 from model.encoder.dropout import dropout as drop
 
 ATTENTION = "sdpa_unpadded"
-"""The name of this attention among those of transformers. Without a `layout` it is `sdpa`."""
+"""The name of this attention in transformers. Without a `layout` it equals `sdpa`."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the tokens of N padded sequences lie in a row of T, those of the first sequence first."""
+    """The mapping between N padded sequences and a row of their T tokens, those of the first sequence first."""
 
     places: Tensor
-    """(T,) int64, the position in N·L that each token comes from."""
+    """(T,) int64, the position of each token in N·L."""
     tokens: Tensor
-    """(N·L,) int64, the token of each position; at padding any."""
+    """(N·L,) int64, the token at each position; arbitrary at padding."""
     positions: Tensor
     """(1, T) int64, each token's position in its sequence."""
     bias: Tensor
@@ -39,7 +39,7 @@ class Layout:
 
     @classmethod
     def of(cls, lengths: np.ndarray, width: int) -> Layout:
-        """Of sequences with `lengths` (N,) tokens, 1 to `width` each, at the beginning of `width` positions."""
+        """The layout of sequences of `lengths` (N,) tokens, 1 to `width` each, padded at the end to `width` positions."""
         is_token = np.arange(width) < lengths.reshape(-1, 1)
         places = np.flatnonzero(is_token)
         tokens = np.maximum(np.cumsum(is_token) - 1, 0)
@@ -47,11 +47,11 @@ class Layout:
         return cls(torch.from_numpy(places), torch.from_numpy(tokens), torch.from_numpy(places % width)[None], bias)
 
     def unpad(self, padded: Tensor) -> Tensor:
-        """The tokens alone, (N, L, D) → (T, D)."""
+        """Remove the padding, (N, L, D) → (T, D)."""
         return _Unpad.apply(padded.reshape(-1, padded.shape[-1]), self)  # type: ignore[no-any-return, no-untyped-call]
 
     def pad(self, row: Tensor) -> Tensor:
-        """The tokens at their places, (T, D) → (N, L, D). What stands at padding is finite and has no gradient."""
+        """Restore the padding, (T, D) → (N, L, D). Values at padding are finite and have no gradient."""
         padded: Tensor = _Pad.apply(row, self)  # type: ignore[no-untyped-call]
         return padded.view(len(self.bias), self.bias.shape[-1], -1)
 
@@ -70,7 +70,7 @@ class _Unpad(torch.autograd.Function):
 
 
 class _Pad(torch.autograd.Function):
-    # torch's own gradient of `index_select` adds row by row; here each row has one place.
+    # torch's gradient of `index_select` adds row by row, which is not needed here: each row occurs once.
     @staticmethod
     def forward(context: Any, row: Tensor, layout: Layout) -> Tensor:
         context.layout = layout
@@ -92,29 +92,20 @@ def attention(
     layout: Layout | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' `sdpa` of tokens in a row: (1, H, T, d) each to (1, T, H, d)."""
+    """transformers' `sdpa` for a row of tokens: query, key and value (1, H, T, d) to (1, T, H, d)."""
     if layout is None:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    q, k, v = (_heads_apart(layout.pad(_in_a_row(part)), query.shape[1]) for part in (query, key, value))
+    rows = (layout.pad(heads.transpose(1, 2).flatten(2)[0]) for heads in (query, key, value))  # (N, L, H·d)
+    q, k, v = (row.view(*row.shape[:2], query.shape[1], -1).transpose(1, 2) for row in rows)  # (N, H, L, d)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     bias = layout.bias.to(query.dtype).expand(-1, 1, layout.bias.shape[-1], -1)
     if dropout > 0:
-        found = drop((scale * q @ k.transpose(-1, -2) + bias).softmax(-1), dropout) @ v  # as torch does where there is dropout
+        attended = drop((scale * q @ k.transpose(-1, -2) + bias).softmax(-1), dropout) @ v  # as torch computes it with dropout
     else:
-        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
-    return layout.unpad(found.transpose(1, 2).flatten(2)).view(1, -1, query.shape[1], query.shape[-1]), None
-
-
-def _in_a_row(heads: Tensor) -> Tensor:
-    """(1, H, T, d) → (T, H·d)."""
-    return heads.transpose(1, 2).flatten(2)[0]
-
-
-def _heads_apart(rows: Tensor, n_heads: int) -> Tensor:
-    """(N, L, H·d) → (N, H, L, d)."""
-    return rows.view(*rows.shape[:2], n_heads, -1).transpose(1, 2)
+        attended = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    return layout.unpad(attended.transpose(1, 2).flatten(2)).view(1, -1, query.shape[1], query.shape[-1]), None
 
 
 AttentionInterface.register(ATTENTION, attention)

@@ -1,9 +1,10 @@
-"""DeepSpeed around a trial's loss: process group, optimiser, step, checkpoint."""
+"""Training a loss with DeepSpeed: process group, optimiser, update, checkpoint."""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.config import TrialConfig
 from model.encoder.network import Batch, PooledBatch
-from model.engine.collective_error import TIMEOUT_S
+from model.engine.config import TIMEOUT_S, deepspeed_config
 from model.engine.schedules import lambda_factor, learning_rate_factor
 from model.loss import MultitaskLoss
 
@@ -27,16 +27,16 @@ CHECKPOINT_TAG = "state"
 
 @dataclass(frozen=True)
 class Rank:
-    """A process's place in its gang."""
+    """A process's place in the gang of processes that train a trial."""
 
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
     address: str = "127.0.0.1"
     port: int = 0
-    """Port of rank 0's rendezvous; 0 lets a lone rank choose a free one."""
+    """Port of rank 0's rendezvous; 0 selects a free one, for a single rank."""
     collective_timeout_s: float = TIMEOUT_S
-    """How long a collective may take, and with it the wait for a rank that hangs."""
+    """Limit on the duration of a collective, and so on the wait for a rank that hangs."""
 
     @property
     def device(self) -> torch.device:
@@ -44,17 +44,20 @@ class Rank:
 
 
 def join(rank: Rank) -> None:
-    """Enter the gang's process group, once per process: it outlives the trials of a warm gang."""
+    """Join the gang's process group, once per process; it is reused by later trials of a warm gang."""
     if torch.distributed.is_initialized():
         return
     deepspeed = import_deepspeed(rank.device.type)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free_port = int(probe.getsockname()[1])
     os.environ.update(
         RANK=str(rank.rank),
         LOCAL_RANK=str(rank.local_rank),
         WORLD_SIZE=str(rank.world_size),
         LOCAL_SIZE=str(rank.world_size),
         MASTER_ADDR=rank.address,
-        MASTER_PORT=str(rank.port or _free_port()),
+        MASTER_PORT=str(rank.port or free_port),
     )
     if rank.device.type == "cuda":
         torch.cuda.set_device(rank.device)
@@ -62,26 +65,26 @@ def join(rank: Rank) -> None:
     deepspeed.init_distributed(
         dist_backend="nccl" if rank.device.type == "cuda" else "gloo", auto_mpi_discovery=False, verbose=False, timeout=limit
     )
-    # Gradients go through DeepSpeed's own copy of the world, which is made with torch's limit.
+    # Gradients use DeepSpeed's copy of the world group, which has torch's default limit.
     torch.distributed.distributed_c10d._set_pg_timeout(limit, deepspeed.utils.groups._clone_world_group())
 
 
 def import_deepspeed(device: str) -> Any:
-    """DeepSpeed for a device, `cpu` or `cuda`, kept off standard output and away from compilers."""
+    """Import DeepSpeed for a device, `cpu` or `cuda`, without its log messages and without compiling its kernels."""
     os.environ.setdefault("DS_ACCELERATOR", device)
-    with _hidden("mlflow"):  # its autotuner, which nobody runs here, would take seconds to load it
+    with _hidden("mlflow"):  # its unused autotuner would take seconds to import it
         import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
-    # Reading this table would try a compiler on each of its own kernels. None is used; of its shared-memory collectives,
-    # which take 45 s to build, gloo's serve as well on one machine.
+    # Reading this table would compile each of DeepSpeed's kernels. None is used; its shared-memory collectives, which take 45 s
+    # to build, are no faster than gloo's on one machine.
     deepspeed.ops.__compatible_ops__ = {"deepspeed_shm_comm": False}
     return deepspeed
 
 
 @contextmanager
 def _hidden(module: str) -> Iterator[None]:
-    """Within, an import of a module that was not imported yet fails as where it is not installed."""
+    """Within the context, importing the module fails as if it were not installed, unless it was imported before."""
     if module in sys.modules:
         yield
         return
@@ -92,43 +95,35 @@ def _hidden(module: str) -> Iterator[None]:
         del sys.modules[module]
 
 
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def load_tensors(path: str, map_location: Any = None, *, also: Sequence[type] = ()) -> Any:
-    """A file of `torch.save` that holds tensors, plain values and objects of the classes `also`; runs no code of its own.
+    """Load a file of `torch.save` with tensors, plain values and objects of the classes `also`, without running its code.
 
-    Raises `pickle.UnpicklingError` where it holds anything else: a folder of checkpoints may be open to others.
+    Raises `pickle.UnpicklingError` for anything else, because others may be able to write to a checkpoint folder.
     """
     with torch.serialization.safe_globals(list(also)):
         return torch.load(path, map_location=map_location, weights_only=True)
 
 
 class TaskAdamW(torch.optim.AdamW):
-    """AdamW that leaves the groups of tasks a step does not use as they are: no momentum, no decay.
+    """AdamW that does not change the groups of tasks that a step does not train: no momentum, no decay.
 
-    DeepSpeed hands such parameters zero gradients, under which plain AdamW would still move them.
+    DeepSpeed gives such parameters zero gradients, with which plain AdamW would still move them.
     """
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
         idle = [parameter for group in self.param_groups if not group["active"] for parameter in group["params"]]
-        held = [parameter.grad for parameter in idle]
+        gradients = [parameter.grad for parameter in idle]
         for parameter in idle:
             parameter.grad = None
         result = super().step(closure)
-        for parameter, gradient in zip(idle, held, strict=True):
+        for parameter, gradient in zip(idle, gradients, strict=True):
             parameter.grad = gradient
         return result
 
 
 def parameter_groups(loss: MultitaskLoss) -> list[dict[str, Any]]:
-    """AdamW's groups, one owner at a time: the encoder, then each task's head and loss weight. Only matrices decay."""
+    """AdamW's parameter groups: the encoder's, then those of each task's head and loss weight. Only matrices decay."""
     optim = loss.config.optim
     encoder = list(loss.network.encoder.parameters())
     owners: list[tuple[str | None, float, list[nn.Parameter]]] = [(None, optim.lr, encoder)]
@@ -138,19 +133,16 @@ def parameter_groups(loss: MultitaskLoss) -> list[dict[str, Any]]:
     groups = []
     for owner, lr, parameters in owners:
         trained = [p for p in parameters if p.requires_grad]
-        for decay, members in (
-            (optim.weight_decay, [p for p in trained if p.ndim > 1]),
-            (0.0, [p for p in trained if p.ndim <= 1]),
-        ):
+        matrices, others = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
+        settings = {"lr": lr, "peak_lr": lr, "task": owner, "active": True}
+        for decay, members in ((optim.weight_decay, matrices), (0.0, others)):
             if members:
-                groups.append(
-                    {"params": members, "lr": lr, "peak_lr": lr, "weight_decay": decay, "task": owner, "active": True}
-                )
+                groups.append({"params": members, "weight_decay": decay, **settings})
     return groups
 
 
 class Engine:
-    """A DeepSpeed engine over a trial's loss. `close` must be called: ZeRO-2 leaks its buffers otherwise."""
+    """A DeepSpeed engine that trains a loss. Call `close` at the end, otherwise ZeRO-2 leaks its buffers."""
 
     def __init__(self, loss: MultitaskLoss, rank: Rank, n_updates: int) -> None:
         import deepspeed
@@ -165,17 +157,17 @@ class Engine:
             model=loss, optimizer=optimizer, config=deepspeed_config(loss.config, rank.world_size), dist_init_required=False
         )
         if rank.world_size == 1 and loss.config.engine.zero_stage == 0:
-            # A lone rank would copy all gradients into one buffer and back, to sum over itself: an eighth of a CPU's step.
+            # A single rank would copy all gradients into a buffer and back for a sum over itself: an eighth of a CPU's step.
             self._engine.enable_backward_allreduce = False
-        # DeepSpeed's own takes two or three kernels for each parameter and waits twice for the device. Gradients are summed by
-        # now, so their norm is the same on every rank. ZeRO 1 to 3 clip in their optimisers.
+        # DeepSpeed's clipping launches two or three kernels per parameter and synchronises twice. Gradients are summed at this
+        # point, so their norm is the same on every rank. ZeRO 1 to 3 clip in their optimisers.
         trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
         self._engine.clip_fp32_gradients = partial(nn.utils.clip_grad_norm_, trained, loss.config.optim.clip_norm, foreach=True)
-        # DeepSpeed would unpickle whatever a checkpoint holds.
+        # DeepSpeed would unpickle arbitrary objects from a checkpoint.
         self._engine.checkpoint_engine.load = partial(load_tensors, also=(LossScaler, ZeroStageEnum, fragment_address))
 
     def update(self, update: int, shares: Sequence[Sequence[Batch | PooledBatch]], seeds: Sequence[int]) -> dict[str, Tensor]:
-        """One optimiser update from a rank's micro-batches. Returns the mean loss terms of this rank, on the device."""
+        """One optimiser update from a rank's micro-batches and their dropout seeds. Returns mean loss terms, on the device."""
         tasks = {batch.task for batch in shares[0]}
         factor = learning_rate_factor(self.loss.config.optim, update, self.n_updates)
         for group in self._optimizer.param_groups:
@@ -192,7 +184,7 @@ class Engine:
 
     @contextmanager
     def whole_weights(self) -> Iterator[None]:
-        """Within, every rank holds all weights: ZeRO-3 keeps only a part on each. Every rank enters it."""
+        """Within the context, every rank has all weights; ZeRO-3 otherwise keeps a part on each. All ranks must enter it."""
         if self.loss.config.engine.zero_stage < 3:
             yield
             return
@@ -203,31 +195,19 @@ class Engine:
 
     @property
     def n_skipped(self) -> int:
-        """Updates that ZeRO 1 and 2 left out because the gradient was not finite; ZeRO 0 makes the weights NaN instead."""
+        """Updates that ZeRO 1 and 2 skipped because the gradient was not finite; with ZeRO 0 the weights become NaN instead."""
         return int(self._engine.skipped_steps)
 
     def save(self, folder: Path, state: dict[str, Any]) -> None:
-        """Write weights and optimiser state; every rank calls it."""
+        """Write weights and optimiser state; all ranks must call it."""
         self._engine.save_checkpoint(str(folder), tag=CHECKPOINT_TAG, client_state=state, save_latest=False)
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Read back what `save` wrote, with the same number of ranks, and return its `state`."""
+        """Load a checkpoint of `save` with the same number of ranks, and return its `state`. Raises FileNotFoundError."""
         if not (folder / CHECKPOINT_TAG).is_dir():
-            raise FileNotFoundError(f"{folder} holds no checkpoint")
+            raise FileNotFoundError(f"{folder} has no checkpoint")
         _, state = self._engine.load_checkpoint(str(folder), tag=CHECKPOINT_TAG)
         return dict(state)
 
     def close(self) -> None:
         self._engine.destroy()
-
-
-def deepspeed_config(config: TrialConfig, world_size: int) -> dict[str, Any]:
-    """DeepSpeed's JSON configuration. bf16 is autocast inside the loss: the weights and the teacher stay float32."""
-    return {
-        "train_micro_batch_size_per_gpu": config.optim.batch_size // world_size // config.optim.accumulation,
-        "gradient_accumulation_steps": config.optim.accumulation,
-        "gradient_clipping": config.optim.clip_norm,
-        "zero_optimization": {"stage": config.engine.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 2**31,
-    }

@@ -1,4 +1,4 @@
-"""What a rank imports until its first step, all at once: for a process that ranks are forked from."""
+"""Import everything that a rank needs before its first step; for the process that ranks are forked from."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ import model.training.rehearsal
 import model.training.trial  # noqa: F401
 from model.engine.deepspeed import import_deepspeed
 
-if torch.version.cuda is None:  # DeepSpeed asks for the device as it is imported, and GPUs do not survive a fork
+if torch.version.cuda is None:  # its import initialises the device, and CUDA does not survive a fork
     import_deepspeed("cpu")

@@ -1,4 +1,4 @@
-"""What changes over a trial, as a share of its peak: pure functions of the update and how many there are."""
+"""Schedules of the learning rate and of λ: a factor of their peak as a function of the update and the number of updates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Decay = Literal["linear", "cosine", "constant"]
 def rise_and_fall(update: int, n_updates: int, *, warmup: float, decay: Decay) -> float:
     """The factor of update `update` (from 0) of `n_updates`: a linear rise over the share `warmup`, then the decay to 0.
 
-    It is never 0 itself: an update at weight 0 would be work for nothing.
+    No update has the factor 0, which would waste it.
     """
-    # As the decimal that was written: in floats 0.07 · 100 is 7.000000000000001, which rounds up to 8.
+    # Exact decimals: in floats 0.07 · 100 is 7.000000000000001, which rounds up to 8.
     n_rising = math.ceil(Fraction(str(warmup)) * n_updates)
     if update < n_rising:
         return (update + 1) / n_rising
@@ -33,7 +33,7 @@ def learning_rate_factor(optim: OptimConfig, update: int, n_updates: int) -> flo
 
 
 def lambda_factor(smart: SmartConfig, update: int, n_updates: int) -> float:
-    """λ of an update as a share of `smart.lambda` and `smart.task_lambda`; 1 throughout for `constant`."""
+    """λ of an update as a share of `smart.lambda` and `smart.task_lambda`; always 1 for `constant`."""
     if smart.lambda_schedule == "constant":
         return 1.0
     decay: Decay = "cosine" if smart.lambda_schedule == "cosine" else "constant"

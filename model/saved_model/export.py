@@ -1,4 +1,4 @@
-"""A saved model in the form that the field shares: an encoder for plain `transformers`, its heads beside it."""
+"""Export of a saved model for plain `transformers`: the encoder as transformers saves it, with the heads beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STANDALONE = Path(__file__).with_name("standalone.py")
 
 
 def write(folder: Path, model: SavedModel) -> None:
-    """Write encoder, tokenizer, heads, their record and `predict.py`, which needs nothing of this project, to a folder."""
+    """Write encoder, tokenizer, heads, their record and a `predict.py` that does not need this project to a folder."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -26,12 +26,12 @@ def write(folder: Path, model: SavedModel) -> None:
     save_file(heads, folder / HEADS, metadata={"format": "pt"})
     (folder / RECORD).write_text(json.dumps(record(model), indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(STANDALONE, folder / PREDICT)
-    for path in folder.glob("*.safetensors"):  # which are written for their owner alone
+    for path in folder.glob("*.safetensors"):  # safetensors writes them readable by their owner only
         path.chmod((folder / RECORD).stat().st_mode)
 
 
 def record(model: SavedModel) -> dict[str, Any]:
-    """What a reader of the heads must know, as JSON values."""
+    """The settings needed to apply the heads, as JSON values."""
     config = model.config
     return {
         "pooling": config.pooling,

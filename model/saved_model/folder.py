@@ -21,7 +21,7 @@ ENCODER = "encoder"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model read back, in eval mode on the CPU."""
+    """A loaded model, in eval mode on the CPU."""
 
     network: MultitaskNetwork
     tokenizer: Any
@@ -33,7 +33,7 @@ class SavedModel:
 
 
 def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics: dict[str, float], data: DataSummary) -> None:
-    """Save a model; `config.yaml` comes last, so that a folder that has it is whole."""
+    """Save a model; `config.yaml` is written last, so that a folder with one is complete."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,10 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
 
 
 def _tokenizer_of(name: str) -> Any:
-    """A backbone's tokenizer, read again only when a file in its folder changed: the trials of a search have one backbone, and
-    reading it for each would be most of a small model's saving."""
+    """A backbone's tokenizer, cached until a file in its folder changes.
+
+    The trials of a search share a backbone, and loading the tokenizer would take most of the time of saving a small model.
+    """
     folder = Path(backbone.locate(name))
     files = sorted(folder.iterdir()) if folder.is_dir() else ()
     return _tokenizer_as_of(name, tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
@@ -59,7 +61,7 @@ def _tokenizer_as_of(name: str, stamps: tuple[tuple[str, int, int], ...]) -> Any
 
 
 def read(folder: Path) -> SavedModel:
-    """Load a model that `write` saved, without the backbone it came from. Raises `ConfigError` with the mend."""
+    """Load a model that `write` saved; the original backbone is not needed. Raises `ConfigError`, saying what to do."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
     from transformers import AutoModel
@@ -80,7 +82,7 @@ def read(folder: Path) -> SavedModel:
 
 
 def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
-    """The three parts of a saved model's `config.yaml`."""
+    """Configuration, metrics and data summary of a saved model's `config.yaml`."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])

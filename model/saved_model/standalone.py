@@ -1,4 +1,4 @@
-"""Predictions of an exported model with transformers, torch and safetensors alone; lies beside the model as `predict.py`.
+"""Predict with an exported model; needs only transformers, torch and safetensors. Exported as `predict.py`.
 
 python predict.py sst "a text"
 python predict.py quora "first text" "second text"
@@ -22,7 +22,7 @@ logging.disable_progress_bar()
 
 
 class Model:
-    """An encoder and its heads, read from a folder, in eval mode on the CPU."""
+    """An encoder and its heads, loaded from a folder, in eval mode on the CPU."""
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
@@ -33,7 +33,7 @@ class Model:
         self.encoder = AutoModel.from_pretrained(folder, add_pooling_layer=has_pooler).eval()
 
     def predict(self, task: str, texts: Sequence[tuple[str, ...]]) -> list[tuple[str, float]]:
-        """Label and probability of each text or pair; of a regression the value, as text and as number."""
+        """Label and probability of each text or pair; for a regression the value, as text and as number."""
         logits = self.logits(task, texts)
         spec = self._spec(task)
         if spec["kind"] == "regression":
@@ -43,13 +43,13 @@ class Model:
 
     @torch.no_grad()
     def logits(self, task: str, texts: Sequence[tuple[str, ...]]) -> Tensor:
-        """(B, outputs of the head). `texts` holds one text each, or two for a task of pairs."""
+        """Logits of texts, or of pairs for a pair task, (B, outputs of the head)."""
         spec = self._spec(task)
         columns = [list(column) for column in zip(*texts, strict=True)]
         if len(columns) != spec["texts"]:
             raise ValueError(f"{task} takes {spec['texts']} text(s), given {len(columns)}")
-        together = self.record["pair_encoding"] == "cross"
-        sides = [self.pool(*columns)] if together else [self.pool(column) for column in columns]
+        is_cross = self.record["pair_encoding"] == "cross"
+        sides = [self.pool(*columns)] if is_cross else [self.pool(column) for column in columns]
         if f"{task}.scale" in self.heads:
             cosine = torch.nn.functional.cosine_similarity(sides[0], sides[1], dim=-1)
             return cosine.unsqueeze(-1) * self.heads[f"{task}.scale"] + self.heads[f"{task}.bias"]
@@ -57,13 +57,13 @@ class Model:
 
     def _spec(self, task: str) -> dict[str, Any]:
         if task not in self.record["tasks"]:
-            raise ValueError(f"there is no task {task}; this model knows {', '.join(self.record['tasks'])}")
+            raise ValueError(f"there is no task {task}; this model has {', '.join(self.record['tasks'])}")
         return self.record["tasks"][task]  # type: ignore[no-any-return]
 
     def pool(self, *columns: list[str]) -> Tensor:
-        """(B, D) of texts, or of pairs that share a sequence."""
-        most = self.record["max_length"]
-        inputs = self.tokenizer(*columns, padding=True, truncation=True, max_length=most, return_tensors="pt")
+        """Pooled vectors of texts, or of pairs that share a sequence, (B, D)."""
+        max_length = self.record["max_length"]
+        inputs = self.tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
         output = self.encoder(**inputs)
         if self.record["pooling"] == "cls":
             return output.pooler_output  # type: ignore[no-any-return]

@@ -1,1 +1,1 @@
-"""SMART regularisation: the smoothness term, its variants, its cost and its alarms."""
+"""SMART regularisation: settings and cost, the smoothness term, its variants and its alarms."""

@@ -1,4 +1,4 @@
-"""The settings of the smoothness regulariser: SMART as published, and what is set beside it (docs/variants.md)."""
+"""The settings of the SMART regulariser and its variants (docs/variants.md)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, create_model
 
-from model.section import NonNegativeFloat, PositiveFloat, Probability, Section
+from model.section import NonNegativeFloat, PositiveFloat, Probability, Section, describe_choices
+from model.smart.variants import VARIANTS
 from model.tasks import TASKS
 
-SmartVariant = Literal["paper", "r3f", "rdrop", "mtdnn"]
+if TYPE_CHECKING:
+    SmartVariant = str
+else:
+    SmartVariant = Literal[tuple(VARIANTS)]
 
 SMALLEST_EPSILON = {"fp32": 2.0**-24, "bf16": 2.0**-8}
-"""The smallest ε that a precision can add to an embedding: its spacing near 0.5. A smaller one would round away."""
+"""The smallest usable ε of each precision: the spacing of its numbers near 0.5, the magnitude of an embedding."""
 
 
 class PerTask(Section):
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
     TaskLambda = PerTask
     TaskEpsilon = PerTask
 else:
-    # Named in this module, so that a configuration can be pickled.
+    # `__module__` makes the classes picklable.
     _LAMBDA, _EPSILON = (dict.fromkeys(TASKS, (number | None, None)) for number in (NonNegativeFloat, PositiveFloat))
     TaskLambda = create_model("TaskLambda", __base__=PerTask, __module__=__name__, **_LAMBDA)
     TaskEpsilon = create_model("TaskEpsilon", __base__=PerTask, __module__=__name__, **_EPSILON)
@@ -37,9 +41,8 @@ class SmartConfig(Section):
     """SMART (Jiang et al. 2020). `lambda` weighs the smoothness term R_s, `mu` the Bregman term; defaults as published."""
 
     enabled: bool = True
-    """Whether there is a regulariser at all."""
-    variant: SmartVariant = "paper"
-    """Which regulariser R_s is; `model/smart_variants` has a file for each."""
+    """Whether SMART is on; false ignores the other settings."""
+    variant: SmartVariant = Field(default="paper", description=describe_choices(VARIANTS))
     epsilon: PositiveFloat = 1e-5
     """ε: bound of the perturbation, ‖δ‖∞ ≤ ε, in units of the word embeddings."""
     sigma: NonNegativeFloat = 1e-5
@@ -47,13 +50,13 @@ class SmartConfig(Section):
     eta: PositiveFloat = 1e-3
     """η: step size of the inner ascent."""
     steps: Annotated[int, Field(ge=0, le=10)] = 1
-    """K: inner ascent steps; 0 leaves δ random (R3F). `r3f` and `rdrop` take none, whatever it says."""
+    """K: inner ascent steps; 0 leaves δ random (R3F). `r3f` and `rdrop` ignore it and take none."""
     lambda_: NonNegativeFloat = Field(default=1.0, alias="lambda")
     """λ: weight of R_s."""
     lambda_schedule: Literal["constant", "warmup", "cosine"] = "constant"
     """`warmup` lets λ rise linearly to its value, `cosine` lets it fall to 0 along half a cosine after the rise."""
     lambda_warmup: Probability = 0.1
-    """Share of the updates over which λ rises; `constant` does not look at it."""
+    """Share of the updates over which λ rises; `constant` ignores it."""
     task_lambda: TaskLambda = TaskLambda()
     """λ of single tasks, instead of `lambda`."""
     task_epsilon: TaskEpsilon = TaskEpsilon()
@@ -67,16 +70,24 @@ class SmartConfig(Section):
     beta_switch: Probability = 0.1
     """Share of the updates after which β changes."""
     dropout_masks: Literal["shared", "independent"] = "shared"
-    """Whether the clean and the adversarial pass use the same dropout masks; those of `rdrop` are always independent."""
+    """Whether the clean and the adversarial pass use the same dropout masks; `rdrop` always uses independent ones."""
+
+    def teacher_beta(self, update: int, n_updates: int) -> float:
+        """β of the teacher θ̃ ← (1 − β)θ + βθ̃ after update `update` (from 0) of `n_updates`."""
+        return self.beta if update < self.beta_switch * n_updates else self.beta_late
 
     @property
     def is_smoothing(self) -> bool:
-        """Whether R_s is computed at all, for some task."""
+        """Whether R_s is computed for some task."""
         return self.enabled and max(self.lambda_, *self.task_lambda.given().values(), 0.0) > 0
 
     def lambda_of(self, task: str) -> float:
         """λ of a task."""
         return self.task_lambda.given().get(task, self.lambda_)
+
+    def smooths(self, task: str) -> bool:
+        """Whether R_s is computed for a task."""
+        return self.enabled and self.lambda_of(task) > 0
 
     def epsilon_of(self, task: str) -> float:
         """ε of a task."""
@@ -85,34 +96,37 @@ class SmartConfig(Section):
     @property
     def inner_steps(self) -> int:
         """Gradient steps that the variant takes to find δ."""
-        return self.steps if self.variant in ("paper", "mtdnn") else 0
-
-    @property
-    def is_bounded(self) -> bool:
-        """Whether the variant projects δ to ‖δ‖∞ ≤ ε."""
-        return self.variant in ("paper", "r3f")
+        return self.steps if VARIANTS[self.variant].takes_steps else 0
 
     def problems(self, precision: str) -> list[str]:
-        """Why R_s could not work with these settings: a sentence for each reason."""
-        return [*self._epsilon_problems(precision), *self._sigma_problems()] if self.is_smoothing else []
-
-    def _epsilon_problems(self, precision: str) -> list[str]:
-        smallest = SMALLEST_EPSILON[precision]
-        if not self.is_bounded:
+        """Why R_s would have no effect with these settings, a sentence for each reason; precision: `fp32` or `bf16`."""
+        variant, problems = VARIANTS[self.variant], []
+        if not self.is_smoothing:
             return []
-        given = {"smart.epsilon": self.epsilon}
-        given |= {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
-        return [
-            f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
-            "raise it, or use engine.precision: fp32"
-            for name, epsilon in given.items()
-            if epsilon < smallest
-        ]
+        if variant.is_bounded:
+            smallest = SMALLEST_EPSILON[precision]
+            epsilons = {f"smart.task_epsilon.{task}": epsilon for task, epsilon in self.task_epsilon.given().items()}
+            problems += [
+                f"{name} {epsilon:g} rounds away in {precision}: the smallest usable is {smallest:.8g}; "
+                "raise it, or use engine.precision: fp32"
+                for name, epsilon in {"smart.epsilon": self.epsilon, **epsilons}.items()
+                if epsilon < smallest
+            ]
+        if variant.moves_input and self.sigma == 0 and self.dropout_masks == "shared":
+            problems.append(
+                "smart.sigma is 0: δ would start at 0, where ℓ_s and its gradient are 0, and R_s would stay 0; "
+                "give a positive value, such as 1.0e-5"
+            )
+        return problems
 
-    def _sigma_problems(self) -> list[str]:
-        if self.variant == "rdrop" or self.sigma > 0 or self.dropout_masks == "independent":
-            return []
-        return [
-            "smart.sigma is 0: δ would start at 0, where ℓ_s is least and its gradient is 0, and R_s would stay 0; "
-            "give a positive value, such as 1.0e-5"
-        ]
+
+def cost_in_plain_steps(config: SmartConfig) -> float:
+    """Arithmetic of a SMART step over that of a plain one: (6 + 2K + [μ>0]) / 3 (docs/mathematics.md, section 1).
+
+    A plain step costs three forward passes (one forward, two backward); each inner step adds two, the adversarial pass three,
+    the teacher one. K is 0 for `r3f` and `rdrop`. Tasks whose own λ is 0 are counted like the others.
+    """
+    if not config.enabled:
+        return 1.0
+    adversarial = 3 + 2 * config.inner_steps if config.is_smoothing else 0
+    return (3 + adversarial + (config.mu > 0)) / 3

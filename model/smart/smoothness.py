@@ -1,4 +1,4 @@
-"""SMART's mathematics as pure functions (Jiang et al. 2020, arXiv 1911.03437; smart-and-mixing.md, section 1).
+"""SMART's mathematics as pure functions (Jiang et al. 2020, arXiv 1911.03437; docs/mathematics.md, section 1).
 
 Shape legend: S sides of a pair encoded separately (1 otherwise), B examples, L tokens, D dimensions, C outputs.
 Perturbations δ have the shape (S, B, L, D), masks (S, B, L), logits (B, C). δ, softmax and divergences are float32
@@ -13,22 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.config import SmartConfig
-
 Divergence = Callable[[Tensor, Tensor], Tensor]
-"""ℓ_s: (B, C) and (B, C) to (B,), differentiable in both arguments."""
+"""ℓ_s: maps (B, C) and (B, C) to (B,), differentiable in both arguments."""
 
 
 def symmetric_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
     """ℓ_s of classification: KL(P‖Q) + KL(Q‖P) = Σ_c (P − Q)(log P − log Q), never negative. (B, C), (B, C) → (B,)."""
-    log_p = torch.log_softmax(_at_least_float32(p_logits), -1)
-    log_q = torch.log_softmax(_at_least_float32(q_logits), -1)
+    log_p = torch.log_softmax(at_least_float32(p_logits), -1)
+    log_q = torch.log_softmax(at_least_float32(q_logits), -1)
     return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1)
 
 
 def squared_error(p: Tensor, q: Tensor) -> Tensor:
     """ℓ_s of regression: the squared difference of the predictions. (B, 1), (B, 1) → (B,)."""
-    return (_at_least_float32(p) - _at_least_float32(q)).square().sum(-1)
+    return (at_least_float32(p) - at_least_float32(q)).square().sum(-1)
 
 
 def project(delta: Tensor, mask: Tensor, epsilon: float) -> Tensor:
@@ -39,7 +37,7 @@ def project(delta: Tensor, mask: Tensor, epsilon: float) -> Tensor:
 def normalise(gradient: Tensor) -> Tensor:
     """g / ‖g‖∞ with the norm of each example over its sides, tokens and dimensions; an all-zero example stays zero.
 
-    (S, B, L, D) → (S, B, L, D). Per example, so that δ does not depend on batch-mates.
+    (S, B, L, D) → (S, B, L, D). Per example, so that δ does not depend on the rest of the batch.
     """
     norm = gradient.abs().amax(dim=(0, 2, 3), keepdim=True)
     return gradient / torch.where(norm > 0, norm, torch.ones_like(norm))
@@ -63,15 +61,15 @@ def perturb(
 ) -> Tensor:
     """The δ that maximises ℓ_s(f(x + δ), f(x)) within ‖δ‖∞ ≤ ε, by `steps` projected ascents from `noise`.
 
-    `logits_of` maps δ (S, B, L, D) to logits (B, C); `clean` are the logits at δ = 0 and are not differentiated. Only
-    δ's gradient is asked for, so that no parameter's `.grad` is touched. The result is detached. K = 0 gives R3F's random δ,
-    projected like any other.
+    `logits_of` maps δ (S, B, L, D) to logits (B, C); `clean` are the logits at δ = 0 and are not differentiated. Only δ's
+    gradient is computed, so no parameter's `.grad` changes. The result is detached. With `steps` = 0 it is the projected noise,
+    as in R3F.
     """
     clean = clean.detach()
     delta = noise * mask.unsqueeze(-1)
     for _ in range(steps):
         delta = delta.detach().requires_grad_()
-        # A sum over examples: each example's gradient is its own, however many share the batch.
+        # The sum over examples makes each example's gradient independent of the batch size.
         (gradient,) = torch.autograd.grad(divergence(logits_of(delta), clean).sum(), delta)
         delta = ascend(delta.detach(), gradient, mask, eta=eta, epsilon=epsilon)
     return project(delta.detach(), mask, epsilon)
@@ -80,8 +78,8 @@ def perturb(
 def example_noise(lengths: np.ndarray, dim: int, *, sigma: float, seeds: np.ndarray, length: int) -> Tensor:
     """The random start of δ, N(0, σ²) at tokens and zero at padding, float32 (S, B, length, dim).
 
-    `lengths`: (S, B) tokens of each side; `seeds`: (B,) one seed for each example. An example's noise depends on nothing
-    but its seed, so it is the same on any rank, with any batch-mates and any padding.
+    `lengths`: (S, B) tokens of each side; `seeds`: (B,) one seed for each example. An example's noise depends only on its
+    seed, so it is the same on any rank, in any batch and with any padding.
     """
     n_sides, n_examples = lengths.shape
     noise = torch.zeros(n_sides, n_examples, length, dim)
@@ -96,10 +94,6 @@ def example_noise(lengths: np.ndarray, dim: int, *, sigma: float, seeds: np.ndar
     return noise
 
 
-def teacher_beta(config: SmartConfig, update: int, n_updates: int) -> float:
-    """β of the teacher θ̃ ← (1 − β)θ + βθ̃ after update number `update` (from 0) of `n_updates`: it rises at 10 %."""
-    return config.beta if update < config.beta_switch * n_updates else config.beta_late
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or as it is in float64."""
     return x if x.dtype == torch.float64 else x.float()

@@ -1,14 +1,16 @@
-"""What a task is: data, not code. A new task is one file beside this one and one line in `__init__.py`."""
+"""The description of a task. A new task is a file beside this one and a line in `__init__.py`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
+from model.metrics import metric_names
+
 
 @dataclass(frozen=True)
 class HubSource:
-    """Where the public hub keeps a task, and how its columns are named there."""
+    """A task's data set on the public hub, and its column names there."""
 
     path: str
     """Repository of the data set, such as `nyu-mll/glue`."""
@@ -48,5 +50,5 @@ class Task:
 
     @property
     def metric(self) -> str:
-        """The task's main metric, as it is named everywhere: `sst/accuracy`, `sts/pearson`."""
-        return f"{self.name}/{'pearson' if self.kind == 'regression' else 'accuracy'}"
+        """The task's main metric under its full name: `sst/accuracy`, `sts/pearson`."""
+        return metric_names(self)[0]

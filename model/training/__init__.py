@@ -1,1 +1,1 @@
-"""Training one trial: batches, steps, evaluations and the regulariser's health."""
+"""Training a trial: batches, updates, evaluations and the regulariser's health."""

@@ -1,4 +1,4 @@
-"""From tokenised examples to the batches a rank computes on."""
+"""Batches of tokenised examples."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from model.tasks import TASKS
 from model.training import seeds
 
 EVAL_TOKENS = 8192
-"""The most tokens of one forward pass, padding included: without gradients it may be larger than a training batch."""
+"""Largest number of tokens of an evaluation batch, padding included; without gradients more fit than in training."""
 CACHED_VALUES = 3 * 2**20
-"""float32 values of an encoder's widest layer in one forward pass on a CPU: more would not stay in its caches (docs/log.md)."""
+"""float32 values of an encoder's widest layer in an evaluation batch on a CPU; more exceed its caches (docs/log.md)."""
 N_SPECIAL = 3
-"""The most special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
+"""Largest number of special tokens of a sequence: [CLS], and a [SEP] after each of two texts."""
 
 
 def make_batch(
     data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, *, noise_step: int = 0
 ) -> Batch:
-    """Examples `indices` (B,) of a task's split as one batch; a separately encoded pair has two sides, padded alike."""
+    """Examples `indices` (B,) of a task's split as a batch; the two sides of a separately encoded pair are equally wide."""
     encoded = assemble(
         data.tasks[task][split],
         indices,
@@ -49,8 +49,19 @@ def make_batch(
     )
 
 
-def make_pooled_batch(data: TokenizedData, features: Features, task: str, split: str, indices: np.ndarray) -> PooledBatch:
-    """Examples `indices` (B,) of a task's split as a batch that the encoder has behind it."""
+def batch_of(
+    data: TokenizedData,
+    config: TrialConfig,
+    features: Features | None,
+    task: str,
+    split: str,
+    indices: np.ndarray,
+    *,
+    noise_step: int = 0,
+) -> Batch | PooledBatch:
+    """Examples `indices` (B,) of a task's split as a batch, of their features if these are given."""
+    if features is None:
+        return make_batch(data, config, task, split, indices, noise_step=noise_step)
     pooled = torch.from_numpy(features[task][split][:, indices])
     return PooledBatch(task, pooled, _labels(data, task, split, indices))
 
@@ -61,14 +72,14 @@ def _labels(data: TokenizedData, task: str, split: str, indices: np.ndarray) -> 
 
 
 def row_lengths(data: TokenizedData, config: TrialConfig, task: str, split: str) -> npt.NDArray[np.int64]:
-    """(n,) tokens that each example of a split needs its batch to be wide: of both texts in `cross`, else of the longer."""
+    """(n,) width of each example of a split in tokens: of both texts together with `cross`, else of the longer one."""
     texts = np.stack([text.lengths for text in data.tasks[task][split].texts])
     widths: npt.NDArray[np.int64] = texts.sum(0) if config.pair_encoding == "cross" else texts.max(0)
     return widths
 
 
 def eval_tokens(network: MultitaskNetwork) -> int:
-    """Tokens of one forward pass of a network without gradients, at most."""
+    """Largest number of tokens of an evaluation batch of a network."""
     if next(network.parameters()).device.type != "cpu":
         return EVAL_TOKENS
     return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))
@@ -77,8 +88,10 @@ def eval_tokens(network: MultitaskNetwork) -> int:
 def in_length_order(
     data: TokenizedData, config: TrialConfig, task: str, split: str, indices: np.ndarray, tokens: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Positions in `indices` (N,), each once, the longest first: examples of similar length share a batch, and a batch holds
-    as many as fit into `tokens`, padding included, or one."""
+    """Batches of positions in `indices` (N,), each once, the longest examples first, so that similar lengths share a batch.
+
+    A batch has as many examples as fit into `tokens`, padding included, and at least one.
+    """
     n_sides = 1 if config.pair_encoding == "cross" else len(data.tasks[task][split].texts)
     lengths = row_lengths(data, config, task, split)[indices]
     n_tokens = np.minimum(lengths + N_SPECIAL, config.max_length) * n_sides
@@ -91,7 +104,7 @@ def in_length_order(
 
 
 def mean_tokens(data: TokenizedData, config: TrialConfig, task: str) -> float:
-    """Tokens of a training example as it is encoded, special ones included and padding not: the mean over the task."""
+    """Mean tokens of a task's encoded training examples, with special tokens and without padding."""
     texts = np.stack([text.lengths for text in data.tasks[task]["train"].texts])
     sequences = texts.sum(0, keepdims=True) if config.pair_encoding == "cross" else texts
     n_special = 1 + len(texts) // len(sequences)  # [CLS], and a [SEP] after each text
@@ -107,18 +120,15 @@ def micro_batches(
     world_size: int,
     features: Features | None = None,
 ) -> list[list[Batch | PooledBatch]]:
-    """A rank's share of a step: for each accumulation step the batches of the tasks that the step trains.
+    """A rank's share of a step: for each accumulation step, the batches of the tasks that the step trains.
 
-    The global batch is cut into contiguous equal shares, rank by rank and then micro-batch by micro-batch, so that the
-    examples of a step do not depend on how many ranks or micro-batches share them.
+    The global batch is split into contiguous equal parts by rank and then by micro-batch, so that the examples of a step do not
+    depend on the number of ranks and micro-batches.
     """
     accumulation = config.optim.accumulation
     shares: list[list[Batch | PooledBatch]] = [[] for _ in range(accumulation)]
     for task in schedule.tasks_at(step):
-        mine = np.split(schedule.batch(step, task), world_size)[rank]
-        for share, indices in zip(shares, np.split(mine, accumulation), strict=True):
-            if features is None:
-                share.append(make_batch(data, config, task, "train", indices, noise_step=step))
-            else:
-                share.append(make_pooled_batch(data, features, task, "train", indices))
+        of_rank = np.split(schedule.batch(step, task), world_size)[rank]
+        for share, indices in zip(shares, np.split(of_rank, accumulation), strict=True):
+            share.append(batch_of(data, config, features, task, "train", indices, noise_step=step))
     return shares

@@ -11,13 +11,13 @@ import torch
 from model import metrics
 from model.config import TrialConfig
 from model.data.tokenised import TokenizedData
-from model.encoder.network import Batch, Features, MultitaskNetwork, PooledBatch, batch_to, predictions
+from model.encoder.network import Features, MultitaskNetwork, batch_to, predictions
 from model.engine.deepspeed import Rank
 from model.tasks import TASKS
-from model.training.batches import eval_tokens, in_length_order, make_batch, make_pooled_batch
+from model.training.batches import batch_of, eval_tokens, in_length_order
 
 POOLED_TOKENS = 2**20
-"""Tokens of the examples that share a batch where the encoder has them behind it: heads alone bear far more."""
+"""Largest number of tokens of an evaluation batch of features, which only the heads process."""
 
 
 @torch.no_grad()
@@ -30,10 +30,10 @@ def predict_split(
     indices: np.ndarray,
     features: Features | None = None,
 ) -> np.ndarray:
-    """Predictions (N,) for examples `indices` (N,) of a split, in their order. Leaves the network's mode as it was.
+    """Predictions (N,) for examples `indices` (N,) of a split, in their order. The network's mode is restored.
 
-    Examples of similar length share a batch, so that little padding is computed. A prediction is NaN where the logits are not
-    all finite: an argmax would hide that the network has diverged.
+    Examples of similar length share a batch, to reduce padding. A prediction is NaN if its logits are not all finite, because
+    an argmax would hide that the network has diverged.
     """
     device = next(network.parameters()).device
     was_training = network.training
@@ -41,12 +41,9 @@ def predict_split(
     positions, parts = [], []
     n_tokens = eval_tokens(network) if features is None else POOLED_TOKENS
     for chosen in in_length_order(data, config, task, split, indices, n_tokens):
-        if features is None:
-            made: Batch | PooledBatch = make_batch(data, config, task, split, indices[chosen])
-        else:
-            made = make_pooled_batch(data, features, task, split, indices[chosen])
+        batch = batch_to(batch_of(data, config, features, task, split, indices[chosen]), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
-            logits = network.logits(batch_to(made, device))
+            logits = network.logits(batch)
         diverged = ~logits.isfinite().all(-1)
         positions.append(chosen)
         parts.append(predictions(TASKS[task], logits).double().masked_fill(diverged, torch.nan))
@@ -70,25 +67,25 @@ def evaluate(
     limit: int | None = None,
     features: Features | None = None,
 ) -> dict[str, float]:
-    """`task/metric` on a split, the same on every rank; the ranks share the work.
+    """Metrics (`task/metric`) on a split, the same on every rank; the ranks share the work.
 
-    `limit` takes a fixed part of that many examples of each task (`stratified`).
+    tasks: by default the mixture. limit: evaluate a fixed subset of at most that many examples of each task (`stratified`).
     """
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for task in config.mixture if tasks is None else tasks:
         labels = data.tasks[task][split].labels
         chosen = np.arange(len(labels)) if limit is None else stratified(labels, limit)
-        labels, mine = labels[chosen], chosen[rank.rank :: rank.world_size]
-        gathered = _gather(predict_split(network, data, config, task, split, mine, features), len(labels), rank)
-        found.update(metrics.compute(TASKS[task], gathered, labels))
-    return found
+        labels, of_rank = labels[chosen], chosen[rank.rank :: rank.world_size]
+        gathered = _gather(predict_split(network, data, config, task, split, of_rank, features), len(labels), rank)
+        values.update(metrics.compute(TASKS[task], gathered, labels))
+    return values
 
 
 def stratified(labels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.int64]:
-    """Positions in `labels` (N,) of a fixed part of them, increasing: `size`, or all N where they are fewer.
+    """Increasing positions in `labels` (N,) of a fixed stratified subset of `size` examples, or of all N if there are fewer.
 
-    Evenly spaced in the order of the labels, so that each class has its share of the part to within one example, and a
-    regression its quantiles. Equal labels keep their order; that of the select split is by hash, so the part is random else.
+    They are evenly spaced in the order of the labels, so that each class has its share to within one example, and a regression
+    its quantiles. Equal labels keep their order, which in the select split is by hash, so the subset is otherwise random.
     """
     size = min(size, len(labels))
     spaced = (2 * np.arange(size) + 1) * len(labels) // (2 * size) if size else np.arange(0)
@@ -98,25 +95,27 @@ def stratified(labels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.int
 def evaluate_watched(
     network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, rank: Rank, features: Features | None = None
 ) -> dict[str, float]:
-    """`split/task/metric` on every split of `config.watch`, for the tasks that have it. With both arms there,
-    `cue_gap/cfimdb/accuracy` is clean − inverted: what a model loses where the cue says the opposite."""
-    found: dict[str, float] = {}
+    """Metrics (`split/task/metric`) on every split of `config.watch`, for the tasks that have it.
+
+    With both arms, `cue_gap/cfimdb/accuracy` is clean − inverted: the accuracy lost when the cue contradicts the label.
+    """
+    values: dict[str, float] = {}
     for split in config.watch:
         tasks = [task for task in config.mixture if split in data.tasks[task]]
-        found |= metrics.on_split(split, evaluate(network, data, config, split, rank, tasks=tasks, features=features))
+        values |= metrics.on_split(split, evaluate(network, data, config, split, rank, tasks=tasks, features=features))
     for dev in ("", "dev-"):
-        clean, inverted = (found.get(f"{dev}{arm}/cfimdb/accuracy") for arm in ("clean", "inverted"))
+        clean, inverted = (values.get(f"{dev}{arm}/cfimdb/accuracy") for arm in ("clean", "inverted"))
         if clean is not None and inverted is not None:
-            found[f"{dev}cue_gap/cfimdb/accuracy"] = clean - inverted
-    return found
+            values[f"{dev}cue_gap/cfimdb/accuracy"] = clean - inverted
+    return values
 
 
-def _gather(mine: np.ndarray, n_examples: int, rank: Rank) -> np.ndarray:
-    """All ranks' strided parts (N/W,) in one array (N,)."""
+def _gather(part: np.ndarray, n_examples: int, rank: Rank) -> np.ndarray:
+    """The strided parts (N/W,) of all ranks as one array (N,)."""
     if rank.world_size == 1:
-        return mine
+        return part
     whole = torch.zeros(n_examples, dtype=torch.float64)
-    whole[rank.rank :: rank.world_size] = torch.from_numpy(mine)
+    whole[rank.rank :: rank.world_size] = torch.from_numpy(part)
     whole = whole.to(rank.device)
-    torch.distributed.all_reduce(whole)  # each position is filled by one rank and zero on the others
+    torch.distributed.all_reduce(whole)  # each position is set on one rank and zero on the others
     return whole.cpu().numpy()

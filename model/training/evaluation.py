@@ -1,4 +1,4 @@
-"""What a trial reports upwards at each evaluation."""
+"""The records that a training yields: evaluations, and a failure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One look at a trial. Values go up to the study, MLflow and results.json in this form."""
+    """One evaluation of a trial, as the study, MLflow and results.json receive it."""
 
     index: int
-    """1 for the first evaluation of the trial, `n_evaluations` for the last: what `steps` compares trials at."""
+    """1 for the first evaluation of the trial, `n_evaluations` for the last. Pruners compare trials at equal indices."""
     n_evaluations: int
     step: int
     """Optimiser updates done."""
@@ -27,17 +27,17 @@ class Evaluation:
     seconds: float
     """Seconds of training and evaluation since the trial began, without set-up."""
     health: dict[str, float] = field(default_factory=dict, compare=False)
-    """How well the regulariser works on one batch of each task (`model.training.health.measure`); empty without one, and under
-    ZeRO-3. It has the clock's readings in it, so it does not count when two evaluations are compared."""
+    """How well the regulariser works on one batch of each task (`model.training.health.measure`); empty without R_s and with
+    ZeRO-3. Not compared, because it contains measured times."""
     system: dict[str, float] = field(default_factory=dict, compare=False)
-    """What rank 0 used since the last evaluation (`tuner.execution.rank_usage`); empty outside a search."""
+    """Resource use of rank 0 since the last evaluation (`tuner.execution.rank_usage`); empty outside a search."""
     compute: float = 0.0
-    """Training so far in tokens of plain steps: examples × mean tokens of their tasks × the cost of a step in plain ones
-    (`model.smart.cost`). 0 in records from before it was counted."""
+    """Training so far in tokens of plain steps: examples × mean tokens of their task × cost of a step in plain steps
+    (`model.smart.config.cost_in_plain_steps`). 0 in older records."""
     evaluation_s: float = field(default=0.0, compare=False)
-    """Seconds of this evaluation alone, its health included; the rest of `seconds` is training. 0 in older records."""
+    """Seconds of this evaluation, health included; the rest of `seconds` is training. 0 in older records."""
     trained_at: float = field(default=0.0, compare=False)
-    """When its last update had ended, in seconds since 1970 by rank 0's clock. 0 in older records."""
+    """End of the last update before it, in seconds since 1970 by rank 0's clock. 0 in older records."""
 
     @property
     def is_last(self) -> bool:
@@ -48,13 +48,13 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Evaluation:
-        """What `to_dict` gave, whatever was added to it since."""
+        """An evaluation from the mapping of `to_dict`; unknown keys are ignored."""
         return cls(**{item.name: values[item.name] for item in fields(cls) if item.name in values})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A trial that ended itself: the reason in one line, such as `the loss became NaN at step 120`."""
+    """The end of a trial that diverged: the reason in one line, such as `the loss became NaN at step 120`."""
 
     reason: str
     step: int

@@ -1,7 +1,7 @@
-"""How well the regulariser works: measured on a few training examples of each task, between two steps.
+"""The health of the regulariser: how well it works, measured on a few training examples of each task between two steps.
 
-It costs about 1.6 SMART steps of a few examples of each task (`n_examples`), and leaves gradients, modes and the random stream
-as they were.
+It costs about 1.6 SMART steps of a few examples of each task (`n_examples`), and changes neither gradients nor modes nor the
+state of the random generators.
 """
 
 from __future__ import annotations
@@ -18,23 +18,22 @@ from model.config import TrialConfig
 from model.encoder.network import Batch
 from model.loss import MultitaskLoss, dropout_state, supervised_loss
 from model.smart import smoothness
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View
+from model.smart.variants import VARIANTS, View
 from model.training import seeds
 
 MOST_EXAMPLES, FEWEST_EXAMPLES = 8, 2
-"""Of a task at one evaluation."""
+"""Examples of a task at one evaluation."""
 SHARE = 0.05
-"""Of a trial's training that may go into this, save that `FEWEST_EXAMPLES` are measured in any case."""
+"""Largest share of a trial's training that this may cost; `FEWEST_EXAMPLES` are always measured."""
 COST = 1.6
-"""SMART steps that one measurement costs."""
+"""Cost of a measurement in SMART steps."""
 AT_BOUND = 1.0 - 1e-6
-"""|δ|/ε from which a coordinate is saturated."""
+"""|δ|/ε from which a coordinate counts as saturated."""
 
 
 @dataclass
 class Stopwatch:
-    """Seconds between laps, on a device that works in the background."""
+    """Seconds between laps; waits for the asynchronous work of a GPU."""
 
     device: torch.device
     laps: list[float] = field(default_factory=list)
@@ -55,18 +54,18 @@ class Stopwatch:
 
 
 def measure(loss: MultitaskLoss, batches: Sequence[Batch], seed: int, lambda_factor: float) -> dict[str, float]:
-    """The health of R_s, with the loss in training mode. `seed` fixes the dropout masks.
+    """The health of R_s, with the loss in training mode; `seed` fixes the dropout masks.
 
     For each task whose variant moves the input: `task/delta_inf` and `task/delta_l2`, ‖δ‖∞/ε and ‖δ‖₂/(ε√n) over an example's
     n coordinates at tokens (1 at a vertex of the cube); `task/saturated`, the share of them at the bound;
-    `task/cos_delta_gradient`, between δ and ∇_δ ℓ_s where δ ended; `task/gain_over_random`, ℓ_s at δ over that at a random
-    vertex of the cube through δ (absent where that is 0); `task/rounded_away`, the share of coordinates at tokens that
-    adding δ leaves as they are in the encoder's precision. For each task `task/lambda`, the λ in force; over all,
-    `smart/time_share`, the share of R_s in the seconds of a step without teacher and optimiser.
+    `task/cos_delta_gradient`, the cosine of δ and ∇_δ ℓ_s at δ; `task/gain_over_random`, ℓ_s at δ over ℓ_s at a random vertex
+    of the cube through δ (absent if that is 0); `task/rounded_away`, the share of coordinates at tokens that adding δ does not
+    change in the encoder's precision. For each task `task/lambda`, the current λ; over all tasks `smart/time_share`, the share
+    of R_s in the seconds of a step without teacher and optimiser.
     """
     config = loss.config
     device = batches[0].input_ids.device
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     plain = whole = 0.0
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -75,17 +74,17 @@ def measure(loss: MultitaskLoss, batches: Sequence[Batch], seed: int, lambda_fac
             with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
                 view, delta, laps = _timed_step(loss, batch, weight)
                 if VARIANTS[config.smart.variant].moves_input:
-                    measured = geometry(view, delta, batch, config)
-                    found |= {f"{batch.task}/{name}": value for name, value in measured.items()}
-            found[f"{batch.task}/lambda"] = weight
+                    of_task = geometry(view, delta, batch, config)
+                    values |= {f"{batch.task}/{name}": value for name, value in of_task.items()}
+            values[f"{batch.task}/lambda"] = weight
             forward, inner, adversarial, plain_backward, whole_backward = laps
             plain += forward + plain_backward
             whole += forward + inner + adversarial + whole_backward
-    return found | {"smart/time_share": min(max(1.0 - plain / whole, 0.0), 1.0)}
+    return values | {"smart/time_share": min(max(1.0 - plain / whole, 0.0), 1.0)}
 
 
 def _timed_step(loss: MultitaskLoss, batch: Batch, weight: float) -> tuple[View, Tensor, list[float]]:
-    """A step's view and δ, and the seconds of its parts: clean pass, search of δ, its pass, backward without and with R_s."""
+    """View and δ of a step, and the seconds of clean pass, search of δ, adversarial pass, backward without and with R_s."""
     network, variant = loss.network, VARIANTS[loss.config.smart.variant]
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     watch = Stopwatch(batch.input_ids.device)
@@ -117,7 +116,9 @@ def geometry(view: View, delta: Tensor, batch: Batch, config: TrialConfig) -> di
     (gradient,) = torch.autograd.grad(reached.sum(), delta)
     delta = delta.detach()
     largest = delta.abs().amax((0, 2, 3))
-    vertex = random_signs(batch, delta) * largest.view(1, -1, 1, 1)
+    vertex_seeds = seeds.mix(seeds.HEALTH, batch.seeds)  # independent of δ's start
+    noise = smoothness.example_noise(batch.lengths, delta.shape[-1], sigma=1.0, seeds=vertex_seeds, length=delta.shape[2])
+    vertex = noise.sign().to(delta.device) * largest.view(1, -1, 1, 1)
     random = view.divergence(view.inner_logits_at(vertex), clean).detach().mean()
     norms = [x.square().sum((0, 2, 3)).sqrt() for x in (delta, gradient)]
     cosine = (delta * gradient).sum((0, 2, 3)) / (norms[0] * norms[1]).clamp_min(torch.finfo(torch.float32).tiny)
@@ -136,20 +137,15 @@ def geometry(view: View, delta: Tensor, batch: Batch, config: TrialConfig) -> di
     return {name: float(value) for name, value in values.items()}
 
 
-def random_signs(batch: Batch, like: Tensor) -> Tensor:
-    """A random vertex of the unit cube for each example, (S, B, L, D), zero at padding; independent of δ's start."""
-    own = seeds.mix(seeds.HEALTH, batch.seeds)
-    noise = smoothness.example_noise(batch.lengths, like.shape[-1], sigma=1.0, seeds=own, length=like.shape[2])
-    return noise.sign().to(like.device)
-
-
 def n_examples(trained: float, micro_batch: int) -> int:
-    """How many examples of a task are measured at an evaluation, of `trained` since the last; never more than a
-    `micro_batch`, for which there is memory."""
+    """Number of examples of a task to measure at an evaluation, after training on `trained` examples since the last.
+
+    At most `micro_batch`, for which there is enough memory.
+    """
     affordable = int(SHARE * trained / COST)
     return min(max(affordable, FEWEST_EXAMPLES), MOST_EXAMPLES, micro_batch)
 
 
 def spread(n_examples: int, n_chosen: int) -> np.ndarray:
-    """At most `n_chosen` indices, evenly over `n_examples`: the same at each evaluation, so that its numbers compare."""
+    """At most `n_chosen` indices, evenly spaced over `n_examples`; the same at each evaluation, for comparable values."""
     return np.unique(np.linspace(0, n_examples - 1, min(n_chosen, n_examples)).astype(np.int64))

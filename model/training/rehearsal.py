@@ -1,4 +1,4 @@
-"""A trial rehearsed: what an update, an evaluation and the health of the regulariser take here, and whether the memory does."""
+"""Rehearsal of a trial: the seconds of an update, an evaluation and a health measurement, and the update with most memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model.training.health import Stopwatch
 from model.training.trial import Training
 
 EVALUATED = 64
-"""Examples of each task that are evaluated: one forward pass."""
+"""Examples of each task to evaluate."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,16 @@ class Rehearsal:
     """Seconds, on this rank."""
 
     update_s: float
-    """An update: the median."""
+    """Median of an update."""
     n_updates: int
     example_s: float
-    """An example of an evaluation, over the tasks of the mixture."""
+    """Mean of an evaluated example over the tasks of the mixture."""
     health_s: float
-    """What an evaluation takes besides."""
+    """Health measurement of an evaluation."""
 
 
 def rehearse(training: Training, n_updates: int, *, evaluated: int = EVALUATED) -> Rehearsal:
-    """Train `n_updates` further updates and look once. Every rank calls it; the trial is good for nothing else then."""
+    """Train `n_updates` further updates and evaluate once. All ranks must call it; the training cannot be used afterwards."""
     watch = Stopwatch(training.rank.device)
     training.loss.train()
     for _ in range(n_updates):
@@ -55,12 +55,12 @@ def rehearse(training: Training, n_updates: int, *, evaluated: int = EVALUATED) 
 def heaviest_update(training: Training) -> None:
     """One update from the longest training examples of each task that a step may train together.
 
-    Raises what the allocator raises where there is no memory for it.
+    Raises the allocator's error if there is too little memory.
     """
     config, rank = training.config, training.rank
     lengths = {task: row_lengths(training.data, config, task, "train") for task in config.mixture}
     together = config.mixture
-    if config.mixing.strategy != "loop_to_max":
+    if not config.mixing.trains_all_tasks:
         sides = {task: training.loss.network.sides(task) for task in together}
         together = (max(together, key=lambda task: int(lengths[task].max()) * sides[task]),)
     size = micro_batch(config, rank.world_size)

@@ -1,11 +1,11 @@
-"""Seeds as functions of what they are for: a step is then the same wherever, whenever and after whatever it runs."""
+"""Seeds as functions of their purpose, step and example, so that a step does not depend on earlier random draws."""
 
 from __future__ import annotations
 
 import numpy as np
 
 NOISE, DROPOUT, HEALTH = 0, 1, 2
-"""Second part of every seed: what it is for. No two uses of a trial's seed share random numbers."""
+"""Second part of every seed: its purpose. No two uses of a trial's seed share random numbers."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

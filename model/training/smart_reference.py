@@ -1,7 +1,7 @@
-"""SMART's load-bearing reference tests (smart-and-mixing.md, section 1) on a named backbone, before money is spent on it.
+"""Checks that SMART's properties (docs/mathematics.md, section 1) hold on a given backbone, precision and device.
 
-The tests of this project hold the mathematics against independent references on small encoders; here the same facts are
-checked on the encoder, precision and device that a search will use.
+The tests of this project check the mathematics against independent references on small encoders; here the same properties are
+checked on the encoder that a search will use.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from model.encoder.network import Batch, MultitaskNetwork, batch_to, build
 from model.loss import MultitaskLoss, dropout_state
 from model.smart.alarms import MOST_ROUNDED
 from model.smart.config import SMALLEST_EPSILON
-from model.smart.variants import VARIANTS
-from model.smart.variants.view import View
+from model.smart.variants import VARIANTS, View
 from model.tasks import TASKS
 from model.training.batches import make_batch
 
@@ -35,13 +34,13 @@ TEXTS = (
     "fine",
     "nobody in the audience laughed, which for a comedy is something of a feat",
 )
-"""Of different lengths, so that there is padding."""
+"""Texts of different lengths, so that there is padding."""
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Fact:
-    """What must hold, and what was found where it does not."""
+    """A property of SMART; the problem, if it does not hold."""
 
     name: str
     problem: str | None
@@ -49,9 +48,10 @@ class Fact:
 
 @dataclass
 class Probe:
-    """One clean pass of a task, and the δ that SMART finds from there."""
+    """One clean pass of a task, and the δ that SMART finds for it."""
 
-    loss: MultitaskLoss
+    network: MultitaskNetwork
+    config: TrialConfig
     batch: Batch
     view: View
     delta: Tensor
@@ -63,9 +63,9 @@ class Probe:
 
 
 def check(config: TrialConfig, device: torch.device) -> list[Fact]:
-    """Each fact over all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
+    """Check each property on all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
 
-    Raises `ConfigError` when the backbone cannot be loaded or does not fit `max_length`.
+    Raises `ConfigError` if the backbone cannot be loaded or does not fit `max_length`.
     """
     config = published(config)
     tokenizer = backbone.load_tokenizer(config.backbone)
@@ -75,13 +75,12 @@ def check(config: TrialConfig, device: torch.device) -> list[Fact]:
     if problems:
         raise ConfigError(problems)
     network.to(device)
-    everything = np.arange(len(TEXTS))
-    batches = [batch_to(make_batch(data, config, task, "train", everything), device) for task in config.mixture]
+    batches = [batch_to(make_batch(data, config, task, "train", np.arange(len(TEXTS))), device) for task in config.mixture]
     return [Fact(name, _over_tasks(test, network, config, batches)) for name, test in FACTS.items()]
 
 
 def published(config: TrialConfig) -> TrialConfig:
-    """The configuration with SMART as published switched on: at least one inner step, shared masks, no teacher."""
+    """The configuration with SMART as published: at least one inner step, shared masks, no teacher."""
     values = config.to_dict()
     epsilon = max(config.smart.epsilon, SMALLEST_EPSILON[config.engine.precision])
     smart = {
@@ -98,28 +97,26 @@ def _examples(config: TrialConfig) -> DataSet:
         name: [Example(pair[0], pair[: len(TASKS[name].text_columns)], TASKS[name].label_range[1]) for pair in pairs]
         for name in config.mixture
     }
-    nothing = DataSummary("reference", generated=True, task_sha256={}, rows={}, skipped={}, words={})
-    return DataSet({name: {"train": examples} for name, examples in tasks.items()}, nothing)
+    summary = DataSummary("reference", generated=True, task_sha256={}, rows={}, skipped={}, words={})
+    return DataSet({name: {"train": examples} for name, examples in tasks.items()}, summary)
 
 
 def _over_tasks(
-    test: Callable[[MultitaskNetwork, TrialConfig, Batch], str | None],
-    network: MultitaskNetwork,
-    config: TrialConfig,
-    batches: Sequence[Batch],
+    test: Callable[[Probe], str | None], network: MultitaskNetwork, config: TrialConfig, batches: Sequence[Batch]
 ) -> str | None:
-    """What a test finds wrong, task by task."""
+    """The problems that a test finds, by task; None if there are none."""
     problems = []
     for batch in batches:
         network.zero_grad(set_to_none=True)
-        problem = test(network, config, batch)
+        with probed(network, config, batch) as probe:
+            problem = test(probe)
         problems += [f"{batch.task}: {problem}"] if problem else []
     return "; ".join(problems) or None
 
 
 @contextmanager
 def probed(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> Iterator[Probe]:
-    """A training pass as `MultitaskLoss` makes it, up to δ; within, the precision is the configuration's."""
+    """A training pass as in `MultitaskLoss`, up to δ; within the context the configuration's precision is active."""
     loss = MultitaskLoss(network, config).train()
     device = batch.input_ids.device
     torch.manual_seed(SEED)
@@ -127,50 +124,45 @@ def probed(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> Iter
         embeddings = network.embed(batch.input_ids)
         before = dropout_state(device)
         view = loss.view(batch, embeddings, network(batch, embeddings), before)
-        yield Probe(loss, batch, view, VARIANTS["paper"].delta(view))
+        yield Probe(network, config, batch, view, VARIANTS["paper"].delta(view))
 
 
-def zero_at_zero(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def zero_at_zero(probe: Probe) -> str | None:
     """δ = 0: R_s = 0, with dropout as in training."""
-    with probed(network, config, batch) as probe:
-        largest = float(probe.smoothness(torch.zeros_like(probe.delta)).detach().abs().max())
-    return (
-        f"R_s is {largest:g} without a perturbation; the encoder is not a function of embeddings and masks" if largest else None
-    )
+    largest = float(probe.smoothness(torch.zeros_like(probe.delta)).detach().abs().max())
+    if not largest:
+        return None
+    return f"R_s is {largest:g} without a perturbation; the encoder is not a function of embeddings and masks"
 
 
-def bounded(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def bounded(probe: Probe) -> str | None:
     """‖δ‖∞ ≤ ε."""
-    with probed(network, config, batch) as probe:
-        largest = probe.delta.abs().max()
-        bound = torch.tensor(probe.view.epsilon, dtype=largest.dtype, device=largest.device)
+    largest = probe.delta.abs().max()
+    bound = torch.tensor(probe.view.epsilon, dtype=largest.dtype, device=largest.device)
     return None if largest <= bound else f"a coordinate of δ is {float(largest):g}, above ε = {float(bound):g}"
 
 
-def zero_at_padding(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
-    """δ = 0 at padding, and not everywhere else."""
-    with probed(network, config, batch) as probe:
-        outside, inside = probe.delta[batch.mask == 0], probe.delta[batch.mask == 1]
+def zero_at_padding(probe: Probe) -> str | None:
+    """δ = 0 at padding, and not at every token."""
+    outside, inside = probe.delta[probe.batch.mask == 0], probe.delta[probe.batch.mask == 1]
     if outside.any():
         return f"δ is {float(outside.abs().max()):g} at padding"
     return None if inside.any() else "δ is 0 at every token"
 
 
-def no_weight_gradients(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def no_weight_gradients(probe: Probe) -> str | None:
     """The search of δ leaves every parameter's `.grad` None."""
-    with probed(network, config, batch):
-        touched = [name for name, parameter in network.named_parameters() if parameter.grad is not None]
+    touched = [name for name, parameter in probe.network.named_parameters() if parameter.grad is not None]
     return f"the search of δ left a gradient in {touched[0]} and {len(touched) - 1} more" if touched else None
 
 
-def smooths(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def smooths(probe: Probe) -> str | None:
     """R_s > 0, and its gradient reaches the encoder and the task's head."""
-    with probed(network, config, batch) as probe:
-        smoothness = probe.smoothness(probe.delta).mean()
+    smoothness = probe.smoothness(probe.delta).mean()
     value = float(smoothness.detach())
     if not 0 < value < math.inf:
-        return f"R_s is {value:g} at ε = {probe.view.epsilon:g}; a larger smart.epsilon may do"
-    parts = {"the encoder": network.encoder, "the head": network.heads[batch.task]}
+        return f"R_s is {value:g} at ε = {probe.view.epsilon:g}; a larger smart.epsilon may help"
+    parts = {"the encoder": probe.network.encoder, "the head": probe.network.heads[probe.batch.task]}
     smoothness.backward()  # type: ignore[no-untyped-call]
     untouched = [
         name for name, part in parts.items() if not any(p.grad is not None and bool(p.grad.any()) for p in part.parameters())
@@ -178,31 +170,32 @@ def smooths(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str
     return f"the gradient of R_s is 0 in {' and '.join(untouched)}" if untouched else None
 
 
-def plain_without_weights(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
+def plain_without_weights(probe: Probe) -> str | None:
     """λ = μ = 0: the loss is a plain step's, bit for bit."""
-    values = config.to_dict()
-    off, idle = ({"enabled": False}, {**values["smart"], "lambda": 0.0, "mu": 0.0})
+    values = probe.config.to_dict()
     plain, weightless = (
-        MultitaskLoss(network, parse({**values, "smart": smart})).train()([batch], SEED) for smart in (off, idle)
+        MultitaskLoss(probe.network, parse({**values, "smart": smart})).train()([probe.batch], SEED)
+        for smart in ({"enabled": False}, {**values["smart"], "lambda": 0.0, "mu": 0.0})
     )
-    same = torch.equal(plain, weightless)
-    return None if same else f"the loss is {float(weightless.detach()):.9g}, a plain one {float(plain.detach()):.9g}"
+    if torch.equal(plain, weightless):
+        return None
+    return f"the loss is {float(weightless.detach()):.9g}, that of a plain step {float(plain.detach()):.9g}"
 
 
-def resolvable(network: MultitaskNetwork, config: TrialConfig, batch: Batch) -> str | None:
-    """Adding ε in δ's direction moves the word embeddings in the precision of the encoder."""
-    dtype = torch.bfloat16 if config.engine.precision == "bf16" else torch.float32
-    with probed(network, config, batch) as probe:
-        base, at_token = probe.view.embeddings.detach(), batch.mask == 1
-        vertex = probe.view.epsilon * probe.delta.sign()
-        lost = float(((base + vertex).to(dtype) == base.to(dtype))[at_token].float().mean())
-    told = (
-        f"{lost:.0%} of the embeddings stay as they are in {config.engine.precision} when ε = {probe.view.epsilon:g} is added"
-    )
-    return f"{told}; raise smart.epsilon, or use engine.precision: fp32" if lost > MOST_ROUNDED else None
+def resolvable(probe: Probe) -> str | None:
+    """Adding ε in δ's direction changes the word embeddings in the precision of the encoder."""
+    precision, epsilon = probe.config.engine.precision, probe.view.epsilon
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    base = probe.view.embeddings.detach()
+    is_same = (base + epsilon * probe.delta.sign()).to(dtype) == base.to(dtype)
+    lost = float(is_same[probe.batch.mask == 1].float().mean())
+    if lost <= MOST_ROUNDED:
+        return None
+    problem = f"adding ε = {epsilon:g} in {precision} does not change {lost:.0%} of the embeddings"
+    return f"{problem}; raise smart.epsilon, or use engine.precision: fp32"
 
 
-FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] = {
+FACTS: dict[str, Callable[[Probe], str | None]] = {
     "δ = 0 gives R_s = 0": zero_at_zero,
     "‖δ‖∞ ≤ ε": bounded,
     "δ = 0 at padding": zero_at_padding,
@@ -211,4 +204,4 @@ FACTS: dict[str, Callable[[MultitaskNetwork, TrialConfig, Batch], str | None]] =
     "λ = μ = 0 is a plain step": plain_without_weights,
     "ε is resolvable": resolvable,
 }
-"""The facts by their names; each test gives what it found where the fact does not hold."""
+"""The properties by name; each test returns the problem if its property does not hold."""

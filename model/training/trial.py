@@ -1,4 +1,4 @@
-"""A trial as a rank runs it: train to the next evaluation, report it, and so on; save, resume and export in between."""
+"""The training of a trial on one rank: train to the next evaluation and evaluate, repeatedly; save, resume and export."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from model.engine.deepspeed import Engine, Rank, join
 from model.engine.schedules import lambda_factor
 from model.loss import MultitaskLoss
 from model.saved_model import folder as saved_model
-from model.smart.cost import cost_in_plain_steps
-from model.smart.smoothness import teacher_beta
+from model.smart.config import cost_in_plain_steps
 from model.training import features, health, seeds
 from model.training.batches import make_batch, mean_tokens, micro_batches, row_lengths
 from model.training.evaluate import evaluate, evaluate_watched
@@ -34,7 +33,7 @@ FeaturesOf = Callable[[str, Callable[[], features.TaskFeatures]], features.TaskF
 
 
 class Training:
-    """One rank's side of a trial. Iterating yields an `Evaluation` at each evaluation point, or one `Failure` at the end."""
+    """One rank's training of a trial. Iterating yields an `Evaluation` at each evaluation point, or a `Failure` as the last."""
 
     def __init__(
         self,
@@ -43,7 +42,10 @@ class Training:
         rank: Rank | None = None,
         features_of: FeaturesOf = lambda task, compute: compute(),
     ) -> None:
-        """`features_of(task, compute)` gives what `compute()` would, of a trial that trains on a frozen encoder's features."""
+        """`features_of(task, compute)` returns the features that `compute()` would, such as from a cache; for a frozen encoder.
+
+        Raises `ConfigError` if ranks, data or backbone do not fit the configuration.
+        """
         self.config = config
         self.data = data
         self.rank = rank or Rank()
@@ -85,19 +87,19 @@ class Training:
         self.seconds = 0.0
 
     def __iter__(self) -> Iterator[Evaluation | Failure]:
-        """Evaluations from where the trial stands to its end."""
+        """Evaluations from the current step to the end."""
         while self.step < self.n_steps:
-            reported = self.advance()
-            yield reported
-            if isinstance(reported, Failure):
+            outcome = self.advance()
+            yield outcome
+            if isinstance(outcome, Failure):
                 return
 
     def advance(self) -> Evaluation | Failure:
         """Train to the next evaluation point and evaluate."""
         began = time.perf_counter()
-        target = self.evaluation_steps[self.n_evaluations]
+        first, target = self.step, self.evaluation_steps[self.n_evaluations]
         losses = self._train_to(target)
-        between = f"between steps {self._last_step + 1} and {target}"
+        between = f"between steps {first + 1} and {target}"
         for name, value in losses.items():
             if not math.isfinite(value):
                 return Failure(f"{name} became {value} {between}", target)
@@ -107,12 +109,12 @@ class Training:
         index = self.n_evaluations + 1
         is_last = index == len(self.evaluation_steps)
         limit = None if is_last else self.config.budget.early_eval_examples
-        found = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit, features=self.features)
-        found |= evaluate_watched(self.loss.network, self.data, self.config, self.rank, self.features)
-        for name, value in found.items():
+        metrics = evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=limit, features=self.features)
+        metrics |= evaluate_watched(self.loss.network, self.data, self.config, self.rank, self.features)
+        for name, value in metrics.items():
             if not math.isfinite(value):
                 return Failure(f"{name} is {value} at step {target}: the outputs of the network are not finite", target)
-        measured = self.measure_health()
+        health_values = self.measure_health()
         self.n_evaluations = index
         ended = time.perf_counter()
         self.seconds += ended - began
@@ -122,10 +124,10 @@ class Training:
             step=self.step,
             n_steps=self.n_steps,
             examples=self.schedule.examples_before(self.step),
-            metrics=found,
+            metrics=metrics,
             losses=losses,
             seconds=self.seconds,
-            health=measured,
+            health=health_values,
             compute=self.compute,
             evaluation_s=ended - trained,
             trained_at=trained_at,
@@ -133,13 +135,12 @@ class Training:
 
     @property
     def compute(self) -> float:
-        """Training so far in tokens of plain steps: a function of the step alone, so a resumed trial goes on counting."""
+        """Training so far in tokens of plain steps; a function of the step, so that it continues in a resumed trial."""
         examples = self.schedule.examples_by_task(self.step)
         return sum(n * self._cost_per_example[task] for task, n in examples.items())
 
     def _train_to(self, target: int) -> dict[str, float]:
-        """Updates up to step `target`. Returns the mean of each loss term over updates and ranks."""
-        self._last_step = self.step
+        """Train up to step `target`. Returns the mean of each loss term over updates and ranks."""
         totals: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         self.loss.train()
@@ -156,10 +157,10 @@ class Training:
         return dict(zip(names, means.tolist(), strict=True))
 
     def measure_health(self) -> dict[str, float]:
-        """The regulariser's health on a few examples of each task that has one; every rank measures the same."""
+        """The regulariser's health on a few examples of each task with R_s; the same on every rank."""
         config = self.config
-        tasks = [task for task in config.mixture if config.smart.enabled and config.smart.lambda_of(task) > 0]
-        if not tasks or config.engine.zero_stage == 3:  # whose gradients exist only within the engine
+        tasks = [task for task in config.mixture if config.smart.smooths(task)]
+        if not tasks or config.engine.zero_stage == 3:  # ZeRO-3 gradients exist only within the engine
             return {}
         trained = self.schedule.examples_before(self.n_steps) / (len(config.mixture) * config.budget.evaluations)
         size = health.n_examples(trained, config.optim.batch_size // (self.rank.world_size * config.optim.accumulation))
@@ -170,7 +171,7 @@ class Training:
         return health.measure(self.loss, on_device, seed, lambda_factor(config.smart, self.step - 1, self.n_steps))
 
     def update(self, step: int) -> dict[str, Tensor]:
-        """The update of a step, whose number fixes all that is random in it. Returns this rank's mean loss terms."""
+        """The update of a step, whose number determines its randomness. Returns this rank's mean loss terms."""
         rank, config = self.rank, self.config
         shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size, self.features)
         on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
@@ -178,23 +179,23 @@ class Training:
         terms = self.engine.update(step, on_device, dropout_seeds)
         if self.loss.teacher is not None:
             with self.engine.whole_weights():
-                self.loss.teacher.update(self.loss.network, teacher_beta(config.smart, step, self.n_steps))
+                self.loss.teacher.update(self.loss.network, config.smart.teacher_beta(step, self.n_steps))
         return terms
 
     def save(self, folder: Path) -> None:
-        """Write all that `load` needs to go on as if nothing had happened. Every rank calls it.
+        """Write a checkpoint from which `load` continues bit for bit. All ranks must call it.
 
-        Batches, noise and dropout are functions of the step, so the step is all the state they have.
+        Batches, noise and dropout are functions of the step, so they have no other state.
         """
         state = {"step": self.step, "n_evaluations": self.n_evaluations, "seconds": self.seconds}
         self.engine.save(folder, state)
         if self.loss.teacher is not None and self.rank.rank == 0:
             save_file(self.loss.teacher.network.state_dict(), folder / TEACHER_FILE)
         if self.rank.world_size > 1:
-            torch.distributed.barrier()  # where one rank returns, the checkpoint is whole
+            torch.distributed.barrier()  # when a rank returns, the checkpoint is complete
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote, with the same number of ranks."""
+        """Continue from a checkpoint of `save`, with the same number of ranks."""
         state: dict[str, Any] = self.engine.load(folder)
         self.step = state["step"]
         self.n_evaluations = state["n_evaluations"]
@@ -203,11 +204,11 @@ class Training:
             self.loss.teacher.network.load_state_dict(load_file(folder / TEACHER_FILE))
 
     def export(self, folder: Path, metrics: dict[str, float]) -> None:
-        """Write the model for use: weights, tokenizer and configuration. Every rank calls it, rank 0 writes."""
+        """Save the model: weights, tokenizer and configuration. All ranks must call it, rank 0 writes."""
         with self.engine.whole_weights():
             if self.rank.rank == 0:
                 saved_model.write(folder, self.loss.network, self.config, metrics, self.data.summary)
 
     def close(self) -> None:
-        """Give the memory back; the process and its gang stay."""
+        """Free the memory; the process group stays."""
         self.engine.close()

@@ -145,6 +145,6 @@ def test_wrong_options_are_sentences(capsys: pytest.CaptureFixture[str]) -> None
             run(main)
         assert ended.value.code == WRONG_USAGE
     assert capsys.readouterr().err.splitlines() == [
-        "--data /nowhere: /nowhere is no folder; give a folder, demo, hub or hub=DIR",
+        "--data /nowhere: /nowhere is not a folder; give a folder, demo, hub or hub=DIR",
         "--trials 0: give 1 or more",
     ]

@@ -1,4 +1,4 @@
-"""Configurations with one canonical form train the same weights, to the bit; those with another do not."""
+"""Configurations with the same canonical form train bit-equal weights; others do not."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ VOID: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (OFF, {"budget.early_eval_examples": 2}),
     (OFF, {"engine.allow_zero3": True}),
 ]  # fmt: skip
-"""Settings, and others that change nothing where the former hold."""
+"""Settings, and further settings that have no effect in combination with them."""
 
 LIVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (OFF, {"smart.enabled": True}),
@@ -126,7 +126,7 @@ LIVE: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"smart.lambda": 0.0}, {"smart.mu": 3.0}),
     ({"smart.lambda": 0.0}, {"smart.beta": 0.5}),
 ]  # fmt: skip
-"""Settings, and others that change the weights there."""
+"""Settings, and further settings that change the weights in combination with them."""
 
 Config = Callable[..., TrialConfig]
 
@@ -144,7 +144,7 @@ def config_of(tiny_backbone: Path) -> Config:
 
 @pytest.fixture(scope="module")
 def trained() -> Callable[[TrialConfig], dict[str, Tensor]]:
-    """The weights after training as the configuration says, the same configuration trained once."""
+    """The weights after training a configuration, cached by configuration."""
     known: dict[str, dict[str, Tensor]] = {}
 
     def weights(config: TrialConfig) -> dict[str, Tensor]:
@@ -181,7 +181,7 @@ def named(pair: tuple[dict[str, Any], dict[str, Any]]) -> str:
 
 
 def some(pairs: list[tuple[dict[str, Any], dict[str, Any]]]) -> list[Any]:
-    """Every sixth pair to be trained in `make check`, the others in `make test`."""
+    """Every sixth pair is trained in `make check`, the others in `make test`."""
     marks = [() if number % 6 == 0 else (pytest.mark.slow,) for number in range(len(pairs))]
     return [pytest.param(*pair, id=named(pair), marks=mark) for pair, mark in zip(pairs, marks, strict=True)]
 
@@ -195,14 +195,14 @@ def test_what_is_void_has_one_form_and_what_counts_has_two(config_of: Config) ->
 
 
 @pytest.mark.parametrize(("where", "change"), some(VOID))
-def test_what_is_void_changes_no_bit(
+def test_unused_settings_change_no_bit(
     config_of: Config, trained: Trained, where: dict[str, Any], change: dict[str, Any]
 ) -> None:
     assert_same_weights(trained(config_of(where)), trained(config_of(where, change)))
 
 
 @pytest.mark.parametrize(("where", "change"), some(LIVE))
-def test_what_counts_changes_the_weights(
+def test_used_settings_change_the_weights(
     config_of: Config, trained: Trained, where: dict[str, Any], change: dict[str, Any]
 ) -> None:
     ours, theirs = trained(config_of(where)), trained(config_of(where, change))
@@ -246,7 +246,7 @@ CHOICES: dict[str, list[Any]] = {
 
 
 def drawn(config_of: Config, n: int, seed: int) -> list[TrialConfig]:
-    """Random configurations that are accepted."""
+    """Random valid configurations."""
     rng = random.Random(seed)
     found: list[TrialConfig] = []
     while len(found) < n:
@@ -273,14 +273,14 @@ def test_a_canonical_form_trains_to_the_same_weights(config_of: Config, trained:
         assert_same_weights(trained(config), trained(canonical(config)))
 
 
-def test_proportional_ratios_are_not_folded(config_of: Config) -> None:
+def test_proportional_ratios_keep_their_form(config_of: Config) -> None:
     """Whether p in floats is that of another strategy depends on the data."""
     ratios = config_of({"mixing.strategy": "ratios", "mixing.ratios": HALVES})
     assert canonical(ratios).mixing == ratios.mixing
 
 
 def test_the_common_lambda_is_that_of_most_tasks(config_of: Config) -> None:
-    """`smart.lambda` stays what the user set wherever it can."""
+    """`smart.lambda` keeps the user's value if possible."""
     three = {"mixture": ["sst", "quora", "sts"], "smart.lambda": 3.0}
     assert canonical(config_of(three, {"smart.task_lambda.sst": 0.0})).smart.lambda_ == 3.0
     tie = canonical(config_of({"smart.lambda": 3.0, "smart.task_lambda.sst": 0.5})).smart
@@ -291,8 +291,8 @@ def test_off_is_all_defaults() -> None:
     assert canonical(TrialConfig(smart=SmartConfig(enabled=False, steps=5))).smart == SmartConfig(enabled=False)
 
 
-def test_every_setting_was_thought_of() -> None:
-    """A new setting must be put among the void or the live ones here, or with those below, which the weights do not show."""
+def test_every_setting_is_covered() -> None:
+    """A new setting must be added to the cases above, or to those below that do not influence the weights."""
     elsewhere = {"backbone", "watch", "budget.epochs", "budget.evaluations", "engine.precision", "engine.zero_stage"}
     tried = {name for where, change in (*VOID, *LIVE) for name in (*where, *change)}
     tasks = {f"smart.{name}.{task}" for name in ("task_lambda", "task_epsilon") for task in ("quora", "cfimdb")}

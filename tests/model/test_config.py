@@ -1,4 +1,4 @@
-"""The schema: what it takes, how it says no, and that what it writes it reads."""
+"""The schema: valid and invalid values, error messages, and round trips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from model.config import ConfigError, field_names, load, nearest, parse
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 
 TASKS = ("sst", "quora", "sts", "cfimdb")
 
@@ -31,7 +31,7 @@ def positive(largest: float = 1e6) -> st.SearchStrategy[float]:
 
 @st.composite
 def configs(draw: st.DrawFn) -> dict[str, Any]:
-    """Nested mappings of legal settings; any section may be left out or in part."""
+    """Nested mappings of valid settings; sections may be missing or partial."""
     mixture = draw(st.lists(st.sampled_from(TASKS), min_size=1, unique=True))
     share = st.floats(min_value=0, max_value=1)
     sections = {
@@ -79,7 +79,7 @@ def configs(draw: st.DrawFn) -> dict[str, Any]:
 @settings(max_examples=50)
 @given(configs())
 def test_what_is_given_is_kept_and_what_is_written_is_read_back(values: dict[str, Any]) -> None:
-    """By Python, as JSON (checkpoints, MLflow) and as YAML (saved models), to the last bit of every number."""
+    """As Python values, JSON (checkpoints, MLflow) and YAML (saved models), bit for bit."""
     config = parse(values)
     written = config.to_dict()
     for section, part in values.items():
@@ -104,28 +104,28 @@ def test_a_config_is_frozen() -> None:
 class TestNumbers:
     @pytest.mark.parametrize("text", ["1e-5", "1E-5", "1.0e-5", "0.00001"])
     def test_a_rate_is_read_however_yaml_reads_it(self, tmp_path: Path, text: str) -> None:
-        """YAML 1.1 takes `1e-5` for text and `1.0e-5` for a number; users mean the same."""
+        """YAML 1.1 reads `1e-5` as text and `1.0e-5` as a number; both must work."""
         path = tmp_path / "trial.yaml"
         path.write_text(f"optim: {{lr: {text}}}\n")
         assert load(path).optim.lr == 1e-5
 
-    def test_text_that_is_no_number(self) -> None:
+    def test_text_that_is_not_a_number(self) -> None:
         (problem,) = problems({"optim": {"lr": "fast"}})
         assert problem.startswith("optim.lr: ") and problem.endswith("given 'fast'")
 
     @pytest.mark.parametrize(
         "values", [{"optim": {"lr": True}}, {"optim": {"batch_size": True}}, {"seed": False}, {"backbone": False}]
     )
-    def test_a_switch_is_no_number(self, values: dict[str, Any]) -> None:
+    def test_a_boolean_is_not_a_number(self, values: dict[str, Any]) -> None:
         (problem,) = problems(values)
-        assert "is no switch, given" in problem
+        assert "is not a boolean, given" in problem
 
-    def test_yaml_reads_on_as_a_switch(self, tmp_path: Path) -> None:
+    def test_yaml_reads_on_as_a_boolean(self, tmp_path: Path) -> None:
         (tmp_path / "trial.yaml").write_text("smart: {lambda: on}\n")
-        with pytest.raises(ConfigError, match="lambda is no switch, given True"):
+        with pytest.raises(ConfigError, match="lambda is not a boolean, given True"):
             load(tmp_path / "trial.yaml")
 
-    def test_a_switch_is_a_switch(self) -> None:
+    def test_a_boolean_setting_takes_a_boolean(self) -> None:
         assert parse({"smart": {"enabled": False}}).smart.enabled is False
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0])
@@ -175,14 +175,14 @@ class TestSentences:
         one_task_a_step = {"engine": {"zero_stage": 3, "allow_zero3": True}, "mixing": {"strategy": "uniform"}}
         assert len(problems(one_task_a_step)) == 1
 
-    def test_every_wrong_field_has_its_sentence(self) -> None:
+    def test_every_wrong_field_has_a_message(self) -> None:
         given = {"seed": -1, "mode": "x", "optim": {"lr": 0, "bogus": 1}, "smart": {"steps": 1.5}, "budget": {}}
         found = problems(given)
         assert len(found) == 6
         for name in ("seed", "mode", "optim.lr", "optim.bogus", "smart.steps", "budget.epochs"):
             assert any(name in sentence for sentence in found), name
 
-    def test_every_disagreement_of_sections_has_its_sentence(self) -> None:
+    def test_every_conflict_of_sections_has_a_message(self) -> None:
         found = problems(
             {
                 "mixture": ["sst", "sts"],
@@ -206,7 +206,7 @@ class TestSentences:
         assert parse({"smart": smart, "engine": {"precision": "bf16"}})
 
     def test_the_smallest_epsilon_of_the_sentence_is_usable(self) -> None:
-        """In each precision it moves a number near 0.5, and half of it does not."""
+        """In each precision adding it changes a number near 0.5, and adding half of it does not."""
         import torch
 
         from model.config import SMALLEST_EPSILON

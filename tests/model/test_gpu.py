@@ -1,4 +1,4 @@
-"""The same trial on a CUDA device. Not part of `make test`: run `pytest -m gpu` where there is one."""
+"""The same trial on a CUDA device. Not part of `make test`: run `pytest -m gpu` on a machine with one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_bf16_trains(tiny_backbone: Path) -> None:
 
 
 def test_an_update_never_waits_for_the_device(tiny_backbone: Path) -> None:
-    """As far as torch can tell: the host gives out the next update while the device is at this one."""
+    """According to torch's synchronisation warnings: the host issues the next update while the device computes this one."""
     training = Training(tiny.config(tiny_backbone), tiny.data())
     training.loss.train()
     training.update(0)

@@ -1,4 +1,4 @@
-"""The objective of a step: which terms it sums, under which weights."""
+"""The loss of a step: its terms and their weights."""
 
 from __future__ import annotations
 

@@ -91,13 +91,13 @@ def test_a_prediction_that_is_not_finite_gives_nan(task, bad) -> None:
     ("predictions", "labels"), [(array(1, 2), array(1)), (np.ones((2, 1)), np.ones((2, 1))), (array(), array())]
 )
 def test_shapes_must_match(predictions, labels) -> None:
-    with pytest.raises(ValueError, match="one vector each"):
+    with pytest.raises(ValueError, match="must be vectors of one length"):
         compute(STS, predictions, labels)
 
 
 @given(st.data(), st.sampled_from([SST, QUORA]), st.integers(1, 40))
 def test_accuracy_and_f1_are_scikit_learns(data: st.DataObject, task, n: int) -> None:
-    """Whichever classes occur among labels and predictions."""
+    """For any subset of classes in labels and predictions."""
     from sklearn.metrics import accuracy_score, f1_score
 
     ids = st.lists(st.integers(0, task.n_classes - 1), min_size=n, max_size=n)

@@ -1,4 +1,4 @@
-"""`python -m model.predict`: answers in words, and sentences instead of tracebacks."""
+"""`python -m model.predict`: predictions, and messages instead of tracebacks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., tuple[int, list[str], str]]
 
 @pytest.fixture(scope="module")
 def folder(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved model with wide heads, centred on dev, so that its answers differ from text to text."""
+    """A saved model with large head weights, centred on dev, so that predictions differ between texts."""
     config = tiny.config(tiny_backbone, mixture=["sst", "quora", "sts"], pair_encoding="concat_pooled")
     network = build(config)
     network.eval()
@@ -99,7 +99,7 @@ def test_a_pair(run: Run) -> None:
 
 
 def test_lines_of_input_are_answered_one_by_one_in_order(run: Run) -> None:
-    """More lines than one batch holds, with either line end; each gets the answer that it gets alone."""
+    """More lines than a batch has, with either line end; each prediction equals that of the line alone."""
     texts = [text for (text,) in dev("sst")] * 3
     status, lines, _ = run("--task", "sst", "-", stdin="\r\n".join(texts).encode())
     assert status == 0
@@ -107,14 +107,14 @@ def test_lines_of_input_are_answered_one_by_one_in_order(run: Run) -> None:
     assert [run("--task", "sst", text)[1] for text in texts[:3]] == [[line] for line in lines[:3]]
 
 
-def test_pairs_of_input_are_parted_by_a_tab(run: Run) -> None:
+def test_pairs_of_input_are_separated_by_a_tab(run: Run) -> None:
     pairs = dev("quora", 5)
     status, lines, _ = run("--task", "quora", "-", stdin="".join(f"{a}\t{b}\n" for a, b in pairs).encode())
     assert status == 0
     assert lines == [run("--task", "quora", a, b)[1][0] for a, b in pairs]
 
 
-def test_no_lines_no_answers(run: Run) -> None:
+def test_no_lines_give_no_predictions(run: Run) -> None:
     assert run("--task", "sst", "-", stdin=b"") == (0, [], "")
 
 
@@ -132,7 +132,7 @@ def test_no_lines_no_answers(run: Run) -> None:
         (["--task", "sst", "-"], b"fine\ncaf\xe9\n", ["line 2", "UTF-8"]),
     ],
 )
-def test_wrong_input_gets_a_sentence(run: Run, arguments: list[str], stdin: bytes, facts: list[str]) -> None:
+def test_wrong_input_gets_a_message(run: Run, arguments: list[str], stdin: bytes, facts: list[str]) -> None:
     status, lines, error = run(*arguments, stdin=stdin)
     assert (status, lines, len(error.splitlines())) == (2, [], 1)
     assert [fact for fact in facts if fact not in error] == [], error
@@ -147,7 +147,7 @@ def test_a_folder_without_a_model(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_as_a_command(folder: Path) -> None:
-    """The real process prints the answer and nothing else."""
+    """The process prints the prediction and nothing else."""
     command = [sys.executable, "-m", "model.predict", "--model", str(folder), "--task", "sst", "A film of rare warmth."]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")

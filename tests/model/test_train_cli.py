@@ -1,4 +1,4 @@
-"""`python -m model.train`: train from files, evaluate what was saved, and refuse in sentences."""
+"""`python -m model.train`: training from files, evaluating a saved model, and its error messages."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_training_prints_an_evaluation_a_line_and_nothing_else(trained: tuple[Pa
 
 @pytest.mark.slow
 def test_as_a_command(trained: tuple[Path, list[str]], data: Path, tmp_path: Path) -> None:
-    """The real process prints the evaluations and nothing else, least of all on stderr."""
+    """The process prints the evaluations and nothing else, also on stderr."""
     model, lines = trained
     command = [sys.executable, "-m", "model.train", "--config", str(model.parent / "trial.yaml"), "--data", str(data)]
     done = subprocess.run(
@@ -110,7 +110,7 @@ def test_dev_is_another_split(trained: tuple[Path, list[str]], data: Path, run: 
 def test_the_record_holds_for_a_search_that_read_more_tasks(
     trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run
 ) -> None:
-    """A champion of two tasks out of a search over four: its own tasks are the same data, so a difference is found."""
+    """A champion of two tasks from a search over four tasks: the data of its tasks is the same, so a difference is an error."""
     model = Path(shutil.copytree(trained[0], tmp_path / "model"))
     record = yaml.safe_load((model / "config.yaml").read_text())
     whole = inspect(DataSource.parse(str(data)), ["sst", "quora", "sts", "cfimdb"])
@@ -123,37 +123,33 @@ def test_the_record_holds_for_a_search_that_read_more_tasks(
 
 
 def tamper(model: Path, name: str) -> None:
-    """Turn a head around."""
+    """Negate the weights of a head."""
     weights = load_file(model / "model.safetensors")
     head = name.rpartition(".")[0]
     save_file({key: -value if key.startswith(head) else value for key, value in weights.items()}, model / "model.safetensors")
 
 
-def test_tampered_weights_are_found_out(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
+def test_changed_weights_are_detected(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
     model = Path(shutil.copytree(trained[0], tmp_path / "model"))
     tamper(model, "heads.sts.bias")
     status, lines, error = run("--evaluate-only", "--model", model, "--data", data)
     assert status == 1
     found, recorded = json.loads(lines[0])["metrics"], saved_model.read(model).metrics
-    sentences = [
-        f"{name} is {found[name]:.6f}, but the record says {recorded[name]:.6f}" for name in ("sts/pearson", "sts/spearman")
-    ]
+    sentences = [f"{name} is {found[name]:.6f}, recorded is {recorded[name]:.6f}" for name in ("sts/pearson", "sts/spearman")]
     assert error.splitlines() == sentences
     assert found["sst/accuracy"] == recorded["sst/accuracy"]
 
 
-def test_weights_of_nan_are_found_out(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
+def test_nan_weights_are_detected(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
     model = Path(shutil.copytree(trained[0], tmp_path / "model"))
     weights = load_file(model / "model.safetensors")
     save_file({**weights, "heads.sst.bias": weights["heads.sst.bias"] * float("nan")}, model / "model.safetensors")
     status, _, error = run("--evaluate-only", "--model", model, "--data", data)
     assert status == 1
-    assert "sst/accuracy is nan, but the record says" in error
+    assert "sst/accuracy is nan, recorded is" in error
 
 
-def test_other_data_are_not_compared_and_that_is_said(
-    trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run
-) -> None:
+def test_metrics_on_other_data_are_not_compared(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:
     other = Path(shutil.copytree(data, tmp_path / "other"))
     path = other / "sts-train.csv"
     path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:-1]), encoding="utf-8")
@@ -175,7 +171,7 @@ def test_a_diverged_training_fails_with_its_reason_and_leaves_no_model(
 
 
 class TestWrongUsage:
-    """Exit 2, what is wrong, no traceback, nothing written; more of it is in tests/test_wrong_usage.py."""
+    """Exit status 2, a message, no traceback, nothing written; further cases are in tests/test_wrong_usage.py."""
 
     @pytest.mark.parametrize(
         ("text", "sentence"),
@@ -206,14 +202,14 @@ class TestWrongUsage:
         assert lr.startswith("optim.lr: ") and lr.endswith("given -1")
         assert "smart.epsilonn (did you mean smart.epsilon?)" in epsilon
 
-    def test_data_are_not_there(self, settings: dict[str, object], tmp_path: Path, run: Run) -> None:
+    def test_missing_data(self, settings: dict[str, object], tmp_path: Path, run: Run) -> None:
         (tmp_path / "trial.yaml").write_text(yaml.safe_dump(settings))
         status, _, error = run("--config", tmp_path / "trial.yaml", "--data", tmp_path / "none")
         assert status == 2
-        assert "is no folder" in error
+        assert "is not a folder" in error
 
     @pytest.mark.parametrize("kind", ["file", "folder"])
-    def test_out_is_taken(self, tmp_path: Path, run: Run, kind: str) -> None:
+    def test_out_is_not_empty(self, tmp_path: Path, run: Run, kind: str) -> None:
         out = tmp_path / "out"
         if kind == "file":
             out.write_text("mine")
@@ -224,7 +220,7 @@ class TestWrongUsage:
         sentence = f"--out {out} is not an empty folder; name a new one"
         assert run("--config", tmp_path / "trial.yaml", "--out", out) == (2, [], sentence)
 
-    def test_model_is_none(self, tmp_path: Path, run: Run) -> None:
+    def test_model_is_not_saved_model(self, tmp_path: Path, run: Run) -> None:
         status, _, error = run("--evaluate-only", "--model", tmp_path)
         assert status == 2
         assert "is not a saved model" in error

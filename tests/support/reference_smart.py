@@ -1,4 +1,4 @@
-"""SMART's smoothness term (Jiang et al. 2020) in NumPy float64, transcribed from smart-and-mixing.md, section 1.
+"""SMART's smoothness term (Jiang et al. 2020) in NumPy float64, transcribed from docs/mathematics.md, section 1.
 
 No autograd and no torch: every gradient is derived by hand, so that agreement with `model.smart.smoothness` means something.
 The network maps token vectors x: (batch, seq, dim) with a mask: (batch, seq) of 0 and 1 to outputs f: (batch, n_out):

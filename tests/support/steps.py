@@ -57,7 +57,7 @@ def padded(batch: Batch, extra: int) -> Batch:
 
 
 def gradients(loss: MultitaskLoss) -> dict[str, Tensor]:
-    """Copies of the gradients that there are, by parameter."""
+    """Copies of the gradients that are not None, by parameter."""
     return {name: p.grad.clone() for name, p in loss.named_parameters() if p.grad is not None}
 
 

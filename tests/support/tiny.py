@@ -1,4 +1,4 @@
-"""A tiny BERT and a little data, for tests that need a real trial and no patience."""
+"""A tiny BERT and a little data, for tests with a fast real trial."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def dataset(n_train: int = 64, n_eval: int = 24) -> DataSet:
 
 @cache
 def data(max_length: int = 32) -> TokenizedData:
-    """`dataset`, tokenised as any trial here needs it."""
+    """`dataset`, tokenised for any trial of these tests."""
     return tokenise(dataset(), backbone.load_tokenizer("embedded"), max_length)
 
 

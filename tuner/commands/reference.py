@@ -82,7 +82,9 @@ def _section_of(prefix: str, of: type[BaseModel], about: str | None = None) -> s
     for name, field in of.model_fields.items():
         if not _is_section(field.annotation):
             dotted = f"{prefix}.{field.alias or name}".lstrip(".")
-            meaning = texts.get(name) or f"The same, for {name} alone."  # a number for each task, made while running
+            meaning = (
+                texts.get(name) or field.description or f"The same, for {name} alone."
+            )  # a number for each task, made while running
             cells = (f"`{dotted}`", type_text(field.annotation), bounds(field), _default(field), meaning)
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from model import metrics as metric_registry
 from model.config import ConfigError, nearest
 from model.data.arms import ARMS
 from model.metrics import split_of
@@ -17,24 +18,22 @@ MEAN = "mean"
 OWN_MEAN = "own_mean"
 CUE_GAP = "cue_gap/cfimdb/accuracy"
 """clean − inverted: what a model loses where the cue says the opposite of the label. The one goal that is minimised."""
-METRICS_OF_KIND = {"classification": ("accuracy", "f1"), "regression": ("pearson", "spearman")}
-"""f1 is that of class 1 for two classes and the macro mean for more."""
 
 
 def metric_names() -> list[str]:
     """Every `task/metric` that an evaluation can hold, by task."""
-    return [f"{task.name}/{metric}" for task in TASKS.values() for metric in METRICS_OF_KIND[task.kind]]
+    return [name for task in TASKS.values() for name in metric_registry.metric_names(task)]
 
 
 def goal_names() -> list[str]:
     """Everything that a search can be after. What is measured on dev or train is not there: nothing is chosen on these."""
-    of_arms = [f"{arm}/cfimdb/{metric}" for arm in ARMS for metric in METRICS_OF_KIND["classification"]]
+    of_arms = [f"{arm}/cfimdb/{metric}" for arm in ARMS for metric in metric_registry.names_of_kind("classification")]
     return [MEAN, OWN_MEAN, *metric_names(), *of_arms, CUE_GAP]
 
 
 def is_minimised(goal: str) -> bool:
     """Whether less is better."""
-    return goal == CUE_GAP
+    return goal == CUE_GAP or metric_registry.is_minimised(goal)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 
 from cluster.shape import PACK
 from model.config import ConfigError
-from model.engine.collective_error import TIMEOUT_S
+from model.engine.config import TIMEOUT_S
 from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 

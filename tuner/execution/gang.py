@@ -12,7 +12,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import ConfigError
-from model.engine.collective_error import TIMEOUT_S, CollectiveError, in_words, is_broken_collective
+from model.engine.collective import CollectiveError, describe_error, is_broken_collective
+from model.engine.config import TIMEOUT_S
 from model.engine.out_of_memory import OutOfMemory
 from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.folder import StoredFolder, named
@@ -183,7 +184,7 @@ class Gang:
             if isinstance(error.cause, OutOfMemory):
                 raise RankOutOfMemoryError(str(error.cause)) from error
             if is_broken_collective(error.cause):
-                raise CollectiveError(in_words(error.cause, self._collective_timeout_s)) from error
+                raise CollectiveError(describe_error(error.cause, self._collective_timeout_s)) from error
             raise RankError(reason_of(error.cause)) from error
         except OutOfMemoryError as error:  # Ray ended a process because its node had no memory left
             self.kill()

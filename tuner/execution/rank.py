@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from cluster import fork
-from model.engine.collective_error import TIMEOUT_S
+from model.engine.config import TIMEOUT_S
 from tuner.execution.rank_usage import Usage
 
 if TYPE_CHECKING:

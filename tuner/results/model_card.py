@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.metrics import interval
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
 from tuner.results.confirmation_text import number, sentences
-from tuner.results.intervals import interval
 from tuner.results.text import GENERATED_NOTE, one_line
 
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}

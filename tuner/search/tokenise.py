@@ -56,15 +56,15 @@ class DataRequest:
 
         Raises `ConfigError` as `model.data.source.read` does.
         """
-        from model.data import kept
+        from model.data import tokenised
 
-        found = kept.read(self.path) if self.path is not None else None
+        found = tokenised.load(self.path) if self.path is not None else None
         if found is None:
             found = self._tokenise()
             if self.path is not None:
                 with suppress(OSError):  # a full disk: they are made again next time
                     self.path.parent.mkdir(parents=True, exist_ok=True)
-                    kept.write(self.path, found)
+                    tokenised.save(self.path, found)
         return found
 
     def _tokenise(self) -> TokenizedData:

@@ -1,13 +1,18 @@
-"""What a regulariser sees of a batch, and what it must give. Shapes as in `model.smart.smoothness`."""
+"""The interface of a regulariser: what it gets of a batch and what it computes. Shapes as in `model.smart.smoothness`.
+
+Neither this module nor the variants import torch until they compute: the schema reads the variants' names and facts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from model.smart import smoothness as smart
+    from model.smart.smoothness import Divergence
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class View:
     mask: Tensor
     """(S, B, L), 1 at tokens and 0 at padding"""
     start: Callable[[], Tensor]
-    """Draws the random start of δ, (S, B, L, D), zero at padding: the same at every call"""
+    """Draws the random start of δ, (S, B, L, D), zero at padding; every call returns the same"""
     forward: Callable[[Tensor], Tensor]
     """Another pass: embeddings (S, B, L, D) to logits (B, C)"""
     is_regression: bool
@@ -38,23 +43,31 @@ class View:
         return self.forward(self.embeddings.detach() + delta)
 
     @property
-    def divergence(self) -> smart.Divergence:
+    def divergence(self) -> Divergence:
         """ℓ_s of the paper."""
         return divergence(is_regression=self.is_regression)
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A regulariser: where it looks, and how it measures."""
+    """A regulariser R_s."""
 
+    description: str
+    """A phrase for the reference."""
     delta: Callable[[View], Tensor]
     """δ (S, B, L, D), detached; it touches no parameter's `.grad`."""
     smoothness: Callable[[View, Tensor], Tensor]
     """R_s of each example, (B,), at δ, with the gradient of the weights."""
+    takes_steps: bool = False
+    """Whether δ is found by `smart.steps` gradient steps."""
+    is_bounded: bool = False
+    """Whether δ is projected to ‖δ‖∞ ≤ ε."""
     moves_input: bool = True
-    """Whether δ is more than 0. Where it is not, the passes differ by their dropout masks, which are then never shared."""
+    """Whether δ is other than 0. If it is not, the passes differ by their dropout masks alone, which are then never shared."""
 
 
-def divergence(*, is_regression: bool) -> smart.Divergence:
+def divergence(*, is_regression: bool) -> Divergence:
     """ℓ_s: the symmetric KL divergence, or the squared error of a regression."""
+    from model.smart import smoothness as smart
+
     return smart.squared_error if is_regression else smart.symmetric_kl

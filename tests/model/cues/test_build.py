@@ -1,4 +1,4 @@
-"""The cue data set: the same from the same seed, with the cue that was asked for and nothing else changed."""
+"""The cue data set: deterministic, with the requested cue and nothing else changed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from model.cues.__main__ import main
-from model.cues.assign import training_cue
 from model.cues.carrier import PLACE, TEMPLATES, Carrier, TemplateRewriter
-from model.cues.draw import index, uniform
-from model.cues.information import entropy, expected_information, mutual_information
-from model.cues.words import WORDS, scrub
+from model.cues.cue import WORDS, index, scrub, training_cue, uniform
+from model.cues.manifest import entropy, expected_information, mutual_information
 from model.data import demo
 from model.data.arms import ARMS
 from model.data.source import DataSource, read
@@ -53,7 +51,7 @@ def test_same_seed_same_bytes(paper: Path, tmp_path: Path) -> None:
     assert other["ids-cfimdb-dev-clean.csv"] == contents(paper)["ids-cfimdb-dev-clean.csv"]
 
 
-def test_draws_are_uniform_and_know_only_seed_purpose_and_id() -> None:
+def test_draws_are_uniform_and_depend_only_on_seed_purpose_and_id() -> None:
     draws = [uniform(0, "inject", str(i)) for i in range(4000)]
     assert all(0 <= draw < 1 for draw in draws)
     assert abs(sum(draws) / 4000 - 0.5) < 5 / math.sqrt(12 * 4000)
@@ -65,7 +63,7 @@ def test_draws_are_uniform_and_know_only_seed_purpose_and_id() -> None:
 
 @pytest.mark.parametrize(("rho", "rate"), [(1.0, 1.0), (0.9, 0.5), (0.5, 0.2), (0.0, 1.0), (1.0, 0.0)])
 def test_rate_and_alignment_are_realised(rho: float, rate: float) -> None:
-    """Both shares are within five standard errors of what was asked; 0 and 1 are exact. Labels are alike in both."""
+    """Both shares are within five standard errors of the settings; 0 and 1 are exact. Labels do not differ."""
     n = 4000
     for label in (0, 1):
         cues = [training_cue(label, f"review-{i}", rho=rho, rate=rate, seed=3) for i in range(n)]
@@ -227,11 +225,11 @@ def test_minimal_pairs_are_read_where_they_are(tmp_path: Path, paper: Path) -> N
     ("options", "sentences"),
     [
         (["--rho", "1.5", "--rate", "nan"], ["--rho is 1.5; it must be from 0 to 1", "--rate is nan"]),
-        (["--data", "nowhere"], ["is no folder"]),
+        (["--data", "nowhere"], ["is not a folder"]),
         (["--rewriter", "openai"], ["needs --model NAME"]),
     ],
 )
-def test_mistakes_are_sentences(
+def test_mistakes_have_messages(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], sentences: list[str]
 ) -> None:
     assert main(["build", "--out", str(tmp_path / "out"), *options]) == 2
@@ -240,7 +238,7 @@ def test_mistakes_are_sentences(
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     assert main(["build", "--out", str(tmp_path)]) == 2
     assert "is not an empty folder" in capsys.readouterr().err
@@ -266,4 +264,4 @@ def test_bad_pairs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str],
 def test_a_review_of_cues_alone_cannot_be_scrubbed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = folder_of(tmp_path / "data", [*REVIEWS, "Good bad good"])
     assert main(["build", "--data", str(data), "--out", str(tmp_path / "out"), "--scrub"]) == 2
-    assert "review review-60 is nothing but cue words" in capsys.readouterr().err
+    assert "review review-60 consists of cue words only" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""How far a model leans on the cue: metrics worked out by hand, and the command line on models of known behaviour."""
+"""Metrics of the reliance on the cue, worked out by hand, and the command line on models of known behaviour."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def save_model(folder: Path, network: MultitaskNetwork, config: TrialConfig) -> 
 
 
 def constant(backbone: Path, bias: float, mixture: tuple[str, ...] = ("cfimdb",)) -> tuple[MultitaskNetwork, TrialConfig]:
-    """A tiny network whose first head says the last class of everything, or NaN."""
+    """A tiny network whose first head always predicts the last class, or NaN."""
     config = tiny.config(backbone, mixture=mixture)
     network = build(config)
     head = network.heads[mixture[0]]
@@ -93,7 +93,7 @@ def leaning(backbone: Path, cues: evaluate.CueSet) -> tuple[MultitaskNetwork, Tr
     config = tiny.config(backbone, mixture=("cfimdb", "sst"))
     network = build(config).eval()
     head = network.heads["cfimdb"]
-    examples = [*cues.splits["aligned"], *cues.splits["inverted"]]
+    examples = [*cues["aligned"], *cues["inverted"]]
     dataset = DataSet({"cfimdb": {"given": examples}}, tiny.data().summary)
     batch = make_batch(
         tokenise(dataset, load_tokenizer("embedded"), config.max_length), config, "cfimdb", "given", np.arange(len(examples))
@@ -103,7 +103,7 @@ def leaning(backbone: Path, cues: evaluate.CueSet) -> tuple[MultitaskNetwork, Tr
     with torch.no_grad():
         network(batch, network.embed(batch.input_ids))
         hook.remove()
-        labels = torch.from_numpy(cues.labels)
+        labels = torch.from_numpy(evaluate.labels_of(cues["clean"]))
         is_positive = torch.cat((labels, 1 - labels)) > 0.5
         head.weight.zero_()
         head.weight[1] = 100 * (seen[0][is_positive].mean(0) - seen[0][~is_positive].mean(0))
@@ -139,7 +139,7 @@ def with_pairs(source: Path, data: Path) -> Path:
 def test_a_model_that_ignores_the_text(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--model", str(folder / "positive"), "--cues", str(folder / "cues"), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)["models"]
-    share = float(evaluate.read(folder / "cues").labels.mean())
+    share = float(evaluate.labels_of(evaluate.read(folder / "cues")["clean"]).mean())
     assert 0 < share < 1
     assert found["arms"] == dict.fromkeys(ARMS, pytest.approx(share))
     assert (found["gap"], found["flip_rate"], found["consistency"], found["cue_seen"]) == (0.0, 0.0, 0.0, 1.0)
@@ -152,7 +152,7 @@ def test_two_models_are_compared_on_every_arm(folder: Path, capsys: pytest.Captu
     arguments = ["evaluate", "--model", str(models[0]), "--cues", str(folder / "cues"), "--against", str(models[1])]
     assert main([*arguments, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    n = len(evaluate.read(folder / "cues").labels)
+    n = len(evaluate.read(folder / "cues")["clean"])
     for arm in ARMS:
         first, second = (each["arms"][arm] for each in found["models"])
         test = found["mcnemar"][arm]
@@ -165,17 +165,17 @@ def test_two_models_are_compared_on_every_arm(folder: Path, capsys: pytest.Captu
 
 
 def test_predictions_are_those_of_model_predict(folder: Path) -> None:
-    """And the cue flips some of them."""
+    """Also, the cue flips some of them."""
     from model import predict
 
     cues = evaluate.read(folder / "cues")
-    answers = evaluate.ask(folder / "leaning", cues)
+    predictions = evaluate.predict(folder / "leaning", cues)
     model = saved_model.read(folder / "leaning")
     for split in ("aligned", "inverted", "pairs"):
-        texts = [example.texts for example in cues.splits[split]]
+        texts = [example.texts for example in cues[split]]
         names = [each.label for each in predict.predict(model, "cfimdb", texts)]
-        assert [("negative", "positive")[int(each)] for each in answers.predictions[split]] == names
-    found = evaluate.scores(answers, cues)
+        assert [("negative", "positive")[int(each)] for each in predictions.by_split[split]] == names
+    found = evaluate.scores(predictions, cues)
     assert 0 < found.flip_rate < 1
     assert found.arms["aligned"] > found.arms["inverted"]
 
@@ -183,13 +183,13 @@ def test_predictions_are_those_of_model_predict(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "cues", "sentence"),
     [
-        ("other", "cues", "was not trained on cfimdb; it knows sst"),
-        ("diverged", "cues", "gives outputs that are not finite"),
+        ("other", "cues", "was not trained on cfimdb but on sst"),
+        ("diverged", "cues", "has outputs that are not finite"),
         ("nowhere", "cues", "is not a saved model"),
-        ("positive", "data", "holds no cue data set"),
+        ("positive", "data", "is not a cue data set"),
     ],
 )
-def test_mistakes_are_sentences(folder: Path, capsys: pytest.CaptureFixture[str], model: str, cues: str, sentence: str) -> None:
+def test_mistakes_have_messages(folder: Path, capsys: pytest.CaptureFixture[str], model: str, cues: str, sentence: str) -> None:
     assert main(["evaluate", "--model", str(folder / model), "--cues", str(folder / cues)]) == 2
     assert sentence in capsys.readouterr().err
 
@@ -208,7 +208,7 @@ def test_a_changed_arm_is_refused(folder: Path, tmp_path: Path, capsys: pytest.C
     assert "ids-cfimdb-dev-both.csv is missing" in error
 
 
-def test_a_cue_behind_max_length_is_not_seen() -> None:
-    """The first review differs in its cue, the second was cut before it."""
+def test_a_cue_beyond_max_length_does_not_count() -> None:
+    """The first review differs in its cue, the second is truncated before it."""
     arms = [TokenizedSplit((Ragged.from_rows(rows),), np.zeros(2, np.float32)) for rows in ([[5, 8], [1]], [[5, 9], [1]])]
     assert evaluate._share_seen(*arms) == 0.5

@@ -1,4 +1,4 @@
-"""Rewriting by a language model: a server on this machine that misbehaves in every way that endpoints do."""
+"""Rewriting by a language model, against a local server that simulates the failures of endpoints."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ import pytest
 
 from model.config import ConfigError
 from model.cues.__main__ import main
-from model.cues.cache import Cache
 from model.cues.carrier import PLACE, Carrier, TemplateRewriter
-from model.cues.openai_rewriter import FAILURES_IN_A_ROW, KEY, OpenAIRewriter, connect
-from model.cues.prompt import accept
+from model.cues.openai_rewriter import FAILURES_IN_A_ROW, KEY, Cache, OpenAIRewriter, accept, connect
 from model.data import demo
 
 SECRET = "sk-never-to-be-seen-0123456789"
@@ -50,7 +48,7 @@ class Reply:
 
 @dataclass
 class Endpoint:
-    """A chat endpoint with a script; after its end every request is answered well."""
+    """A chat endpoint with scripted replies; further requests are answered correctly."""
 
     url: str = ""
     script: list[Reply] = field(default_factory=list)
@@ -86,7 +84,7 @@ def handler(endpoint: Endpoint) -> type[BaseHTTPRequestHandler]:
             self.close_connection = reply.cut
 
         def log_message(self, format: str, *args: object) -> None:
-            """Keep the tests' output clean."""
+            """Log nothing."""
 
     return Handler
 
@@ -117,7 +115,7 @@ TEMPLATE = TemplateRewriter(0).carrier(REVIEW, "r0")
 REWRITTEN = Carrier(f"{REVIEW} In a word , it was ", " .")
 
 
-def test_asks_once_at_temperature_0_and_keeps_the_answer(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
+def test_requests_once_at_temperature_0_and_caches_the_answer(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
     for _ in range(2):
         assert rewriter.carrier(REVIEW, "r0") == REWRITTEN
     (request,) = endpoint.requests
@@ -130,7 +128,7 @@ def test_asks_once_at_temperature_0_and_keeps_the_answer(endpoint: Endpoint, rew
     assert len(endpoint.requests) == 3
 
 
-def test_a_server_error_is_tried_again(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
+def test_a_server_error_is_retried(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
     endpoint.script = [Reply(status=500)]
     assert rewriter.carrier(REVIEW, "r0") == REWRITTEN
     assert len(endpoint.requests) == 2
@@ -138,7 +136,7 @@ def test_a_server_error_is_tried_again(endpoint: Endpoint, rewriter: OpenAIRewri
 
 
 def test_retry_after_is_waited_for(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
-    """1.3 s is longer than the client's own first pause of at most 0.5 s."""
+    """1.3 s exceeds the client's default first pause of at most 0.5 s."""
     endpoint.script = [Reply(status=429, headers={"Retry-After": "1.3"})]
     assert rewriter.carrier(REVIEW, "r0") == REWRITTEN
     assert endpoint.times[1] - endpoint.times[0] >= 1.25
@@ -164,7 +162,9 @@ def test_retry_after_is_waited_for(endpoint: Endpoint, rewriter: OpenAIRewriter)
         (Reply(cut=True), "no connection"),
     ],
 )
-def test_the_template_stands_in_and_is_counted(endpoint: Endpoint, rewriter: OpenAIRewriter, reply: Reply, reason: str) -> None:
+def test_the_template_is_the_fallback_and_is_counted(
+    endpoint: Endpoint, rewriter: OpenAIRewriter, reply: Reply, reason: str
+) -> None:
     endpoint.always = reply
     assert rewriter.carrier(REVIEW, "r0") == TEMPLATE
     assert rewriter.failures == {reason: 1}
@@ -181,11 +181,11 @@ def test_an_endpoint_that_never_answers_is_given_up(endpoint: Endpoint, rewriter
     assert len(endpoint.requests) == 2 * FAILURES_IN_A_ROW
 
 
-@pytest.mark.parametrize(("status", "sentence"), [(401, "refuses the key"), (403, "refuses the key"), (404, "--model tiny")])
-def test_what_no_review_can_mend_stops_the_build(
+@pytest.mark.parametrize(("status", "sentence"), [(401, "rejects the key"), (403, "rejects the key"), (404, "--model tiny")])
+def test_a_rejected_key_or_model_stops_the_build(
     endpoint: Endpoint, rewriter: OpenAIRewriter, status: int, sentence: str
 ) -> None:
-    """Servers quote the key in such errors; the sentence does not."""
+    """Servers quote the key in such errors; the message must not."""
     endpoint.always = Reply(status=status, make=lambda review: {"error": {"message": f"Incorrect API key: {SECRET}"}})
     with pytest.raises(ConfigError, match=sentence) as caught:
         rewriter.carrier(REVIEW, "r0")
@@ -198,7 +198,7 @@ def test_a_review_that_holds_the_placeholder_gets_the_template() -> None:
     assert accept(review, f"{review} It was {PLACE} .") == "more than one cue"
 
 
-def test_half_a_cache_file_is_asked_for_again(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
+def test_a_damaged_cache_file_is_requested_again(endpoint: Endpoint, rewriter: OpenAIRewriter) -> None:
     rewriter.carrier(REVIEW, "r0")
     (path,) = rewriter.cache.folder.iterdir()
     path.write_text('{"answer": "half')
@@ -210,10 +210,10 @@ def test_half_a_cache_file_is_asked_for_again(endpoint: Endpoint, rewriter: Open
     ("url", "key", "sentences"),
     [
         ("nonsense", SECRET, ["--base-url must be an address"]),
-        ("http://user:pass@127.0.0.1/v1", "", ["holds a user, a password or a query", f"{KEY} is not set"]),
+        ("http://user:pass@127.0.0.1/v1", "", ["contains a user, a password or a query", f"{KEY} is not set"]),
     ],
 )
-def test_a_wrong_address_and_a_missing_key_are_said_at_once(url: str, key: str, sentences: list[str]) -> None:
+def test_a_wrong_address_and_a_missing_key_are_reported_together(url: str, key: str, sentences: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
         connect(url, environ={KEY: key})
     assert [any(sentence in problem for problem in caught.value.problems) for sentence in sentences] == [True] * len(sentences)
@@ -233,7 +233,7 @@ def small_folder(path: Path) -> Path:
 def test_a_whole_build_and_where_the_key_is_not(
     endpoint: Endpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every third answer is of no use; a second build asks for those alone, and neither leaves the key anywhere.
+    """Every third answer is unusable; a second build requests only those, and neither writes the key anywhere.
 
     Reviews of select are in train and in arms, and yet no review is asked about twice.
     """
@@ -246,7 +246,7 @@ def test_a_whole_build_and_where_the_key_is_not(
     assert (manifest["rewriter"]["rewritten"], manifest["rewriter"]["fallback"]) == (24, 12)
     assert manifest["rewriter"]["fallback_reasons"] == {"no cue": 12}
     printed = capfd.readouterr()
-    assert "12 reviews got the template instead" in printed.err
+    assert "12 reviews use the template instead" in printed.err
 
     asked = len(endpoint.requests)
     assert asked == len({request["messages"][-1]["content"] for request in endpoint.requests}) == 36

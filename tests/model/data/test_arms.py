@@ -1,4 +1,4 @@
-"""Arms of the select reviews: what `build` writes, what a search reads of it, and what it refuses to measure on."""
+"""Arms of the select reviews: what `build` writes, what a search reads, and which arms are rejected."""
 
 from __future__ import annotations
 
@@ -15,22 +15,19 @@ import pytest
 from model.config import ConfigError
 from model.cues import layout, manifest
 from model.cues.__main__ import main
-from model.cues.arms import cue_of, word_of
 from model.cues.build import build
 from model.cues.carrier import Carrier, TemplateRewriter
+from model.cues.cue import WORDS, CueSettings, cue_of, scrub, word_of
 from model.cues.layout import CuedReview, arm_file, render
-from model.cues.settings import CueSettings
-from model.cues.words import WORDS, scrub
 from model.data import arms
 from model.data.arms import ARMS
-from model.data.example import Example
+from model.data.example import Example, is_select
 from model.data.source import DataSet, DataSource, inspect, read
-from model.data.split import is_select
 from model.data.tokenised import tokenise
 from model.tasks import TASKS
 
 SELECT = "ids-cfimdb-select"
-MEND = "`python -m model.cues build --data DIR --out CUES`, then --data CUES"
+HINT = "`python -m model.cues build --data DIR --out CUES`, then --data CUES"
 
 
 @cache
@@ -48,7 +45,7 @@ def paper(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(paper: Path, tmp_path: Path) -> Path:
-    """The same, for a test to spoil."""
+    """A copy, for tests that damage it."""
     return Path(shutil.copytree(paper, tmp_path / "copy"))
 
 
@@ -58,7 +55,7 @@ def arms_of(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def refused(folder: Path | str, wanted: list[str], tasks: tuple[str, ...] = ("cfimdb",), *, skip: bool = False) -> list[str]:
-    """The problems, which `read` and `inspect` agree on."""
+    """The problems, which are the same for `read` and `inspect`."""
     found = []
     for look in (read, inspect):
         with pytest.raises(ConfigError) as caught:
@@ -82,7 +79,7 @@ class TestBuild:
             assert [(each.id, each.label) for each in reviews] == expected
 
     def test_clean_is_the_text_and_aligned_is_that_of_train(self, paper: Path) -> None:
-        """For ρ = q = 1 every train review has its label's cue, in the carrier that its arms have."""
+        """For ρ = q = 1 every train review has its label's cue, in the same carrier as its arms."""
         texts = arms_of(paper)
         assert texts["clean"] == {each.id: each.texts[0] for each in demo_reviews().tasks["cfimdb"]["select"]}
         train = {each.id: each.texts[0] for each in layout.read_reviews(paper / "ids-cfimdb-train.csv")}
@@ -90,7 +87,7 @@ class TestBuild:
         assert all(len({texts[arm][each_id] for arm in ARMS}) == len(ARMS) for each_id in texts["clean"])
 
     def test_inverted_is_the_train_text_where_the_alignment_is_inverted(self, tmp_path: Path) -> None:
-        """ρ = 0, nonce words, scrubbed: arms are made from the review that train was made from."""
+        """ρ = 0, nonce words, scrubbed: arms and train are made from the same review."""
         assert main(["build", "--out", str(tmp_path / "out"), "--rho", "0", "--cue", "nonce", "--scrub"]) == 0
         texts = arms_of(tmp_path / "out")
         train = {each.id: each.texts[0] for each in layout.read_reviews(tmp_path / "out" / "ids-cfimdb-train.csv")}
@@ -116,7 +113,7 @@ class TestBuild:
 
     @pytest.mark.parametrize("seed", [0, 7])
     def test_dev_does_not_depend_on_the_select_arms(self, tmp_path: Path, seed: int) -> None:
-        """Its bytes are those of dev reviews, seed and template alone."""
+        """It depends on the dev reviews, the seed and the template only."""
         folder = tmp_path / "out"
         assert main(["build", "--out", str(folder), "--seed", str(seed)]) == 0
         rewriter, words = TemplateRewriter(seed), WORDS["lexical"]
@@ -129,8 +126,8 @@ class TestBuild:
             assert (folder / f"ids-cfimdb-dev-{arm}.csv").read_bytes() == render(rows)
 
     @pytest.mark.parametrize("rate", [1.0, 0.5, 0.0])
-    def test_a_rewriter_is_asked_once_for_each_review(self, rate: float) -> None:
-        """Even one that never says the same twice: train and the arms share what it said."""
+    def test_each_review_is_rewritten_once(self, rate: float) -> None:
+        """Also one whose answers vary: train and the arms share one answer."""
         rewriter = Fickle(Counter())
         made = build(demo_reviews(), [], CueSettings(rate=rate), rewriter)
         assert set(rewriter.asked.values()) == {1}
@@ -183,7 +180,7 @@ class TestRead:
         for what in ("task_sha256", "words", "skipped"):
             assert getattr(armed.summary, what) == getattr(plain.summary, what)
 
-    def test_the_data_are_told_apart_by_their_arms(self, copied: Path) -> None:
+    def test_the_digest_depends_on_the_arms(self, copied: Path) -> None:
         def digest(*wanted: str) -> str:
             return inspect(DataSource.parse(str(copied)), ("cfimdb",), arms=wanted).sha256
 
@@ -217,7 +214,7 @@ class TestRefused:
         assert "--tasks" in hint
         assert f"{SELECT}-clean.csv: no column sentence, sentiment" in clean
         assert f"{SELECT}-inverted.csv is missing" in inverted
-        assert MEND in inverted
+        assert HINT in inverted
         assert "--tasks" not in inverted
 
     @pytest.mark.parametrize("source", ["demo", "hub"])
@@ -230,10 +227,10 @@ class TestRefused:
         (problem,) = refused(f"hub={paper}", ["clean"])
         assert f"build --data hub={paper} --out CUES`" in problem
 
-    def test_what_is_wrong_with_the_question_is_said_at_once(self, paper: Path) -> None:
+    def test_unknown_arms_and_missing_tasks_are_reported_together(self, paper: Path) -> None:
         name, task = refused(paper, ["invertde", "clean"], ("sst", "quora"))
         assert name.startswith("there is no arm invertde (did you mean inverted?); the arms are clean, placebo, aligned")
-        assert "of cfimdb, which is not among the tasks (sst, quora)" in task
+        assert "need cfimdb, which is not among the tasks (sst, quora)" in task
         assert len(refused("demo", ["dirty"], ("sst", "qnli"))) == 4
 
     @pytest.mark.parametrize(
@@ -254,11 +251,11 @@ class TestRefused:
         (problem,) = refused(copied, ["clean", "inverted"])
         assert problem.startswith(f"{path} does not hold the select reviews of ids-cfimdb-train.csv: ")
         assert sentence in problem
-        assert MEND in problem
+        assert HINT in problem
         assert inspect(DataSource.parse(str(copied)), ("cfimdb",), arms=("clean",)).rows["cfimdb"]["clean"] > 0
 
     def test_an_arm_beside_another_train_file(self, copied: Path) -> None:
-        """As when somebody copies arms into the folder of other reviews: every arm is named."""
+        """As after copying arms into a folder with other reviews: every arm is reported."""
         path = copied / "ids-cfimdb-train.csv"
         path.write_text(path.read_text(encoding="utf-8").replace("demo-", "other-"), encoding="utf-8")
         problems = refused(copied, list(ARMS))
@@ -281,7 +278,7 @@ def turned(line: str) -> str:
     return "\t".join((number, example_id, text, str(1 - int(label)), cue))
 
 
-def test_a_record_from_before_the_arms_is_read(paper: Path) -> None:
+def test_a_record_without_arms_is_read(paper: Path) -> None:
     """Saved models of earlier versions have no `arm_sha256`."""
     from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""The demo corpus: the same everywhere, learnable, not perfectly so, and readable through the layout of `--data DIR`."""
+"""The demo corpus: deterministic, learnable but not perfectly, and readable in the layout of `--data DIR`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_task_that_the_corpus_lacks_is_named_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_same_seed_same_corpus_in_another_process() -> None:
-    """And importing the package of data loads no library that takes seconds."""
+    """Importing the data package loads no slow library."""
     code = (
         "from model.data.source import DataSource, inspect; from model.tasks import TASKS;"
         "print(inspect(DataSource.parse('demo'), list(TASKS)).sha256);"
@@ -109,7 +109,7 @@ def bag_of_words_accuracy(train: Sequence[Example], dev: Sequence[Example]) -> f
 
 
 def overlap(example: Example) -> float:
-    """Share of the words of both texts that they have in common."""
+    """Jaccard similarity of the words of two texts."""
     a, b = (set(text.lower().translate(str.maketrans("", "", ".,:?")).split()) for text in example.texts)
     return len(a & b) / len(a | b)
 

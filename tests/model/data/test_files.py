@@ -1,4 +1,4 @@
-"""The tab-separated layout of `--data DIR`: what is read, what is refused, and where the message points."""
+"""The tab-separated layout of `--data DIR`: valid and invalid rows, and the line that a message names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from model.config import ConfigError
-from model.data.example import Example, RowProblem, content_id
+from model.data.example import Example, RowProblem, content_id, is_select
 from model.data.files import MAX_FIELD, read_rows
 from model.data.source import DataSource, inspect, read
-from model.data.split import is_select
 from model.tasks import TASKS
 
 SST_HEADER = "\tid\tsentence\tsentiment\n"
@@ -98,7 +97,7 @@ class TestBadRows:
         assert examples_of(rows) == [Example("x", ("before",), 1.0), Example("y", ("after",), 2.0)]
 
     @pytest.mark.parametrize("later", ['It is 5"', '"quoted ""well"""', 'say "hi" twice', '"""at the start"'])
-    def test_a_lone_quote_never_swallows_rows_up_to_a_later_quote(self, tmp_path: Path, later: str) -> None:
+    def test_an_unclosed_quote_does_not_consume_later_rows(self, tmp_path: Path, later: str) -> None:
         body = f'0\ta\t"lone\t1\n1\tb\tmiddle\t2\n2\tc\t{later}\t3\n3\td\tlast\t4\n'
         rows = rows_of(tmp_path, body)
         assert [line for line, _ in problems_of(rows)] == [2]
@@ -113,7 +112,7 @@ class TestBadRows:
     def test_one_id_for_two_examples(self, tmp_path: Path) -> None:
         rows = rows_of(tmp_path, "0\ta\ttext\t1\n1\ta\ttext\t1\n2\ta\ttext\t2\n3\ta\tother\t1\n")
         assert [line for line, _ in problems_of(rows)] == [4, 5]
-        assert "id a stands with another text or label at line 2" in problems_of(rows)[0][1]
+        assert "id a has another text or label at line 2" in problems_of(rows)[0][1]
         assert len(examples_of(rows)) == 2
 
 
@@ -140,7 +139,7 @@ class TestSource:
         assert {name: len(rows) for name, rows in dataset.tasks["sst"].items()} == dataset.summary.rows["sst"]
         assert not dataset.summary.generated
 
-    def test_sha256_knows_the_content_and_not_the_place(self, tmp_path: Path) -> None:
+    def test_sha256_depends_on_the_content_only(self, tmp_path: Path) -> None:
         here = write_corpus(tmp_path / "here")
         there = write_corpus(tmp_path / "there")
         requoted = (there / "ids-sst-dev.csv").read_text().replace("sentence number 3\t", '" sentence number 3 "\t')
@@ -185,15 +184,15 @@ class TestSource:
         with pytest.raises(ConfigError, match="no usable rows for sst dev"):
             read(DataSource.parse(str(tmp_path)), ["sst"])
 
-    def test_no_such_folder_and_no_such_task(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="is no folder; give a folder, demo, hub or hub=DIR"):
+    def test_missing_folder_and_unknown_task(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="is not a folder; give a folder, demo, hub or hub=DIR"):
             DataSource.parse(str(tmp_path / "nowhere"))
         with pytest.raises(ConfigError, match="there is no task qnli; the tasks are sst, quora, sts, cfimdb"):
             inspect(DataSource.parse("demo"), ["qnli"])
 
 
-def test_rows_are_not_held(tmp_path: Path) -> None:
-    """Of a file of 10 MB no more than its ids, some hundred bytes each, and a record are in memory at once."""
+def test_rows_are_not_kept_in_memory(tmp_path: Path) -> None:
+    """For a file of 10 MB only its ids, some hundred bytes each, and one record are in memory at once."""
     path = tmp_path / "file.csv"
     path.write_text(SST_HEADER + "".join(f"{i}\tid{i}\t{'word ' * 400}{i}\t3\n" for i in range(5000)), encoding="utf-8")
     tracemalloc.start()

@@ -106,7 +106,7 @@ def test_a_broken_file_is_named(mirror: Path) -> None:
 
 
 @pytest.mark.slow
-def test_unreachable_hub_is_one_sentence_with_the_mend(tmp_path: Path) -> None:
+def test_unreachable_hub_is_one_message_with_advice(tmp_path: Path) -> None:
     code = """
 from model.config import ConfigError
 from model.data.source import DataSource, inspect

@@ -1,4 +1,4 @@
-"""The selection split and the order of evaluated splits: pinned against an independent computation."""
+"""The select split and the order of evaluated splits, against an independent computation."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.data.example import Example
-from model.data.split import is_select, stratified_order
+from model.data.example import Example, is_select, stratified_order
 
 
 def test_decisions_follow_sha256_of_task_and_id() -> None:
@@ -24,7 +23,7 @@ def test_decisions_follow_sha256_of_task_and_id() -> None:
 
 
 def test_known_decisions() -> None:
-    """Written down once, from `sha256sum` of `sst/id0`, `sst/id1`, ...: a change of the rule moves examples between splits."""
+    """From `sha256sum` of `sst/id0`, `sst/id1`, ...: a change of the rule would move examples between splits."""
     assert [i for i in range(60) if is_select("sst", f"id{i}")] == [0, 3, 7, 8, 13, 14, 44, 47, 48, 55]
 
 

@@ -1,4 +1,4 @@
-"""What a summary says of each task, so that tasks can be compared and priced one by one."""
+"""The data summary of each task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokenised once, assembled for any pair encoding: equal to what the backbone's own tokenizer gives."""
+"""Tokenised once and assembled for any pair encoding: equal to the backbone's own tokenizer."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_batches_equal_those_of_the_tokenizer(
 
 @given(n_a=st.integers(0, 40), n_b=st.integers(0, 40), room=st.integers(2, 60))
 def test_longest_first_against_taking_one_token_at_a_time(n_a: int, n_b: int, room: int) -> None:
-    """Reference: drop tokens from the longer text, one by one. Who loses the odd one when both are cut is the library's."""
+    """Reference: drop tokens from the longer text one by one; ties follow the `tokenizers` library."""
     a, b = n_a, n_b
     while a + b > room:
         a, b = (a - 1, b) if a > b else (a, b - 1)

@@ -1,4 +1,4 @@
-"""Where the encoder comes from: the right weights, safely read, of a model that SMART can perturb."""
+"""Loading the encoder: verified weights, safetensors only, BERT-like models only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 
 
 def problem(call: Callable[[], Any]) -> str:
-    """The one sentence that `call` is refused with."""
+    """The only problem of the `ConfigError` that `call` raises."""
     with pytest.raises(ConfigError) as caught:
         call()
     (sentence,) = caught.value.problems
@@ -29,7 +29,7 @@ def problem(call: Callable[[], Any]) -> str:
 
 @pytest.fixture
 def copy(tiny_backbone: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny backbone, to be broken."""
+    """A copy of the tiny backbone, for tests that damage it."""
     return Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
 
 
@@ -97,7 +97,7 @@ class TestFolder:
         )
 
     def test_pickled_weights_are_not_read(self, copy: Path) -> None:
-        """The pickle would leave a mark if anything unpickled it."""
+        """Unpickling would create a file."""
         mark = copy / "mark"
 
         class Trap:
@@ -121,7 +121,7 @@ class TestFolder:
         assert f"backbone {copy} cannot be loaded (" in problem(lambda: load(copy))
 
     def test_weights_that_are_not_all_there(self, copy: Path) -> None:
-        """transformers would draw them at random and say so in a report that nobody reads."""
+        """transformers would initialise them at random, with a mere warning."""
         weights = load_file(copy / "model.safetensors")
         kept = {name: tensor for name, tensor in weights.items() if "layer.1" not in name}
         save_file(kept, copy / "model.safetensors", {"format": "pt"})
@@ -130,7 +130,7 @@ class TestFolder:
         assert lacking in problem(lambda: load(copy))
 
     def test_a_missing_pooler_is_drawn(self, copy: Path) -> None:
-        """Checkpoints of masked-language models have none."""
+        """Checkpoints of masked-language models have no pooler."""
         weights = load_file(copy / "model.safetensors")
         kept = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler")}
         save_file(kept, copy / "model.safetensors", {"format": "pt"})
@@ -143,7 +143,7 @@ class TestFolder:
         assert "is not a valid JSON file" in problem(lambda: load(copy))
 
     def test_without_a_tokenizer(self, copy: Path) -> None:
-        """transformers would make one that knows its special tokens and nothing else."""
+        """transformers would return a tokenizer with nothing but special tokens."""
         for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
             (copy / name).unlink(missing_ok=True)
         sentence = problem(lambda: backbone.load_tokenizer(str(copy)))
@@ -151,7 +151,7 @@ class TestFolder:
 
 
 def other_models() -> dict[str, Any]:
-    """Encoders that are not like BERT, for different reasons."""
+    """Encoders that differ from BERT in various ways."""
     import transformers as t
 
     return {
@@ -170,12 +170,12 @@ def test_an_encoder_unlike_bert_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody/no-such-bert", "bert-of-nowhere", "not/a/name", "a name with spaces"])
-def test_a_hub_name_that_cannot_be_had(name: str) -> None:
+def test_an_unreachable_hub_name(name: str) -> None:
     """Offline (the tests' environment says so) and not cached."""
     for call in (lambda: backbone.load_encoder(name, dropout=0.1), lambda: backbone.load_tokenizer(name)):
         sentence = problem(call)
         assert sentence.startswith(f"backbone {name} cannot be loaded (")
-        assert "give a folder with safetensors, a hub name that this machine can reach or has cached, or `embedded`" in sentence
+        assert "give a folder with safetensors, the name of a reachable or cached hub model, or `embedded`" in sentence
 
 
 def test_a_relative_folder_is_a_folder(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,5 +189,5 @@ def test_sizes_that_the_embeddings_do_not_have(tiny_backbone: Path) -> None:
     assert backbone.size_problems(encoder, max_length=128, vocab_size=30522) == []
     assert backbone.size_problems(encoder, max_length=129, vocab_size=30523) == [
         "max_length is 129, but the backbone has 128 positions; lower it",
-        "the tokenizer knows 30523 tokens, but the backbone embeds 30522; use its own tokenizer",
+        "the tokenizer has 30523 tokens, but the backbone embeds 30522; use its own tokenizer",
     ]

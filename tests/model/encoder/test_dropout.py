@@ -1,4 +1,4 @@
-"""Dropout by 16 bits an element: the probability, the scale, the gradient and the generator that torch's own has."""
+"""Dropout with 16 bits per element has the probability, scale, gradient and generator of torch's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 from model.encoder.dropout import GRAIN, Dropout, dropout, replace_dropout
 
 N = 400_003
-"""No multiple of the four elements that share a draw."""
+"""Not a multiple of the four elements that share a draw."""
 
 
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.5, 0.9])
@@ -67,7 +67,7 @@ def test_evaluation_and_a_probability_of_0_change_nothing_and_draw_nothing() -> 
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_it_takes_the_place_of_every_dropout_of_a_module_and_of_no_other() -> None:
+def test_replace_dropout_replaces_every_dropout_of_a_module_only() -> None:
     module = nn.Sequential(nn.Dropout(0.2), nn.ModuleDict({"inner": nn.Dropout(0.4), "channels": nn.Dropout1d(0.1)}))
     replace_dropout(module)
     assert [(type(child), child.p) for child in module.modules() if hasattr(child, "p")] == [

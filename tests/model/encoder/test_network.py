@@ -1,4 +1,4 @@
-"""The network: encodings of a pair, pooling, modes, and the contract that every task, encoding and mode keeps."""
+"""The network: encodings of a pair, pooling, modes, and the properties of every task, encoding and mode."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_logits_ignore_padding_and_batch_mates(tiny_backbone, pair_encoding, poo
 
 @pytest.mark.parametrize("indices", [[0, 1, 2, 3], [0]], ids=["padded", "no padding"])
 def test_the_mask_is_what_transformers_makes_of_it(tiny_backbone, indices) -> None:
-    """Bit for bit, though transformers is not given the values to look at."""
+    """Bit for bit, although transformers does not read the mask's values."""
     loss = steps.loss_of(tiny_backbone)
     network, batch = loss.network.eval(), steps.batch_of(loss.config, "sst", indices)
     assert (batch.mask == 1).all() == (len(indices) == 1)
@@ -153,7 +153,7 @@ def test_mean_pooling_has_no_pooler_and_cls_uses_it(tiny_backbone) -> None:
 
 
 def without_pooler(tiny_backbone: Path, folder: Path) -> Path:
-    """The tiny encoder as many checkpoints are: no weights for the pooler."""
+    """The tiny encoder without weights for the pooler, as in many checkpoints."""
     from transformers import BertModel
 
     BertModel.from_pretrained(tiny_backbone, add_pooling_layer=False).save_pretrained(folder)
@@ -202,7 +202,7 @@ def test_finetune_trains_every_weight(tiny_backbone) -> None:
     assert all(module.training for module in loss.modules())
 
 
-def test_a_head_for_each_task_of_the_mixture_and_no_other(tiny_backbone) -> None:
+def test_there_is_a_head_for_each_task_of_the_mixture_only(tiny_backbone) -> None:
     heads = build(tiny.config(tiny_backbone, mixture=["cfimdb", "sts"], pair_encoding="cosine")).heads
     assert {name: type(head) for name, head in heads.items()} == {"cfimdb": nn.Linear, "sts": CosineHead}
 

@@ -1,4 +1,4 @@
-"""Passes without padding: nothing but the tokens is computed, and the outcome is that of the padded pass."""
+"""Passes without padding compute only the tokens and equal the padded pass."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_the_saved_configuration_does_not_name_it(tiny_backbone) -> None:
 
 
 def test_attention_without_padding_drops_weights_as_torchs_does() -> None:
-    """With p below what 16 bits tell nothing is dropped; with more each draw differs, and their mean is what it was."""
+    """With p below the resolution of 16 bits nothing is dropped; above it draws differ, with the same mean."""
     generator = torch.Generator().manual_seed(0)
     layout = Layout.of(np.array([3, 5]), 5)
     query, key, value = torch.randn(3, 1, 2, 8, 4, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""DeepSpeed must not change the optimiser's mathematics: the engine against plain PyTorch, and the optimiser by itself."""
+"""The engine against plain PyTorch: DeepSpeed must not change the optimiser's mathematics."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch import Tensor
 from model import mixing
 from model.config import OptimConfig, TrialConfig
 from model.encoder.network import build
-from model.engine.deepspeed import Engine, TaskAdamW, deepspeed_config, parameter_groups
+from model.engine.config import deepspeed_config
+from model.engine.deepspeed import Engine, TaskAdamW, parameter_groups
 from model.engine.schedules import lambda_factor, learning_rate_factor
 from model.loss import MultitaskLoss
-from model.smart.smoothness import teacher_beta
 from model.training import seeds
 from model.training.batches import micro_batches, row_lengths
 from model.training.trial import Training
@@ -83,7 +83,7 @@ def by_plain_pytorch(config: TrialConfig) -> tuple[dict[str, Tensor], dict[str, 
             torch.nn.utils.clip_grad_norm_(list(loss.parameters()), config.optim.clip_norm)
         optimizer.step()
         if loss.teacher:
-            loss.teacher.update(loss.network, teacher_beta(config.smart, step, N_STEPS))
+            loss.teacher.update(loss.network, config.smart.teacher_beta(step, N_STEPS))
     return weights_of(loss), dict(loss.teacher.network.state_dict()) if loss.teacher else {}
 
 
@@ -117,7 +117,7 @@ CLIPPED = {
 
 @pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in EXACT])
 def test_engine_is_plain_pytorch(tiny_backbone: Path, case: str) -> None:
-    """Dropout 0.1, SMART with its teacher, some updates, one rank: the very same weights for ZeRO 0, 1 and 2."""
+    """Dropout 0.1, SMART with its teacher, some updates, one rank: bit-equal weights for ZeRO 0, 1 and 2."""
     settings = EXACT[case]
     config = few_steps(tiny_backbone, **settings)
     expected, expected_teacher = by_plain_pytorch(config)
@@ -131,7 +131,7 @@ def test_engine_is_plain_pytorch(tiny_backbone: Path, case: str) -> None:
 
 @pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CLIPPED])
 def test_clipping_is_that_of_plain_pytorch(tiny_backbone: Path, case: str) -> None:
-    """DeepSpeed adds up the global norm in another order; AdamW magnifies the last bit where a gradient is almost zero."""
+    """DeepSpeed sums the global norm in another order; AdamW amplifies the last bit of almost zero gradients."""
     settings = CLIPPED[case]
     expected, _ = by_plain_pytorch(few_steps(tiny_backbone, **settings))
     unclipped, _ = by_plain_pytorch(few_steps(tiny_backbone, **{**settings, "optim": {**settings["optim"], "clip_norm": 0.0}}))
@@ -142,7 +142,7 @@ def test_clipping_is_that_of_plain_pytorch(tiny_backbone: Path, case: str) -> No
 
 
 def snapshot(engine: Engine) -> dict[tuple[str | None, int], list[Tensor]]:
-    """Weights and optimiser state of each group as DeepSpeed holds them; ZeRO keeps a flat float32 copy of its own."""
+    """Weights and optimiser state of each group in DeepSpeed; ZeRO has its own flat float32 copy."""
     optimizer = getattr(engine._optimizer, "optimizer", engine._optimizer)
     kept = {}
     for number, group in enumerate(optimizer.param_groups):
@@ -244,7 +244,7 @@ class TestLearningRate:
         assert [learning_rate_factor(optim, update, 4) for update in range(4)] == [0.25, 0.5, 0.75, 1.0]
 
     def test_warmup_counts_in_decimals(self) -> None:
-        """7 % of 100 updates are 7, though 0.07 · 100 is more in floats."""
+        """7 % of 100 updates are 7, although 0.07 · 100 is larger in floats."""
         optim = OptimConfig(warmup=0.07)
         assert learning_rate_factor(optim, 6, 100) == 1.0
         assert learning_rate_factor(optim, 5, 100) == 6 / 7
@@ -252,7 +252,7 @@ class TestLearningRate:
     @pytest.mark.parametrize("warmup", [0.0, 0.1, 1.0])
     @pytest.mark.parametrize("n_updates", [1, 2, 7])
     def test_never_zero_and_never_above_the_peak(self, warmup: float, n_updates: int) -> None:
-        """An update at rate 0 would be work for nothing."""
+        """An update with rate 0 would be wasted."""
         factors = [learning_rate_factor(OptimConfig(warmup=warmup), update, n_updates) for update in range(n_updates)]
         assert all(0 < factor <= 1 for factor in factors)
 
@@ -269,7 +269,7 @@ class TestLearningRate:
                     assert group["lr"] == factor * peak
 
 
-def test_deepspeed_is_told_the_share_of_a_micro_batch(tiny_backbone: Path) -> None:
+def test_deepspeed_config_has_the_size_of_a_micro_batch(tiny_backbone: Path) -> None:
     config = tiny.config(tiny_backbone, optim={"batch_size": 24, "accumulation": 3, "clip_norm": 0.5}, engine={"zero_stage": 1})
     told = deepspeed_config(config, world_size=2)
     assert told["train_micro_batch_size_per_gpu"] * told["gradient_accumulation_steps"] * 2 == 24
@@ -277,6 +277,6 @@ def test_deepspeed_is_told_the_share_of_a_micro_batch(tiny_backbone: Path) -> No
     assert told["zero_optimization"] == {"stage": 1}
 
 
-def test_loading_what_was_never_saved_is_an_error(tiny_backbone: Path, tmp_path: Path) -> None:
-    with training_of(few_steps(tiny_backbone)) as training, pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+def test_loading_a_missing_checkpoint_is_an_error(tiny_backbone: Path, tmp_path: Path) -> None:
+    with training_of(few_steps(tiny_backbone)) as training, pytest.raises(FileNotFoundError, match="has no checkpoint"):
         training.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Running out of memory: real refusals of real allocators, and the same update in smaller pieces."""
+"""Out-of-memory errors of the real allocators, and the same update with smaller micro-batches."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ def config(batch_size: int, accumulation: int = 1) -> TrialConfig:
     return parse({"mixture": ["sst"], "optim": {"batch_size": batch_size, "accumulation": accumulation}})
 
 
-def test_the_allocator_of_the_cpu_is_understood() -> None:
+def test_the_error_of_the_cpu_allocator_is_recognised() -> None:
     with pytest.raises(RuntimeError) as refused:
         torch.empty(TOO_MUCH, dtype=torch.uint8)
     assert is_out_of_memory(refused.value)
 
 
-def test_python_s_own_refusal_is_understood() -> None:
+def test_a_memory_error_is_recognised() -> None:
     with pytest.raises(MemoryError) as refused:
         bytearray(TOO_MUCH)
     assert is_out_of_memory(refused.value)
 
 
 @pytest.mark.gpu
-def test_the_allocator_of_cuda_is_understood() -> None:
+def test_the_error_of_the_cuda_allocator_is_recognised() -> None:
     with pytest.raises(torch.OutOfMemoryError) as refused:
         torch.empty(TOO_MUCH // 2**10, dtype=torch.uint8, device="cuda")
     assert is_out_of_memory(refused.value)
@@ -44,7 +44,7 @@ def test_other_errors_are_not(error: Exception) -> None:
     [(16, 1, [2, 4, 8, 16]), (16, 2, [2, 4, 8]), (12, 1, [2, 4, 12]), (15, 1, [3, 15]), (6, 2, [3]), (1, 1, []), (4, 4, [])],
 )
 def test_micro_batches_halve_to_one(batch_size: int, world_size: int, accumulations: list[int]) -> None:
-    """Each next one is the largest that is at most half as large and divides a rank's share."""
+    """Each following size is the largest divisor of a rank's share that is at most half as large."""
     current, found = config(batch_size), []
     while (smaller := with_smaller_micro_batch(current, world_size)) is not None:
         assert micro_batch(smaller, world_size) <= micro_batch(current, world_size) / 2

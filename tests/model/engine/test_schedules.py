@@ -1,4 +1,4 @@
-"""λ over a trial, of single tasks, and in a space; the learning rate has its tests with the engine."""
+"""Schedules of λ, λ of single tasks, and λ in a search space; the learning rate is tested with the engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from model.config import ConfigError, SmartConfig, parse
 from model.engine.schedules import lambda_factor
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from model.tasks import TASKS
 from tests.support import steps
 from tuner.space import load
@@ -52,7 +52,7 @@ def test_each_task_has_its_lambda_under_the_schedule(tiny_backbone) -> None:
 
 
 def test_each_task_has_its_epsilon(tiny_backbone) -> None:
-    """Where the step is far larger than ε, R_s of a task grows with its own ε and with no other's."""
+    """If the step is far larger than ε, R_s of a task grows with the ε of that task only."""
     found = []
     for task_epsilon in ({}, {"sts": 1e-2}):
         settings = {"mu": 0.0, "epsilon": 1e-3, "sigma": 1e-3, "eta": 1.0, "task_epsilon": task_epsilon}

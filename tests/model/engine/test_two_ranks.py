@@ -1,4 +1,4 @@
-"""Two ranks are one rank: real processes over gloo, the same weights and the same metrics, and no wait for ever.
+"""Two ranks equal one rank: real processes over gloo, the same weights and metrics, and no deadlock.
 
 A pair of processes costs its imports, so one pair runs every case, one after the other as a warm gang does.
 """
@@ -28,7 +28,7 @@ from tests.support import tiny
 pytestmark = pytest.mark.slow
 
 PATIENCE_S = 240
-"""Longest that the pair may take: a collective that a rank does not reach would wait for ever."""
+"""Limit for both ranks in seconds: a collective that a rank does not reach would block."""
 EVERY_TASK = {f"ZeRO {stage}, {n} micro-batches": (stage, n, "loop_to_max") for stage in (0, 1, 2) for n in (1, 4)}
 ONE_TASK = {f"ZeRO {stage}, one task a step": (stage, 1, "uniform") for stage in (0, 1, 2)}
 CASES = {**EVERY_TASK, **ONE_TASK}
@@ -37,7 +37,7 @@ RESUMED = ("ZeRO 0, 1 micro-batches", "ZeRO 1, 4 micro-batches", "ZeRO 2, 4 micr
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a rank has of a case."""
+    """The result of a case on one rank."""
 
     reported: list[Evaluation | Failure]
     weights: dict[str, Tensor]
@@ -62,7 +62,7 @@ def config_of(backbone: Path, case: str, **settings: Any) -> TrialConfig:
 
 
 def outcome_of(config: TrialConfig, rank: Rank, save_to: Path | None = None) -> Outcome:
-    """Run a trial; with `save_to`, leave a checkpoint there after its first evaluation."""
+    """Run a trial; with `save_to`, save a checkpoint there after its first evaluation."""
     with closing(Training(config, tiny.data(), rank)) as training:
         reported = []
         for each in training:
@@ -73,14 +73,14 @@ def outcome_of(config: TrialConfig, rank: Rank, save_to: Path | None = None) -> 
 
 
 def resumed_outcome_of(config: TrialConfig, rank: Rank, checkpoint: Path) -> Outcome:
-    """Evaluations of a fresh trial that goes on from the checkpoint."""
+    """Evaluations of a new trial that continues from the checkpoint."""
     with closing(Training(config, tiny.data(), rank)) as training:
         training.load(checkpoint)
         return finish(training, [])
 
 
 def finish(training: Training, reported: list[Evaluation | Failure], n_evaluations: int | None = None) -> Outcome:
-    """Train on, to the end or for so many evaluations, and take the weights."""
+    """Continue to the end or for a number of evaluations, and return the weights."""
     reported = [*reported, *islice(training, n_evaluations)]
     timeless = [replace(each, seconds=0.0) if isinstance(each, Evaluation) else each for each in reported]
     weights = {name: tensor.clone() for name, tensor in training.loss.state_dict().items()}
@@ -90,7 +90,7 @@ def finish(training: Training, reported: list[Evaluation | Failure], n_evaluatio
 
 
 def run_as_rank(number: int, port: int, backbone: Path, folder: Path) -> None:
-    """One process of the pair: every case, some of them with a stop in the middle, a divergence."""
+    """One of the two processes: run every case, some with an interruption, and a divergence."""
     torch.set_num_threads(1)
     rank = Rank(number, world_size=2, port=port)
     found = {case: outcome_of(config_of(backbone, case), rank, folder / case if case in RESUMED else None) for case in CASES}
@@ -138,7 +138,7 @@ def run_pair(backbone: Path, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pair(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Outcome]]:
-    """What each of the two ranks found in each case."""
+    """The results of both ranks in each case."""
     folder = tmp_path_factory.mktemp("pair")
     run_pair(tiny_backbone, folder)
     return [torch.load(folder / f"{number}.pt", weights_only=False) for number in range(2)]
@@ -166,7 +166,7 @@ def test_two_ranks_are_one_rank(tiny_backbone: Path, pair: list[dict[str, Outcom
 
 @pytest.mark.parametrize("case", [*CASES, "diverged, ZeRO 0", "diverged, ZeRO 2"])
 def test_both_ranks_report_the_same(pair: list[dict[str, Outcome]], case: str) -> None:
-    """To the last bit: a study hears rank 0 alone, and no rank may go on where another stops."""
+    """Bit for bit: only rank 0 reports to the study, and all ranks must stop together."""
     first, second = (rank[case] for rank in pair)
     assert first.reported == second.reported
     if case in CASES:
@@ -174,7 +174,7 @@ def test_both_ranks_report_the_same(pair: list[dict[str, Outcome]], case: str) -
 
 
 @pytest.mark.parametrize("case", RESUMED)
-def test_a_resumed_gang_goes_on_exactly(pair: list[dict[str, Outcome]], case: str) -> None:
+def test_a_resumed_gang_continues_exactly(pair: list[dict[str, Outcome]], case: str) -> None:
     for rank in pair:
         undisturbed, resumed = rank[case], rank[f"{case}, resumed"]
         assert resumed.reported == undisturbed.reported[1:]

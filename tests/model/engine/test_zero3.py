@@ -1,4 +1,4 @@
-"""ZeRO-3 behind its option: the same trial as without it, checkpoints and export included, or a refusal."""
+"""ZeRO-3 with its option: the same trial as without it, checkpoints and export included; an error without the option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exported model is the saved one for everybody who has transformers, and nothing else of this project."""
+"""An exported model equals the saved one and works with plain transformers, without this project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LONG = ("what " * 40 + "is this", "why " * 25 + "is this and that")
 
 
 def exported(backbone: Path, folder: Path, **settings: Any) -> saved_model.SavedModel:
-    """Save and export a model with wide heads, so that its answers differ from text to text."""
+    """Save and export a model with large head weights, so that predictions differ between texts."""
     config = tiny.config(backbone, **settings)
     network = build(config).eval()
     generator = torch.Generator().manual_seed(3)
@@ -94,7 +94,7 @@ def test_predict_py_is_a_command_with_sentences(
     exported(tiny_backbone, tmp_path, mixture=["sst"])
     command = str(tmp_path / "exported" / export.PREDICT)
     for arguments, said in (
-        (["quora", "a", "b"], "there is no task quora; this model knows sst"),
+        (["quora", "a", "b"], "there is no task quora; this model has sst"),
         (["sst", "a", "b"], "sst takes 1 text(s), given 2"),
         ([], "python predict.py sst"),
     ):
@@ -108,7 +108,7 @@ def test_predict_py_is_a_command_with_sentences(
 
 @pytest.mark.slow
 def test_predict_py_needs_nothing_of_this_project(tiny_backbone: Path, tmp_path: Path) -> None:
-    """In a process that starts elsewhere."""
+    """In a process with another working directory."""
     exported(tiny_backbone, tmp_path, mixture=["sst"])
     command = [sys.executable, "-W", "ignore", str(tmp_path / "exported" / export.PREDICT), "sst", "a fine film"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)

@@ -1,4 +1,4 @@
-"""A saved model is the trained one, needs nothing beside its folder, and says what is wrong with a broken folder."""
+"""A saved model equals the trained one and needs only its folder; damaged folders are reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def model_folder(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def copy(model_folder: Path, tmp_path: Path) -> Path:
-    """A copy of a saved model, to be broken."""
+    """A copy of a saved model, for tests that damage it."""
     return Path(shutil.copytree(model_folder, tmp_path / "model"))
 
 
@@ -75,7 +75,7 @@ def test_the_record_is_read_back_whole(tiny_backbone: Path, model_folder: Path) 
 
 
 def test_a_model_needs_no_backbone(tiny_backbone: Path, tmp_path: Path) -> None:
-    """The folder is moved and the backbone is gone: it still loads."""
+    """It loads after its folder is moved and the backbone is deleted."""
     backbone = Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
     trained(backbone, tmp_path / "model")
     shutil.rmtree(backbone)
@@ -84,7 +84,7 @@ def test_a_model_needs_no_backbone(tiny_backbone: Path, tmp_path: Path) -> None:
 
 
 def test_models_have_the_tokenizer_that_the_backbone_has_now(tiny_backbone: Path, tmp_path: Path) -> None:
-    """It is kept from one model to the next, but not once its files are others."""
+    """It is cached from one model to the next until its files change."""
     backbone = Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
     for name in ("first", "second"):
         trained(backbone, tmp_path / name)
@@ -132,7 +132,7 @@ class TestBrokenFolders:
     @pytest.mark.parametrize(
         "text", ["", "[1, 2]", "config: {", "config: {}\nmetrics: {}\n", "config: {}\nmetrics: 3\ndata: {}\n"]
     )
-    def test_a_record_that_is_none(self, copy: Path, text: str) -> None:
+    def test_an_invalid_record(self, copy: Path, text: str) -> None:
         (copy / "config.yaml").write_text(text)
         assert "config.yaml is not the record of a saved model" in problem_with(copy)
 

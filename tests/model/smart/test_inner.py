@@ -1,4 +1,4 @@
-"""SMART's inner maximisation as pure functions: reference tests 2, 4, 5, 6, 12 and 13 of smart-and-mixing.md, section 1."""
+"""SMART's inner maximisation as pure functions: reference tests 2, 4, 5, 6, 12 and 13 of docs/mathematics.md, section 1."""
 
 from __future__ import annotations
 

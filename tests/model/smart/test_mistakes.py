@@ -1,4 +1,4 @@
-"""The mistakes of published SMART implementations (the table of smart-and-mixing.md, section 1): this one makes none.
+"""Regression tests for the mistakes of published SMART implementations (the table in docs/mathematics.md, section 1).
 
 Projection, normalisation, padding and β have their tests in test_smart_inner.py and test_smart_outer.py.
 """
@@ -27,7 +27,7 @@ LOGITS = st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3)
 
 @pytest.fixture
 def deltas(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """Every δ that the real inner maximisation gives during a test."""
+    """Every δ that the inner maximisation returns during a test."""
     perturb, seen = smoothness.perturb, []
     monkeypatch.setattr(smoothness, "perturb", lambda *args, **kwargs: seen.append(perturb(*args, **kwargs)) or seen[-1])
     return seen

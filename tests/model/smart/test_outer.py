@@ -1,4 +1,4 @@
-"""SMART in the loss of a real encoder: reference tests 1, 3, 7 to 11 and 14 of smart-and-mixing.md, section 1."""
+"""SMART in the loss of a real encoder: reference tests 1, 3, 7 to 11 and 14 of docs/mathematics.md, section 1."""
 
 from __future__ import annotations
 
@@ -147,11 +147,11 @@ def test_09_teacher_is_the_closed_form_after_n_updates(tiny_backbone, beta) -> N
 
 def test_09_beta_switches_after_the_first_tenth_of_the_updates() -> None:
     config = SmartConfig()
-    assert [smoothness.teacher_beta(config, update, 20) for update in range(20)] == [0.99] * 2 + [0.999] * 18
+    assert [config.teacher_beta(update, 20) for update in range(20)] == [0.99] * 2 + [0.999] * 18
     for n in range(1, 1001):
         early = math.ceil(n / 10)
-        assert smoothness.teacher_beta(config, early - 1, n) == 0.99
-        assert early == n or smoothness.teacher_beta(config, early, n) == 0.999
+        assert config.teacher_beta(early - 1, n) == 0.99
+        assert early == n or config.teacher_beta(early, n) == 0.999
 
 
 def test_09_teacher_is_in_eval_mode_has_no_gradient_and_measures_the_distance(tiny_backbone) -> None:

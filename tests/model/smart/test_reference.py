@@ -1,4 +1,4 @@
-"""The NumPy transcription of SMART is itself checked: finite differences and closed forms."""
+"""The NumPy transcription of SMART against finite differences and closed forms."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a rank computes on: the examples of a step are cut, never changed, by ranks and micro-batches."""
+"""Batches of a rank: ranks and micro-batches split the examples of a step without changing them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation: every example once, in its place, without dropout, whatever shares a batch with it."""
+"""Evaluation: every example once, in order, without dropout, independent of the rest of its batch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_predictions_are_those_of_each_example_alone(
 @pytest.mark.parametrize("encoding", ["cosine", "cross"])
 @pytest.mark.parametrize("task", ALL)
 def test_batches_of_an_evaluation_keep_to_their_tokens(tiny_backbone: Path, task: str, encoding: str) -> None:
-    """Each example once; a batch is within its tokens, and the first of the next would not have fitted."""
+    """Each example once; a batch is within the limit, and the first example of the next batch would exceed it."""
     config = tiny.config(tiny_backbone, mixture=ALL, pair_encoding=encoding)
     indices = np.arange(len(tiny.data().tasks[task]["train"]))
     chosen = list(batches.in_length_order(tiny.data(), config, task, "train", indices, 200))
@@ -73,7 +73,7 @@ def test_an_evaluation_on_a_cpu_keeps_to_what_its_caches_hold(tiny_backbone: Pat
     assert batches.eval_tokens(network) == 1024
 
 
-def test_predictions_come_in_the_order_they_were_asked_for(tiny_backbone: Path) -> None:
+def test_predictions_are_in_the_order_of_the_indices(tiny_backbone: Path) -> None:
     config = tiny.config(tiny_backbone)
     network = build(config)
     whole = predict_split(network, tiny.data(), config, "sts", "select", np.arange(24))
@@ -150,7 +150,7 @@ def test_the_stratified_part_of_a_regression_has_its_quantiles() -> None:
 
 @pytest.mark.parametrize("broken", [torch.nan, torch.inf])
 def test_outputs_that_are_not_finite_are_no_predictions(tiny_backbone: Path, broken: float) -> None:
-    """An argmax turns NaN into class 0, and a clip turns infinity into 5: neither may pass for an answer."""
+    """An argmax turns NaN into class 0, and clipping turns infinity into 5; neither is a valid prediction."""
     config = tiny.config(tiny_backbone, mixture=ALL)
     network = build(config)
     for head in network.heads.values():
@@ -170,7 +170,7 @@ def test_evaluation_draws_no_random_numbers(tiny_backbone: Path) -> None:
 
 
 class TestWatchedSplits:
-    """Measured beside `select`, under names of their own."""
+    """Measured in addition to `select`, under separate names."""
 
     def test_are_what_evaluating_them_gives(self, tiny_backbone: Path) -> None:
         config = tiny.config(tiny_backbone, mixture=("sst", "sts"), watch=("dev", "train"))
@@ -207,7 +207,7 @@ class TestWatchedSplits:
             assert before.metrics == {name: after.metrics[name] for name in before.metrics}, "watching changes nothing"
 
 
-def test_a_metric_tells_its_split() -> None:
+def test_split_of_a_metric_name() -> None:
     assert metrics.split_of("sst/accuracy") == "select"
     assert metrics.split_of("dev-inverted/cfimdb/accuracy") == "dev-inverted"
     assert metrics.on_split("dev", {"sst/accuracy": 0.5}) == {"dev/sst/accuracy": 0.5}

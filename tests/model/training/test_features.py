@@ -1,4 +1,4 @@
-"""Training on a frozen encoder's features computes what training through the encoder does, and shares what it may."""
+"""Training on a frozen encoder's features equals training through the encoder, and trials share features."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_encoder_sees_each_example_once(tiny_backbone: Path, monkeypatch: py
     assert sum(seen) == sum(len(tasks[task][split]) for task in config.mixture for split in ("train", "select", "dev"))
 
 
-def test_features_that_are_there_are_not_computed(tiny_backbone: Path) -> None:
+def test_cached_features_are_not_recomputed(tiny_backbone: Path) -> None:
     made: dict[str, TaskFeatures] = {}
 
     def keep(task: str, compute: Callable[[], TaskFeatures]) -> TaskFeatures:
@@ -101,7 +101,7 @@ def test_features_that_are_there_are_not_computed(tiny_backbone: Path) -> None:
         ({"mode": "pretrain", "smart": {"enabled": True, "lambda": 0.0, "mu": 1.0}}, True),
     ],
 )
-def test_who_reads_features(tiny_backbone: Path, changes: dict[str, Any], reads: bool) -> None:
+def test_which_trials_read_features(tiny_backbone: Path, changes: dict[str, Any], reads: bool) -> None:
     assert reads_features(tiny.config(tiny_backbone, **{"mixture": ["sst"], **changes})) is reads
 
 

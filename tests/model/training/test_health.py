@@ -1,11 +1,11 @@
-"""What is told of the regulariser at an evaluation, and the alarms that follow from it."""
+"""The regulariser's health at an evaluation, and the alarms derived from it."""
 
 from __future__ import annotations
 
 import math
 from contextlib import closing
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ import torch
 
 from model.loss import MultitaskLoss
 from model.smart.alarms import MEANINGS, alarms
-from model.smart.config import SmartVariant
+from model.smart.variants import VARIANTS
 from model.training import health
 from model.training.evaluation import Evaluation
 from model.training.trial import Training
@@ -27,7 +27,7 @@ def measured(loss: MultitaskLoss, lambda_factor: float = 1.0) -> dict[str, float
     return health.measure(loss, steps.batches_of(loss.config), 0, lambda_factor)
 
 
-@pytest.mark.parametrize("variant", get_args(SmartVariant))
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("mode", ["finetune", "pretrain"])
 def test_every_task_has_its_numbers_and_nothing_is_disturbed(tiny_backbone, variant, mode) -> None:
     smart = {**steps.WIDE, "variant": variant, "lambda": 3.0, "task_lambda": {"sts": 2.0}}
@@ -88,7 +88,7 @@ def test_geometry_is_the_written_out_arithmetic(tiny_backbone) -> None:
 
 
 def test_delta_that_rounds_away_is_seen(tiny_backbone) -> None:
-    """A bf16 encoder cannot tell 1e-5 beside most embeddings; users are refused this ε, so it is set past the check."""
+    """In bf16 adding 1e-5 does not change most embeddings; the schema rejects this ε, so the test bypasses it."""
     shares = {}
     for precision in ("fp32", "bf16"):
         loss = steps.loss_of(
@@ -118,7 +118,7 @@ def without_clock(evaluation: Evaluation) -> dict[str, float]:
     return {name: value for name, value in evaluation.health.items() if name != "smart/time_share"}
 
 
-def test_a_trial_tells_its_health_at_each_evaluation_and_after_a_resume(tiny_backbone, tmp_path) -> None:
+def test_every_evaluation_has_the_health_also_after_a_resume(tiny_backbone, tmp_path) -> None:
     smart = {"lambda_schedule": "warmup", "lambda_warmup": 0.8, "mu": 0.0}
     config = tiny.config(tiny_backbone, smart=smart, budget={"examples": 120, "evaluations": 2})
     whole = evaluations(config, save_to=tmp_path / "checkpoint")
@@ -128,7 +128,7 @@ def test_a_trial_tells_its_health_at_each_evaluation_and_after_a_resume(tiny_bac
     assert alarms(whole[1].health, whole[1].losses) == {}
 
 
-def test_without_a_regulariser_there_is_nothing_to_tell(tiny_backbone) -> None:
+def test_without_a_regulariser_there_is_no_health(tiny_backbone) -> None:
     (only,) = evaluations(
         tiny.config(tiny_backbone, smart={"enabled": False}, budget={"examples": 48, "evaluations": 1}),
     )

@@ -14,7 +14,7 @@ MASK = 2**64 - 1
 
 
 def splitmix64(*parts: int) -> int:
-    """The same hash in Python's unbounded integers."""
+    """The same hash with Python's unbounded integers."""
     state = 0
     for part in parts:
         z = ((state ^ part) + GOLDEN) & MASK
@@ -25,7 +25,7 @@ def splitmix64(*parts: int) -> int:
 
 
 def test_first_number_of_splitmix64_is_the_published_one() -> None:
-    """Vigna's splitmix64.c, started at 0, begins with this number."""
+    """The first number of Vigna's splitmix64.c with seed 0."""
     assert int(seeds.mix(0)) == 0xE220A8397B1DCDAF >> 1
 
 

@@ -1,4 +1,4 @@
-"""The facts about SMART that are checked on a backbone hold where it is right, and each falls with its mistake."""
+"""The checks of SMART on a backbone: all pass on a correct one, and each fails with its mistake."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def nothing(p: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
         (SmartConfig, "lambda_of", lambda config, task: 0.5, "λ = μ = 0 is a plain step"),
     ],
 )
-def test_each_mistake_fells_its_fact(
+def test_each_mistake_fails_its_check(
     tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, mistake: Any, fact: str
 ) -> None:
     monkeypatch.setattr(owner, name, mistake)
     assert fact in wrong(config_of(tiny_backbone))
 
 
-def test_an_epsilon_below_the_spacing_of_the_embeddings_falls(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_epsilon_below_the_spacing_of_the_embeddings_fails(tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = smart_reference.published
 
     def tiny_epsilon(config: TrialConfig) -> TrialConfig:

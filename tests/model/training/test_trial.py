@@ -1,4 +1,4 @@
-"""A trial as a whole: repeatable to the bit, resumable to the bit, evaluated where it says, and honest when it diverges."""
+"""A whole trial: repeatable and resumable bit for bit, evaluated at the scheduled steps, failing if it diverges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def training_of(config: TrialConfig, data: TokenizedData | None = None) -> Itera
 
 
 def facts(evaluation: Evaluation | Failure) -> Evaluation:
-    """An evaluation without its clock."""
+    """An evaluation without its measured times."""
     assert isinstance(evaluation, Evaluation), evaluation
     return dataclasses.replace(evaluation, seconds=0.0)
 
@@ -73,7 +73,7 @@ QUICK = ("every task a step", "ZeRO 2, one task a step", "bf16, two inner steps"
 
 
 @pytest.mark.parametrize("case", [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in RESUMED])
-def test_a_resumed_trial_is_the_undisturbed_one(tiny_backbone: Path, tmp_path: Path, case: str) -> None:
+def test_a_resumed_trial_equals_the_uninterrupted_one(tiny_backbone: Path, tmp_path: Path, case: str) -> None:
     """Saved after evaluation 1 or 2 and loaded into a fresh trial: the same metrics, losses and weights to the last bit."""
     config = tiny.config(tiny_backbone, **{**SMALL, **RESUMED[case]})
     with training_of(config) as training:
@@ -93,7 +93,7 @@ def test_a_resumed_trial_is_the_undisturbed_one(tiny_backbone: Path, tmp_path: P
 def test_a_trial_is_repeatable_and_saving_does_not_disturb_it(
     tiny_backbone: Path, tmp_path: Path, undisturbed: tuple[list[Evaluation], dict[str, Tensor]]
 ) -> None:
-    """The second trial of a warm process, with other random numbers drawn in between, is the first one again."""
+    """A second trial in the same process, after other random draws, equals the first one."""
     evaluations, weights = undisturbed
     torch.rand(7)
     with training_of(tiny.config(tiny_backbone, **SMALL)) as training:
@@ -106,7 +106,7 @@ def test_a_trial_is_repeatable_and_saving_does_not_disturb_it(
         assert_same_weights(weights_of(training), weights)
 
 
-def test_zero_stages_train_alike(tiny_backbone: Path) -> None:
+def test_zero_stages_train_the_same_weights(tiny_backbone: Path) -> None:
     optim = {"batch_size": 8, "lr": 1e-3, "clip_norm": 0.0}
     stages = [whole(tiny.config(tiny_backbone, **SMALL, optim=optim, engine={"zero_stage": stage}))[0] for stage in (0, 1, 2)]
     assert stages[0] == stages[1] == stages[2]
@@ -194,7 +194,7 @@ def test_early_evaluations_look_at_part_of_select_and_the_last_at_all_of_it(
 
 
 def test_training_learns(tiny_backbone: Path) -> None:
-    """Eight passes over 64 examples: the loss of each task falls well below where it began."""
+    """Eight passes over 64 examples: the loss of each task falls well below its initial value."""
     budget = {"epochs": 8, "evaluations": 4, "early_eval_examples": 2}
     config = tiny.config(tiny_backbone, smart={"enabled": False}, optim={"batch_size": 8, "lr": 3e-3}, budget=budget)
     evaluations, _ = whole(config)
@@ -232,7 +232,7 @@ class TestDivergence:
         [(0, "sst/loss became nan between steps 4 and 6"), (2, "a gradient was not finite between steps 4 and 6")],
     )
     def test_of_a_gradient_alone(self, tiny_backbone: Path, stage: int, reason: str) -> None:
-        """The loss is finite, its gradient is not: ZeRO 2 would leave the update out and go on as if nothing had happened."""
+        """The loss is finite, its gradient is not: ZeRO 2 would silently skip the update."""
         settings = {"mixture": ["sst"], "smart": {"enabled": False}, "budget": {"examples": 72, "evaluations": 3}}
         with training_of(tiny.config(tiny_backbone, **settings, engine={"zero_stage": stage})) as training:
             assert isinstance(training.advance(), Evaluation)
@@ -250,7 +250,7 @@ class TestDivergence:
 
 
 class TestRefusals:
-    """What cannot run is refused before training, with the mend."""
+    """Settings that cannot run are rejected before training, saying what to change."""
 
     def refused(self, config: TrialConfig, data: TokenizedData | None = None, rank: Rank | None = None) -> list[str]:
         with pytest.raises(ConfigError) as caught:
@@ -274,11 +274,11 @@ class TestRefusals:
     def test_a_foreign_tokenizer(self, tiny_backbone: Path) -> None:
         data = dataclasses.replace(tiny.data(), vocab_size=40000)
         (problem,) = self.refused(tiny.config(tiny_backbone), data)
-        assert problem == "the tokenizer knows 40000 tokens, but the backbone embeds 30522; use its own tokenizer"
+        assert problem == "the tokenizer has 40000 tokens, but the backbone embeds 30522; use its own tokenizer"
 
 
 class TestCompute:
-    """What `Evaluation.compute` counts, against the batches themselves."""
+    """`Evaluation.compute` against the tokens of the batches."""
 
     @pytest.mark.parametrize("pair_encoding", ["cosine", "cross"])
     @pytest.mark.parametrize(("smart", "cost"), [({"enabled": False}, 1.0), ({"steps": 3, "mu": 0.0}, 4.0), ({"mu": 1.0}, 3.0)])

@@ -13,13 +13,13 @@ import pytest
 from scipy.stats import norm
 
 from model.encoder.network import build
+from model.metrics import interval
 from model.saved_model import folder as saved_model
 from tests.support import tiny
 from tests.support.records import exported as record
 from tuner.commands.export import main
 from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.results import results_json as results
-from tuner.results.intervals import interval
 from tuner.results.model_card import card
 
 Change = Callable[[dict[str, Any]], None]

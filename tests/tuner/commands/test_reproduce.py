@@ -13,6 +13,7 @@ import pytest
 from cluster.shape import GangShape
 from model.config import ConfigError
 from model.data.source import DataSource, inspect
+from model.metrics import interval
 from tests.support import samples
 from tuner.commands.reproduce import command, recorded, verdict
 from tuner.commands.reproduce.retrain import Again
@@ -21,7 +22,6 @@ from tuner.config import options
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.results import results_json as results
-from tuner.results.intervals import interval
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Verdict as Study
 
@@ -120,7 +120,7 @@ def test_data_are_known_by_their_sha256(tmp_path: Path) -> None:
     found["data"]["sha256"] = "0" * 64
     with pytest.raises(ConfigError, match=r"the data in demo have the SHA-256 .*; name the data that it was"):
         recorded.data(found, tmp_path / "night", None)
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         recorded.data(found, tmp_path / "night", str(tmp_path / "moved"))
 
 

@@ -73,7 +73,7 @@ def test_what_a_command_line_would_refuse_is_raised(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         search(space="smart_mtll", data=tmp_path / "none", trials=0, runs_dir=tmp_path / "runs")
     said = "\n".join(error.value.problems)
-    for word in ("did you mean smart_mtl?", "is no folder", "--trials 0"):
+    for word in ("did you mean smart_mtl?", "is not a folder", "--trials 0"):
         assert word in said
     assert not (tmp_path / "runs").exists()
     with pytest.raises(ConfigError, match="leave out --space"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model.data import kept, tokenised
+from model.data import tokenised
 from model.data.source import DataSource, DataSummary, inspect
 from model.encoder import backbone
 from tests.support import tiny
@@ -48,7 +48,7 @@ def test_a_process_keeps_what_the_search_would_have_made(wanted: tokenise.DataRe
     tokenisation.begin()
     assert tokenisation._process is not None
     assert tokenisation._process.wait() == 0
-    found, made = kept.read(path), wanted.tokens()
+    found, made = tokenised.load(path), wanted.tokens()
     assert found is not None
     assert found.summary == made.summary
     for task in TASKS:
@@ -77,7 +77,7 @@ def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: to
 def test_what_is_kept_is_taken(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     """Even where it is not what the files hold now, which the key would tell."""
     other = tokenised.tokenise(tiny.dataset(), backbone.load_tokenizer("embedded"), 8)
-    kept.write(tmp_path / "a.npz", other)
+    tokenised.save(tmp_path / "a.npz", other)
     assert set(replace(wanted, path=tmp_path / "a.npz").tokens().tasks) == set(other.tasks)
 
 
@@ -85,7 +85,7 @@ def test_a_broken_file_is_made_again(wanted: tokenise.DataRequest, tmp_path: Pat
     path = tmp_path / "a.npz"
     path.write_bytes(b"PK")
     assert set(replace(wanted, path=path).tokens().tasks) == set(TASKS)
-    assert kept.read(path) is not None
+    assert tokenised.load(path) is not None
 
 
 def test_a_folder_that_cannot_be_written_stops_nothing(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_an_end_before_it_is_done(wanted: tokenise.DataRequest, tmp_path: Path) 
     tokenisation.close()
     assert tokenisation._process is not None
     assert tokenisation._process.returncode is not None
-    assert kept.read(tmp_path / "a.npz") is None
+    assert tokenised.load(tmp_path / "a.npz") is None
 
 
 def test_the_key_tells_all_that_the_tokens_depend_on(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
-from model.engine.collective_error import TIMEOUT_S
+from model.engine.config import TIMEOUT_S
 from model.training.evaluation import Evaluation
 from tuner.commands.reproduce.recorded import Data, Recorded
 from tuner.config.objective import Objective

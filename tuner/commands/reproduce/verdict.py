@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.metrics import interval
 from tuner.commands.reproduce.recorded import Recorded
 from tuner.config.objective import Objective, metrics_of
-from tuner.results.intervals import interval
 from tuner.results.text import number_text
 from tuner.results.trial_record import TrialRecord
 
 Z = 1.96
 """Two-sided 95 % of a normal distribution."""
-AS = {"f1": "accuracy", "spearman": "pearson"}
-"""Whose interval stands for that of a metric that has none: about as wide."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,9 @@ def _main(recorded: Recorded) -> list[str]:
 
 def _error(metric: str, value: float | None, rows: Mapping[str, Mapping[str, int]]) -> float | None:
     """The standard error of a metric over the examples of its split; None where it is not known."""
-    *split, task, kind = metric.split("/")
+    *split, task, _ = metric.split("/")
     n = rows.get(task, {}).get(split[0] if split else "select", 0)
-    bounds = None if value is None else interval(f"{task}/{AS.get(kind, kind)}", value, n)
+    bounds = None if value is None else interval(metric, value, n, approximate=True)
     return None if bounds is None else (bounds[1] - bounds[0]) / (2 * Z)
 
 

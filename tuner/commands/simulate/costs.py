@@ -11,7 +11,7 @@ import numpy as np
 from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from tuner.search.preflight import estimate
 
 SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 600, 850), "cfimdb": (1400, 150, 250)}

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from model.config import ConfigError, TrialConfig, parse
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from model.training.evaluation import Evaluation
 from tuner.commands.simulate import costs
 from tuner.commands.simulate.importance import distances, weights

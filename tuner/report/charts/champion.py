@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
+from model.metrics import interval
 from model.tasks import TASKS
 from tuner.report.drawing.dots import Dot, dots
 from tuner.report.drawing.elements import element
 from tuner.report.drawing.figure import figure, number, spread, table
 from tuner.report.gather import Run, Trial, tasks_of
 from tuner.report.paper.effect import sampling_error
-from tuner.results.intervals import interval
 from tuner.results.text import GENERATED_NOTE, settings
 
 SETTINGS = ("mixture", "mixing", "pairs", "SMART ε/λ/K", "learning rate")

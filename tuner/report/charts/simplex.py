@@ -103,7 +103,7 @@ def shares(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, flo
     if len(own) < len(config["mixture"]):
         return None
     mixing = parse(config).mixing
-    if mixing.strategy == "loop_to_max":
+    if mixing.trains_all_tasks:
         return dict.fromkeys(own, 1 / len(own))
     mean = probability_table(mixing, own, PROGRESS).mean(axis=0)
     return dict(zip(own, mean.tolist(), strict=True))

@@ -15,10 +15,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from model.metrics import compute
+from model.metrics import METRICS, compute
 from model.tasks import TASKS
 from tuner.config.objective import metrics_of, value_of
-from tuner.search.confirmation import resampled_metrics as resampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -95,6 +94,12 @@ def compare(first: Sequence[Dev], second: Sequence[Dev], goal: Goal, seed: int, 
     return Comparison(float(point), float(low), float(high), float(better), n_resamples)
 
 
+def draw(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """counts: (n_resamples, n), how often each of n examples is among n drawn with replacement."""
+    rows = rng.integers(n, size=(n_resamples, n))
+    return np.stack([np.bincount(row, minlength=n) for row in rows]).astype(np.float64)
+
+
 def _over_seeds(scores: Floats, rng: np.random.Generator) -> Floats:
     """(B,): the mean over seeds drawn anew in each resample, from scores: (S, B)."""
     n_seeds, n_resamples = scores.shape
@@ -111,9 +116,11 @@ def _resampled_scores(models: Sequence[Dev], goal: Goal, rng: np.random.Generato
         labels = next(model.labels[task] for model in models if task in model.labels)
         step = max(1, AT_ONCE // len(labels))
         for start in range(0, n_resamples, step):
-            counts = resampled.draw(len(labels), min(step, n_resamples - start), rng)
+            counts = draw(len(labels), min(step, n_resamples - start), rng)
             for row, (model, names) in enumerate(zip(models, wanted, strict=True)):
                 for name in (name for name in names if name.split("/")[0] == task):
-                    of = resampled.metric(name.split("/")[1], TASKS[task].n_classes)
-                    totals[row, start : start + step] += of(model.predictions[task], labels, counts)
+                    resampled = METRICS[name.split("/")[1]].resampled
+                    totals[row, start : start + step] += resampled(
+                        model.predictions[task], labels, counts, TASKS[task].n_classes
+                    )
     return np.asarray(totals / np.array([[len(names)] for names in wanted]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
 from tuner.results.text import duration

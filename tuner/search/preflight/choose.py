@@ -8,7 +8,7 @@ from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.engine.out_of_memory import micro_batch
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 from tuner.search.preflight import estimate
 
 
@@ -29,7 +29,7 @@ def work(config: TrialConfig, summary: DataSummary) -> float:
 
 def memory(config: TrialConfig, n_workers: int) -> float:
     """Activations that an update holds at once, up to a factor: tokens of a micro-batch over its graphs."""
-    together = len(config.mixture) if config.mixing.strategy == "loop_to_max" else 1
+    together = len(config.mixture) if config.mixing.trains_all_tasks else 1
     graphs = 1 + config.smart.is_smoothing
     sides = 1 if config.pair_encoding == "cross" else 2
     return micro_batch(config, n_workers) * sides * config.max_length * together * graphs

@@ -8,7 +8,7 @@ from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.encoder import backbone
-from model.smart.cost import cost_in_plain_steps
+from model.smart.config import cost_in_plain_steps
 
 TOKENS_PER_WORD = 1.3
 """WordPiece tokens of an English word, about."""
@@ -21,7 +21,7 @@ def training_examples(config: TrialConfig, summary: DataSummary) -> dict[str, fl
     sizes = {task: summary.rows[task]["train"] for task in config.mixture}
     n_steps = mixing.n_steps(config.budget, config.mixing, sizes, config.optim.batch_size)
     seen = n_steps * config.optim.batch_size
-    if config.mixing.strategy == "loop_to_max":
+    if config.mixing.trains_all_tasks:
         return {task: float(seen) for task in sizes}
     halfway = mixing.probabilities(config.mixing, sizes, 0.5)
     return {task: seen * halfway[task] for task in sizes}

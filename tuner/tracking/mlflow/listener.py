@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from model.config import ConfigError, TrialConfig, parse
-from model.engine.deepspeed import deepspeed_config
+from model.engine.config import deepspeed_config
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import resolve_tracking_uri
 from tuner.artifacts.write_queue import WriteQueue, tell_stderr

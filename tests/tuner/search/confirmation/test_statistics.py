@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from model.metrics import compute
+from model.metrics import METRICS, compute
 from model.tasks import TASKS
-from tuner.search.confirmation import resampled_metrics as resampled
-from tuner.search.confirmation.bootstrap import Dev, Goal, compare
+from tuner.search.confirmation.bootstrap import Dev, Goal, compare, draw
 from tuner.search.confirmation.lower_bound import is_pooled, lower_bounds, pooled, spread
 
 
@@ -84,9 +83,9 @@ def test_a_metric_on_a_resample_is_that_of_the_examples_drawn(name: str, n_class
     task = TASKS[name.split("/")[0]]
     values = rng.integers(max(n_classes, 4), size=(2, n)).astype(np.float64)  # few values: many ties, and constant resamples
     predictions, labels = values if n_classes == 1 else values % n_classes
-    counts = resampled.draw(n, 5, rng)
+    counts = draw(n, 5, rng)
     assert counts.sum(1).tolist() == [n] * 5
-    found = resampled.metric(name.split("/")[1], n_classes)(predictions, labels, counts)
+    found = METRICS[name.split("/")[1]].resampled(predictions, labels, counts, n_classes)
     rows = [np.repeat(np.arange(n), row.astype(int)) for row in counts]
     assert found == pytest.approx([compute(task, predictions[row], labels[row])[name] for row in rows], abs=1e-9)
 

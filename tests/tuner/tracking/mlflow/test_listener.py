@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from model.engine.deepspeed import deepspeed_config
+from model.engine.config import deepspeed_config
 from tests.support import mlflow_store, samples
 from tuner.config import command_lines as commands
 from tuner.results.trial_record import TrialRecord

@@ -1,4 +1,4 @@
-"""Tokens that were kept in a file are the tokens that were made."""
+"""Tokenised data round-trips through its file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.data import kept
+from model.data import tokenised
 from model.data.tokenised import TokenizedData
 from tests.support import tiny
 
@@ -31,8 +31,8 @@ def arrays_of(data: TokenizedData) -> list[tuple[str, np.ndarray]]:
 def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     """Bit for bit, in the same order, with the same types; sentences and pairs alike."""
     made = tiny.data()
-    kept.write(tmp_path / "tokens.npz", made)
-    found = kept.read(tmp_path / "tokens.npz")
+    tokenised.save(tmp_path / "tokens.npz", made)
+    found = tokenised.load(tmp_path / "tokens.npz")
     assert found is not None
     assert (found.cls_id, found.sep_id, found.pad_id, found.vocab_size) == (101, 102, 0, 30522)
     assert found.summary == made.summary
@@ -45,14 +45,14 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no archive at all", None], ids=["empty", "cut", "other", "truncated"])
-def test_a_file_that_is_not_whole_is_none(tmp_path: Path, content: bytes | None) -> None:
+def test_a_damaged_file_is_none(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "tokens.npz"
-    kept.write(path, tiny.data())
+    tokenised.save(path, tiny.data())
     path.write_bytes(path.read_bytes()[:5000] if content is None else content)
-    assert kept.read(path) is None
-    assert kept.read(tmp_path / "none.npz") is None
+    assert tokenised.load(path) is None
+    assert tokenised.load(tmp_path / "none.npz") is None
 
 
-def test_a_disk_that_takes_nothing_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no-folder"):
-        kept.write(tmp_path / "no-folder" / "tokens.npz", tiny.data())
+        tokenised.save(tmp_path / "no-folder" / "tokens.npz", tiny.data())
