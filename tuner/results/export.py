@@ -1,4 +1,4 @@
-"""Export a run's champion: an encoder that plain transformers loads, its heads, and a model card."""
+"""Exports a run's champion: an encoder that plain transformers loads, its heads, and a model card."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ CARD = "README.md"
 
 
 def export(run: Path, target: Path) -> None:
-    """Write the champion of the run in folder `run` to `target`, whole or not at all.
+    """Write the champion of the run in folder `run` to `target`, atomically.
 
-    Raises `ConfigError` when the run has no champion or no results, or `target` is there and not empty.
+    Raises `ConfigError` when the run has no champion or no results, or `target` exists and is not empty.
     """
     from tuner.artifacts.models import FOLDER
-    from tuner.results import results_json as results
+    from tuner.results import results_json
     from tuner.results.model_card import card
 
-    found = results.read(run / results.FILE_NAME)
+    results = results_json.read(run / results_json.FILE_NAME)
     problems = []
-    if found["champion"] is None:
-        problems.append(f"{run.name} has no champion: no trial of it is COMPLETE; go on with --resume {run.name}")
+    if results["champion"] is None:
+        problems.append(f"{run.name} has no champion: none of its trials is COMPLETE; continue it with --resume {run.name}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        problems.append(f"--to {target} is there already, and not empty; give a new folder")
+        problems.append(f"--to {target} exists and is not empty; give a new folder")
     if problems:
         raise ConfigError(problems)
 
@@ -39,7 +39,7 @@ def export(run: Path, target: Path) -> None:
             folder = Path(partial, target.name)
             exported.write(folder, model)
             shutil.copyfile(run / FOLDER / saved_model.CONFIG, folder / saved_model.CONFIG)
-            (folder / CARD).write_text(card(found), encoding="utf-8")
+            (folder / CARD).write_text(card(results), encoding="utf-8")
             folder.replace(target)
     except OSError as error:
         raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None

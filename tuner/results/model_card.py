@@ -1,27 +1,29 @@
-"""The model card of an exported champion: what it is, how good and how sure of that, how it was found, and where it ends."""
+"""Writes the model card of an exported champion: its use, metrics, confirmation, data, search and limits."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
-from tuner.results.confirmation_text import number, sentences
+from tuner.results.confirmation_text import sentences
 from tuner.results.intervals import interval
-from tuner.results.text import GENERATED_NOTE, one_line
+from tuner.results.text import GENERATED_NOTE, number_text, one_line
 
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}
 """Hub names of backbones that have another name here."""
 
 
 def card(results: Mapping[str, Any]) -> str:
-    """Markdown with the hub's own header, from the contents of results.json, which must name a champion."""
-    champion = results["champion"]
+    """Markdown with the hub's YAML header, from the contents of results.json, which must have a champion."""
+    config = results["champion"]["config"]
     parts = [
         f"# {results['name']}",
-        _what(champion["config"]["mixture"]),
-        _use(champion["config"]),
+        f"A BERT encoder with a head for {config['mixture'][0]}."
+        if len(config["mixture"]) == 1
+        else f"One BERT encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
+        _use(config),
         _metrics(results),
         *_confirmation(results),
         _data(results),
@@ -36,29 +38,22 @@ def _header(results: Mapping[str, Any]) -> str:
 
     config = results["champion"]["config"]
     origin = ORIGINS.get(config["backbone"], config["backbone"])
-    is_path = origin.startswith((".", "/", "~"))
     dev = results["champion"].get("dev") or {}
-    found = [
-        EvalResult("text-classification", task, task, metric.rpartition("/")[2], value, dataset_split="dev")
-        for metric, value in dev.items()
-        for task in [metric.partition("/")[0]]
-    ]
+    parts = [(*metric.split("/", 1), value) for metric, value in dev.items()]
     return str(
         ModelCardData(
             language="en",
             library_name="transformers",
-            base_model=None if is_path else origin,
+            base_model=None if origin.startswith((".", "/", "~")) else origin,
             tags=["multitask", *config["mixture"], *(["smart"] if config["smart"]["enabled"] else [])],
             model_name=results["name"],
-            eval_results=found or None,
+            eval_results=[
+                EvalResult("text-classification", task, task, kind.rpartition("/")[2], value, dataset_split="dev")
+                for task, kind, value in parts
+            ]
+            or None,
         ).to_yaml()
     )
-
-
-def _what(mixture: Sequence[str]) -> str:
-    if len(mixture) == 1:
-        return f"A BERT encoder with a head for {mixture[0]}."
-    return f"One BERT encoder with a head for each of {', '.join(mixture)}, fine-tuned on all of them at once."
 
 
 def _use(config: Mapping[str, Any]) -> str:
@@ -83,7 +78,7 @@ from transformers import AutoModel
 encoder = AutoModel.from_pretrained("."{pooler})
 ```
 
-Texts are cut to {config["max_length"]} tokens. `heads.json` says how the encoder's output becomes a prediction
+Texts are cut to {config["max_length"]} tokens. `heads.json` describes how the encoder's output becomes a prediction
 (pooling `{config["pooling"]}`, pairs `{config["pair_encoding"]}`); `config.yaml` holds every setting of the training."""
 
 
@@ -91,12 +86,12 @@ def _metrics(results: Mapping[str, Any]) -> str:
     champion, rows = results["champion"], results["data"]["rows"]
     dev = champion.get("dev")
     split, metrics = ("dev", dev) if dev else ("select", champion["metrics"])
-    told = {
-        "dev": "On the *dev* split, by which nothing was chosen.",
-        "select": "On the *select* split, by which this model was chosen among others: expect less on new texts. It was not "
-        "scored on *dev*, because the search did not come to its end.",
+    source = {
+        "dev": "On the *dev* split, which nothing was chosen on.",
+        "select": "On the *select* split, which this model was chosen on among others: expect less on new texts. It was not "
+        "scored on *dev*, because the search did not finish.",
     }
-    lines = [f"## Metrics\n\n{told[split]}\n", "| metric | value | 95 % interval | examples |", "|---|---|---|---|"]
+    lines = [f"## Metrics\n\n{source[split]}\n", "| metric | value | 95 % interval | examples |", "|---|---|---|---|"]
     for metric, value in metrics.items():
         n = rows[metric.partition("/")[0]][split]
         bounds = interval(metric, value, n)
@@ -107,26 +102,25 @@ def _metrics(results: Mapping[str, Any]) -> str:
 
 
 def _confirmation(results: Mapping[str, Any]) -> list[str]:
-    """How the configuration fared on other seeds, and beside what it had to beat; nothing where nobody confirmed it."""
+    """The configuration's metrics on fresh seeds and its comparisons; empty without a confirmation."""
     confirmed = results["champion"].get("confirmed")
     if not confirmed:
         return []
-    dev = {name: found for name, found in confirmed["dev"].items() if name != "score"}
-    rows = [f"| {name} | {found['mean']:.4f} | {number(found['sd'])} |" for name, found in dev.items()]
+    rows = [
+        f"| {name} | {estimate['mean']:.4f} | {number_text(estimate['sd'])} |"
+        for name, estimate in confirmed["dev"].items()
+        if name != "score"
+    ]
     table = "\n".join(["| metric on *dev* | mean | s.d. |", "|---|---|---|", *rows])
-    n = confirmed["n_seeds"]
-    what = f"This model is the best on *select* of {n} trainings of its configuration on fresh seeds."
-    told = "\n".join(f"- {one_line(sentence)}" for sentence in sentences(results["confirmation"]))
-    how = "Intervals of differences are of the Multi-Bootstrap over examples and seeds (Sellam et al. 2022)."
-    return [f"## Confirmation\n\n{what}\n\n{table}\n\n{told}\n\n{how}"]
+    model = f"This model is the best on *select* of {confirmed['n_seeds']} trainings of its configuration on fresh seeds."
+    items = "\n".join(f"- {one_line(sentence)}" for sentence in sentences(results["confirmation"]))
+    method = "Intervals of differences are of the Multi-Bootstrap over examples and seeds (Sellam et al. 2022)."
+    return [f"## Confirmation\n\n{model}\n\n{table}\n\n{items}\n\n{method}"]
 
 
 def _data(results: Mapping[str, Any]) -> str:
     data, mixture = results["data"], results["champion"]["config"]["mixture"]
-    rows = [
-        f"| {task} | {data['rows'][task]['train']} | {data['rows'][task]['select']} | {data['rows'][task]['dev']} |"
-        for task in mixture
-    ]
+    rows = [f"| {task} | {' | '.join(str(data['rows'][task][s]) for s in ('train', 'select', 'dev'))} |" for task in mixture]
     table = "\n".join(["| task | train | select | dev |", "|---|---|---|---|", *rows])
     kind = {"demo": "a corpus that the project generates", "hub": "the public hub"}.get(data["source"], "files of its user")
     sentence = f"Trained on {kind} (SHA-256 of the examples `{data['sha256']}`). *Select* is a tenth of the training set."
@@ -135,36 +129,32 @@ def _data(results: Mapping[str, Any]) -> str:
 
 def _search(results: Mapping[str, Any]) -> str:
     trials, champion = results["trials"], results["champion"]
-    states = ", ".join(
-        f"{n} {state}" for state in ("COMPLETE", "PRUNED", "FAIL") if (n := sum(trial["state"] == state for trial in trials))
-    )
-    smart = champion["config"]["smart"]
+    counts = {state: sum(trial["state"] == state for trial in trials) for state in ("COMPLETE", "PRUNED", "FAIL")}
+    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+    smart, optim = champion["config"]["smart"], champion["config"]["optim"]
     how = "without SMART"
     if smart["enabled"]:
         how = f"with SMART (variant {smart['variant']}, ε {smart['epsilon']:g}, λ {smart['lambda']:g}, K {smart['steps']})"
+    origin = "The untuned default, beside the trials," if champion["number"] is None else f"Trial {champion['number']}, of"
     return f"""## Search
 
-{_origin(champion)} {len(trials)} ({states}) of a search over the space `{results["space"]}` with seed
+{origin} {len(trials)} ({states}) of a search over the space `{results["space"]}` with seed
 {results["seed"]}; its score, {results["metric"]}, is {champion["score"]:.4f} on *select*. It was trained {how}.
 
-Learning rates {champion["config"]["optim"]["lr"]:.3g} and, of the heads, {champion["config"]["optim"]["head_lr"]:.3g}."""
-
-
-def _origin(champion: Mapping[str, Any]) -> str:
-    return "The untuned default, beside the trials," if champion["number"] is None else f"Trial {champion['number']}, of"
+Learning rates {optim["lr"]:.3g} and, of the heads, {optim["head_lr"]:.3g}."""
 
 
 def _limits(results: Mapping[str, Any]) -> str:
-    config = results["champion"]["config"]
     limits = [
-        f"It answers {', '.join(config['mixture'])}, as its training data put these questions, and nothing else.",
+        f"It handles {', '.join(results['champion']['config']['mixture'])}, as its training data define these tasks, and "
+        "nothing else.",
         "It was trained on English, and carries the biases of its texts and of its backbone.",
-        "Probabilities are those of a softmax; nobody has calibrated them.",
+        "Probabilities are those of a softmax and are not calibrated.",
     ]
     if results["data"]["generated"]:
         limits.insert(0, GENERATED_NOTE)
     if not results["champion"].get("feasible", True):
-        limits.append(f"It does not meet what was required of it: {', '.join(results['requirements'])}.")
-    raised = [trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == results["champion"]["number"]]
-    limits += [f"{alarm} ({', '.join(tasks)}): {MEANINGS[alarm]}." for own in raised for alarm, tasks in own.items()]
+        limits.append(f"It does not meet the search's requirements: {', '.join(results['requirements'])}.")
+    alarms = [trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == results["champion"]["number"]]
+    limits += [f"{alarm} ({', '.join(tasks)}): {MEANINGS[alarm]}." for raised in alarms for alarm, tasks in raised.items()]
     return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)

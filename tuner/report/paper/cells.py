@@ -10,8 +10,7 @@ import numpy as np
 
 from tuner.report.paper.published import Column, Table, Training
 from tuner.report.paper.trials import Trial, first_of_each, varying, without_retried
-from tuner.results.results_json import commonest_reason
-from tuner.results.text import one_line
+from tuner.results.text import commonest_reason, one_line
 
 NOT_RUN = "not in the run"
 

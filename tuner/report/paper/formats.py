@@ -8,7 +8,6 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from tuner.report.paper.cells import Cell
 from tuner.report.paper.document import Document, Grid, effect_grids, narrow, wide
 from tuner.report.paper.effect import Effect
 from tuner.results.results_json import finite
-from tuner.results.text import UNBOUNDED
+from tuner.results.text import fits
 
 SCHEMA_VERSION = 1
 
@@ -24,9 +23,9 @@ SCHEMA_VERSION = 1
 def text(found: Document, width: int) -> RenderableType:
     """Grids of at most `width` columns where they can be: one for each score where one for all would be wider."""
     whole = [_table(grid) for grid in wide(found)]
-    fits = all(Measurement.get(UNBOUNDED, UNBOUNDED.options, each).maximum <= width for each in whole)
+    is_wide = all(fits(each, width) for each in whole)
     parts: list[RenderableType] = [Text(found.title, style="bold")]
-    for grid in wide(found) if fits else narrow(found):
+    for grid in wide(found) if is_wide else narrow(found):
         parts += [Text(), Text(grid.title, style="bold"), _table(grid)]
     parts += _listed("", found.notes)
     parts += _listed("ours", found.ours)

@@ -8,8 +8,7 @@ from tuner.report.paper.cells import Cell
 from tuner.report.paper.effect import Effect
 from tuner.report.paper.published import Table, Training
 from tuner.report.paper.trials import Trial
-from tuner.results.results_json import commonest_reason
-from tuner.results.text import one_line
+from tuner.results.text import commonest_reason, one_line
 
 MIXED = "†"
 
