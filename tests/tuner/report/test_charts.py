@@ -13,13 +13,13 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
-from tuner.report.charts.champion import score_se, trust
+from tuner.report.charts.champion import rivals, score_se
+from tuner.report.charts.contour import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.cost import cost, saved_by_pruning
-from tuner.report.charts.curves import curves, quartiles
-from tuner.report.charts.health import health
-from tuner.report.charts.pareto import planes
+from tuner.report.charts.curves import by_evaluation, curves
+from tuner.report.charts.fronts import planes
+from tuner.report.charts.health import alarms_of, measures
 from tuner.report.charts.simplex import faces, mixed, place, shares
-from tuner.report.charts.surface import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.timeline import schedule
 from tuner.report.charts.transfer import transfer
 from tuner.report.drawing.parameters import columns
@@ -61,7 +61,7 @@ def test_transfer_is_welchs_difference_to_the_task_alone() -> None:
     cell = found.cells[("sst", "sts"), "sst"]
     expected = stats.ttest_ind(together, alone, equal_var=False).confidence_interval(0.95)
     assert cell.gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
-    assert (cell.low, cell.high) == pytest.approx((expected.low, expected.high))
+    assert cell.interval == pytest.approx((expected.low, expected.high))
     assert (cell.n_mixed, cell.n_alone, cell.how) == (2, 3, "trials")
     assert (("sst", "sts"), "sts") not in found.cells, "nobody trained sts alone: that is unknown, not 0"
 
@@ -72,8 +72,8 @@ def test_transfer_of_single_trainings_has_the_error_of_the_examples() -> None:
     cell = found.cells[("sst", "sts"), "sst"]
     n = report_runs.ROWS["sst"]["select"]
     se = math.sqrt(0.46 * 0.54 / n + 0.40 * 0.60 / n)
-    assert (cell.low, cell.high) == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
-    assert (cell.how, found.sources) == ("examples", {"sst": "control"})
+    assert cell.interval == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
+    assert (cell.how, found.alone.keys(), found.alone["sst"].is_control) == ("examples", {"sst"}, True)
     assert not found.cells.keys() & {(("sst", "sts"), "sts")}
 
 
@@ -82,7 +82,7 @@ def test_transfer_without_rows_says_no_interval() -> None:
     results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=control)
     results["data"] = results["data"] | {"rows": {}}
     cell = transfer(Run(results, "finished", results["trials"])).cells[("sst", "sts"), "sst"]
-    assert (cell.low, cell.high, cell.is_clear) == (None, None, False)
+    assert (cell.interval, cell.is_clear) == (None, False)
 
 
 def test_the_order_of_a_mixture_does_not_part_it() -> None:
@@ -106,9 +106,9 @@ def test_rivals_are_those_within_two_errors_of_a_difference() -> None:
     n = report_runs.ROWS["sst"]["select"]
     reach = 2 * math.sqrt(2) * math.sqrt(0.24 / n)
     values = [0.4, 0.4 - 0.99 * reach, 0.4 - 1.01 * reach]
-    found = trust(run([scored(trained(i, ["sst"], i, sst=value)) for i, value in enumerate(values)]))
-    assert found is not None
-    assert (found.rivals, found.n_complete) == ((1,), 3)
+    found = run([scored(trained(i, ["sst"], i, sst=value)) for i, value in enumerate(values)])
+    assert found.champion is not None
+    assert rivals(found, found.champion, math.sqrt(0.24 / n)) == [1]
 
 
 def test_pruning_saves_what_was_left_at_a_trials_own_pace() -> None:
@@ -169,8 +169,8 @@ def test_shares_follow_the_strategy() -> None:
 
 def test_faces_hold_all_trials_of_their_tasks() -> None:
     found = run(report_runs.records(60, seed=6))
-    of_three = [face for face in faces(found) if face.corners == ("sst", "quora", "sts")]
-    assert len(faces(found)) == 4
+    of_three = [face for face in faces(found, mixed(found)) if face.corners == ("sst", "quora", "sts")]
+    assert len(faces(found, mixed(found))) == 4
     (face,) = of_three
     inside = {point.number for point, own in face.points if own}
     assert inside == {point.number for point in mixed(found) if set(point.shares) <= {"sst", "quora", "sts"}}
@@ -259,16 +259,15 @@ def test_curves_are_the_evaluations() -> None:
             trial = found.trials[curve.number]
             assert [value for _, value in curve.points] == [look["metrics"][name] for look in trial["evaluations"]]
             assert curve.points[-1][0] == pytest.approx(len(trial["evaluations"]) / 10)
-    first = quartiles(found.counted, "sst/accuracy")[0]
+    first = by_evaluation(found.counted, "sst/accuracy")[1]
     values = [t["evaluations"][0]["metrics"]["sst/accuracy"] for t in found.counted if "sst/accuracy" in t["metrics"]]
-    assert (first.n, first.middle) == (len(values), pytest.approx(statistics.median(values)))
+    assert first == values
 
 
 def test_health_gathers_measures_and_alarms() -> None:
     records = report_runs.records(20, seed=11)
     looks = [look | {"losses": {"sst/smoothness": 0.0, "sst/loss": 1.0}} for look in records[0].evaluations]
-    found = health(run([replace(records[0], evaluations=looks), *records[1:]]))
-    (alarm,) = found.alarms
+    found = run([replace(records[0], evaluations=looks), *records[1:]])
+    (alarm,) = alarms_of(found)
     assert (alarm.name, alarm.numbers, alarm.tasks) == ("smart-no-op", (0,), ("sst",))
-    assert found.n_smart == sum(one.config["smart"]["enabled"] for one in records)
-    assert "saturated" in found.measures
+    assert "saturated" in measures(found)

@@ -23,14 +23,16 @@ from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.config import command_lines as commands
 from tuner.config import run_folder
 from tuner.config.options import Options, parse_arguments, save
+from tuner.report import charts
+from tuner.report.charts import CHARTS
 from tuner.report.drawing.elements import element, markup, plain
 from tuner.report.gather import gather
 from tuner.report.page import page, write
 from tuner.results import results_json as results
 from tuner.tracking import timeline
 
-SECTIONS = ["champion", "curves", "importance", "parallel", "contour", "fronts", "simplex", "transfer", "health", "timeline"]
-SECTIONS += ["cost", "trials", "reproduce"]
+SECTIONS = [name for name in CHARTS if name != "confirmation"]
+"""Of every shape of a run."""
 
 
 class Outline(HTMLParser):
@@ -67,6 +69,11 @@ def text_of(shape: str) -> str:
 @cache
 def outline(shape: str) -> Outline:
     return Outline(text_of(shape))
+
+
+def test_every_chart_is_registered_once() -> None:
+    files = {path.stem for path in Path(charts.__file__).parent.glob("*.py")} - {"__init__"}
+    assert set(CHARTS) == files
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -128,7 +135,12 @@ def test_elements_escape_text_attributes_and_what_is_not_seen() -> None:
 
 def test_it_says_what_is_not_known() -> None:
     words = " ".join(outline("empty").words)
-    for sentence in ("There is no champion", "No trial has been evaluated", "There are no trials yet", "was not recorded"):
+    for sentence in (
+        "There is no champion",
+        "No trial has been evaluated",
+        "There are no trials yet",
+        "No times were recorded",
+    ):
         assert sentence in words
     several = " ".join(outline("several").words)
     assert "Nothing is known of any task alone" in several
@@ -151,7 +163,7 @@ def test_the_confirmation_is_shown_where_there_is_one() -> None:
     assert "+0.0120" in words
     assert "Whether the champion beats the untuned default is open" in words
     assert "has not been trained again" not in words
-    assert "Trained on 3 fresh seeds it came to 0.7525 ± 0.0040 (s.d.) on select, and above 0.7445" in words
+    assert "Trained on 3 fresh seeds its mean is 0.7525 ± 0.0040 (s.d.) on select, and above 0.7445" in words
 
 
 def test_an_untuned_default_that_wins_is_no_trial() -> None:
@@ -207,7 +219,7 @@ def test_a_run_that_goes_on_is_told_from_its_record(folder: Path, tmp_path: Path
     assert (found.stage, found.champion_number) == ("searching", 1)
     assert [trial["state"] for trial in found.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     words = " ".join(Outline(text).words)
-    assert "UNFINISHED: the search runs" in words
+    assert "UNFINISHED: the search is running" in words
     assert "3 (2 complete, 1 running), within the compute of 9 full trials" in words
     assert "mean(sst/accuracy, sts/pearson)" in words, "what was known when it began"
 
@@ -234,7 +246,7 @@ def test_results_alone_make_a_page(tmp_path: Path) -> None:
     records = report_runs.records(6)
     results.write(tmp_path / results.FILE_NAME, report_runs.results(records, tmp_path))
     assert write(tmp_path) == tmp_path / "report.html"
-    assert "cannot be told" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Importance is unknown" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:

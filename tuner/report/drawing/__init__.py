@@ -1,1 +1,1 @@
-"""How each section of a report looks: from its numbers to elements of HTML and SVG, and nothing else."""
+"""Builds HTML and SVG elements: figures, tables, axes and rows of dots."""

@@ -1,4 +1,4 @@
-"""HTML and SVG as trees of elements: text and attributes are escaped when a tree is written, so nothing breaks out of them."""
+"""Builds HTML and SVG as element trees. Text and attributes are escaped on output, so no text of a run becomes markup."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from xml.etree.ElementTree import Element, tostring
 
 Child = Element | str | int | float | None
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode's categories of what is not seen but acts: control and format characters, the bidirectional ones among them."""
+"""Unicode categories of invisible characters: control and format characters, bidirectional ones among them."""
 VISIBLE = "\ufffd"
 
 
 def plain(text: str) -> str:
-    """`text` with every character that acts without being seen replaced by �, but for line breaks."""
+    """`text` with every invisible character except line breaks replaced by �."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if c == "\n" or unicodedata.category(c) not in HIDDEN else VISIBLE for c in text)
@@ -21,28 +21,22 @@ def plain(text: str) -> str:
 
 def element(tag: str, *children: Child | Iterable[Child], **attributes: str | float | bool | None) -> Element:
     """An element; `class_` is `class`, other underscores are hyphens; attributes that are None or False are left out."""
-    made = Element(tag)
+    root = Element(tag)
     for name, value in attributes.items():
         if value is not None and value is not False:
-            made.set(name.rstrip("_").replace("_", "-"), "" if value is True else _written(value))
-    for child in children:
-        for one in [child] if child is None or isinstance(child, Element | str | int | float) else child:
-            _append(made, one)
-    return made
+            root.set(name.rstrip("_").replace("_", "-"), "" if value is True else _text(value))
+    for argument in children:
+        for child in [argument] if argument is None or isinstance(argument, Element | str | int | float) else argument:
+            if isinstance(child, Element):
+                root.append(child)
+            elif child is not None and len(root):
+                root[-1].tail = (root[-1].tail or "") + _text(child)
+            elif child is not None:
+                root.text = (root.text or "") + _text(child)
+    return root
 
 
-def _append(parent: Element, child: Child) -> None:
-    if child is None:
-        return
-    if isinstance(child, Element):
-        parent.append(child)
-    elif len(parent):
-        parent[-1].tail = (parent[-1].tail or "") + _written(child)
-    else:
-        parent.text = (parent.text or "") + _written(child)
-
-
-def _written(value: str | float) -> str:
+def _text(value: str | float) -> str:
     return plain(value) if isinstance(value, str) else f"{value:.2f}".rstrip("0").rstrip(".")
 
 

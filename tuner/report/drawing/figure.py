@@ -1,18 +1,19 @@
-"""What every figure is made of: a titled panel with axes, a table as its text alternative, a caption."""
+"""Parts of a figure: panels with axes, captions, tables as text alternatives, and number formats."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from xml.etree.ElementTree import Element
 
 from tuner.report.drawing.elements import Child, element
 from tuner.report.drawing.scales import Scale, tick_text
 
 WIDTH, HEIGHT = 372.0, 252.0
-"""Of a panel: one fits a phone as it is."""
+"""Of a panel, in pixels; it fits a phone."""
 LEFT, RIGHT, TOP, BOTTOM = 44.0, 10.0, 24.0, 36.0
-"""Room around what is drawn, for axes and their names."""
+"""Margins for axes and their names."""
+INNER_X, INNER_Y = (LEFT, WIDTH - RIGHT), (HEIGHT - BOTTOM, TOP)
+"""Ends of the x and the y axis; y grows upwards."""
 MANY = 80
 """Lines above which a drawing is dense."""
 LONGEST = 56
@@ -22,44 +23,32 @@ LONGEST = 56
 def drawing(
     label: str, *children: Child | Iterable[Child], width: float = WIDTH, height: float = HEIGHT, class_: str | None = None
 ) -> Element:
-    """An SVG that a screen reader takes for one image named `label`. Of the class `wide` it is as wide as the page."""
+    """An SVG that screen readers announce as one image named `label`. The class `wide` makes it as wide as the page."""
     size: dict[str, str | float] = {"viewBox": f"0 0 {width:g} {height:g}", "width": width, "height": height}
     return element("svg", *children, **size, role="img", aria_label=label, class_=class_)
 
 
 def dense(n_lines: int) -> str:
-    """The class of a drawing whose lines would hide one another."""
+    """The class of a drawing with so many lines that they cover each other, else an empty string."""
     return " dense" if n_lines > MANY else ""
 
 
-def inner(width: float = WIDTH, height: float = HEIGHT) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Where x and y go from and to inside the axes; y grows upwards."""
-    return (LEFT, width - RIGHT), (height - BOTTOM, TOP)
-
-
-def axes(x: Scale | None, y: Scale | None, x_label: str = "", y_label: str = "", height: float = HEIGHT) -> list[Element]:
-    """Grid lines and tick labels; the axes' names stand below them at the right, and above."""
+def axes(x: Scale, y: Scale, x_label: str, y_label: str) -> list[Element]:
+    """Grid lines and tick labels, the x axis' name below at the right and the y axis' name above."""
+    bottom = INNER_Y[0]
     parts: list[Element] = []
-    bottom = height - BOTTOM
-    left, right = (x.start, x.end) if x else (LEFT, WIDTH - RIGHT)
-    for value in y.ticks(4) if y else []:
-        at = y(value) if y else 0.0
-        parts.append(element("line", x1=left, x2=right, y1=at, y2=at, class_="grid"))
-        parts.append(text(tick_text(value), left - 5, at + 3.5, "end"))
-    for value in x.ticks(5) if x else []:
-        at = x(value) if x else 0.0
-        parts.append(element("line", x1=at, x2=at, y1=bottom, y2=bottom + 3, class_="axis"))
-        parts.append(text(tick_text(value), at, bottom + 14, "middle"))
-    parts.append(element("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis"))
-    if x_label:
-        parts.append(text(x_label, right, height - 5, "end", "name"))
-    if y_label:
-        parts.append(text(y_label, left, TOP - 10, "start", "name"))
-    return parts
+    for value in y.ticks(4):
+        parts.append(element("line", x1=x.start, x2=x.end, y1=y(value), y2=y(value), class_="grid"))
+        parts.append(text(tick_text(value), x.start - 5, y(value) + 3.5, "end"))
+    for value in x.ticks(5):
+        parts.append(element("line", x1=x(value), x2=x(value), y1=bottom, y2=bottom + 3, class_="axis"))
+        parts.append(text(tick_text(value), x(value), bottom + 14, "middle"))
+    parts.append(element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="axis"))
+    return [*parts, text(x_label, x.end, HEIGHT - 5, "end", "name"), text(y_label, x.start, TOP - 10, "start", "name")]
 
 
 def text(words: str, x: float, y: float, anchor: str = "start", class_: str | None = None) -> Element:
-    """Words in a drawing; what is too long for one is cut, and whole where a pointer rests on it."""
+    """Words in a drawing; long ones are cut, with the whole text as a tooltip."""
     whole = element("title", words) if short(words) != words else None
     return element("text", short(words), whole, x=x, y=y, text_anchor=anchor, class_=class_)
 
@@ -73,8 +62,8 @@ def path(points: Sequence[tuple[float, float]]) -> str:
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
-def figure(title: str, panels: Sequence[Element], caption: str, alternative: Element | None = None) -> Element:
-    """Panels side by side under a title, with what they show in words and, folded away, in numbers."""
+def figure(title: str, panels: Iterable[Element | None], caption: str, alternative: Element | None = None) -> Element:
+    """Panels side by side under a title, with a caption and, folded, the same as a table."""
     return element(
         "figure",
         element("h3", title) if title else None,
@@ -84,40 +73,49 @@ def figure(title: str, panels: Sequence[Element], caption: str, alternative: Ele
     )
 
 
+def absent(sentence: str) -> list[Element]:
+    """A section that explains why there is no chart."""
+    return [element("p", sentence, class_="none")]
+
+
+def bullets(sentences: Iterable[str], class_: str | None = None) -> Element:
+    """A list with a point for each sentence."""
+    return element("ul", [element("li", sentence) for sentence in sentences], class_=class_)
+
+
+def legend(classes: Iterable[tuple[str, str]], class_: str = "legend") -> Element:
+    """Colours and their names, from pairs of a class and a name."""
+    return element("ul", [element("li", element("span", class_=f"swatch {c}"), name) for c, name in classes], class_=class_)
+
+
 def scrolled(label: str, child: Element) -> Element:
-    """What is wider than a phone scrolls in a region that the keyboard reaches."""
+    """A region that scrolls sideways, also with the keyboard, for content wider than a phone."""
     return element("div", child, class_="scroll", role="region", tabindex="0", aria_label=label)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Child]], label: str, n_words: int = 1) -> Element:
     """A table whose first column names its rows; the first `n_words` columns are words, the others numbers."""
-    body = []
-    for row in rows:
-        cells = [element("th", row[0], scope="row")]
-        cells += [element("td", cell, class_=None if i < n_words else "n") for i, cell in enumerate(row[1:], start=1)]
-        body.append(element("tr", cells))
+    body = [
+        element(
+            "tr",
+            element("th", row[0], scope="row"),
+            [element("td", cell, class_=None if i < n_words else "n") for i, cell in enumerate(row[1:], start=1)],
+        )
+        for row in rows
+    ]
     names = [element("th", name, scope="col", class_=None if i < n_words else "n") for i, name in enumerate(head)]
-    made = element("table", element("thead", element("tr", names)), element("tbody", body))
-    return scrolled(label, made)
+    return scrolled(label, element("table", element("thead", element("tr", names)), element("tbody", body)))
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Fixed decimals; – for nothing."""
+    """Fixed decimals; – for None."""
     return "–" if value is None else f"{value:.{digits}f}".replace("-", "−")
-
-
-def moment(written: str | None) -> str:
-    """`2026-01-02 03:04 UTC` of a time as ISO 8601 has it; as it stands where it is none."""
-    try:
-        return f"{datetime.fromisoformat(written or '').astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-    except ValueError:
-        return written or ""
 
 
 def signed(value: float, digits: int = 4) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def spread(low: float | None, high: float | None, digits: int = 3) -> str:
-    """`0.412 to 0.498`; – where it is unknown."""
-    return "–" if low is None or high is None else f"{number(low, digits)} to {number(high, digits)}"
+def spread(bounds: tuple[float, float] | None, digits: int = 3) -> str:
+    """`0.412 to 0.498`; – for None."""
+    return "–" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"

@@ -1,4 +1,4 @@
-"""From values to places on an axis, and the ticks between them."""
+"""Maps values to positions on an axis and to colour levels, and picks ticks."""
 
 from __future__ import annotations
 
@@ -12,22 +12,20 @@ N_LEVELS = 7
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis from `low` to `high`, drawn from `start` to `end` in pixels."""
+    """A linear axis from `low` to `high`, drawn from `start` to `end` in pixels."""
 
     low: float
     high: float
     start: float
     end: float
-    is_log: bool = False
 
     def __call__(self, value: float) -> float:
-        low, high, at = (math.log(x) if self.is_log else x for x in (self.low, self.high, value))
-        share = (at - low) / (high - low) if high > low else 0.5
+        share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + share * (self.end - self.start)
 
     def ticks(self, n: int = 5) -> list[float]:
         """About `n` round values on the axis."""
-        return log_ticks(self.low, self.high, n) if self.is_log else linear_ticks(self.low, self.high, n)
+        return linear_ticks(self.low, self.high, n)
 
 
 def linear_ticks(low: float, high: float, n: int = 5) -> list[float]:
@@ -42,17 +40,17 @@ def linear_ticks(low: float, high: float, n: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float, n: int = 5) -> list[float]:
-    """Powers of ten between `low` and `high`, thinned to about `n`; linear ones where there are fewer than two."""
+    """Powers of ten between `low` and `high`, thinned to about `n`; linear ticks where there are fewer than two."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     if last - first < 1:
         return linear_ticks(low, high, n)
     return [10.0**k for k in range(first, last + 1, max(1, math.ceil((last - first) / n)))]
 
 
-def spanning(values: Sequence[float], start: float, end: float, pad: float = 0.04) -> Scale:
-    """A linear axis over `values`, a little wider than they are."""
+def spanning(values: Sequence[float], start: float, end: float) -> Scale:
+    """A linear axis over `values`, 4 % wider on each side."""
     low, high = min(values), max(values)
-    margin = (high - low) * pad or max(abs(high) * 0.05, 1e-3)
+    margin = (high - low) * 0.04 or max(abs(high) * 0.05, 1e-3)
     return Scale(low - margin, high + margin, start, end)
 
 
@@ -64,7 +62,7 @@ def tick_text(value: float) -> str:
 
 
 def leveller(scores: Sequence[float]) -> Callable[[float], int]:
-    """From a score to a step, 0 to `N_LEVELS` − 1, each of which an equal share of the scores has: outliers take one alone."""
+    """A function from a score to its colour level, 0 to `N_LEVELS` − 1, by quantiles of the scores."""
     ordered = sorted(scores)
     bounds = [ordered[len(ordered) * step // N_LEVELS] for step in range(1, N_LEVELS)] if ordered else []
     return lambda score: bisect_right(bounds, score)
