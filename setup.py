@@ -15,7 +15,7 @@ setup(
     package_data={
         "cluster": ["*.md", "*.sh", "*.yaml", "Dockerfile", "kubernetes/*.yaml"],
         "search_spaces": ["*.yaml"],
-        "tuner.report": ["assets/*"],
+        "tuner.report": ["assets/*", "paper/*.yaml"],
     },
     install_requires=[
         "cmaes",
