@@ -17,8 +17,8 @@ from model.config import ConfigError
 from tuner.artifacts.atomic import write_whole
 from tuner.config.options import Options
 from tuner.report.charts import CHARTS
-from tuner.report.drawing.elements import element, markup
 from tuner.report.gather import Run, gather
+from tuner.report.html import element, markup
 from tuner.results.text import REPORT, controls_text
 
 STAGES = {

@@ -22,9 +22,9 @@ from tuner.report.charts.health import alarms_of, measures
 from tuner.report.charts.simplex import faces, mixed, place, shares
 from tuner.report.charts.timeline import schedule
 from tuner.report.charts.transfer import transfer
-from tuner.report.drawing.parameters import columns
-from tuner.report.drawing.scales import N_LEVELS, leveller
 from tuner.report.gather import Run
+from tuner.report.parameters import columns
+from tuner.report.svg import N_LEVELS, leveller
 from tuner.results.results_json import trial_entry
 from tuner.results.trial_record import TrialRecord
 

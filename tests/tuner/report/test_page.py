@@ -25,8 +25,8 @@ from tuner.config import run_folder
 from tuner.config.options import Options, parse_arguments, save
 from tuner.report import charts
 from tuner.report.charts import CHARTS
-from tuner.report.drawing.elements import element, markup, plain
 from tuner.report.gather import gather
+from tuner.report.html import element, markup, plain
 from tuner.report.page import page, write
 from tuner.results import results_json as results
 from tuner.tracking import timeline

@@ -9,10 +9,9 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from model.tasks import TASKS
-from tuner.report.drawing.dots import Dot, dots
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, bullets, figure, number, spread, table
 from tuner.report.gather import Run, Trial, tasks_of
+from tuner.report.html import absent, bullets, element, figure, number, spread, table
+from tuner.report.svg import Dot, dots
 from tuner.results.intervals import interval, sampling_error
 from tuner.results.text import GENERATED_NOTE, champion_name, settings
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from tuner.report.drawing.dots import Dot, dots
-from tuner.report.drawing.figure import absent, bullets, figure, number, signed, table
 from tuner.report.gather import Run
+from tuner.report.html import absent, bullets, figure, number, signed, table
+from tuner.report.svg import Dot, dots
 
 VERDICTS = {
     "yes": "The champion beats the untuned default on dev.",

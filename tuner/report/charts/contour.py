@@ -12,11 +12,10 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import numpy.typing as npt
 
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, drawing, figure, legend, number, short, spread, table, text
-from tuner.report.drawing.parameters import Column, columns, values_of
-from tuner.report.drawing.scales import N_LEVELS, leveller, linear_ticks, log_ticks, tick_text
 from tuner.report.gather import Run, Trial
+from tuner.report.html import absent, element, figure, legend, number, spread, table
+from tuner.report.parameters import Column, columns, values_of
+from tuner.report.svg import N_LEVELS, drawing, leveller, linear_ticks, log_ticks, short, text, tick_text
 
 Floats = npt.NDArray[np.float64]
 GRID = 20

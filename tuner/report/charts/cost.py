@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from tuner.report.charts.timeline import EVALUATION, KINDS, TRAINING, Schedule, schedule
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, drawing, figure, scrolled, table, text
 from tuner.report.gather import Run, Trial
+from tuner.report.html import absent, element, figure, scrolled, table
+from tuner.report.svg import drawing, text
 from tuner.results.text import duration
 
 OTHERS = "others"

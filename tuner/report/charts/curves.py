@@ -9,10 +9,9 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from model.tasks import TASKS
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import INNER_X, INNER_Y, absent, axes, dense, drawing, figure, number, path, table
-from tuner.report.drawing.scales import Scale, spanning
 from tuner.report.gather import Run, Trial, tasks_of
+from tuner.report.html import absent, element, figure, number, table
+from tuner.report.svg import INNER_X, INNER_Y, Scale, axes, dense, drawing, path, spanning
 
 ORDER = {"FAIL": 0, "PRUNED": 1, "RUNNING": 2, "PAUSED": 2, "COMPLETE": 3}
 """Drawing order of the states, from the bottom."""

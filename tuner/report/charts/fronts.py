@@ -9,10 +9,9 @@ from xml.etree.ElementTree import Element
 
 from model.tasks import TASKS
 from tuner.config.objective import is_minimised
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import INNER_X, INNER_Y, absent, axes, drawing, figure, number, path, table
-from tuner.report.drawing.scales import spanning
 from tuner.report.gather import Run, Trial, tasks_of
+from tuner.report.html import absent, element, figure, number, table
+from tuner.report.svg import INNER_X, INNER_Y, axes, drawing, path, spanning
 from tuner.results.pareto import dominates, upwards
 
 MOST_PAIRS = 6

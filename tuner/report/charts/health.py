@@ -7,9 +7,8 @@ from xml.etree.ElementTree import Element
 
 from model.smart.alarms import MEANINGS
 from tuner.report.charts.curves import Curve, colour, measured, panel, quartiles
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, bullets, figure, legend, table
 from tuner.report.gather import Run, tasks_of
+from tuner.report.html import absent, bullets, element, figure, legend, table
 
 MEASURES = {
     "saturated": "share of δ at its bound ε",

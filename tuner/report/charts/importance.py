@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from tuner.report.drawing.dots import Dot, dots
-from tuner.report.drawing.figure import absent, figure, number, spread, table
 from tuner.report.gather import Run
+from tuner.report.html import absent, figure, number, spread, table
+from tuner.report.svg import Dot, dots
 
 CAPTION = (
     "How far a parameter's values among the best quarter of the complete trials differ from its values among all of them "

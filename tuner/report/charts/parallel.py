@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, dense, drawing, figure, number, path, scrolled, short, table, text
-from tuner.report.drawing.parameters import Column, as_text, columns, values_of
-from tuner.report.drawing.scales import leveller, tick_text
 from tuner.report.gather import Run, Trial
+from tuner.report.html import absent, element, figure, number, scrolled, table
+from tuner.report.parameters import Column, as_text, columns, values_of
+from tuner.report.svg import dense, drawing, leveller, path, short, text, tick_text
 
 MOST_AXES, MOST_ROWS = 9, 10
 WIDTH, HEIGHT, TOP, BOTTOM, SIDE = 1120.0, 340.0, 40.0, 280.0, 70.0

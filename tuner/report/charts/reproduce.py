@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import table
 from tuner.report.gather import Run
+from tuner.report.html import element, table
 
 
 def section(run: Run) -> list[Element]:

@@ -13,10 +13,9 @@ import numpy as np
 
 from model.config import parse
 from model.mixing import probability_table
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, drawing, figure, number, path, table, text
-from tuner.report.drawing.scales import leveller
 from tuner.report.gather import Run, tasks_of
+from tuner.report.html import absent, element, figure, number, table
+from tuner.report.svg import drawing, leveller, path, text
 
 PROGRESS = np.linspace(0.0, 1.0, 101)
 SIDE, LEFT, TOP = 250.0, 45.0, 26.0

@@ -8,10 +8,9 @@ from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, drawing, figure, legend, scrolled, short, table, text
-from tuner.report.drawing.scales import Scale
 from tuner.report.gather import Run
+from tuner.report.html import absent, element, figure, legend, scrolled, table
+from tuner.report.svg import Scale, drawing, short, text
 from tuner.results.text import duration
 
 SETUP, TRAINING, EVALUATION, SAVING, LOST = "set-up", "training", "evaluation", "saving", "lost"

@@ -12,9 +12,8 @@ from scipy import stats
 
 from model.tasks import TASKS
 from tuner.report.charts.champion import metric_se
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import absent, figure, number, scrolled, signed
 from tuner.report.gather import Run, tasks_of
+from tuner.report.html import absent, element, figure, number, scrolled, signed
 from tuner.results.intervals import CONFIDENCE, welch
 
 CAPTION = (

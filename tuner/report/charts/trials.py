@@ -5,9 +5,8 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from model.tasks import TASKS
-from tuner.report.drawing.elements import Child, element
-from tuner.report.drawing.figure import absent, number, scrolled
 from tuner.report.gather import Run, Trial, tasks_of
+from tuner.report.html import Child, absent, element, number, scrolled
 from tuner.results.results_json import missed_by, rank
 from tuner.results.text import settings
 

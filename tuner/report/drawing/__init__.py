@@ -1,1 +1,0 @@
-"""Builds HTML and SVG elements: figures, tables, axes and rows of dots."""
