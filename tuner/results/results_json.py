@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from model.smart.alarms import alarms_of
+from model.smart.alarms import MEANINGS, alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
 from tuner.results.facts import SearchFacts
@@ -48,6 +48,13 @@ def rank(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def missed_by(trial: Mapping[str, Any]) -> float:
     """The total shortfall of an entry of `trials` from the requirements; 0 where it meets them."""
     return float(sum(requirement["missed_by"] for requirement in trial.get("requirements", {}).values()))
+
+
+def alarms_raised(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, list[str]]]:
+    """Each alarm that entries of `trials` raised, with the trials' numbers and the tasks concerned."""
+    raised = {name: {trial["number"]: (trial.get("alarms") or {}).get(name) for trial in trials} for name in MEANINGS}
+    known = {name: {number: tasks for number, tasks in by_trial.items() if tasks} for name, by_trial in raised.items()}
+    return {name: by_trial for name, by_trial in known.items() if by_trial}
 
 
 def build(

@@ -15,7 +15,7 @@ from model.tasks import TASKS
 from tuner.config import command_lines as commands
 from tuner.results import confirmation_text
 from tuner.results.facts import GENERATED_SOURCE
-from tuner.results.results_json import missed_by, rank, registration_text
+from tuner.results.results_json import alarms_raised, missed_by, rank, registration_text
 from tuner.results.text import (
     GENERATED_NOTE,
     REPORT,
@@ -183,12 +183,10 @@ def _front(results: Results) -> list[str]:
 def _alarms(trials: Trials) -> list[str]:
     """A line for each alarm: `smart-no-op in 2 trials, such as 3 (sst, sts): R_s is 0 …`."""
     lines = []
-    for alarm, meaning in MEANINGS.items():
-        raised = [(trial["number"], trial["alarms"][alarm]) for trial in trials if alarm in trial.get("alarms", {})]
-        if raised:
-            number, tasks = min(raised)
-            where = f"trial {number}" if len(raised) == 1 else f"{len(raised)} trials, such as {number}"
-            lines.append(f"{alarm} in {where} ({', '.join(tasks)}): {meaning}")
+    for alarm, raised in alarms_raised(trials).items():
+        number, tasks = min(raised.items())
+        where = f"trial {number}" if len(raised) == 1 else f"{len(raised)} trials, such as {number}"
+        lines.append(f"{alarm} in {where} ({', '.join(tasks)}): {MEANINGS[alarm]}")
     return lines
 
 

@@ -18,14 +18,14 @@ from tuner.report.charts.contour import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.cost import cost, saved_by_pruning
 from tuner.report.charts.curves import by_evaluation, curves
 from tuner.report.charts.fronts import planes
-from tuner.report.charts.health import alarms_of, measures
+from tuner.report.charts.health import measures
 from tuner.report.charts.simplex import faces, mixed, place, shares
 from tuner.report.charts.timeline import schedule
-from tuner.report.charts.transfer import transfer
+from tuner.report.charts.transfer import compare, transfer
 from tuner.report.gather import Run
 from tuner.report.parameters import columns
 from tuner.report.svg import N_LEVELS, leveller
-from tuner.results.results_json import trial_entry
+from tuner.results.results_json import alarms_raised, trial_entry
 from tuner.results.trial_record import TrialRecord
 
 FOLDER = Path("/somewhere/runs/night")
@@ -57,37 +57,37 @@ def test_transfer_is_welchs_difference_to_the_task_alone() -> None:
     alone, together = [0.40, 0.43, 0.41], [0.45, 0.47]
     records = [trained(i, ["sst"], i, sst=value) for i, value in enumerate(alone)]
     records += [trained(3 + i, ["sst", "sts"], i, sst=value, sts=0.8 + i / 100) for i, value in enumerate(together)]
-    found = transfer(run([scored(one) for one in records]))
-    cell = found.cells[("sst", "sts"), "sst"]
+    levels, mixed = transfer(run([scored(one) for one in records]))
+    assert levels.keys() == {"sst"}, "no trial of sts alone: that is unknown, not 0"
+    gain, interval = compare(mixed["sst", "sts"]["sst"], levels["sst"])
     expected = stats.ttest_ind(together, alone, equal_var=False).confidence_interval(0.95)
-    assert cell.gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
-    assert cell.interval == pytest.approx((expected.low, expected.high))
-    assert (cell.n_mixed, cell.n_alone, cell.how) == (2, 3, "trials")
-    assert (("sst", "sts"), "sts") not in found.cells, "nobody trained sts alone: that is unknown, not 0"
+    assert gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
+    assert interval == pytest.approx((expected.low, expected.high))
+    assert (mixed["sst", "sts"]["sst"].n, levels["sst"].n) == (2, 3)
+
+
+CONTROL = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
 
 
 def test_transfer_of_single_trainings_has_the_error_of_the_examples() -> None:
-    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
-    found = transfer(run([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], controls=control))
-    cell = found.cells[("sst", "sts"), "sst"]
+    alone, mixed = transfer(run([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], controls=CONTROL))
+    assert (alone.keys(), alone["sst"].is_control) == ({"sst"}, True)
     n = report_runs.ROWS["sst"]["select"]
     se = math.sqrt(0.46 * 0.54 / n + 0.40 * 0.60 / n)
-    assert cell.interval == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
-    assert (cell.how, found.alone.keys(), found.alone["sst"].is_control) == ("examples", {"sst"}, True)
-    assert not found.cells.keys() & {(("sst", "sts"), "sts")}
+    _, interval = compare(mixed["sst", "sts"]["sst"], alone["sst"])
+    assert interval == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
 
 
-def test_transfer_without_rows_says_no_interval() -> None:
-    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
-    results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=control)
+def test_transfer_without_rows_has_no_interval() -> None:
+    results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=CONTROL)
     results["data"] = results["data"] | {"rows": {}}
-    cell = transfer(Run(results, "finished", results["trials"])).cells[("sst", "sts"), "sst"]
-    assert (cell.interval, cell.is_clear) == (None, False)
+    alone, mixed = transfer(Run(results, "finished", results["trials"]))
+    assert compare(mixed["sst", "sts"]["sst"], alone["sst"])[1] is None
 
 
-def test_the_order_of_a_mixture_does_not_part_it() -> None:
+def test_mixtures_in_another_order_are_the_same() -> None:
     records = [trained(0, ["sst", "sts"], sst=0.4, sts=0.8), trained(1, ["sts", "sst"], sst=0.5, sts=0.8)]
-    assert transfer(run(list(map(scored, records)))).mixtures == (("sst", "sts"),)
+    assert list(transfer(run(list(map(scored, records))))[1]) == [("sst", "sts")]
 
 
 def test_the_scores_error_is_that_of_its_metrics() -> None:
@@ -169,12 +169,12 @@ def test_shares_follow_the_strategy() -> None:
 
 def test_faces_hold_all_trials_of_their_tasks() -> None:
     found = run(report_runs.records(60, seed=6))
-    of_three = [face for face in faces(found, mixed(found)) if face.corners == ("sst", "quora", "sts")]
-    assert len(faces(found, mixed(found))) == 4
-    (face,) = of_three
-    inside = {point.number for point, own in face.points if own}
+    corners = ("sst", "quora", "sts")
+    by_corners = faces(found, mixed(found))
+    assert len(by_corners) == 4
+    inside = {point.number for point, is_whole in by_corners[corners] if is_whole}
     assert inside == {point.number for point in mixed(found) if set(point.shares) <= {"sst", "quora", "sts"}}
-    assert all(sum(place(face, point).values()) == pytest.approx(1) for point, _ in face.points)
+    assert all(sum(place(corners, point)) == pytest.approx(1) for point, _ in by_corners[corners])
 
 
 def test_the_front_is_what_none_beats() -> None:
@@ -268,6 +268,5 @@ def test_health_gathers_measures_and_alarms() -> None:
     records = report_runs.records(20, seed=11)
     looks = [look | {"losses": {"sst/smoothness": 0.0, "sst/loss": 1.0}} for look in records[0].evaluations]
     found = run([replace(records[0], evaluations=looks), *records[1:]])
-    (alarm,) = alarms_of(found)
-    assert (alarm.name, alarm.numbers, alarm.tasks) == ("smart-no-op", (0,), ("sst",))
+    assert alarms_raised(found.counted) == {"smart-no-op": {0: ["sst"]}}
     assert "saturated" in measures(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -17,6 +16,8 @@ from tuner.results.text import GENERATED_NOTE, champion_name, settings
 
 SETTINGS = ("mixture", "mixing", "pairs", "SMART ε/λ/K", "learning rate")
 """Names of what `settings` returns."""
+Measure = tuple[float | None, tuple[float, float] | None]
+"""A value and its 95 % interval from the number of examples."""
 CAPTION = (
     "Hollow: on select, which it was chosen on; full: on dev. Intervals are of the examples (Wilson's for an accuracy, "
     "Fisher's for a correlation); another seed of the training adds to them."
@@ -57,11 +58,12 @@ def _warnings(run: Run) -> list[str]:
     return warnings + [f"The champion's regulariser raised {alarm} ({', '.join(tasks)})." for alarm, tasks in alarms.items()]
 
 
-def _doubts(run: Run, champion: Mapping[str, Any], found: list[Measure]) -> list[str]:
+def _doubts(run: Run, champion: Mapping[str, Any], found: Mapping[str, Mapping[str, Measure]]) -> list[str]:
     """How biased its score is: by selection, by the seed, and against dev."""
     confirmed = champion.get("confirmed")
     sentences = [_confirmed(confirmed)] if confirmed else _selection(run, champion)
-    falls = [one.select - one.dev for one in found if one.select is not None and one.dev is not None]
+    pairs = [(splits["select"][0], splits["dev"][0]) for splits in found.values()]
+    falls = [select - dev for select, dev in pairs if select is not None and dev is not None]
     if falls:
         fall = sum(falls) / len(falls)
         sentences.append(
@@ -99,50 +101,28 @@ def _confirmed(confirmed: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(found: list[Measure]) -> Element:
+def _metrics(found: Mapping[str, Mapping[str, Measure]]) -> Element:
     rows = [
-        [one.name, number(one.select), spread(one.select_interval), number(one.dev), spread(one.dev_interval)] for one in found
+        [name, *(text for value, bounds in splits.values() for text in (number(value), spread(bounds)))]
+        for name, splits in found.items()
     ]
-    marks = {
-        one.name: [Dot("select", one.select, one.select_interval, "hollow"), Dot("dev", one.dev, one.dev_interval)]
-        for one in found
-    }
+    kinds = {"select": "hollow", "dev": "full"}
+    marks = {name: [Dot(split, *splits[split], kind) for split, kind in kinds.items()] for name, splits in found.items()}
     panel = dots("The champion's metrics on select and dev, with 95 % intervals", marks, "value")
     head = ("metric", "select", "95 % interval", "dev", "95 % interval")
     return figure("Its metrics", [panel, table(head, rows, "The champion's metrics")], CAPTION)
 
 
-@dataclass(frozen=True)
-class Measure:
-    """One metric of the champion, with 95 % intervals of the examples."""
+def measures(run: Run, champion: Mapping[str, Any]) -> dict[str, dict[str, Measure]]:
+    """The champion's metrics by name and split, without those of arms such as `clean/sst/accuracy`; None where not scored."""
+    splits = {"select": champion["metrics"], "dev": champion.get("dev") or {}}
+    names = [name for name in dict.fromkeys((*splits["select"], *splits["dev"])) if name.count("/") == 1]
 
-    name: str
-    select: float | None
-    select_interval: tuple[float, float] | None
-    dev: float | None
-    """On the split that nothing was chosen on; None where it was not scored there."""
-    dev_interval: tuple[float, float] | None
+    def measure(name: str, split: str) -> Measure:
+        value, n = splits[split].get(name), run.rows.get(name.partition("/")[0], {}).get(split, 0)
+        return value, None if value is None else interval(name, value, n)
 
-
-def measures(run: Run, champion: Mapping[str, Any]) -> list[Measure]:
-    """The champion's metrics on select and dev, without those of other arms such as `clean/sst/accuracy`."""
-    select, dev = champion["metrics"], champion.get("dev") or {}
-    names = [name for name in dict.fromkeys((*select, *dev)) if name.count("/") == 1]
-
-    def bounds(name: str, value: float | None, split: str) -> tuple[float, float] | None:
-        n = run.rows.get(name.partition("/")[0], {}).get(split, 0)
-        return None if value is None else interval(name, value, n)
-
-    return [
-        Measure(
-            name,
-            select.get(name),
-            bounds(name, select.get(name), "select"),
-            dev.get(name),
-            bounds(name, dev.get(name), "dev"),
-        )
-        for name in names
-    ]
+    return {name: {split: measure(name, split) for split in splits} for name in names}
 
 
 def rivals(run: Run, champion: Mapping[str, Any], se: float) -> list[int]:

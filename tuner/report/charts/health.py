@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from model.smart.alarms import MEANINGS
 from tuner.report.charts.curves import Curve, colour, measured, panel, quartiles
 from tuner.report.gather import Run, tasks_of
 from tuner.report.html import absent, bullets, element, figure, legend, table
+from tuner.results.results_json import alarms_raised
 
 MEASURES = {
     "saturated": "share of δ at its bound ε",
@@ -27,8 +28,9 @@ def section(run: Run) -> list[Element]:
     if not n_smart:
         return absent("No trial trained with SMART.")
     alarms = [
-        f"{alarm.name} ({', '.join(alarm.tasks)}) in {_trials(alarm.numbers)}: {MEANINGS[alarm.name]}."
-        for alarm in alarms_of(run)
+        f"{alarm} ({', '.join(sorted({t for tasks in raised.values() for t in tasks}))}) in {_trials(sorted(raised))}: "
+        f"{MEANINGS[alarm]}."
+        for alarm, raised in alarms_raised(run.counted).items()
     ]
     summary = bullets(alarms, "warnings") if alarms else element("p", "No trial raised an alarm.")
     found, time_share = measures(run), measured(run.counted, "health", TIME_SHARE)
@@ -52,7 +54,7 @@ def section(run: Run) -> list[Element]:
     return [summary, colours, figure("", panels, caption, table(HEAD, rows, "Health at the last evaluation", n_words=2))]
 
 
-def _trials(numbers: tuple[int, ...]) -> str:
+def _trials(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"trial {numbers[0]}"
     more = ", …" if len(numbers) > 5 else ""
@@ -66,23 +68,3 @@ def measures(run: Run) -> dict[str, dict[str, list[Curve]]]:
         for name in MEASURES
     }
     return {name: lines for name, lines in by_task.items() if lines}
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One kind of alarm over all trials."""
-
-    name: str
-    numbers: tuple[int, ...]
-    """Of the trials that raised it."""
-    tasks: tuple[str, ...]
-
-
-def alarms_of(run: Run) -> list[Alarm]:
-    alarms = []
-    for name in MEANINGS:
-        raised = {trial["number"]: trial["alarms"][name] for trial in run.counted if name in (trial.get("alarms") or {})}
-        if raised:
-            tasks = {task for tasks in raised.values() for task in tasks}
-            alarms.append(Alarm(name, tuple(sorted(raised)), tuple(sorted(tasks))))
-    return alarms

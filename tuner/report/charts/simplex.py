@@ -24,6 +24,9 @@ CORNERS = ((LEFT + SIDE / 2, TOP), (LEFT, TOP + HEIGHT), (LEFT + SIDE, TOP + HEI
 """Of a triangle, in pixels; an edge has the lower two."""
 MOST_ROWS = 20
 
+Faces = dict[tuple[str, ...], list[tuple["Mixed", bool]]]
+"""The trials of each face by its corners, and whether all tasks of a trial are corners; else it is projected onto them."""
+
 
 def section(run: Run) -> list[Element]:
     points = mixed(run)
@@ -37,29 +40,27 @@ def section(run: Run) -> list[Element]:
             "Each trial where its tasks share the training examples, in expectation: at a corner it has one task, in the "
             "middle all three in equal parts. The stronger the colour, the better; overlapping marks have the same shares."
         )
-    if any(not is_whole for face in found for _, is_whole in face.points):
+    if any(not is_whole for face in found.values() for _, is_whole in face):
         caption += " Hollow: trials of a fourth task, shown by the shares of these three among themselves."
     best = sorted(points, key=lambda point: -point.score)[:MOST_ROWS]
     tasks = sorted({task for point in points for task in point.shares})
     rows = [[str(one.number), *(number(one.shares.get(task), 2) for task in tasks), number(one.score)] for one in best]
     alternative = table(("trial", *tasks, "score"), rows, f"Shares of the best {len(rows)} trials")
-    return [figure("", [_draw(face, level) for face in found], caption, alternative)]
+    return [figure("", [_draw(corners, face, level) for corners, face in found.items()], caption, alternative)]
 
 
-def _draw(face: Face, level: Callable[[float], int]) -> Element:
-    spots = CORNERS[-len(face.corners) :]
-    names = [
-        text(task, x, y + (-8 if y == TOP else 18), "middle", "name") for task, (x, y) in zip(face.corners, spots, strict=True)
-    ]
+def _draw(corners: tuple[str, ...], points: Sequence[tuple[Mixed, bool]], level: Callable[[float], int]) -> Element:
+    spots = CORNERS[-len(corners) :]
+    names = [text(task, x, y + (-8 if y == TOP else 18), "middle", "name") for task, (x, y) in zip(corners, spots, strict=True)]
     dots = []
-    for point, is_whole in sorted(face.points, key=lambda pair: pair[0].score):
-        weights = [place(face, point)[task] for task in face.corners]
+    for point, is_whole in sorted(points, key=lambda pair: pair[0].score):
+        weights = place(corners, point)
         shares = ", ".join(f"{task} {share:.2f}" for task, share in point.shares.items())
         title = element("title", f"trial {point.number}, score {number(point.score)}: {shares}")
         cx, cy = (sum(weight * spot[axis] for weight, spot in zip(weights, spots, strict=True)) for axis in (0, 1))
         classes = f"mark l{level(point.score)}{'' if is_whole else ' hollow'}"
         dots.append(element("circle", title, cx=cx, cy=cy, r=4, class_=classes, data_trial=point.number))
-    label = f"Shares of {', '.join(face.corners)}: {len(face.points)} trials"
+    label = f"Shares of {', '.join(corners)}: {len(points)} trials"
     return drawing(label, element("path", d=path(spots) + "Z", class_="simplex"), names, dots, height=TOP + HEIGHT + 28)
 
 
@@ -71,15 +72,6 @@ class Mixed:
     score: float
     shares: dict[str, float]
     """Of each of its tasks in the training examples; they sum to 1."""
-
-
-@dataclass(frozen=True)
-class Face:
-    """The trials of three tasks, or of fewer of them; trials of four tasks are projected onto the three."""
-
-    corners: tuple[str, ...]
-    points: tuple[tuple[Mixed, bool], ...]
-    """Each trial, and whether all of its tasks are corners."""
 
 
 def shares(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, float] | None:
@@ -104,19 +96,17 @@ def mixed(run: Run) -> list[Mixed]:
     return [Mixed(trial["number"], trial["score"], known) for trial, known in found if known is not None]
 
 
-def faces(run: Run, points: Sequence[Mixed]) -> list[Face]:
+def faces(run: Run, points: Sequence[Mixed]) -> Faces:
     """One for each three of the tasks; a single edge for two tasks, and nothing for one task."""
     tasks = [task for task in tasks_of(run.complete) if any(task in point.shares for point in points)]
-    found = []
-    for corners in combinations(tasks, 3) if len(tasks) > 2 else [tuple(tasks)] if len(tasks) == 2 else []:
+    by_corners: Faces = {}
+    for corners in combinations(tasks, min(len(tasks), 3)) if len(tasks) > 1 else ():
         here = [(point, set(point.shares) <= set(corners)) for point in points]
-        shown = [(point, is_whole) for point, is_whole in here if is_whole or set(corners) < set(point.shares)]
-        found.append(Face(corners, tuple(shown)))
-    return [face for face in found if face.points]
+        by_corners[corners] = [(point, is_whole) for point, is_whole in here if is_whole or set(corners) < set(point.shares)]
+    return {corners: shown for corners, shown in by_corners.items() if shown}
 
 
-def place(face: Face, point: Mixed) -> dict[str, float]:
+def place(corners: Sequence[str], point: Mixed) -> list[float]:
     """A point's shares among the corners alone; they sum to 1."""
-    known = {task: point.shares.get(task, 0.0) for task in face.corners}
-    total = sum(known.values())
-    return {task: share / total for task, share in known.items()}
+    known = [point.shares.get(task, 0.0) for task in corners]
+    return [share / sum(known) for share in known]

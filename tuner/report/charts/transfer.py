@@ -30,15 +30,20 @@ NOTHING_ALONE = (
 
 
 def section(run: Run) -> list[Element]:
-    found = transfer(run)
-    if not found.mixtures:
+    alone, mixed = transfer(run)
+    if not mixed:
         return absent("No complete trial trained several tasks together.")
-    if not found.cells:
+    if not alone:
         return absent(NOTHING_ALONE)
-    head = element("tr", element("th", "mixture", scope="col"), [_head(task, found.alone.get(task)) for task in found.tasks])
+    tasks = tasks_of(run.complete)
+    head = element("tr", element("th", "mixture", scope="col"), [_head(task, alone.get(task)) for task in tasks])
     body = [
-        element("tr", element("th", " + ".join(mixture), scope="row"), [_cell(found, mixture, task) for task in found.tasks])
-        for mixture in found.mixtures
+        element(
+            "tr",
+            element("th", " + ".join(mixture), scope="row"),
+            [_cell(task, levels.get(task), alone.get(task), task in mixture) for task in tasks],
+        )
+        for mixture, levels in mixed.items()
     ]
     matrix = element("table", element("thead", head), element("tbody", body), class_="matrix")
     return [figure("", [scrolled("Transfer matrix", matrix)], CAPTION)]
@@ -52,18 +57,18 @@ def _head(task: str, alone: Level | None) -> Element:
     return element("th", task, element("small", f"alone: {source}"), scope="col")
 
 
-def _cell(found: Transfer, mixture: tuple[str, ...], task: str) -> Element:
-    if task not in mixture:
+def _cell(task: str, mixed: Level | None, alone: Level | None, is_mixed: bool) -> Element:
+    if not is_mixed:
         return element("td", element("span", "not in it", class_="quiet"))
-    cell = found.cells.get((mixture, task))
-    if cell is None:
+    if mixed is None or alone is None:
         return element("td", "unknown", element("small", f"{TASKS[task].metric} alone is not known"))
-    interval = "no interval"
-    if cell.interval is not None:
-        interval = " to ".join(signed(bound, 3) for bound in cell.interval)
-    note = f"{interval}; {cell.n_mixed} against {cell.n_alone}, error of {cell.how}"
-    class_ = "unclear" if not cell.is_clear else "gain" if cell.gain > 0 else "loss"
-    return element("td", element("b", signed(cell.gain, 3)), element("small", note), class_=class_)
+    gain, bounds = compare(mixed, alone)
+    interval = " to ".join(signed(bound, 3) for bound in bounds) if bounds else "no interval"
+    source = " and ".join(dict.fromkeys("trials" if side.n > 1 else "examples" for side in (mixed, alone)))
+    note = f"{interval}; {mixed.n} against {alone.n}, error of {source}"
+    is_clear = bounds is not None and not bounds[0] <= 0 <= bounds[1]
+    class_ = "unclear" if not is_clear else "gain" if gain > 0 else "loss"
+    return element("td", element("b", signed(gain, 3)), element("small", note), class_=class_)
 
 
 @dataclass(frozen=True)
@@ -72,50 +77,20 @@ class Level:
 
     value: float
     se: float | None
+    """The spread of several trainings, or the sampling error of the select examples of a single one."""
     degrees: float
-    """Degrees of freedom of `se`; infinite for the sampling error of the select examples."""
+    """Degrees of freedom of `se`; infinite for the sampling error."""
     n: int
     """Trainings."""
     is_control: bool = False
     """Whether it is from the task's control; else from trials of this search."""
 
-    @property
-    def how(self) -> str:
-        """Source of `se`: the spread of `trials`, or the select `examples` where there is one training."""
-        return "trials" if self.n > 1 else "examples"
 
+def transfer(run: Run) -> tuple[dict[str, Level], dict[tuple[str, ...], dict[str, Level]]]:
+    """The levels of tasks trained alone, and those of tasks in mixtures; what is unknown is left out.
 
-@dataclass(frozen=True)
-class Cell:
-    """Mixture minus alone, of one task."""
-
-    gain: float
-    interval: tuple[float, float] | None
-    """95 %; None where an error is unknown."""
-    n_mixed: int
-    n_alone: int
-    how: str
-    """Source of the error: `trials`, `examples`, or both joined by `and`."""
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
-
-
-@dataclass(frozen=True)
-class Transfer:
-    """Mixtures × tasks. A pair that is not in `cells` is unknown."""
-
-    tasks: tuple[str, ...]
-    mixtures: tuple[tuple[str, ...], ...]
-    alone: dict[str, Level]
-    """The tasks that were trained alone."""
-    cells: dict[tuple[tuple[str, ...], str], Cell]
-
-
-def transfer(run: Run) -> Transfer:
-    """From COMPLETE trials, whatever their other settings; a task alone is a trial of this search, else its control."""
+    From COMPLETE trials, whatever their other settings; a task without a trial of its own takes its control.
+    """
     values: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for trial in run.complete:
         mixture = tuple(tasks_of([trial]))
@@ -123,38 +98,29 @@ def transfer(run: Run) -> Transfer:
         for task in mixture:
             if trial["metrics"].get(TASKS[task].metric) is not None:
                 by_task.setdefault(task, []).append(trial["metrics"][TASKS[task].metric])
-    tasks = tasks_of(run.complete)
     alone = {}
-    for task in tasks:
+    for task in tasks_of(run.complete):
         control = (run.results.get("controls") or {}).get(task) or {}
         if trained := values.get((task,), {}).get(task):
             alone[task] = level(run, task, trained)
         elif control.get("value") is not None:
             alone[task] = level(run, task, [control["value"]], is_control=True)
     mixtures = sorted((mixture for mixture in values if len(mixture) > 1), key=lambda mixture: (len(mixture), mixture))
-    cells = {
-        (mixture, task): compare(level(run, task, trained), alone[task])
-        for mixture in mixtures
-        for task, trained in values[mixture].items()
-        if task in alone
-    }
-    return Transfer(tuple(tasks), tuple(mixtures), alone, cells)
+    return alone, {mixture: {task: level(run, task, v) for task, v in values[mixture].items()} for mixture in mixtures}
 
 
 def level(run: Run, task: str, values: Sequence[float], is_control: bool = False) -> Level:
-    """The mean of trainings; a single one has the sampling error of its select examples."""
     n = len(values)
     if n > 1:
         return Level(float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(n), n - 1, n)
     return Level(values[0], metric_se(run, task, values[0]), math.inf, 1, is_control)
 
 
-def compare(mixed: Level, alone: Level) -> Cell:
-    """The difference of two levels, with Welch's interval."""
+def compare(mixed: Level, alone: Level) -> tuple[float, tuple[float, float] | None]:
+    """The difference of two levels and Welch's 95 % interval, None where an error is unknown."""
     gain = mixed.value - alone.value
-    how = " and ".join(dict.fromkeys((mixed.how, alone.how)))
     if mixed.se is None or alone.se is None:
-        return Cell(gain, None, mixed.n, alone.n, how)
+        return gain, None
     se, degrees = welch([(mixed.se**2, mixed.degrees), (alone.se**2, alone.degrees)])
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * se
-    return Cell(gain, (gain - reach, gain + reach), mixed.n, alone.n, how)
+    return gain, (gain - reach, gain + reach)
