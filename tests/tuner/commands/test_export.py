@@ -19,8 +19,8 @@ from tests.support.records import exported as record
 from tuner.commands.export import main
 from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.results import results_json as results
+from tuner.results.export import card
 from tuner.results.intervals import interval
-from tuner.results.model_card import card
 
 Change = Callable[[dict[str, Any]], None]
 

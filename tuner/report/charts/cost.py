@@ -50,41 +50,35 @@ def _summary(found: Cost) -> list[str]:
 
 
 def _draw(found: Cost) -> Element:
-    """A bar with a part for each state and kind of work, and the shares of the states below it."""
-    idle = found.idle_s or 0.0
-    rows = [(row.state.lower(), [(kind, row.seconds.get(kind, 0.0)) for kind in KINDS]) for row in found.rows]
-    parts = [(f"{state}, {kind}", f"s-{state} {KINDS[kind]}", s) for state, work in rows for kind, s in work if s > 0]
-    parts += [(IDLE, "k-idle", idle)] if idle > 0 else []
-    at, drawn = 0.0, []
-    for name, class_, seconds in parts:
-        width = seconds / found.total_s * WIDTH
-        title = element("title", f"{name}: {duration(seconds)}, {100 * seconds / found.total_s:.1f} %")
-        drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
-        at += width
-    at = 0.0
-    for name, seconds in [*((row.state.lower(), row.total_s) for row in found.rows), (IDLE, idle)]:
-        width = seconds / found.total_s * WIDTH
-        if width > 0:
-            drawn.append(element("line", x1=at + 0.5, x2=at + width - 0.5, y1=BAR + 9, y2=BAR + 9, class_="axis"))
-        if width > 70:
-            drawn.append(text(f"{name} {100 * seconds / found.total_s:.0f} %", at + width / 2, BAR + 23, "middle"))
-        at += width
-    label = ", ".join(f"{name} {100 * seconds / found.total_s:.0f} %" for name, _, seconds in parts)
-    return drawing(f"Where the time went: {label}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
+    """A bar with a part for each state and kind of work, and the states' shares below it."""
+    rows = [
+        (row.state.lower(), [(kind, f"s-{row.state.lower()} {KINDS[kind]}", s) for kind, s in row.seconds.items()])
+        for row in found.rows
+    ]
+    at, drawn, shares = 0.0, [], []
+    for name, parts in [*rows, (IDLE, [("", "k-idle", found.idle_s or 0.0)])]:
+        start = at
+        for kind, class_, seconds in parts:
+            if seconds > 0:
+                part, percent = f"{name}, {kind}" if kind else name, 100 * seconds / found.total_s
+                title = element("title", f"{part}: {duration(seconds)}, {percent:.1f} %")
+                width = WIDTH * seconds / found.total_s
+                drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
+                shares.append(f"{part} {percent:.0f} %")
+                at += width
+        if at > start:
+            drawn.append(element("line", x1=start + 0.5, x2=at - 0.5, y1=BAR + 9, y2=BAR + 9, class_="axis"))
+        if at - start > 70:
+            drawn.append(text(f"{name} {100 * (at - start) / WIDTH:.0f} %", (start + at) / 2, BAR + 23, "middle"))
+    return drawing(f"Where the time went: {', '.join(shares)}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
 
 
 def _alternative(found: Cost) -> Element:
-    rows = [
-        [row.state, str(row.n), *(duration(row.seconds.get(kind, 0.0)) for kind in KINDS), *_totals(found, row.total_s)]
-        for row in found.rows
-    ]
+    rows = [([row.state, str(row.n), *map(duration, row.seconds.values())], row.total_s) for row in found.rows]
     if found.idle_s is not None:
-        rows.append([IDLE, "–", *("–" for _ in KINDS), *_totals(found, found.idle_s)])
-    return table(("state", "trials", *KINDS, "in all", f"{found.unit}-hours"), rows, "Cost by state")
-
-
-def _totals(found: Cost, seconds: float) -> list[str]:
-    return [duration(seconds), f"{found.hours(seconds):.3f}"]
+        rows.append(([IDLE, *"–" * (1 + len(KINDS))], found.idle_s))
+    cells = [[*row, duration(total_s), f"{found.hours(total_s):.3f}"] for row, total_s in rows]
+    return table(("state", "trials", *KINDS, "in all", f"{found.unit}-hours"), cells, "Cost by state")
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ class Row:
     state: str
     n: int
     seconds: Mapping[str, float]
-    """By kind of work; only `training` and `evaluation` without a timeline."""
+    """By kind of work, in the order of `KINDS`; without a timeline only training and evaluation are known."""
 
     @property
     def total_s(self) -> float:
