@@ -214,12 +214,12 @@ def test_a_surface_knows_rows_from_columns() -> None:
     for i in range(12):
         params = {"a": i / 11, "b": 0.0 if i else 1.0}
         records.append(replace(scored(trained(i, ["sst"], i, sst=0.3 + i / 100)), params=params))
-    found = surface(run(records[:]).complete)
-    grid = found.grids[0, 1]
+    _, _, grids = surface(run(records).complete)
+    grid = grids[0, 1]
     assert BLANK not in grid[2:GRID]
     assert set(grid[GRID * 10 + 8 : GRID * 11]) == {BLANK}
     assert grid[1] < grid[GRID - 1]
-    assert surface(run(records).complete, order=["b"]).columns[0].name == "b"
+    assert surface(run(records).complete, order=["b"])[0][0].name == "b"
 
 
 def test_positions_lie_on_their_axis() -> None:

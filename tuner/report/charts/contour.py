@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from collections.abc import Callable, Sequence
+from itertools import combinations, groupby
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -18,6 +16,8 @@ from tuner.report.parameters import Column, columns, values_of
 from tuner.report.svg import N_LEVELS, drawing, leveller, linear_ticks, log_ticks, short, text, tick_text
 
 Floats = npt.NDArray[np.float64]
+Place = tuple[float | None, float | None]
+"""A trial's positions along two parameters, 0 to 1; None where it has no value."""
 GRID = 20
 """Cells along a side."""
 FEWEST = 5
@@ -34,50 +34,37 @@ COMMON = 0.9
 
 
 def section(run: Run) -> list[Element]:
-    order = [weight.name for weight in run.importance.weights] if run.importance else []
-    found = surface(run.complete, order)
-    if not found.grids:
+    trials = run.complete
+    parameters, positions, grids = surface(trials, [weight.name for weight in run.importance.weights] if run.importance else [])
+    if not grids:
         return absent(f"There are not {FEWEST} complete trials yet that differ in two parameters.")
-    x, y = _first_pair(found)
-    chart = element("div", _choice(found, x, y), _draw(found, x, y), id="surface", data_surface=json.dumps(_data(found)))
+    n_both = {(x, y): sum(None not in (row[x], row[y]) for row in positions) for x, y in grids}
+    x, y = min((pair for pair in grids if n_both[pair] >= COMMON * max(n_both.values())), key=lambda pair: (sum(pair), pair))
+    data = {  # script.js draws the other pairs from it
+        "columns": [{"name": short(column.name), "marks": marks(column)} for column in parameters],
+        "places": [[None if at is None else round(at, 3) for at in row] for row in positions],
+        "grids": {f"{x},{y}": grid for (x, y), grid in grids.items()},
+        "square": {"left": LEFT, "top": TOP, "side": SIDE, "height": HEIGHT, "cells": GRID},
+        "first": [x, y],
+    }
+    level = leveller([trial["score"] for trial in trials])
+    choice = element("p", element("span", role="status", class_="status"), class_="choice", hidden=True)
+    svg = _draw(trials, level, (parameters[x], parameters[y]), [(row[x], row[y]) for row in positions], grids[x, y])
+    chart = element("div", choice, svg, id="surface", data_surface=json.dumps(data))
     caption = (
-        f"{len(found.numbers)} complete trials, and the mean score around each position (a Gaussian kernel, so that single "
-        "trials count little); the stronger the colour, the better; blank where no trial is near. A picture of two parameters "
-        "shows nothing of the others, which differ between these trials."
+        f"{len(trials)} complete trials, and the mean score around each position (a Gaussian kernel, so that single trials "
+        "count little); the stronger the colour, the better; blank where no trial is near. A picture of two parameters shows "
+        "nothing of the others, which differ between these trials."
     )
-    scores = [
-        sorted(score for score, level in zip(found.scores, found.levels, strict=True) if level == step)
-        for step in range(N_LEVELS)
-    ]
-    items = [(f"l{step}", spread((own[0], own[-1]))) for step, own in enumerate(scores) if own]
-    return [figure("", [chart, legend(items, "legend column")], caption, _alternative(found, x, y))]
+    by_level = groupby(sorted(trial["score"] for trial in trials), key=level)
+    bounds = [(step, list(scores)) for step, scores in by_level]
+    colours = legend([(f"l{step}", spread((scores[0], scores[-1]))) for step, scores in bounds], "legend column")
+    return [figure("", [chart, colours], caption, _alternative(trials, (parameters[x], parameters[y]), grids[x, y]))]
 
 
-def _first_pair(found: Surface) -> tuple[int, int]:
-    """The most important pair among those that most trials have."""
-    n_both = {(x, y): sum(None not in (row[x], row[y]) for row in found.positions) for x, y in found.grids}
-    most = max(n_both.values())
-    return min((pair for pair, n in n_both.items() if n >= COMMON * most), key=lambda pair: (sum(pair), pair))
-
-
-def _choice(found: Surface, x: int, y: int) -> Element:
-    """Two lists of parameters, shown where scripts run."""
-    labels = [
-        element(
-            "label",
-            f"{name} ",
-            element(
-                "select",
-                [element("option", c.name, value=str(i), selected=i == chosen) for i, c in enumerate(found.columns)],
-                name=name,
-            ),
-        )
-        for name, chosen in (("across", x), ("upwards", y))
-    ]
-    return element("p", labels, element("span", role="status", class_="status"), class_="choice", hidden=True)
-
-
-def _draw(found: Surface, x: int, y: int) -> Element:
+def _draw(
+    trials: Sequence[Trial], level: Callable[[float], int], axes: tuple[Column, Column], places: Sequence[Place], grid: str
+) -> Element:
     cell = SIDE / GRID
     cells = [
         element(
@@ -88,19 +75,20 @@ def _draw(found: Surface, x: int, y: int) -> Element:
             height=cell,
             class_="blank" if step == BLANK else f"cell l{step}",
         )
-        for i, step in enumerate(found.grids[x, y])
+        for i, step in enumerate(grid)
     ]
     dots = []
-    for trial, score, level, row in zip(found.numbers, found.scores, found.levels, found.positions, strict=True):
-        across, up = row[x], row[y]
-        is_hidden = across is None or up is None
-        title = element("title", f"trial {trial}, score {number(score)}")
+    for trial, (across, up) in zip(trials, places, strict=True):
+        title = element("title", f"trial {trial['number']}, score {number(trial['score'])}")
         centre = {"cx": LEFT + (across or 0.0) * SIDE, "cy": TOP + (1 - (up or 0.0)) * SIDE}
-        visibility = "hidden" if is_hidden else None
-        dots.append(element("circle", title, **centre, r=3.6, class_=f"mark l{level}", visibility=visibility, data_trial=trial))
+        visibility = "hidden" if across is None or up is None else None
+        classes = f"mark l{level(trial['score'])}"
+        dots.append(
+            element("circle", title, **centre, r=3.6, class_=classes, visibility=visibility, data_trial=trial["number"])
+        )
     frame = element("rect", x=LEFT, y=TOP, width=SIDE, height=SIDE, class_="frame")
-    ticks = element("g", _ticks(found.columns[x], found.columns[y]), class_="ticks")
-    label = f"Score over {short(found.columns[x].name)} and {short(found.columns[y].name)}"
+    label = f"Score over {' and '.join(short(column.name) for column in axes)}"
+    ticks = element("g", _ticks(*axes), class_="ticks")
     return drawing(label, element("g", cells, class_="cells"), frame, ticks, dots, width=WIDTH, height=HEIGHT)
 
 
@@ -128,67 +116,36 @@ def _ticks(x: Column, y: Column) -> list[Element]:
     ]
 
 
-def _data(found: Surface) -> dict[str, Any]:
-    """What script.js draws another pair from."""
-    return {
-        "columns": [{"name": short(column.name), "marks": marks(column)} for column in found.columns],
-        "places": [[None if at is None else round(at, 3) for at in row] for row in found.positions],
-        "grids": {f"{x},{y}": grid for (x, y), grid in found.grids.items()},
-        "square": {"left": LEFT, "top": TOP, "side": SIDE, "height": HEIGHT, "cells": GRID},
-    }
-
-
-def _alternative(found: Surface, x: int, y: int) -> Element:
-    """The region with the highest mean in the first pair, and the best trials."""
-    order = sorted(range(len(found.numbers)), key=lambda i: -found.scores[i])[:10]
-    best = ", ".join(f"trial {found.numbers[i]} ({number(found.scores[i])})" for i in order)
-    grid = found.grids[x, y]
-    top = max(grid.replace(BLANK, ""))
-    cells = [i for i, step in enumerate(grid) if step == top]
-    sides = ((found.columns[x], [i % GRID for i in cells]), (found.columns[y], [i // GRID for i in cells]))
-    rows = [(column.name, _range(column, min(steps) / GRID, (max(steps) + 1) / GRID)) for column, steps in sides]
+def _alternative(trials: Sequence[Trial], axes: tuple[Column, Column], grid: str) -> Element:
+    """The region with the highest mean of two parameters, and the best trials."""
+    best = sorted(trials, key=lambda trial: -trial["score"])[:10]
+    names = ", ".join(f"trial {trial['number']} ({number(trial['score'])})" for trial in best)
+    cells = [divmod(i, GRID) for i, step in enumerate(grid) if step == max(grid.replace(BLANK, ""))]
+    rows = []
+    for column, steps in zip(axes, ([x for _, x in cells], [y for y, _ in cells]), strict=True):
+        low, high, n = min(steps) / GRID, (max(steps) + 1) / GRID, len(column.levels)
+        levels = ", ".join(word for i, word in enumerate(column.levels) if low <= (i + 0.5) / n <= high)
+        interval = f"{tick_text(column.value_at(low))} to {tick_text(column.value_at(high))}"
+        rows.append((column.name, (levels or "between the choices") if n else interval))
     region = table(("parameter", "where the mean is highest"), rows, "Where the mean is highest", n_words=2)
-    return element("div", region, element("p", f"The best trials: {best}."))
+    return element("div", region, element("p", f"The best trials: {names}."))
 
 
-def _range(column: Column, low: float, high: float) -> str:
-    """From one position, 0 to 1, to another, in the parameter's own values."""
-    if column.levels:
-        n = len(column.levels)
-        inside = [word for i, word in enumerate(column.levels) if low <= (i + 0.5) / n <= high]
-        return ", ".join(inside) or "between the choices"
-    return f"{tick_text(column.value_at(low))} to {tick_text(column.value_at(high))}"
+def surface(
+    trials: Sequence[Trial], order: Sequence[str] = ()
+) -> tuple[list[Column], list[list[float | None]], dict[tuple[int, int], str]]:
+    """The parameters, the trials' positions and the mean scores of COMPLETE trials over all pairs of parameters.
 
-
-@dataclass(frozen=True)
-class Surface:
-    """All pairs of parameters over the same trials."""
-
-    columns: tuple[Column, ...]
-    numbers: tuple[int, ...]
-    scores: tuple[float, ...]
-    levels: tuple[int, ...]
-    """Colour level of each trial."""
-    positions: tuple[tuple[float | None, ...], ...]
-    """(n_trials, n_columns): each trial's position along each parameter, 0 to 1; None where it has no value."""
-    grids: dict[tuple[int, int], str]
-    """For each pair of columns x < y with enough trials, `GRID`² levels as digits, rows of y from below; `.` is blank."""
-
-
-def surface(trials: Sequence[Trial], order: Sequence[str] = ()) -> Surface:
-    """The surfaces of COMPLETE trials; the columns come in `order`, those that it lacks last."""
+    The parameters come in `order`, those that it lacks last. Positions are (n_trials, n_parameters), 0 to 1, None without a
+    value. For each pair x < y with enough trials there are `GRID`² levels as digits, rows of y from below; `.` is blank.
+    """
     rank = {name: i for i, name in enumerate(order)}
     found = sorted(columns(trials), key=lambda column: rank.get(column.name, len(rank)))
-    positions = [tuple(column.position(values_of(trial).get(column.name)) for column in found) for trial in trials]
-    scores = [float(trial["score"]) for trial in trials]
+    positions = [[column.position(values_of(trial).get(column.name)) for column in found] for trial in trials]
+    scores = np.array([float(trial["score"]) for trial in trials])
     array = np.array(positions, dtype=np.float64).reshape(len(trials), len(found))  # None becomes NaN
-    grids = {
-        (x, y): grid
-        for x, y in combinations(range(len(found)), 2)
-        if (grid := _grid(array[:, [x, y]], np.array(scores))) is not None
-    }
-    levels, numbers = tuple(map(leveller(scores), scores)), tuple(trial["number"] for trial in trials)
-    return Surface(tuple(found), numbers, tuple(scores), levels, tuple(positions), grids)
+    pairs = {(x, y): _grid(array[:, [x, y]], scores) for x, y in combinations(range(len(found)), 2)}
+    return found, positions, {pair: grid for pair, grid in pairs.items() if grid is not None}
 
 
 def _grid(places: Floats, scores: Floats) -> str | None:
