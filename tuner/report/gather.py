@@ -95,7 +95,12 @@ def gather(folder: Path, stores: Options | None = None) -> Run:
 
     Raises `ConfigError` where the folder has neither results nor a study.
     """
-    own_options = _options(folder)
+    own_options: Options | None = None
+    try:
+        own_options = options.load(folder)
+    except ConfigError:
+        if not (folder / results_json.FILE_NAME).is_file():
+            raise
     stores = stores or own_options
     results, trials, stage = _results(folder, own_options, stores)
     importance, importance_note = _importance(folder, stores, results)
@@ -114,16 +119,6 @@ def gather(folder: Path, stores: Options | None = None) -> Run:
         written=datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
         now=now if stage == "searching" else None,
     )
-
-
-def _options(folder: Path) -> Options | None:
-    """The search's options; None in a folder that has results.json alone."""
-    try:
-        return options.load(folder)
-    except ConfigError:
-        if not (folder / results_json.FILE_NAME).is_file():
-            raise
-        return None
 
 
 def _results(folder: Path, own_options: Options | None, stores: Options | None) -> tuple[Results, list[Trial], str]:

@@ -73,14 +73,10 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = float(min(values)), float(max(values))
         if high > low:
-            return Column(name, (), low, high, _is_log(values, low, high))
+            middle = statistics.median(values)
+            is_log = low > 0 and high / low >= WIDE
+            if is_log:  # where the median is nearer to the middle of the axis than on a linear one
+                share = math.log(middle / low) / math.log(high / low)
+                is_log = abs(share - 0.5) < abs((middle - low) / (high - low) - 0.5)
+            return Column(name, (), low, high, is_log)
     return Column(name, tuple(sorted(set(map(as_text, values)))))
-
-
-def _is_log(values: Sequence[float], low: float, high: float) -> bool:
-    """Whether the median is nearer to the middle of a logarithmic axis than of a linear one."""
-    if low <= 0 or high / low < WIDE:
-        return False
-    middle = statistics.median(values)
-    on_log, on_linear = math.log(middle / low) / math.log(high / low), (middle - low) / (high - low)
-    return abs(on_log - 0.5) < abs(on_linear - 0.5)

@@ -92,17 +92,17 @@ class ChampionResult:
             raise ConfigError([f"this model was not trained on {task}{nearest(task, mixture)}; it knows {', '.join(mixture)}"])
         rows = [tuple(text) if isinstance(text, tuple | list) else (text,) for text in texts]
         n_texts = len(TASKS[task].text_columns)
-        wrong = [i for i, row in enumerate(rows) if len(row) != n_texts or not all(map(_has_words, row))]
+        wrong = [
+            i
+            for i, row in enumerate(rows)
+            if len(row) != n_texts or not all(isinstance(text, str) and text.strip() for text in row)
+        ]
         if isinstance(texts, str) or wrong:
             each = "a pair of texts" if TASKS[task].is_pair else "a text"
             where = f", and item {wrong[0]} is none" if wrong and not isinstance(texts, str) else ""
             raise ConfigError([f"{task} takes a list with {each} that is not empty for each prediction{where}"])
         chunks = (rows[start : start + predict.LINES_AT_ONCE] for start in range(0, len(rows), predict.LINES_AT_ONCE))
         return [prediction for chunk in chunks for prediction in predict.predict(self.model, task, chunk)]
-
-
-def _has_words(text: object) -> bool:
-    return isinstance(text, str) and bool(text.strip())
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from xml.etree.ElementTree import Element
 
 from model.tasks import TASKS
 from tuner.config.objective import is_minimised
-from tuner.report.gather import Run, Trial, tasks_of
+from tuner.report.gather import Run, tasks_of
 from tuner.report.html import absent, element, figure, number, table
 from tuner.report.svg import INNER_X, INNER_Y, axes, drawing, path, spanning
 from tuner.results.pareto import dominates, upwards
@@ -68,14 +67,11 @@ def planes(run: Run) -> tuple[str, list[Plane]]:
     goals = list(next((trial["scores"] for trial in run.complete if len(trial.get("scores") or {}) > 1), {}))
     kind, field = ("goals", "scores") if goals else ("tasks", "metrics")
     names = goals or [TASKS[task].metric for task in tasks_of(run.complete)]
-    pairs = list(combinations(names, 2))[:MOST_PAIRS]
-    return kind, [plane for x, y in pairs if (plane := _plane(run.complete, field, x, y)).points]
-
-
-def _plane(trials: Sequence[Trial], field: str, x: str, y: str) -> Plane:
-    """The trials that have both measures in `field`."""
-    values = [(trial["number"], (trial[field] or {}).get(x), (trial[field] or {}).get(y)) for trial in trials]
-    points = [(trial, float(a), float(b)) for trial, a, b in values if a is not None and b is not None]
-    goods = [upwards({x: a, y: b}) for _, a, b in points]
-    front = [point for point, good in zip(points, goods, strict=True) if not any(dominates(other, good) for other in goods)]
-    return Plane(x, y, tuple(points), tuple(sorted(front, key=lambda point: point[1:])))
+    found = []
+    for x, y in list(combinations(names, 2))[:MOST_PAIRS]:
+        values = [(trial["number"], (trial[field] or {}).get(x), (trial[field] or {}).get(y)) for trial in run.complete]
+        points = [(trial, float(a), float(b)) for trial, a, b in values if a is not None and b is not None]
+        goods = [upwards({x: a, y: b}) for _, a, b in points]
+        front = [point for point, good in zip(points, goods, strict=True) if not any(dominates(other, good) for other in goods)]
+        found.append(Plane(x, y, tuple(points), tuple(sorted(front, key=lambda point: point[1:]))))
+    return kind, [plane for plane in found if plane.points]

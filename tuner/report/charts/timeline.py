@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -208,11 +208,14 @@ def schedule(events: Sequence[Mapping[str, Any]], now: float | None = None) -> S
 class _Open:
     """A segment that has not ended yet."""
 
-    asked: float
+    at: float
+    """End of its last span."""
     node: str = UNKNOWN_NODE
-    started: float | None = None
-    evaluations: tuple[tuple[float, float], ...] = ()
-    """When each one ended, and its seconds."""
+    spans: list[Span] = field(default_factory=list)
+
+    def add(self, kind: str, end: float) -> None:
+        self.spans.append(Span(kind, self.at, end))
+        self.at = end
 
 
 class _Reader:
@@ -239,13 +242,14 @@ class _Reader:
         if kind == "asked":
             self.open[number] = _Open(at)
         elif kind == "started":
-            if opened and opened.started is not None:  # the end of its previous process was not recorded
-                self.close(number, opened.evaluations[-1][0] if opened.evaluations else at, "died")
-            self.open.setdefault(number, _Open(self.died.pop(number, at))).started = at
+            if opened and opened.spans:  # the end of its previous process was not recorded
+                self.close(number, opened.at if len(opened.spans) > 1 else at, "died")
+            self.open.setdefault(number, _Open(self.died.pop(number, at))).add(SETUP, at)
         elif opened and kind == "placed":
             opened.node = str(event.get("node") or UNKNOWN_NODE)
         elif opened and kind == "evaluated":
-            opened.evaluations += ((at, float(event.get("evaluation_s") or 0.0)),)
+            opened.add(TRAINING, max(opened.at, at - float(event.get("evaluation_s") or 0.0)))
+            opened.add(EVALUATION, at)
         elif opened and kind in ("left", "finished"):
             self.close(number, at, str(event.get("why") or event.get("state") or kind))
         elif kind == "ended":
@@ -255,7 +259,9 @@ class _Reader:
 
     def close(self, number: int, at: float, ended_as: str) -> None:
         opened = self.open.pop(number)
-        spans = _spans(opened, at, ended_as)
+        rest = TRAINING if ended_as == "running" else LOST if ended_as in ("FAIL", "died", "cut off") else SAVING
+        opened.add(rest if opened.spans else SETUP, at)
+        spans = tuple(span for span in opened.spans if span.seconds > 0)
         if spans:
             self.segments.append(Segment(number, opened.node, ended_as, spans))
         if ended_as == "died":
@@ -265,18 +271,6 @@ class _Reader:
         for number in list(self.open):
             self.close(number, at, ended_as)
         self.died.clear()
-
-
-def _spans(opened: _Open, end: float, ended_as: str) -> tuple[Span, ...]:
-    """The spans of an open segment that ends at `end`."""
-    at = opened.started if opened.started is not None else end
-    spans = [Span(SETUP, opened.asked, at)]
-    for evaluated, evaluation_s in opened.evaluations:
-        began = max(at, evaluated - evaluation_s)
-        spans += [Span(TRAINING, at, began), Span(EVALUATION, began, evaluated)]
-        at = evaluated
-    rest = TRAINING if ended_as == "running" else LOST if ended_as in ("FAIL", "died", "cut off") else SAVING
-    return tuple(span for span in (*spans, Span(rest, at, end)) if span.seconds > 0)
 
 
 def _with_lanes(segments: Sequence[Segment]) -> list[Segment]:
