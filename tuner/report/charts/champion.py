@@ -35,12 +35,12 @@ def section(run: Run) -> list[Element]:
         for key, value in zip(SETTINGS, settings(champion["config"]), strict=True)
     ]
     headline = element("p", element("strong", number(champion["score"]), class_="score"), name, class_="headline")
-    found = measures(run, champion)
+    metrics = measures(run, champion)
     return [
         element("div", headline, element("dl", facts, class_="facts")),
         warning_list,
-        element("p", " ".join(_doubts(run, champion, found))),
-        _metrics(found),
+        element("p", " ".join(_doubts(run, champion, metrics))),
+        _metrics(metrics),
     ]
 
 
@@ -58,11 +58,11 @@ def _warnings(run: Run) -> list[str]:
     return warnings + [f"The champion's regulariser raised {alarm} ({', '.join(tasks)})." for alarm, tasks in alarms.items()]
 
 
-def _doubts(run: Run, champion: Mapping[str, Any], found: Mapping[str, Mapping[str, Measure]]) -> list[str]:
+def _doubts(run: Run, champion: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Measure]]) -> list[str]:
     """How biased its score is: by selection, by the seed, and against dev."""
     confirmed = champion.get("confirmed")
     sentences = [_confirmed(confirmed)] if confirmed else _selection(run, champion)
-    pairs = [(splits["select"][0], splits["dev"][0]) for splits in found.values()]
+    pairs = [(splits["select"][0], splits["dev"][0]) for splits in metrics.values()]
     falls = [select - dev for select, dev in pairs if select is not None and dev is not None]
     if falls:
         fall = sum(falls) / len(falls)
@@ -101,13 +101,13 @@ def _confirmed(confirmed: Mapping[str, Any]) -> str:
     )
 
 
-def _metrics(found: Mapping[str, Mapping[str, Measure]]) -> Element:
+def _metrics(metrics: Mapping[str, Mapping[str, Measure]]) -> Element:
     rows = [
         [name, *(text for value, bounds in splits.values() for text in (number(value), spread(bounds)))]
-        for name, splits in found.items()
+        for name, splits in metrics.items()
     ]
     kinds = {"select": "hollow", "dev": "full"}
-    marks = {name: [Dot(split, *splits[split], kind) for split, kind in kinds.items()] for name, splits in found.items()}
+    marks = {name: [Dot(split, *splits[split], kind) for split, kind in kinds.items()] for name, splits in metrics.items()}
     panel = dots("The champion's metrics on select and dev, with 95 % intervals", marks, "value")
     head = ("metric", "select", "95 % interval", "dev", "95 % interval")
     return figure("Its metrics", [panel, table(head, rows, "The champion's metrics")], CAPTION)

@@ -140,12 +140,12 @@ def surface(
     value. For each pair x < y with enough trials there are `GRID`² levels as digits, rows of y from below; `.` is blank.
     """
     rank = {name: i for i, name in enumerate(order)}
-    found = sorted(columns(trials), key=lambda column: rank.get(column.name, len(rank)))
-    positions = [[column.position(values_of(trial).get(column.name)) for column in found] for trial in trials]
+    parameters = sorted(columns(trials), key=lambda column: rank.get(column.name, len(rank)))
+    positions = [[column.position(values_of(trial).get(column.name)) for column in parameters] for trial in trials]
     scores = np.array([float(trial["score"]) for trial in trials])
-    array = np.array(positions, dtype=np.float64).reshape(len(trials), len(found))  # None becomes NaN
-    pairs = {(x, y): _grid(array[:, [x, y]], scores) for x, y in combinations(range(len(found)), 2)}
-    return found, positions, {pair: grid for pair, grid in pairs.items() if grid is not None}
+    array = np.array(positions, dtype=np.float64).reshape(len(trials), len(parameters))  # None becomes NaN
+    pairs = {(x, y): _grid(array[:, [x, y]], scores) for x, y in combinations(range(len(parameters)), 2)}
+    return parameters, positions, {pair: grid for pair, grid in pairs.items() if grid is not None}
 
 
 def _grid(places: Floats, scores: Floats) -> str | None:

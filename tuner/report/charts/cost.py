@@ -20,49 +20,49 @@ IDLE = "idle"
 
 
 def section(run: Run) -> list[Element]:
-    found = cost(run, schedule(run.events, run.now))
-    if not found.total_s:
+    spent = cost(run, schedule(run.events, run.now))
+    if not spent.total_s:
         return absent("Nothing was spent yet.")
     caption = (
         "Seconds of gangs. The saving is an estimate: what pruned trials had left, each at its own pace until then; their last "
         "evaluation would have been on all of select, so the true saving is rather larger."
-        if found.idle_s is not None
+        if spent.idle_s is not None
         else "Training and evaluation as recorded with the trials: without a timeline set-up and idle time are unknown."
     )
-    chart = scrolled("Cost", _draw(found))
-    return [element("p", " ".join(_summary(found))), figure("", [chart], caption, _alternative(found))]
+    chart = scrolled("Cost", _draw(spent))
+    return [element("p", " ".join(_summary(spent))), figure("", [chart], caption, _alternative(spent))]
 
 
-def _summary(found: Cost) -> list[str]:
-    unit = f"{found.unit}-hours"
-    sentences = [f"{found.hours(found.total_s):.2f} {unit} in all ({duration(found.total_s)} of gangs)."]
-    if found.saved_by_pruning_s:
+def _summary(spent: Cost) -> list[str]:
+    unit = f"{spent.unit}-hours"
+    sentences = [f"{spent.hours(spent.total_s):.2f} {unit} in all ({duration(spent.total_s)} of gangs)."]
+    if spent.saved_by_pruning_s:
         sentences.append(
-            f"Pruning saved about {found.hours(found.saved_by_pruning_s):.2f} {unit}: without it the trials would have cost "
-            f"{100 * found.saved_by_pruning_s / found.total_s:.0f} % more."
+            f"Pruning saved about {spent.hours(spent.saved_by_pruning_s):.2f} {unit}: without it the trials would have cost "
+            f"{100 * spent.saved_by_pruning_s / spent.total_s:.0f} % more."
         )
-    if found.n_repeats:
-        hours = found.hours(found.saved_by_repeats_s)
-        sentences.append(f"{found.n_repeats} repeated configurations were not trained again, which saved {hours:.2f} {unit}.")
-    if found.n_unrecorded and found.idle_s is not None:
-        sentences.append(f"{found.n_unrecorded} trials are older than the timeline: they count with their own seconds.")
+    if spent.n_repeats:
+        hours = spent.hours(spent.saved_by_repeats_s)
+        sentences.append(f"{spent.n_repeats} repeated configurations were not trained again, which saved {hours:.2f} {unit}.")
+    if spent.n_unrecorded and spent.idle_s is not None:
+        sentences.append(f"{spent.n_unrecorded} trials are older than the timeline: they count with their own seconds.")
     return sentences
 
 
-def _draw(found: Cost) -> Element:
+def _draw(spent: Cost) -> Element:
     """A bar with a part for each state and kind of work, and the states' shares below it."""
     rows = [
         (row.state.lower(), [(kind, f"s-{row.state.lower()} {KINDS[kind]}", s) for kind, s in row.seconds.items()])
-        for row in found.rows
+        for row in spent.rows
     ]
     at, drawn, shares = 0.0, [], []
-    for name, parts in [*rows, (IDLE, [("", "k-idle", found.idle_s or 0.0)])]:
+    for name, parts in [*rows, (IDLE, [("", "k-idle", spent.idle_s or 0.0)])]:
         start = at
         for kind, class_, seconds in parts:
             if seconds > 0:
-                part, percent = f"{name}, {kind}" if kind else name, 100 * seconds / found.total_s
+                part, percent = f"{name}, {kind}" if kind else name, 100 * seconds / spent.total_s
                 title = element("title", f"{part}: {duration(seconds)}, {percent:.1f} %")
-                width = WIDTH * seconds / found.total_s
+                width = WIDTH * seconds / spent.total_s
                 drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
                 shares.append(f"{part} {percent:.0f} %")
                 at += width
@@ -73,12 +73,12 @@ def _draw(found: Cost) -> Element:
     return drawing(f"Where the time went: {', '.join(shares)}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
 
 
-def _alternative(found: Cost) -> Element:
-    rows = [([row.state, str(row.n), *map(duration, row.seconds.values())], row.total_s) for row in found.rows]
-    if found.idle_s is not None:
-        rows.append(([IDLE, *"–" * (1 + len(KINDS))], found.idle_s))
-    cells = [[*row, duration(total_s), f"{found.hours(total_s):.3f}"] for row, total_s in rows]
-    return table(("state", "trials", *KINDS, "in all", f"{found.unit}-hours"), cells, "Cost by state")
+def _alternative(spent: Cost) -> Element:
+    rows = [([row.state, str(row.n), *map(duration, row.seconds.values())], row.total_s) for row in spent.rows]
+    if spent.idle_s is not None:
+        rows.append(([IDLE, *"–" * (1 + len(KINDS))], spent.idle_s))
+    cells = [[*row, duration(total_s), f"{spent.hours(total_s):.3f}"] for row, total_s in rows]
+    return table(("state", "trials", *KINDS, "in all", f"{spent.unit}-hours"), cells, "Cost by state")
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,10 @@ class Cost:
         return seconds * self.per_gang / 3600
 
 
-def cost(run: Run, found: Schedule | None) -> Cost:
+def cost(run: Run, history: Schedule | None) -> Cost:
     """The cost of all trials, from the timeline if there is one, else from the trials' own seconds."""
     recorded: dict[int, dict[str, float]] = {}
-    for segment in found.segments if found else ():
+    for segment in history.segments if history else ():
         seconds = recorded.setdefault(segment.trial, dict.fromkeys(KINDS, 0.0))
         for span in segment.spans:
             seconds[span.kind] += span.seconds
@@ -134,18 +134,18 @@ def cost(run: Run, found: Schedule | None) -> Cost:
         _row(state, [recorded.get(trial["number"]) or _measured(trial) for trial in run.counted if trial["state"] == state])
         for state in STATES
     ]
-    gang = found.gang if found else {}
+    gang = history.gang if history else {}
     gpus, cpus = (gang.get("n_workers", 1) * gang.get(name, 0) for name in ("gpus_per_worker", "cpus_per_worker"))
     repeats = [trial for trial in run.trials if trial.get("same_as") is not None]
     return Cost(
         rows=tuple(row for row in (*rows, _row(OTHERS, others)) if row.n),
-        idle_s=None if found is None else found.idle_s,
+        idle_s=None if history is None else history.idle_s,
         per_gang=gpus or cpus or 1,
         unit="GPU" if gpus else "CPU" if cpus else "gang",
         saved_by_pruning_s=saved_by_pruning(run.counted),
         saved_by_repeats_s=sum(by_number[trial["same_as"]]["seconds"] for trial in repeats if trial["same_as"] in by_number),
         n_repeats=len(repeats),
-        n_unrecorded=0 if found is None else sum(trial["number"] not in recorded for trial in run.counted),
+        n_unrecorded=0 if history is None else sum(trial["number"] not in recorded for trial in run.counted),
     )
 
 

@@ -22,7 +22,7 @@ def section(run: Run) -> list[Element]:
     by_metric = curves(run.counted)
     if not by_metric:
         return absent("No trial has been evaluated yet.")
-    panels = [panel(name, {name: found}, run.champion_number) for name, found in by_metric.items()]
+    panels = [panel(name, {name: lines}, run.champion_number) for name, lines in by_metric.items()]
     caption = (
         f"{len(run.counted)} trials on select at each of their evaluations, over the share of evaluations made. Dark: "
         "complete; faded and dashed: pruned; dotted: failed, paused or still running; bold: the champion. Evaluations before "
@@ -44,29 +44,29 @@ class Curve:
 def curves(trials: Sequence[Trial]) -> dict[str, list[Curve]]:
     """By each task's main metric."""
     metrics = [TASKS[task].metric for task in tasks_of(trials)]
-    return {metric: found for metric in metrics if (found := measured(trials, "metrics", metric))}
+    return {metric: lines for metric in metrics if (lines := measured(trials, "metrics", metric))}
 
 
 def measured(trials: Sequence[Trial], field: str, name: str) -> list[Curve]:
     """The curves of one value of the evaluations' `metrics` or `health`, of the trials that have it."""
-    found = []
+    lines = []
     for trial in trials:
         n = max(trial["config"].get("budget", {}).get("evaluations", 1), len(trial["evaluations"]))
         values = [(index / n, (look.get(field) or {}).get(name)) for index, look in enumerate(trial["evaluations"], start=1)]
         points = tuple((share, float(value)) for share, value in values if value is not None)
         if points:
-            found.append(Curve(trial["number"], trial["state"], points))
-    return found
+            lines.append(Curve(trial["number"], trial["state"], points))
+    return lines
 
 
 def panel(name: str, lines: Mapping[str, Sequence[Curve]], champion: int | None, by_task: bool = False) -> Element:
     """One measure; `lines` by task or name. The colour is the task's if `by_task`, else the trial's state's."""
-    values = [value for found in lines.values() for curve in found for _, value in curve.points]
+    values = [value for group in lines.values() for curve in group for _, value in curve.points]
     x, y = Scale(0.0, 1.0, *INNER_X), spanning(values, *INNER_Y)
     drawn = [
         _line(curve, x, y, f"t{colour(key)}" if by_task else "", f"{key} " if by_task else "")
-        for key, found in lines.items()
-        for curve in sorted(found, key=lambda curve: (curve.number == champion, ORDER.get(curve.state, 0)))
+        for key, group in lines.items()
+        for curve in sorted(group, key=lambda curve: (curve.number == champion, ORDER.get(curve.state, 0)))
     ]
     label = f"{name}: {len(drawn)} curves from {number(min(values))} to {number(max(values))}"
     return drawing(label, axes(x, y, "share of training", name), drawn, class_=dense(len(drawn)) or None)
@@ -105,7 +105,7 @@ def by_evaluation(trials: Sequence[Trial], metric: str) -> dict[int, list[float]
         index: [value for trial in trials if (value := _value(trial["evaluations"], index, metric)) is not None]
         for index in range(1, last + 1)
     }
-    return {index: found for index, found in values.items() if found}
+    return {index: known for index, known in values.items() if known}
 
 
 def _value(evaluations: Sequence[Mapping[str, Mapping[str, float]]], index: int, metric: str) -> float | None:

@@ -17,16 +17,16 @@ MOST_PAIRS = 6
 
 
 def section(run: Run) -> list[Element]:
-    kind, found = planes(run)
-    if not found:
+    kind, shown = planes(run)
+    if not shown:
         return absent("No complete trial has two measures to set against each other.")
     measures = "The search's own goals" if kind == "goals" else "The search had one goal; these are its tasks, two at a time"
     caption = (
         f"{measures}. A line joins the complete trials that no other beats in one measure without losing in the other; the "
         "ringed one is the champion. A front of measured values is itself selected, and so too good."
     )
-    rows = [[f"{plane.x} and {plane.y}", str(trial), number(a), number(b)] for plane in found for trial, a, b in plane.front]
-    return [figure("", map(draw, found), caption, table(("measures", "trial", "first", "second"), rows, "The fronts"))]
+    rows = [[f"{plane.x} and {plane.y}", str(trial), number(a), number(b)] for plane in shown for trial, a, b in plane.front]
+    return [figure("", map(draw, shown), caption, table(("measures", "trial", "first", "second"), rows, "The fronts"))]
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,11 @@ def planes(run: Run) -> tuple[str, list[Plane]]:
     goals = list(next((trial["scores"] for trial in run.complete if len(trial.get("scores") or {}) > 1), {}))
     kind, field = ("goals", "scores") if goals else ("tasks", "metrics")
     names = goals or [TASKS[task].metric for task in tasks_of(run.complete)]
-    found = []
+    compared = []
     for x, y in list(combinations(names, 2))[:MOST_PAIRS]:
         values = [(trial["number"], (trial[field] or {}).get(x), (trial[field] or {}).get(y)) for trial in run.complete]
         points = [(trial, float(a), float(b)) for trial, a, b in values if a is not None and b is not None]
         goods = [upwards({x: a, y: b}) for _, a, b in points]
         front = [point for point, good in zip(points, goods, strict=True) if not any(dominates(other, good) for other in goods)]
-        found.append(Plane(x, y, tuple(points), tuple(sorted(front, key=lambda point: point[1:]))))
-    return kind, [plane for plane in found if plane.points]
+        compared.append(Plane(x, y, tuple(points), tuple(sorted(front, key=lambda point: point[1:]))))
+    return kind, [plane for plane in compared if plane.points]

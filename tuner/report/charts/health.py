@@ -33,10 +33,10 @@ def section(run: Run) -> list[Element]:
         for alarm, raised in alarms_raised(run.counted).items()
     ]
     summary = bullets(alarms, "warnings") if alarms else element("p", "No trial raised an alarm.")
-    found, time_share = measures(run), measured(run.counted, "health", TIME_SHARE)
-    if not found and not time_share:
+    by_measure, time_share = measures(run), measured(run.counted, "health", TIME_SHARE)
+    if not by_measure and not time_share:
         return [summary, *absent("Its health was not measured in these trials.")]
-    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in found.items()]
+    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in by_measure.items()]
     if time_share:
         panels.append(panel("share of a step's time", {"": time_share}, run.champion_number))
     caption = (
@@ -46,10 +46,10 @@ def section(run: Run) -> list[Element]:
     )
     rows = [
         [MEASURES[name], task, str(len(curves)), *quartiles([curve.points[-1][1] for curve in curves], 3)]
-        for name, lines in found.items()
+        for name, lines in by_measure.items()
         for task, curves in lines.items()
     ]
-    tasks = dict.fromkeys(task for lines in found.values() for task in lines)
+    tasks = dict.fromkeys(task for lines in by_measure.values() for task in lines)
     colours = legend((f"t{colour(task)}", task) for task in tasks)
     return [summary, colours, figure("", panels, caption, table(HEAD, rows, "Health at the last evaluation", n_words=2))]
 
@@ -64,7 +64,7 @@ def _trials(numbers: Sequence[int]) -> str:
 def measures(run: Run) -> dict[str, dict[str, list[Curve]]]:
     """The measured curves by measure, then by task."""
     by_task = {
-        name: {task: found for task in tasks_of(run.counted) if (found := measured(run.counted, "health", f"{task}/{name}"))}
+        name: {task: curves for task in tasks_of(run.counted) if (curves := measured(run.counted, "health", f"{task}/{name}"))}
         for name in MEASURES
     }
     return {name: lines for name, lines in by_task.items() if lines}

@@ -18,18 +18,18 @@ ABSENT = 312.0
 
 def section(run: Run) -> list[Element]:
     trials = [trial for trial in run.counted if trial["score"] is not None and trial["state"] in ("COMPLETE", "PRUNED")]
-    found = columns(trials)
-    if len(trials) < 2 or not found:
+    parameters = columns(trials)
+    if len(trials) < 2 or not parameters:
         return absent("There are no two trials yet that differ and have a score.")
     rank = {weight.name: i for i, weight in enumerate(run.importance.weights if run.importance else ())}
-    n_trials = {column.name: sum(column.name in values_of(trial) for trial in run.counted) for column in found}
-    shown = sorted(found, key=lambda column: (rank.get(column.name, len(rank)), -n_trials[column.name]))[:MOST_AXES]
+    n_trials = {column.name: sum(column.name in values_of(trial) for trial in run.counted) for column in parameters}
+    shown = sorted(parameters, key=lambda column: (rank.get(column.name, len(rank)), -n_trials[column.name]))[:MOST_AXES]
     caption = (
         f"{len(trials)} trials, each a line through its values and its score at the right; the stronger the colour, the "
         "better; pruned ones dashed. A trial without a parameter, whose condition did not hold, passes below its axis."
     )
-    if len(shown) < len(found):
-        caption += f" {'The most important' if rank else 'Some'} {len(shown)} of {len(found)} parameters."
+    if len(shown) < len(parameters):
+        caption += f" {'The most important' if rank else 'Some'} {len(shown)} of {len(parameters)} parameters."
     best = sorted(trials, key=lambda trial: (trial["state"] != "COMPLETE", -trial["score"]))[:MOST_ROWS]
     rows = [[str(trial["number"]), *(_value(trial, column) for column in shown), number(trial["score"])] for trial in best]
     alternative = table(("trial", *(column.name for column in shown), "score"), rows, f"The best {len(rows)} trials")

@@ -32,21 +32,21 @@ def section(run: Run) -> list[Element]:
     points = mixed(run)
     if not points:
         return absent("No complete trial has a mixture whose shares are known.")
-    found = faces(run, points)
+    by_corners = faces(run, points)
     level = leveller([point.score for point in points])
     caption = "All trials have one task: there is nothing to share."
-    if found:
+    if by_corners:
         caption = (
             "Each trial where its tasks share the training examples, in expectation: at a corner it has one task, in the "
             "middle all three in equal parts. The stronger the colour, the better; overlapping marks have the same shares."
         )
-    if any(not is_whole for face in found.values() for _, is_whole in face):
+    if any(not is_whole for face in by_corners.values() for _, is_whole in face):
         caption += " Hollow: trials of a fourth task, shown by the shares of these three among themselves."
     best = sorted(points, key=lambda point: -point.score)[:MOST_ROWS]
     tasks = sorted({task for point in points for task in point.shares})
     rows = [[str(one.number), *(number(one.shares.get(task), 2) for task in tasks), number(one.score)] for one in best]
     alternative = table(("trial", *tasks, "score"), rows, f"Shares of the best {len(rows)} trials")
-    return [figure("", [_draw(corners, face, level) for corners, face in found.items()], caption, alternative)]
+    return [figure("", [_draw(corners, face, level) for corners, face in by_corners.items()], caption, alternative)]
 
 
 def _draw(corners: tuple[str, ...], points: Sequence[tuple[Mixed, bool]], level: Callable[[float], int]) -> Element:
@@ -92,8 +92,8 @@ def shares(config: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, flo
 def mixed(run: Run) -> list[Mixed]:
     """The COMPLETE trials whose shares are known."""
     sizes = {task: splits["train"] for task, splits in run.rows.items() if splits.get("train")}
-    found = [(trial, shares(trial["config"], sizes)) for trial in run.complete]
-    return [Mixed(trial["number"], trial["score"], known) for trial, known in found if known is not None]
+    with_shares = [(trial, shares(trial["config"], sizes)) for trial in run.complete]
+    return [Mixed(trial["number"], trial["score"], known) for trial, known in with_shares if known is not None]
 
 
 def faces(run: Run, points: Sequence[Mixed]) -> Faces:

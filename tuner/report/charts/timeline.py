@@ -26,17 +26,19 @@ STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400,
 
 
 def section(run: Run) -> list[Element]:
-    found = schedule(run.events, run.now)
-    if found is None:
+    history = schedule(run.events, run.now)
+    if history is None:
         return absent("No times were recorded: the run has no timeline.jsonl, which searches of this version write.")
-    if not found.segments:
+    if not history.segments:
         return absent("No trial has been started yet.")
-    used = 100 * found.held_s / found.slot_s if found.slot_s else 0.0
+    used = 100 * history.held_s / history.slot_s if history.slot_s else 0.0
     retries = "no trial was started again"
-    if found.n_retries:
-        retries = f"{found.n_retries} time{'s' if found.n_retries > 1 else ''} a process died and its trial was started again"
+    if history.n_retries:
+        retries = (
+            f"{history.n_retries} time{'s' if history.n_retries > 1 else ''} a process died and its trial was started again"
+        )
     summary = (
-        f"{len(found.sessions)} session{'s' if len(found.sessions) > 1 else ''}, {duration(found.total_s)} in all; "
+        f"{len(history.sessions)} session{'s' if len(history.sessions) > 1 else ''}, {duration(history.total_s)} in all; "
         f"trials held {used:.0f} % of the slots' time; {retries}."
     )
     caption = (
@@ -44,34 +46,34 @@ def section(run: Run) -> list[Element]:
         "until its processes are ready; lost is work that led to no evaluation."
     )
     colours = legend((class_, kind) for kind, class_ in KINDS.items())
-    chart = scrolled("Timeline of the cluster", _draw(found))
-    return [element("p", summary), colours, figure("", [chart], caption, _alternative(found))]
+    chart = scrolled("Timeline of the cluster", _draw(history))
+    return [element("p", summary), colours, figure("", [chart], caption, _alternative(history))]
 
 
-def _draw(found: Schedule) -> Element:
-    lane_of = {lane: i for i, lane in enumerate(found.lanes)}
-    height = TOP + LANE * len(found.lanes) + FOOT
-    x = Scale(0.0, max(found.total_s, 1e-3), LEFT, WIDTH - 14)
-    is_fine = sum(len(segment.spans) for segment in found.segments) <= MOST_SPANS
+def _draw(history: Schedule) -> Element:
+    lane_of = {lane: i for i, lane in enumerate(history.lanes)}
+    height = TOP + LANE * len(history.lanes) + FOOT
+    x = Scale(0.0, max(history.total_s, 1e-3), LEFT, WIDTH - 14)
+    is_fine = sum(len(segment.spans) for segment in history.segments) <= MOST_SPANS
     bars = []
-    for segment in found.segments:
+    for segment in history.segments:
         y = TOP + LANE * lane_of[segment.node, segment.lane]
         times = ", ".join(f"{kind} {duration(s)}" for kind in KINDS if (s := segment.seconds(kind)) >= 0.5)
         title = f"trial {segment.trial} on {segment.node}: {times or 'under 1 s'}; {segment.ended_as}"
         parts = []
         for span in segment.spans if is_fine else _merged(segment.spans):
-            start, end = (x(found.elapsed(at)) for at in (span.begin, span.end))
+            start, end = (x(history.elapsed(at)) for at in (span.begin, span.end))
             width = max(end - start, 0.4)
             parts.append(element("rect", x=start, width=width, y=y + 2, height=LANE - 4, class_=KINDS[span.kind]))
         classes = f"bar {segment.ended_as.lower().replace(' ', '-')}"
         bars.append(element("g", element("title", title), parts, class_=classes, data_trial=segment.trial))
-    return drawing("Timeline of the trials", _frame(found, x, height), bars, width=WIDTH, height=height, class_="wide")
+    return drawing("Timeline of the trials", _frame(history, x, height), bars, width=WIDTH, height=height, class_="wide")
 
 
-def _frame(found: Schedule, x: Scale, height: float) -> list[Element]:
+def _frame(history: Schedule, x: Scale, height: float) -> list[Element]:
     """Names of the lanes, the time axis, and a line at the beginning of each later session."""
     parts: list[Element] = []
-    for i, (node, lane) in enumerate(found.lanes):
+    for i, (node, lane) in enumerate(history.lanes):
         name = f"{short(node, 18)} · {lane + 1}"
         parts.append(text(name, LEFT - 8, TOP + LANE * (i + 0.5) + 4, "end"))
         parts.append(element("rect", x=LEFT, width=x.end - LEFT, y=TOP + LANE * i + 2, height=LANE - 4, class_="lane"))
@@ -82,7 +84,7 @@ def _frame(found: Schedule, x: Scale, height: float) -> list[Element]:
         parts.append(element("line", x1=at, x2=at, y1=bottom, y2=bottom + 4, class_="axis"))
         parts.append(text(duration(seconds), at, bottom + 16, "end" if at > x.end - 20 else "middle"))
     parts.append(text("h:mm:ss of searching", WIDTH - 14, height - 2, "end", "name"))
-    starts = [x(found.elapsed(begin)) for begin, _, _ in found.sessions[1:]]
+    starts = [x(history.elapsed(begin)) for begin, _, _ in history.sessions[1:]]
     return parts + [element("line", x1=at, x2=at, y1=TOP, y2=bottom, class_="session") for at in starts]
 
 
@@ -94,11 +96,11 @@ def _merged(spans: Sequence[Span]) -> list[Span]:
     return [Span(kind, same[0].begin, same[-1].end) for kind, same in groups]
 
 
-def _alternative(found: Schedule) -> Element:
+def _alternative(history: Schedule) -> Element:
     rows = [
-        [str(one.trial), one.node, one.ended_as, *(duration(found.elapsed(at)) for at in (one.begin, one.end))]
+        [str(one.trial), one.node, one.ended_as, *(duration(history.elapsed(at)) for at in (one.begin, one.end))]
         + [f"{one.seconds(kind):.1f}" for kind in KINDS]
-        for one in found.segments
+        for one in history.segments
     ]
     head = ("trial", "node", "ended as", "from", "to", *(f"{kind}, s" for kind in KINDS))
     return table(head, rows, "Segments", n_words=3)

@@ -50,23 +50,23 @@ def documents(results: Mapping[str, Any]) -> list[Document]:
     Raises `ConfigError` when there is none, or when complete trials hold no scores on dev.
     """
     trials, name = read(results), results["name"]
-    found = [document(table, trials, results) for table in TABLES if _members(table, trials)]
-    if not found:
+    tables = [build(table, trials, results) for table in TABLES if _members(table, trials)]
+    if not tables:
         raise ConfigError([_no_table(name, trials)])
-    cells = [cell for each in found for cell in each.cells]
+    cells = [cell for each in tables for cell in each.cells]
     has_complete = any(trial.state == "COMPLETE" for cell in cells for trial in cell.trials)
     if has_complete and not any(cell.measured for cell in cells):
-        space = "paper_cfimdb" if found[0].table is CUES else "paper_table2"
+        space = "paper_cfimdb" if tables[0].table is CUES else "paper_table2"
         raise ConfigError(
             [
                 f"no trial of {name} holds scores on dev at its last evaluation, so nothing can stand beside the paper's; "
                 f"run `python -m tuner.search --space {space}`, or set `watch: [dev]` in your own space"
             ]
         )
-    return found
+    return tables
 
 
-def document(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> Document:
+def build(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> Document:
     """One table, from the trials of a run."""
     cells, data, name = cells_of(table, trials), results["data"], results["name"]
     effects = effects_of(cells, data["rows"])
@@ -88,31 +88,33 @@ def document(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) 
     )
 
 
-def wide(found: Document) -> list[Grid]:
+def wide(document: Document) -> list[Grid]:
     """One grid for each mode, with three numbers for each score."""
-    columns = found.table.columns
+    columns = document.table.columns
     headers = ("training", *(f"{column.name} {kind}" for column in columns for kind in ("paper", "best epoch", "last")))
     grids = []
-    for mode in found.table.modes:
+    for mode in document.table.modes:
         rows = []
-        for training in found.table.trainings:
-            here = {cell.column: cell for cell in found.cells if cell.mode == mode and cell.training is training}
+        for training in document.table.trainings:
+            here = {cell.column: cell for cell in document.cells if cell.mode == mode and cell.training is training}
             texts = [_texts(here[column]) if column in here else (ABSENT,) * 3 for column in columns]
             rows.append((training.label, *(text for three in texts for text in three)))
         grids.append(Grid(mode, headers, tuple(rows)))
     return grids
 
 
-def narrow(found: Document) -> list[Grid]:
+def narrow(document: Document) -> list[Grid]:
     """One grid for each mode and score."""
     return [
         Grid(
             f"{mode}, {column.name}",
             ("training", "paper", "best epoch", "last"),
-            tuple((cell.training.label, *_texts(cell)) for cell in found.cells if (cell.mode, cell.column) == (mode, column)),
+            tuple(
+                (cell.training.label, *_texts(cell)) for cell in document.cells if (cell.mode, cell.column) == (mode, column)
+            ),
         )
-        for mode in found.table.modes
-        for column in found.table.columns
+        for mode in document.table.modes
+        for column in document.table.columns
     ]
 
 
@@ -123,10 +125,10 @@ def _texts(cell: Cell) -> tuple[str, str, str]:
     return number_text(cell.paper), estimate_text(cell.best) + mark, last + mark
 
 
-def effect_grids(found: Document) -> list[Grid]:
+def effect_grids(document: Document) -> list[Grid]:
     """The effect of SMART, one grid for each mode that has any."""
     headers = ("mixture", "score", "difference", "s.e.", "in s.e.", "p", "seeds", "dev s.e.")
-    rows = {mode: tuple(_effect_row(e) for e in found.effects if e.smart.mode == mode) for mode in found.table.modes}
+    rows = {mode: tuple(_effect_row(e) for e in document.effects if e.smart.mode == mode) for mode in document.table.modes}
     return [
         Grid(f"effect of SMART (with − without), {mode}, last evaluation", headers, each) for mode, each in rows.items() if each
     ]

@@ -20,17 +20,17 @@ from tuner.results.text import fits, text_table
 SCHEMA_VERSION = 1
 
 
-def print_text(console: Console, found: Sequence[Document]) -> None:
+def print_text(console: Console, documents: Sequence[Document]) -> None:
     """Print documents one below the other."""
-    for i, document in enumerate(found):
+    for i, document in enumerate(documents):
         console.print(*([Text()] if i else []), text(document, console.width))
 
 
-def text(found: Document, width: int) -> RenderableType:
+def text(document: Document, width: int) -> RenderableType:
     """Grids of at most `width` columns if possible: one for each mode, else one for each score."""
-    is_wide = all(fits(_table(grid), width) for grid in wide(found))
-    parts: list[RenderableType] = [Text(found.title, style="bold")]
-    for block in _blocks(found, wide(found) if is_wide else narrow(found)):
+    is_wide = all(fits(_table(grid), width) for grid in wide(document))
+    parts: list[RenderableType] = [Text(document.title, style="bold")]
+    for block in _blocks(document, wide(document) if is_wide else narrow(document)):
         if isinstance(block, Grid):
             parts += [Text(), Text(block.title, style="bold"), _table(block)]
             continue
@@ -42,21 +42,21 @@ def text(found: Document, width: int) -> RenderableType:
     return Group(*parts)
 
 
-def _blocks(found: Document, grids: Sequence[Grid]) -> list[Grid | tuple[str, Sequence[str]]]:
+def _blocks(document: Document, grids: Sequence[Grid]) -> list[Grid | tuple[str, Sequence[str]]]:
     """The grids of a document, and its lists with their headings, in order; empty lists are left out."""
-    lists = (("", found.notes), ("ours", found.ours), ("where ours differs from the paper", found.differences))
-    verdict = [("", found.verdict)] if found.verdict else []
-    return [*grids, *(each for each in lists if each[1]), *effect_grids(found), *verdict]
+    lists = (("", document.notes), ("ours", document.ours), ("where ours differs from the paper", document.differences))
+    verdict = [("", document.verdict)] if document.verdict else []
+    return [*grids, *(each for each in lists if each[1]), *effect_grids(document), *verdict]
 
 
 def _table(grid: Grid) -> Table:
     return text_table(grid.headers, grid.headers[:1], grid.rows)
 
 
-def markdown(found: Document) -> str:
+def markdown(document: Document) -> str:
     """Headings, pipe tables and lists."""
-    parts = [f"## {_escaped(found.title)}"]
-    for block in _blocks(found, wide(found)):
+    parts = [f"## {_escaped(document.title)}"]
+    for block in _blocks(document, wide(document)):
         if isinstance(block, Grid):
             rules = ["---", *["---:"] * (len(block.headers) - 1)]
             rows = [map(_escaped, block.headers), rules, *(map(_escaped, row) for row in block.rows)]
@@ -73,9 +73,9 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in "\\`|*_<>[]" else c for c in text)
 
 
-def as_json(found: Sequence[Document]) -> str:
+def as_json(documents: Sequence[Document]) -> str:
     """One object: every cell and effect with its numbers unrounded, and the sentences around them."""
-    contents = {"schema_version": SCHEMA_VERSION, "run": found[0].run, "finished": found[0].is_finished}
+    contents = {"schema_version": SCHEMA_VERSION, "run": documents[0].run, "finished": documents[0].is_finished}
     tables = [
         {
             "name": document.table.name,
@@ -87,7 +87,7 @@ def as_json(found: Sequence[Document]) -> str:
             "notes": document.notes,
             "verdict": document.verdict,
         }
-        for document in found
+        for document in documents
     ]
     return json.dumps(finite(contents | {"tables": tables}), indent=2, ensure_ascii=False)
 
