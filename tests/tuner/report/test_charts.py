@@ -1,4 +1,4 @@
-"""The numbers of a report's sections, against arithmetic of their own."""
+"""The numbers of the report's charts, against independent calculations."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_faces_hold_all_trials_of_their_tasks() -> None:
     assert all(sum(place(corners, point)) == pytest.approx(1) for point, _ in by_corners[corners])
 
 
-def test_the_front_is_what_none_beats() -> None:
+def test_the_front_is_not_dominated() -> None:
     kind, found = planes(run(report_runs.records(60, seed=7)))
     assert kind == "tasks"
     for plane in found:
@@ -208,8 +208,8 @@ def test_the_surface_is_the_kernel_mean_and_blank_far_from_trials() -> None:
     assert weights.reshape(GRID, GRID)[0, -1] < 0.01
 
 
-def test_a_surface_knows_rows_from_columns() -> None:
-    """Trials lie along the lower edge alone: what is there is at the beginning, and the upper rows are blank."""
+def test_rows_of_a_surface_are_y() -> None:
+    """Trials are along the lower edge only: the first rows have values, and the upper ones are blank."""
     records = []
     for i in range(12):
         params = {"a": i / 11, "b": 0.0 if i else 1.0}
@@ -238,7 +238,7 @@ def test_positions_lie_on_their_axis() -> None:
         assert column.position(column.value_at(0.3)) == pytest.approx(0.3)
 
 
-def test_settings_stand_in_for_parameters_that_were_not_kept() -> None:
+def test_settings_replace_parameters_that_were_not_recorded() -> None:
     trials = [{**trial_entry(one), "params": None} for one in report_runs.records(10, seed=9)]
     names = {column.name for column in columns(trials)}
     assert {"optim.lr", "mixture", "smart.enabled"} <= names

@@ -1,4 +1,4 @@
-"""The page of a run: every shape of a run has one, nothing breaks out of it, and it can be made while the run goes on."""
+"""The page of a run: complete for every kind of run, safe against hostile text, and available while the run continues."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SECTIONS = [name for name in CHARTS if name != "confirmation"]
 
 
 class Outline(HTMLParser):
-    """What a browser makes of a page: elements with their attributes, and the text outside scripts and styles."""
+    """A parsed page: elements with their attributes, and the text outside scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -126,14 +126,14 @@ def test_hostile_text_stays_text() -> None:
         assert not (own.get("href") or "").lower().startswith(("javascript:", "data:"))
 
 
-def test_elements_escape_text_attributes_and_what_is_not_seen() -> None:
+def test_elements_escape_text_attributes_and_invisible_characters() -> None:
     found = markup(element("p", "<b>&", element("i", "</i>"), "\u202eevil", title='"><script>'))
     assert found == '<p title="&quot;&gt;<script&gt;">&lt;b&gt;&amp;<i>&lt;/i&gt;</i>\ufffdevil</p>'
     assert plain("a\nb\x00\x1b[31m\u2066é 漢") == "a\nb\ufffd\ufffd[31m\ufffdé 漢"
     assert markup(element("p", "\ud800")).encode() == "<p>\ufffd</p>".encode()
 
 
-def test_it_says_what_is_not_known() -> None:
+def test_missing_data_is_explained() -> None:
     words = " ".join(outline("empty").words)
     for sentence in (
         "There is no champion",
@@ -149,7 +149,7 @@ def test_it_says_what_is_not_known() -> None:
     assert "cfimdb/accuracy alone is not known" in " ".join(outline("controls").words)
 
 
-def test_requirements_that_none_meets_are_said_first() -> None:
+def test_requirements_that_no_trial_meets_are_a_warning() -> None:
     words = " ".join(outline("requirements").words)
     assert "No trial meets the requirements" in words
     assert "quora/accuracy>=0.99 by" in words
@@ -205,7 +205,7 @@ def began(folder: Path) -> None:
 OPTUNA = {"storage": "journal:journal", "study_name": "study"}
 
 
-def test_a_run_that_goes_on_is_told_from_its_record(folder: Path, tmp_path: Path) -> None:
+def test_a_running_search_is_read_from_its_study(folder: Path, tmp_path: Path) -> None:
     study = opened(tmp_path, f"journal:{folder / 'journal'}")
     began(folder)
     play(study, 0.5)
@@ -231,7 +231,7 @@ def test_a_run_that_was_killed_before_its_first_trial(folder: Path, tmp_path: Pa
     assert "UNFINISHED: the search was interrupted" in page(found)
 
 
-def test_results_that_are_older_than_the_record_give_way(folder: Path, tmp_path: Path) -> None:
+def test_results_that_are_older_than_the_study_are_not_used(folder: Path, tmp_path: Path) -> None:
     study = opened(tmp_path, f"journal:{folder / 'journal'}")
     play(study, 0.5)
     written = samples.results(samples.facts(folder), study.records(), study.best)
@@ -306,7 +306,7 @@ def test_a_trial_whose_configuration_was_refused_has_its_row() -> None:
     assert "the configuration is refused" in text
 
 
-def test_the_command_that_does_it_again_has_what_was_given_and_no_secret() -> None:
+def test_the_command_that_repeats_a_search_has_the_given_options_and_no_secret() -> None:
     given = Options(
         space="paper_table2",
         settings=("optim.lr=0.1", "mode=finetune"),

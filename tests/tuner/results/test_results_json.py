@@ -125,7 +125,7 @@ def test_tracking_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ('{"schema_version": 99}', "schema_version 99"),
     ],
 )
-def test_unreadable_files_are_told_in_a_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+def test_unreadable_files_raise_a_config_error(tmp_path: Path, text: str | None, sentence: str) -> None:
     path = tmp_path / results.FILE_NAME
     if text is not None:
         path.write_text(text)

@@ -1,4 +1,4 @@
-"""The paper's tables beside a run's: every number against arithmetic of its own, every gap with its reason."""
+"""The paper's tables beside a run's: every number against an independent calculation, every gap with its reason."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def test_other_seeds_on_each_side_make_it_welchs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_rows", [245, 1101, 2000])
-def test_seeds_that_all_differ_alike_have_no_error_of_rounding(n_rows: int) -> None:
-    """Accuracies are k/n: equal differences of them differ in float64's last digit, which is no spread."""
+def test_equal_differences_have_no_standard_error_from_rounding(n_rows: int) -> None:
+    """Accuracies are k/n: equal differences of them differ in float64's last digit only."""
     for gain in range(1, 12):
         right = [9 * n_rows // 10 + more for more in (0, 2, 5)]
         plain, smart = ({seed: (k + extra) / n_rows for seed, k in enumerate(right)} for extra in (0, gain))
@@ -101,7 +101,7 @@ def test_seeds_that_all_differ_alike_have_no_error_of_rounding(n_rows: int) -> N
 
 
 def test_a_confirmation_changes_no_cell(tmp_path: Path) -> None:
-    """Finalists of a grid are no trials: table and effects are the same beside them, whoever is champion."""
+    """Finalists of a grid are no trials: table and effects are the same beside them, whichever is the champion."""
     found = full_run(tmp_path)
     came = come_to(tried("3", [0.70, 0.72], search=0.8), tried("default", [0.75, 0.76]))
     assert came.champion is not None
@@ -208,7 +208,7 @@ class TestCommand:
         assert report.main(["--paper", str(tmp_path)]) == 2
         assert "watch: [dev]" in capsys.readouterr().err
 
-    def test_a_run_of_other_mixtures_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run_of_other_mixtures_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         results.write(tmp_path / results.FILE_NAME, run(tmp_path, [trial(0, config(["sst", "sts"], False), [0.5])]))
         assert report.main(["--paper", str(tmp_path)]) == 2
         assert "has no training of the paper: it has sst+sts (finetune)" in capsys.readouterr().err
