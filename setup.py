@@ -15,7 +15,8 @@ setup(
     package_data={
         "cluster": ["*.md", "*.sh", "*.yaml", "Dockerfile", "kubernetes/*.yaml"],
         "search_spaces": ["*.yaml"],
-        "tuner.report": ["assets/*", "paper/*.yaml"],
+        "tuner.report": ["assets/*"],
+        "tuner.report.paper": ["*.yaml"],
     },
     install_requires=[
         "cmaes",
