@@ -33,6 +33,7 @@ setup(
         "model.data": ["*.yaml"],
         "search_spaces": ["*.yaml"],
         "tuner.report": ["assets/*"],
+        "tuner.report.paper": ["*.yaml"],
     },
     install_requires=[
         "cmaes",

@@ -108,6 +108,7 @@ def _confirmed() -> Run:
     unknown = ("rank", "trial", "search_score", "mean", "sd", "bound", "optimism", "cost", "dev")
     default = dict.fromkeys(unknown) | {"name": "default", "is_default": True, "trainings": [], "requirements": {}}
     against = {"against": "default", "finalist": "default", "difference": 0.003, "low": -0.002, "high": 0.008}
+    against["probability_better"] = 0.87
     told: dict[str, Any] = {
         "n_finalists": 2,
         "seeds": [1, 2, 3],

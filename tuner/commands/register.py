@@ -13,7 +13,6 @@ from model.config import ConfigError
 from tuner.commands.run_command import execute, folder_of, run_parser
 from tuner.config import options
 from tuner.results import results_json
-from tuner.results.registered import describe
 from tuner.tracking.mlflow.registry import register
 
 REGISTERED, NOT_TAKEN = 0, 1
@@ -40,5 +39,5 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"MLflow did not take the champion: {error}\n")
         return NOT_TAKEN
     results_json.write(path, {**found, "champion": {**found["champion"], "registered": asdict(registered)}})
-    sys.stdout.write(f"{describe(asdict(registered))}\n")
+    sys.stdout.write(f"{results_json.registration_text(asdict(registered))}\n")
     return REGISTERED

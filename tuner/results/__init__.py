@@ -1,1 +1,1 @@
-"""What a search found: trial records, results.json, the summary and the model card."""
+"""The results of a search: trial records, results.json, the summary and the model card."""

@@ -1,4 +1,4 @@
-"""Where a search ran: versions, hardware and git, read without importing any of the libraries it names."""
+"""Describes the environment of a search: versions, hardware and git, without importing the libraries it lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +32,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 def describe(argv: list[str] | None = None, project: Path = PROJECT) -> dict[str, Any]:
-    """`versions`, `hardware`, `git` and `command` as plain JSON values. `argv` defaults to the process's own."""
+    """`versions`, `hardware`, `git` and `command` as plain JSON values. `argv` defaults to `sys.argv`."""
     return {"versions": versions(), "hardware": hardware(), "git": git(project), "command": command(argv or sys.argv)}
 
 
@@ -50,10 +49,13 @@ def _version(package: str) -> str | None:
 
 
 def hardware() -> dict[str, Any]:
-    """The driver's machine. `cpus` is what this process may use; `memory_gib` is the machine's."""
+    """The driver's machine. `cpus` counts those that this process may use; `memory_gib` is the machine's."""
+    cpuinfo = Path("/proc/cpuinfo")
     return {
         "platform": platform.platform(),
-        "cpu": cpu_model(_read(Path("/proc/cpuinfo"))) or platform.processor() or platform.machine(),
+        "cpu": cpu_model(cpuinfo.read_text("utf-8", "replace") if cpuinfo.exists() else "")
+        or platform.processor()
+        or platform.machine(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": gpus(),
@@ -61,19 +63,19 @@ def hardware() -> dict[str, Any]:
 
 
 def cpu_model(cpuinfo: str) -> str | None:
-    """The first `model name` of the text of /proc/cpuinfo; None where it has none (ARM)."""
+    """The first `model name` in the text of /proc/cpuinfo; None where it has none (ARM)."""
     lines = (line.partition(":") for line in cpuinfo.splitlines())
     return next((value.strip() for key, _, value in lines if key.strip() == "model name"), None)
 
 
 def gpus() -> list[dict[str, Any]]:
-    """The GPUs that nvidia-smi names; empty where there is none, or no driver."""
+    """The GPUs that nvidia-smi lists; empty without a GPU or driver."""
     query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
     return parse_gpus(_output("nvidia-smi", *query) or "")
 
 
 def parse_gpus(csv: str) -> list[dict[str, Any]]:
-    """Lines `name, MiB, driver` of nvidia-smi as records; `memory_mib` is None where a card does not tell it."""
+    """The lines `name, MiB, driver` of nvidia-smi as records; `memory_mib` is None where a card does not report it."""
     rows = [[cell.strip() for cell in line.split(",")] for line in csv.splitlines() if line.count(",") == 2]
     return [
         {"name": name, "memory_mib": int(memory) if memory.isdigit() else None, "driver": driver}
@@ -90,21 +92,13 @@ def git(folder: Path) -> dict[str, Any] | None:
 
 
 def command(argv: list[str]) -> str:
-    """The command line as a shell would take it, credentials masked."""
+    """The command line quoted for a shell, with credentials masked."""
     return shlex.join(mask_credentials(argument) for argument in argv)
-
-
-def _read(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
 
 def _output(program: str, *arguments: str) -> str | None:
     """Standard output of a program; None where it is missing, fails, or takes longer than 10 s."""
-    found = shutil.which(program)
-    if found is None:
-        return None
     try:
-        done = subprocess.run([found, *arguments], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""The facts of a search that its displays, stores and report show."""
+"""The facts of a search for its displays, stores and report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tuner.results.trial_record import TrialRecord
 
 GENERATED_SOURCE = "demo"
-"""The data source that the project generates itself; whatever shows its scores says so."""
+"""The data source that the project generates itself; displays of its scores say so."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Dataset:
     """The data of a task."""
 
     source: str
-    """`demo`, `hub`, or the folder that they came from."""
+    """`demo`, `hub`, or a folder."""
     sha256: str
     rows: Mapping[str, int]
     """By split."""
@@ -26,7 +26,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class SearchFacts:
-    """What is known of a search before its first trial."""
+    """The facts known before the first trial."""
 
     name: str
     run_dir: Path
@@ -34,16 +34,16 @@ class SearchFacts:
     space: str
     profile: str
     data_source: str
-    """`demo`, `hub`, or the folder that the data came from."""
+    """`demo`, `hub`, or a folder."""
     data_summary: str
     """One line: the tasks and their numbers of rows."""
     data_sha256: str
     metric: str
-    """What the score is, in words."""
+    """The score in words."""
     n_trials: int
-    """Full trials whose compute the search may use."""
+    """Compute budget, in full trials."""
     n_evaluations: int
-    """Evaluations of one trial that runs to its end."""
+    """Evaluations of a complete trial."""
     max_concurrent: int
     """Trials that run at once."""
     sampler: str
@@ -59,17 +59,17 @@ class SearchFacts:
     finished: tuple[TrialRecord, ...] = ()
     """Trials that earlier sessions of the same search finished (`--resume`)."""
     unfinished: tuple[TrialRecord, ...] = ()
-    """Trials that they began, which go on."""
+    """Trials that they began, which continue."""
     budget: str = "none"
-    """What ends the search besides `n_trials`, in words."""
+    """Limits of the search besides `n_trials`, in words."""
     confirmation: str = "none"
-    """What is trained again after the last trial, in words."""
+    """The trainings after the last trial, in words."""
     requirements: tuple[str, ...] = ()
-    """What the champion must meet, such as `quora/accuracy>=0.8`."""
+    """Requirements on the champion, such as `quora/accuracy>=0.8`."""
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     """By task."""
     controls: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """What each task's control reached: `metric`, `value`, `config`, and whether it was `cached`."""
+    """Each task's control: `metric`, `value`, `config`, and whether it was `cached`."""
     gang: Mapping[str, float] = field(default_factory=dict)
     """The ranks of each trial: `cluster.shape.GangShape` as a mapping."""
 

@@ -1,4 +1,4 @@
-"""Which trials are best: those that meet the requirements come first; under several goals those that no other dominates."""
+"""Ranks trials: the best one, and the Pareto front under several goals. Trials that meet the requirements come first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tuner.results.trial_record import TrialRecord
 
 
 def upwards(scores: Mapping[str, float]) -> tuple[float, ...]:
-    """The goals' values, turned so that more is better."""
+    """The goals' values, negated where less is better."""
     return tuple(-value if is_minimised(goal) else value for goal, value in scores.items())
 
 
@@ -20,9 +20,9 @@ def dominates(left: Sequence[float], right: Sequence[float]) -> bool:
 
 
 def front_of(records: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The COMPLETE trials that no other COMPLETE one dominates, by number.
+    """The non-dominated COMPLETE trials, by number.
 
-    Only those with the least shortfall count: all that meet the requirements, and where none does, the nearest.
+    Only those with the least shortfall count: all that meet the requirements, or if none does, the nearest.
     """
     complete = [record for record in records if record.state == "COMPLETE" and record.scores]
     least = min((record.shortfall for record in complete), default=0.0)
@@ -32,8 +32,7 @@ def front_of(records: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 
 class Leaders:
-    """The best trial and the front of the trials that were added: `best_of` and `front_of` at a cost that does not grow with
-    their number."""
+    """`best_of` and `front_of` of the trials added so far, updated at a cost independent of their number."""
 
     def __init__(self, records: Iterable[TrialRecord] = ()) -> None:
         self.best: TrialRecord | None = None
@@ -46,29 +45,29 @@ class Leaders:
         return sorted(self._front, key=lambda record: record.number)
 
     def add(self, record: TrialRecord) -> None:
-        """Take a trial in, once, in its final state."""
+        """Add a trial in its final state; each trial only once."""
         self.best = best_of([record] if self.best is None else [self.best, record])
         if record.state != "COMPLETE" or not record.scores:
             return
         least = min((other.shortfall for other in self._front), default=math.inf)
         if record.shortfall < least:
             self._front = []
-        own, others = upwards(record.scores), [(upwards(other.scores), other) for other in self._front]
-        if record.shortfall <= least and not any(dominates(values, own) for values, _ in others):
-            self._front = [*(other for values, other in others if not dominates(own, values)), record]
+        scores, others = upwards(record.scores), [(upwards(other.scores), other) for other in self._front]
+        if record.shortfall <= least and not any(dominates(values, scores) for values, _ in others):
+            self._front = [*(other for values, other in others if not dominates(scores, values)), record]
 
 
 def best_of(records: Sequence[TrialRecord]) -> TrialRecord | None:
-    """The COMPLETE trial with the highest score; of equals the better in the next goals, then the earlier. None of none.
+    """The COMPLETE trial with the highest score; ties go to the next goals, then to the earlier trial. None of none.
 
-    Trials that meet the requirements come before all others, which are ordered by their shortfall. Under several goals it is on
-    the front: what dominated it would have at least its score and win the tie.
+    Trials that meet the requirements come before all others, which are ordered by their shortfall. Under several goals the
+    result is on the front: a dominating trial would have at least the same score and win the tie.
     """
     complete = [record for record in records if record.state == "COMPLETE" and record.score is not None]
     return max(complete, key=merit, default=None)
 
 
 def merit(record: TrialRecord) -> tuple[float, float, tuple[float, ...], int]:
-    """What orders trials that have a score: more is better, and no two are equal."""
+    """Sort key of trials with a score: more is better, and no two are equal."""
     assert record.score is not None
     return -record.shortfall, record.score, upwards(record.scores)[1:], -record.number

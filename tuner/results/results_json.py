@@ -1,17 +1,16 @@
-"""results.json: what a search hands over, built from plain records. Every key is always there; what is not known is null."""
+"""Builds, writes and reads results.json. Every key is always present; unknown values are null."""
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from model.smart.alarms import alarms_of
+from model.smart.alarms import MEANINGS, alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
 from tuner.results.facts import SearchFacts
@@ -32,14 +31,14 @@ def finite(value: Any) -> Any:
     return value
 
 
-def rank(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def rank(trials: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Entries of `trials`, best first: complete ones by score, then pruned ones by their last score, then failed ones.
 
-    Among the complete ones those that meet the requirements are first, then those that miss the least.
+    Complete trials that meet the requirements come first, then those with the smallest shortfall.
     """
     order = {"COMPLETE": 0, "PRUNED": 1}
 
-    def key(trial: dict[str, Any]) -> tuple[int, float, float, int]:
+    def key(trial: Mapping[str, Any]) -> tuple[int, float, float, int]:
         score, missed = trial["score"], missed_by(trial) if trial["state"] == "COMPLETE" else 0.0
         return order.get(trial["state"], 2), missed, math.inf if score is None else -score, trial["number"]
 
@@ -47,8 +46,15 @@ def rank(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def missed_by(trial: Mapping[str, Any]) -> float:
-    """What an entry of `trials` misses of the requirements in all."""
+    """The total shortfall of an entry of `trials` from the requirements; 0 where it meets them."""
     return float(sum(requirement["missed_by"] for requirement in trial.get("requirements", {}).values()))
+
+
+def alarms_raised(trials: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, list[str]]]:
+    """Each alarm that entries of `trials` raised, with the trials' numbers and the tasks concerned."""
+    raised = {name: {trial["number"]: (trial.get("alarms") or {}).get(name) for trial in trials} for name in MEANINGS}
+    known = {name: {number: tasks for number, tasks in by_trial.items() if tasks} for name, by_trial in raised.items()}
+    return {name: by_trial for name, by_trial in known.items() if by_trial}
 
 
 def build(
@@ -65,24 +71,21 @@ def build(
     champion: TrialRecord | None = None,
     champion_path: Path | None = None,
     front: Sequence[TrialRecord] = (),
-    mode: str = "max",
     stopped_by: str | None = None,
     warm_start: Mapping[str, Any] | None = None,
     confirmation: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json.
 
-    `rows[task][split]` counts the data; `started` and `finished` are ISO 8601 times, and `finished` is None when the search
-    was interrupted. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; passwords in them
-    are masked. `champion_path` is written as it is given. `front` holds the trials that none dominates under several goals.
-    `stopped_by` says which budget ended the search, None when its trials did. `consistency` is None until the check has
-    compared the stores, then the list of what they disagree on.
-    `compute` is the budget of `--trials`, in full trials, and what the trials have used of it.
-    `preflight` is what was measured and foreseen before the first trial, set once the search can be held against it.
-    `warm_start` says what was taken from earlier searches, None where nothing was. `confirmation` is what the finalists came
-    to, None where there were none.
-    Trials that were begun and have no result yet, paused ones included, are `unfinished`, by number: a resumed search goes on
-    with them.
+    `rows[task][split]` counts the data. `started` and `finished` are ISO 8601 times; `finished` is None for an interrupted
+    search. `mlflow` has tracking_uri, experiment_id and run_id, `optuna` storage and study_name; their passwords are masked.
+    `champion_path` is written as given. `front` holds the non-dominated trials under several goals. `stopped_by` names the
+    budget that ended the search, None if its trials did. `warm_start` describes what was taken from earlier searches,
+    `confirmation` the finalists; None without.
+
+    In the result, `consistency` is None until the check has compared the stores, then the list of their disagreements;
+    `compute` is the budget of `--trials` and its use, in full trials; `preflight` is set when the search has ended;
+    `unfinished` lists the trials without a final state, paused ones included, which a resumed search continues.
     """
     return finite(  # type: ignore[no-any-return]
         {
@@ -95,7 +98,7 @@ def build(
             "metric": facts.metric,
             "requirements": list(facts.requirements),
             "controls": facts.controls,
-            "mode": mode,
+            "mode": "max",
             "gang": facts.gang,
             "started": started,
             "finished": finished,
@@ -123,7 +126,7 @@ def build(
 def trial_entry(record: TrialRecord) -> dict[str, Any]:
     """An entry of `trials`."""
     evaluation_keys = ("step", "score", "metrics", "seconds")
-    later = {"health": {}, "compute": 0.0, "evaluation_s": 0.0}  # what evaluations from before it was measured lack
+    later = {"health": {}, "compute": 0.0, "evaluation_s": 0.0}  # absent from evaluations of earlier versions
     return {
         "number": record.number,
         "state": record.state,
@@ -146,12 +149,12 @@ def trial_entry(record: TrialRecord) -> dict[str, Any]:
 
 
 def _requirements(record: TrialRecord) -> dict[str, dict[str, Any]]:
-    """Each requirement: whether it is met, and else by how much it is missed."""
+    """For each requirement whether it is met, and by how much it is missed."""
     return {text: {"met": excess <= 0, "missed_by": max(excess, 0.0)} for text, excess in record.requirements.items()}
 
 
 def champion_entry(record: TrialRecord, path: Path | None) -> dict[str, Any]:
-    """The entry `champion`, its model at `path`."""
+    """The entry `champion`; its model is at `path`."""
     return {
         "number": record.number,
         "score": record.score,
@@ -169,17 +172,17 @@ def _pick(values: Mapping[str, Any], *keys: str) -> dict[str, Any]:
 
 
 def write(path: Path, results: Mapping[str, Any]) -> None:
-    """Write `results` so that a reader, or a crash, sees the old file or the whole new one. Raises OSError."""
+    """Write `results` atomically. Raises OSError."""
     text = json.dumps(finite(results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     write_whole(path, text)
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read results.json. Raises `ConfigError` with a sentence when it is missing, broken or of another version."""
+    """Read results.json. Raises `ConfigError` when it is missing, not JSON or of another schema version."""
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError([f"{path} does not exist: the search has not finished, or its name is another"]) from None
+        raise ConfigError([f"{path} does not exist: the search has not finished, or has another name"]) from None
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
     except ValueError as error:
@@ -187,16 +190,35 @@ def read(path: Path) -> dict[str, Any]:
     version = results.get("schema_version") if isinstance(results, dict) else None
     if version != SCHEMA_VERSION:
         raise ConfigError(
-            [f"{path} has schema_version {version!r}; this one of the tuner reads {SCHEMA_VERSION}: use the one that wrote it"]
+            [f"{path} has schema_version {version!r}; this version reads {SCHEMA_VERSION}; use the one that wrote it"]
         )
     return results  # type: ignore[no-any-return]
 
 
-def commonest_reason(reasons: Sequence[str | None]) -> str | None:
-    """The commonest reason, numbers aside (`NaN at step 7` is `NaN at step 9`), in the words of the first; None of none."""
-    if not reasons:
-        return None
-    told = [reason or "no reason was given" for reason in reasons]
-    kinds = [re.sub(r"\d+", "#", reason) for reason in told]
-    commonest, _ = Counter(kinds).most_common(1)[0]
-    return told[kinds.index(commonest)]
+@dataclass(frozen=True)
+class Registered:
+    """The champion's entry in the model registry."""
+
+    model: str
+    version: int
+    is_champion: bool
+    """Whether the version has the alias."""
+    said: str
+    """Why it has the alias or not, in a sentence."""
+
+
+def model_name(results: Mapping[str, Any]) -> str:
+    """The name of a search's model in the registry, from the contents of its results.json."""
+    return f"{results['space']}-{results['data']['sha256'][:8]}"
+
+
+def score_of(champion: Mapping[str, Any]) -> float:
+    """The score that champions are compared by: the mean over fresh seeds, or the search's score without a confirmation."""
+    confirmed = champion.get("confirmed")
+    return float(confirmed["mean"] if confirmed else champion["score"])
+
+
+def registration_text(registered: Mapping[str, Any]) -> str:
+    """Such as `registered as smart_mtl-6ca11080, version 2, now champion: its score of …`."""
+    alias = ", now champion" if registered["is_champion"] else ""
+    return f"registered as {registered['model']}, version {registered['version']}{alias}: {registered['said']}"

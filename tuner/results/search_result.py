@@ -1,4 +1,4 @@
-"""What a search came to, for Python: a typed, read-only view of results.json."""
+"""The result of a search in Python: a typed, read-only view of results.json."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError, TrialConfig, nearest, parse
 from model.tasks import TASKS
-from tuner.results import results_json as results
-from tuner.results.confirmation_text import champion_name
+from tuner.results import results_json
 
 if TYPE_CHECKING:
     import pandas
@@ -47,9 +46,9 @@ class TrialResult:
     reason: str | None
     """Why it was pruned or failed."""
     same_as: int | None
-    """The trial that it repeats, which is why it was not trained."""
+    """The trial whose configuration it repeats, so that it was not trained."""
     raw: Mapping[str, Any] = field(repr=False)
-    """Its entry of results.json."""
+    """Its entry in results.json."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> TrialResult:
@@ -58,23 +57,23 @@ class TrialResult:
 
     @property
     def config(self) -> TrialConfig:
-        """Raises `ConfigError` where the configuration was refused, which is why the trial failed."""
+        """Raises `ConfigError` for a trial that failed because its configuration was refused."""
         return parse(self.raw["config"])
 
 
 @dataclass(frozen=True)
 class ChampionResult:
-    """The best trial, or the untuned default, whose model is kept."""
+    """The best trial, or the untuned default, with its saved model."""
 
     number: int | None
     """None where the untuned default won and no trial had its configuration."""
     score: float
     metrics: Mapping[str, float]
-    """On select, by which it was chosen."""
+    """On select, which the champion was chosen on."""
     dev: Mapping[str, float] | None
-    """On dev, by which nothing was chosen; None where the search was interrupted."""
+    """On dev, which nothing was chosen on; None where the search was interrupted."""
     feasible: bool
-    """Whether it meets what `require` asks."""
+    """Whether it meets the requirements (`require`)."""
     path: Path
     """Folder of its model."""
     raw: Mapping[str, Any] = field(repr=False)
@@ -86,31 +85,31 @@ class ChampionResult:
 
     @cached_property
     def model(self) -> SavedModel:
-        """The model, read on first use. Raises `ConfigError` when its folder is not whole."""
+        """The model, read on first use. Raises `ConfigError` when its folder is incomplete."""
         from model.saved_model import folder as saved_model
 
         return saved_model.read(self.path)
 
     def predict(self, task: str, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Prediction]:
-        """Predictions of texts, or of pairs for a task of pairs, in order. Raises `ConfigError` for what it cannot judge."""
+        """Predictions for texts, or for pairs of texts, in order. Raises `ConfigError` for an unknown task or wrong texts."""
         from model import predict
 
         mixture = list(self.raw["config"]["mixture"])
         if task not in mixture:
             raise ConfigError([f"this model was not trained on {task}{nearest(task, mixture)}; it knows {', '.join(mixture)}"])
-        given = [text if isinstance(text, tuple | list) else (text,) for text in texts]
-        wanted = len(TASKS[task].text_columns)
-        wrong = [number for number, text in enumerate(given) if len(text) != wanted or not all(map(_has_words, text))]
+        rows = [tuple(text) if isinstance(text, tuple | list) else (text,) for text in texts]
+        n_texts = len(TASKS[task].text_columns)
+        wrong = [
+            i
+            for i, row in enumerate(rows)
+            if len(row) != n_texts or not all(isinstance(text, str) and text.strip() for text in row)
+        ]
         if isinstance(texts, str) or wrong:
             each = "a pair of texts" if TASKS[task].is_pair else "a text"
             where = f", and item {wrong[0]} is none" if wrong and not isinstance(texts, str) else ""
             raise ConfigError([f"{task} takes a list with {each} that is not empty for each prediction{where}"])
-        chunks = (given[start : start + predict.LINES_AT_ONCE] for start in range(0, len(given), predict.LINES_AT_ONCE))
-        return [found for chunk in chunks for found in predict.predict(self.model, task, [tuple(text) for text in chunk])]
-
-
-def _has_words(text: object) -> bool:
-    return isinstance(text, str) and bool(text.strip())
+        chunks = (rows[start : start + predict.LINES_AT_ONCE] for start in range(0, len(rows), predict.LINES_AT_ONCE))
+        return [prediction for chunk in chunks for prediction in predict.predict(self.model, task, chunk)]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class SearchResult:
     def read(cls, path: str | Path) -> SearchResult:
         """The result of the run in a folder. Raises `ConfigError` when there is none."""
         folder = Path(path).expanduser().absolute()
-        return cls(folder, results.read(folder / results.FILE_NAME))
+        return cls(folder, results_json.read(folder / results_json.FILE_NAME))
 
     @property
     def exit_status(self) -> int:
@@ -136,57 +135,51 @@ class SearchResult:
     @cached_property
     def trials(self) -> tuple[TrialResult, ...]:
         """Every trial that has ended, by number."""
-        return tuple(TrialResult.of(entry) for entry in self.raw["trials"])
+        return tuple(map(TrialResult.of, self.raw["trials"]))
 
     @cached_property
     def champion(self) -> ChampionResult | None:
-        found = self.raw["champion"]
-        if found is None:
+        entry = self.raw["champion"]
+        if entry is None:
             return None
         names = ("number", "score", "metrics", "feasible")
-        return ChampionResult(**{n: found[n] for n in names}, dev=found.get("dev"), path=self.path / "champion", raw=found)
+        return ChampionResult(**{n: entry[n] for n in names}, dev=entry.get("dev"), path=self.path / "champion", raw=entry)
 
     @property
     def front(self) -> tuple[TrialResult, ...]:
-        """Under several goals the trials that no other beats in one without losing in another."""
+        """The non-dominated trials under several goals."""
         return tuple(trial for trial in self.trials if trial.number in self.raw["front"])
 
     def to_frame(self) -> pandas.DataFrame:
         """One row per trial, by number: state, score, metrics, then every setting by its dotted name."""
         import pandas
 
+        from tuner.results.text import dotted
+
         rows = [
             {"number": trial.number, "state": trial.state, "score": trial.score, "seconds": trial.seconds}
             | dict(trial.metrics)
-            | _dotted(trial.raw["config"])
+            | {
+                name: "+".join(map(str, value)) if isinstance(value, list) else value
+                for name, value in dotted(trial.raw["config"]).items()
+            }
             | {"reason": trial.reason}
             for trial in self.trials
         ]
         return pandas.DataFrame(rows).set_index("number") if rows else pandas.DataFrame()
 
     def __str__(self) -> str:
-        from tuner.results.text import number_text
+        from tuner.results.text import champion_name, number_text
 
         champion = self.champion
-        told = f"champion {champion_name(champion.raw)}, score {number_text(champion.score)}" if champion else "no champion"
-        return f"{self.raw['name']}: {len(self.trials)} trials, {told}, in {self.path}"
+        outcome = f"champion {champion_name(champion.raw)}, score {number_text(champion.score)}" if champion else "no champion"
+        return f"{self.raw['name']}: {len(self.trials)} trials, {outcome}, in {self.path}"
 
 
-def exit_status(found: Mapping[str, Any]) -> int:
-    """The exit status that the contents of results.json make."""
-    if found["finished"] is None:
+def exit_status(results: Mapping[str, Any]) -> int:
+    """The exit status of a search, from the contents of its results.json."""
+    if results["finished"] is None:
         return INTERRUPTED
-    if found["champion"] is None:
+    if results["champion"] is None:
         return FAILED
-    return CHAMPION if found["champion"]["feasible"] else SHORT
-
-
-def _dotted(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`optim.lr` and so on; a mixture becomes `sst+sts`."""
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _dotted(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = "+".join(map(str, value)) if isinstance(value, list) else value
-    return flat
+    return CHAMPION if results["champion"]["feasible"] else SHORT

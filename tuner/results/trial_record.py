@@ -1,4 +1,4 @@
-"""What is kept of a trial: one entry of `trials` in results.json."""
+"""The record of a trial, from which results.json gets an entry of `trials`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, Literal
 from tuner.config.requirements import shortfall
 
 INTERRUPTED = "interrupted"
-"""What MLflow says of a trial that the end of a session cut short; a resumed search goes on with it."""
+"""Reason of a trial that the end of its session cut short; a resumed search continues it."""
 
 TrialState = Literal["RUNNING", "PAUSED", "COMPLETE", "PRUNED", "FAIL"]
 
 UNFINISHED = ("RUNNING", "PAUSED")
-"""States of trials that go on, in this session or a resumed one."""
+"""States of trials that continue, in this session or a resumed one."""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A trial as the study's storage has it."""
+    """A trial as stored in the study."""
 
     number: int
     state: TrialState
@@ -30,7 +30,7 @@ class TrialRecord:
     evaluations: Sequence[Mapping[str, Any]]
     """Every evaluation by index: the fields of `model.training.evaluation.Evaluation` and its `score`."""
     config: Mapping[str, Any]
-    """What `model.config.parse` reads back."""
+    """As `model.config.parse` reads it."""
     seconds: float
     """Seconds of training and evaluation up to the last evaluation, without waiting and set-up; 0 for a repeat."""
     reason: str | None
@@ -40,27 +40,27 @@ class TrialRecord:
     same_as: int | None = None
     """For a repeat, which is not trained: the trial with its configuration, whose evaluations these are."""
     note: str | None = None
-    """How it ran differently from what its configuration says, such as `accumulation 4 after out of memory`."""
+    """How its training differed from its configuration, such as `accumulation 4 after out of memory`."""
     requirements: Mapping[str, float] = field(default_factory=dict)
-    """How far each requirement's bound is exceeded at the last evaluation made, ≤ 0 where it is met; empty as `scores` is."""
+    """Excess over each requirement's bound at the last evaluation made, ≤ 0 where it is met; empty where `scores` is."""
     params: Mapping[str, Any] = field(default_factory=dict)
-    """What was drawn, scalars by Optuna's names; a parameter whose condition did not hold is not there."""
+    """The drawn scalars by their names in Optuna, without parameters whose condition did not hold."""
 
     @property
     def shortfall(self) -> float:
-        """What it misses of the requirements in all; 0 where it meets them."""
+        """The total shortfall from the requirements; 0 where it meets them."""
         return shortfall(self.requirements)
 
     @property
     def share(self) -> float:
         """The share of its own schedule that the trial was trained for, 0 to 1; 0 for a repeat, which was not trained.
 
-        One that ended before its first evaluation counts as if it had come to it: no trial is free.
+        A trial that ended before its first evaluation counts as one evaluation.
         """
         if self.same_as is not None:
             return 0.0
         done = max(len(self.evaluations), int(self.is_finished))
-        planned = self.config.get("budget", {}).get("evaluations")  # a refused configuration may have none
+        planned = self.config.get("budget", {}).get("evaluations")  # missing in a refused configuration
         whole = self.evaluations[-1].get("n_evaluations", planned) if self.evaluations else planned
         return min(done / whole, 1.0) if whole else 0.0
 

@@ -17,7 +17,7 @@ import yaml
 
 from model.config import ConfigError
 from tuner.results import results_json as results
-from tuner.results.confirmation_text import champion_name
+from tuner.results.text import champion_name
 from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord
 from tuner.tracking.mlflow import PAUSED_STATUS, STATUS, RunFound, as_tag, read_runs
 

@@ -20,7 +20,7 @@ from tests.support.records import exported as record
 from tuner.commands.export import main
 from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.results import results_json as results
-from tuner.results.model_card import card
+from tuner.results.export import card
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -59,8 +59,8 @@ def test_what_is_wrong_is_told_all_at_once(run: Path, tmp_path: Path, capsys: py
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert main([str(run), "--to", str(tmp_path / "full")]) == WRONG_USAGE
     assert capsys.readouterr().err.splitlines() == [
-        "night has no champion: no trial of it is COMPLETE; go on with --resume night",
-        f"--to {tmp_path / 'full'} is there already, and not empty; give a new folder",
+        "night has no champion: none of its trials is COMPLETE; continue it with --resume night",
+        f"--to {tmp_path / 'full'} exists and is not empty; give a new folder",
     ]
     assert main(["day", "--runs-dir", str(run.parent), "--to", str(tmp_path / "new")]) == WRONG_USAGE
     assert "there is no run day" in capsys.readouterr().err
@@ -100,9 +100,9 @@ def test_the_card_owns_up(run: Path) -> None:
 
     change(run, worse)
     text = card(results.read(run / results.FILE_NAME))
-    assert "On the *select* split, by which this model was chosen" in text
+    assert "On the *select* split, which this model was chosen on" in text
     assert "| 64 |" in text
-    assert "does not meet what was required of it: sst/accuracy>=0.9" in text
+    assert "does not meet the search's requirements: sst/accuracy>=0.9" in text
     assert "smart-no-op (sst)" in text
 
 

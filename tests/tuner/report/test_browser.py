@@ -1,4 +1,4 @@
-"""The page in a real browser, at the widths of a phone and of a desk: what is drawn, what is said, what can be done with it."""
+"""The page in a real browser, as wide as a phone and as a desktop: drawing, accessibility and interaction."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_is_drawn_without_a_complaint(driver: Chrome, pages: dict[str, Path], shape: str, width: int) -> None:
+def test_it_is_drawn_without_errors(driver: Chrome, pages: dict[str, Path], shape: str, width: int) -> None:
     open_page(driver, pages[shape], width)
     assert console(driver) == []
     assert driver.execute_script(UNDRAWN) == []
@@ -121,8 +121,8 @@ return [...document.querySelectorAll('svg')].filter((svg) => !svg.closest('#surf
 
 
 @pytest.mark.parametrize("shape", ["several", "goals", "many"])
-def test_words_of_a_drawing_are_whole_and_free(driver: Chrome, pages: dict[str, Path], shape: str) -> None:
-    """No label runs out of its drawing, and no curve or dot over the name of an axis."""
+def test_labels_are_neither_cut_nor_covered(driver: Chrome, pages: dict[str, Path], shape: str) -> None:
+    """No label leaves its drawing, and no curve or dot covers the name of an axis."""
     open_page(driver, pages[shape])
     assert driver.execute_script(HIDDEN) == []
     assert driver.execute_script(CROSSED) == []
@@ -130,8 +130,8 @@ def test_words_of_a_drawing_are_whole_and_free(driver: Chrome, pages: dict[str, 
 
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("shape", ["several", "requirements", "controls"])
-def test_all_text_can_be_read(driver: Chrome, pages: dict[str, Path], shape: str, dark: bool) -> None:
-    """At least 4.5 to 1, as WCAG asks of text."""
+def test_all_text_has_enough_contrast(driver: Chrome, pages: dict[str, Path], shape: str, dark: bool) -> None:
+    """A contrast of at least 4.5 to 1, as WCAG requires for text."""
     open_page(driver, pages[shape], dark=dark)
     assert driver.execute_script(CONTRAST) == []
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
@@ -170,7 +170,7 @@ def test_the_table_sorts_by_any_column_with_the_keyboard(driver: Chrome, pages: 
 
 
 def marks(driver: Chrome) -> list[tuple[str, ...]]:
-    """What the chart of two parameters shows: its cells and its dots."""
+    """The cells and the dots of the chart of two parameters."""
     cells = driver.execute_script(
         "return [...document.querySelectorAll('#surface .cells rect')].map((c) => c.getAttribute('class'))"
     )
@@ -207,7 +207,7 @@ def test_any_two_parameters_can_be_chosen(driver: Chrome, pages: dict[str, Path]
     assert console(driver) == []
 
 
-def test_turning_the_axes_turns_the_picture(driver: Chrome, pages: dict[str, Path]) -> None:
+def test_swapping_the_axes_transposes_the_chart(driver: Chrome, pages: dict[str, Path]) -> None:
     open_page(driver, pages["several"])
     across, upwards = (Select(one) for one in driver.find_elements(By.CSS_SELECTOR, "#surface select"))
     one, other = across.first_selected_option.text, upwards.first_selected_option.text
@@ -240,7 +240,7 @@ def test_links_lead_to_the_trials_own_runs(driver: Chrome, pages: dict[str, Path
         assert href == f"http://127.0.0.1:5000/#/experiments/1/runs/{row.get_attribute('data-trial')}"
 
 
-def test_a_screen_reader_hears_names_and_order(driver: Chrome, pages: dict[str, Path]) -> None:
+def test_a_screen_reader_gets_names_and_order(driver: Chrome, pages: dict[str, Path]) -> None:
     open_page(driver, pages["several"])
     tree = driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     heard = [(node["role"]["value"], node.get("name", {}).get("value", "")) for node in tree if not node["ignored"]]
@@ -295,7 +295,7 @@ def test_the_table_of_trials_fits_a_landscape_page(driver: Chrome, pages: dict[s
     assert right <= driver.execute_script("return document.documentElement.clientWidth")
 
 
-def test_it_is_all_there_without_scripts(driver: Chrome, pages: dict[str, Path]) -> None:
+def test_it_is_complete_without_scripts(driver: Chrome, pages: dict[str, Path]) -> None:
     driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         driver.get(pages["several"].as_uri())

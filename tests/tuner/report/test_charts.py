@@ -1,4 +1,4 @@
-"""The numbers of a report's sections, against arithmetic of their own."""
+"""The numbers of the report's charts, against independent calculations."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
-from tuner.report.charts.champion import score_se, trust
+from tuner.report.charts.champion import rivals, score_se
+from tuner.report.charts.contour import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.cost import cost, saved_by_pruning
-from tuner.report.charts.curves import curves, quartiles
-from tuner.report.charts.health import health
-from tuner.report.charts.pareto import planes
+from tuner.report.charts.curves import by_evaluation, curves
+from tuner.report.charts.fronts import planes
+from tuner.report.charts.health import measures
 from tuner.report.charts.simplex import faces, mixed, place, shares
-from tuner.report.charts.surface import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.timeline import schedule
-from tuner.report.charts.transfer import transfer
-from tuner.report.drawing.parameters import columns
-from tuner.report.drawing.scales import N_LEVELS, leveller
+from tuner.report.charts.transfer import compare, transfer
 from tuner.report.gather import Run
-from tuner.results.results_json import trial_entry
+from tuner.report.parameters import columns
+from tuner.report.svg import N_LEVELS, leveller
+from tuner.results.results_json import alarms_raised, trial_entry
 from tuner.results.trial_record import TrialRecord
 
 FOLDER = Path("/somewhere/runs/night")
@@ -57,37 +57,37 @@ def test_transfer_is_welchs_difference_to_the_task_alone() -> None:
     alone, together = [0.40, 0.43, 0.41], [0.45, 0.47]
     records = [trained(i, ["sst"], i, sst=value) for i, value in enumerate(alone)]
     records += [trained(3 + i, ["sst", "sts"], i, sst=value, sts=0.8 + i / 100) for i, value in enumerate(together)]
-    found = transfer(run([scored(one) for one in records]))
-    cell = found.cells[("sst", "sts"), "sst"]
+    levels, mixed = transfer(run([scored(one) for one in records]))
+    assert levels.keys() == {"sst"}, "no trial of sts alone: that is unknown, not 0"
+    gain, interval = compare(mixed["sst", "sts"]["sst"], levels["sst"])
     expected = stats.ttest_ind(together, alone, equal_var=False).confidence_interval(0.95)
-    assert cell.gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
-    assert (cell.low, cell.high) == pytest.approx((expected.low, expected.high))
-    assert (cell.n_mixed, cell.n_alone, cell.how) == (2, 3, "trials")
-    assert (("sst", "sts"), "sts") not in found.cells, "nobody trained sts alone: that is unknown, not 0"
+    assert gain == pytest.approx(statistics.fmean(together) - statistics.fmean(alone))
+    assert interval == pytest.approx((expected.low, expected.high))
+    assert (mixed["sst", "sts"]["sst"].n, levels["sst"].n) == (2, 3)
+
+
+CONTROL = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
 
 
 def test_transfer_of_single_trainings_has_the_error_of_the_examples() -> None:
-    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
-    found = transfer(run([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], controls=control))
-    cell = found.cells[("sst", "sts"), "sst"]
+    alone, mixed = transfer(run([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], controls=CONTROL))
+    assert (alone.keys(), alone["sst"].is_control) == ({"sst"}, True)
     n = report_runs.ROWS["sst"]["select"]
     se = math.sqrt(0.46 * 0.54 / n + 0.40 * 0.60 / n)
-    assert (cell.low, cell.high) == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
-    assert (cell.how, found.sources) == ("examples", {"sst": "control"})
-    assert not found.cells.keys() & {(("sst", "sts"), "sts")}
+    _, interval = compare(mixed["sst", "sts"]["sst"], alone["sst"])
+    assert interval == pytest.approx((0.06 - 1.959964 * se, 0.06 + 1.959964 * se), abs=1e-6)
 
 
-def test_transfer_without_rows_says_no_interval() -> None:
-    control = {"sst": {"metric": "sst/accuracy", "value": 0.40, "cached": False, "config": {}}}
-    results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=control)
+def test_transfer_without_rows_has_no_interval() -> None:
+    results = report_runs.results([scored(trained(0, ["sst", "sts"], sst=0.46, sts=0.8))], FOLDER, controls=CONTROL)
     results["data"] = results["data"] | {"rows": {}}
-    cell = transfer(Run(results, "finished", results["trials"])).cells[("sst", "sts"), "sst"]
-    assert (cell.low, cell.high, cell.is_clear) == (None, None, False)
+    alone, mixed = transfer(Run(results, "finished", results["trials"]))
+    assert compare(mixed["sst", "sts"]["sst"], alone["sst"])[1] is None
 
 
-def test_the_order_of_a_mixture_does_not_part_it() -> None:
+def test_mixtures_in_another_order_are_the_same() -> None:
     records = [trained(0, ["sst", "sts"], sst=0.4, sts=0.8), trained(1, ["sts", "sst"], sst=0.5, sts=0.8)]
-    assert transfer(run(list(map(scored, records)))).mixtures == (("sst", "sts"),)
+    assert list(transfer(run(list(map(scored, records))))[1]) == [("sst", "sts")]
 
 
 def test_the_scores_error_is_that_of_its_metrics() -> None:
@@ -106,9 +106,9 @@ def test_rivals_are_those_within_two_errors_of_a_difference() -> None:
     n = report_runs.ROWS["sst"]["select"]
     reach = 2 * math.sqrt(2) * math.sqrt(0.24 / n)
     values = [0.4, 0.4 - 0.99 * reach, 0.4 - 1.01 * reach]
-    found = trust(run([scored(trained(i, ["sst"], i, sst=value)) for i, value in enumerate(values)]))
-    assert found is not None
-    assert (found.rivals, found.n_complete) == ((1,), 3)
+    found = run([scored(trained(i, ["sst"], i, sst=value)) for i, value in enumerate(values)])
+    assert found.champion is not None
+    assert rivals(found, found.champion, math.sqrt(0.24 / n)) == [1]
 
 
 def test_pruning_saves_what_was_left_at_a_trials_own_pace() -> None:
@@ -169,15 +169,15 @@ def test_shares_follow_the_strategy() -> None:
 
 def test_faces_hold_all_trials_of_their_tasks() -> None:
     found = run(report_runs.records(60, seed=6))
-    of_three = [face for face in faces(found) if face.corners == ("sst", "quora", "sts")]
-    assert len(faces(found)) == 4
-    (face,) = of_three
-    inside = {point.number for point, own in face.points if own}
+    corners = ("sst", "quora", "sts")
+    by_corners = faces(found, mixed(found))
+    assert len(by_corners) == 4
+    inside = {point.number for point, is_whole in by_corners[corners] if is_whole}
     assert inside == {point.number for point in mixed(found) if set(point.shares) <= {"sst", "quora", "sts"}}
-    assert all(sum(place(face, point).values()) == pytest.approx(1) for point, _ in face.points)
+    assert all(sum(place(corners, point)) == pytest.approx(1) for point, _ in by_corners[corners])
 
 
-def test_the_front_is_what_none_beats() -> None:
+def test_the_front_is_not_dominated() -> None:
     kind, found = planes(run(report_runs.records(60, seed=7)))
     assert kind == "tasks"
     for plane in found:
@@ -208,18 +208,18 @@ def test_the_surface_is_the_kernel_mean_and_blank_far_from_trials() -> None:
     assert weights.reshape(GRID, GRID)[0, -1] < 0.01
 
 
-def test_a_surface_knows_rows_from_columns() -> None:
-    """Trials lie along the lower edge alone: what is there is at the beginning, and the upper rows are blank."""
+def test_rows_of_a_surface_are_y() -> None:
+    """Trials are along the lower edge only: the first rows have values, and the upper ones are blank."""
     records = []
     for i in range(12):
         params = {"a": i / 11, "b": 0.0 if i else 1.0}
         records.append(replace(scored(trained(i, ["sst"], i, sst=0.3 + i / 100)), params=params))
-    found = surface(run(records[:]).complete)
-    grid = found.grids[0, 1]
+    _, _, grids = surface(run(records).complete)
+    grid = grids[0, 1]
     assert BLANK not in grid[2:GRID]
     assert set(grid[GRID * 10 + 8 : GRID * 11]) == {BLANK}
     assert grid[1] < grid[GRID - 1]
-    assert surface(run(records).complete, order=["b"]).columns[0].name == "b"
+    assert surface(run(records).complete, order=["b"])[0][0].name == "b"
 
 
 def test_positions_lie_on_their_axis() -> None:
@@ -238,7 +238,7 @@ def test_positions_lie_on_their_axis() -> None:
         assert column.position(column.value_at(0.3)) == pytest.approx(0.3)
 
 
-def test_settings_stand_in_for_parameters_that_were_not_kept() -> None:
+def test_settings_replace_parameters_that_were_not_recorded() -> None:
     trials = [{**trial_entry(one), "params": None} for one in report_runs.records(10, seed=9)]
     names = {column.name for column in columns(trials)}
     assert {"optim.lr", "mixture", "smart.enabled"} <= names
@@ -259,16 +259,14 @@ def test_curves_are_the_evaluations() -> None:
             trial = found.trials[curve.number]
             assert [value for _, value in curve.points] == [look["metrics"][name] for look in trial["evaluations"]]
             assert curve.points[-1][0] == pytest.approx(len(trial["evaluations"]) / 10)
-    first = quartiles(found.counted, "sst/accuracy")[0]
+    first = by_evaluation(found.counted, "sst/accuracy")[1]
     values = [t["evaluations"][0]["metrics"]["sst/accuracy"] for t in found.counted if "sst/accuracy" in t["metrics"]]
-    assert (first.n, first.middle) == (len(values), pytest.approx(statistics.median(values)))
+    assert first == values
 
 
 def test_health_gathers_measures_and_alarms() -> None:
     records = report_runs.records(20, seed=11)
     looks = [look | {"losses": {"sst/smoothness": 0.0, "sst/loss": 1.0}} for look in records[0].evaluations]
-    found = health(run([replace(records[0], evaluations=looks), *records[1:]]))
-    (alarm,) = found.alarms
-    assert (alarm.name, alarm.numbers, alarm.tasks) == ("smart-no-op", (0,), ("sst",))
-    assert found.n_smart == sum(one.config["smart"]["enabled"] for one in records)
-    assert "saturated" in found.measures
+    found = run([replace(records[0], evaluations=looks), *records[1:]])
+    assert alarms_raised(found.counted) == {"smart-no-op": {0: ["sst"]}}
+    assert "saturated" in measures(found)

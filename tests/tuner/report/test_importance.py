@@ -1,4 +1,4 @@
-"""Importance: what decides is found, what does nothing does not stand out, and too few trials are said to be."""
+"""Importance: parameters with an effect stand out, those without do not, and too few trials give no weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
-def test_what_decides_stands_out_also_under_a_condition() -> None:
+def test_parameters_with_an_effect_stand_out_also_under_a_condition() -> None:
     found = {weight.name: weight for weight in importance(trials(100), StudyDirection.MAXIMIZE).weights}
     assert found["mixture"].stands_out
     assert found["ratio"].share > found["dropout"].share
@@ -55,7 +55,7 @@ def test_what_decides_stands_out_also_under_a_condition() -> None:
 
 @pytest.fixture
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Intervals that are rough and quickly found."""
+    """Rough intervals that are computed quickly."""
     monkeypatch.setattr("tuner.study.importance.RESAMPLES", 20)
 
 
@@ -80,13 +80,13 @@ def test_more_trials_make_narrower_intervals() -> None:
     assert many.high - many.low < few.high - few.low
 
 
-def test_too_few_trials_say_nothing() -> None:
+def test_too_few_trials_give_no_weights() -> None:
     found = importance(trials(FEWEST - 1), StudyDirection.MAXIMIZE)
     assert (found.weights, found.n_trials, found.n_needed) == ((), FEWEST - 1, FEWEST)
     assert importance([], StudyDirection.MAXIMIZE).n_trials == 0
 
 
-def test_a_study_on_disk_is_read_and_left_alone(tmp_path: Path) -> None:
+def test_a_study_on_disk_is_read_without_changing_it(tmp_path: Path) -> None:
     storage = f"journal:{tmp_path / 'journal'}"
     study = opened(tmp_path, storage)
     play(study, 0.5)

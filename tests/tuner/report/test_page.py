@@ -1,4 +1,4 @@
-"""The page of a run: every shape of a run has one, nothing breaks out of it, and it can be made while the run goes on."""
+"""The page of a run: complete for every kind of run, safe against hostile text, and available while the run continues."""
 
 from __future__ import annotations
 
@@ -23,18 +23,20 @@ from tuner.commands.run_command import DONE, WRONG_USAGE
 from tuner.config import command_lines as commands
 from tuner.config import run_folder
 from tuner.config.options import Options, parse_arguments, save
-from tuner.report.drawing.elements import element, markup, plain
+from tuner.report import charts
+from tuner.report.charts import CHARTS
 from tuner.report.gather import gather
+from tuner.report.html import element, markup, plain
 from tuner.report.page import page, write
 from tuner.results import results_json as results
 from tuner.tracking import timeline
 
-SECTIONS = ["champion", "curves", "importance", "parallel", "contour", "fronts", "simplex", "transfer", "health", "timeline"]
-SECTIONS += ["cost", "trials", "reproduce"]
+SECTIONS = [name for name in CHARTS if name != "confirmation"]
+"""Of every shape of a run."""
 
 
 class Outline(HTMLParser):
-    """What a browser makes of a page: elements with their attributes, and the text outside scripts and styles."""
+    """A parsed page: elements with their attributes, and the text outside scripts and styles."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -67,6 +69,11 @@ def text_of(shape: str) -> str:
 @cache
 def outline(shape: str) -> Outline:
     return Outline(text_of(shape))
+
+
+def test_every_chart_is_registered_once() -> None:
+    files = {path.stem for path in Path(charts.__file__).parent.glob("*.py")} - {"__init__"}
+    assert set(CHARTS) == files
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -119,16 +126,21 @@ def test_hostile_text_stays_text() -> None:
         assert not (own.get("href") or "").lower().startswith(("javascript:", "data:"))
 
 
-def test_elements_escape_text_attributes_and_what_is_not_seen() -> None:
+def test_elements_escape_text_attributes_and_invisible_characters() -> None:
     found = markup(element("p", "<b>&", element("i", "</i>"), "\u202eevil", title='"><script>'))
     assert found == '<p title="&quot;&gt;<script&gt;">&lt;b&gt;&amp;<i>&lt;/i&gt;</i>\ufffdevil</p>'
     assert plain("a\nb\x00\x1b[31m\u2066é 漢") == "a\nb\ufffd\ufffd[31m\ufffdé 漢"
     assert markup(element("p", "\ud800")).encode() == "<p>\ufffd</p>".encode()
 
 
-def test_it_says_what_is_not_known() -> None:
+def test_missing_data_is_explained() -> None:
     words = " ".join(outline("empty").words)
-    for sentence in ("There is no champion", "No trial has been evaluated", "There are no trials yet", "was not recorded"):
+    for sentence in (
+        "There is no champion",
+        "No trial has been evaluated",
+        "There are no trials yet",
+        "No times were recorded",
+    ):
         assert sentence in words
     several = " ".join(outline("several").words)
     assert "Nothing is known of any task alone" in several
@@ -137,7 +149,7 @@ def test_it_says_what_is_not_known() -> None:
     assert "cfimdb/accuracy alone is not known" in " ".join(outline("controls").words)
 
 
-def test_requirements_that_none_meets_are_said_first() -> None:
+def test_requirements_that_no_trial_meets_are_a_warning() -> None:
     words = " ".join(outline("requirements").words)
     assert "No trial meets the requirements" in words
     assert "quora/accuracy>=0.99 by" in words
@@ -149,9 +161,9 @@ def test_the_confirmation_is_shown_where_there_is_one() -> None:
     words = " ".join(found.words)
     assert "confirmation" in found.ids
     assert "+0.0120" in words
-    assert "Whether the champion beats the untuned default is open" in words
+    assert "THE CHAMPION DOES NOT BEAT THE UNTUNED DEFAULT beyond chance on dev" in words
     assert "has not been trained again" not in words
-    assert "Trained on 3 fresh seeds it came to 0.7525 ± 0.0040 (s.d.) on select, and above 0.7445" in words
+    assert "Trained on 3 fresh seeds its mean is 0.7525 ± 0.0040 (s.d.) on select, and above 0.7445" in words
 
 
 def test_an_untuned_default_that_wins_is_no_trial() -> None:
@@ -159,7 +171,7 @@ def test_an_untuned_default_that_wins_is_no_trial() -> None:
     assert (run.champion is not None, run.champion_number) == (True, None)
     words = " ".join(outline("default won").words)
     assert "the untuned default" in words
-    assert "The untuned default won, and is the champion" in words
+    assert "THE SEARCH DOES NOT BEAT THE UNTUNED DEFAULT, which is the champion" in words
 
 
 def test_paused_trials_are_counted_with_their_time() -> None:
@@ -193,7 +205,7 @@ def began(folder: Path) -> None:
 OPTUNA = {"storage": "journal:journal", "study_name": "study"}
 
 
-def test_a_run_that_goes_on_is_told_from_its_record(folder: Path, tmp_path: Path) -> None:
+def test_a_running_search_is_read_from_its_study(folder: Path, tmp_path: Path) -> None:
     study = opened(tmp_path, f"journal:{folder / 'journal'}")
     began(folder)
     play(study, 0.5)
@@ -207,7 +219,7 @@ def test_a_run_that_goes_on_is_told_from_its_record(folder: Path, tmp_path: Path
     assert (found.stage, found.champion_number) == ("searching", 1)
     assert [trial["state"] for trial in found.trials] == ["COMPLETE", "COMPLETE", "RUNNING"]
     words = " ".join(Outline(text).words)
-    assert "UNFINISHED: the search runs" in words
+    assert "UNFINISHED: the search is running" in words
     assert "3 (2 complete, 1 running), within the compute of 9 full trials" in words
     assert "mean(sst/accuracy, sts/pearson)" in words, "what was known when it began"
 
@@ -219,7 +231,7 @@ def test_a_run_that_was_killed_before_its_first_trial(folder: Path, tmp_path: Pa
     assert "UNFINISHED: the search was interrupted" in page(found)
 
 
-def test_results_that_are_older_than_the_record_give_way(folder: Path, tmp_path: Path) -> None:
+def test_results_that_are_older_than_the_study_are_not_used(folder: Path, tmp_path: Path) -> None:
     study = opened(tmp_path, f"journal:{folder / 'journal'}")
     play(study, 0.5)
     written = samples.results(samples.facts(folder), study.records(), study.best)
@@ -234,7 +246,7 @@ def test_results_alone_make_a_page(tmp_path: Path) -> None:
     records = report_runs.records(6)
     results.write(tmp_path / results.FILE_NAME, report_runs.results(records, tmp_path))
     assert write(tmp_path) == tmp_path / "report.html"
-    assert "cannot be told" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Importance is unknown" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
@@ -294,7 +306,7 @@ def test_a_trial_whose_configuration_was_refused_has_its_row() -> None:
     assert "the configuration is refused" in text
 
 
-def test_the_command_that_does_it_again_has_what_was_given_and_no_secret() -> None:
+def test_the_command_that_repeats_a_search_has_the_given_options_and_no_secret() -> None:
     given = Options(
         space="paper_table2",
         settings=("optim.lr=0.1", "mode=finetune"),

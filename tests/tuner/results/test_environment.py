@@ -1,4 +1,4 @@
-"""What is told of the machine, against what the machine says itself."""
+"""The described environment, against the machine's own data."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_gpus_are_read_from_nvidia_smi() -> None:
     assert environment.parse_gpus("") == []
 
 
-def test_git_tells_commit_and_changes(tmp_path: Path) -> None:
+def test_git_has_commit_and_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
         named = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false")
         return subprocess.run(

@@ -16,6 +16,7 @@ from model.config import ConfigError, parse
 from tests.support import samples
 from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri
 from tuner.results import results_json as results
+from tuner.results.text import commonest_reason
 
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
@@ -124,7 +125,7 @@ def test_tracking_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ('{"schema_version": 99}', "schema_version 99"),
     ],
 )
-def test_unreadable_files_are_told_in_a_sentence(tmp_path: Path, text: str | None, sentence: str) -> None:
+def test_unreadable_files_raise_a_config_error(tmp_path: Path, text: str | None, sentence: str) -> None:
     path = tmp_path / results.FILE_NAME
     if text is not None:
         path.write_text(text)
@@ -134,8 +135,8 @@ def test_unreadable_files_are_told_in_a_sentence(tmp_path: Path, text: str | Non
 
 def test_commonest_reason_counts_reasons_apart_from_their_numbers() -> None:
     reasons = ["out of memory", "the loss became NaN at step 7", "the loss became NaN at step 90"]
-    assert results.commonest_reason(reasons) == "the loss became NaN at step 7"
-    assert results.commonest_reason([]) is None
+    assert commonest_reason(reasons) == "the loss became NaN at step 7"
+    assert commonest_reason([]) is None
 
 
 def test_rank_puts_complete_trials_first() -> None:

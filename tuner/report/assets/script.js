@@ -1,5 +1,5 @@
 "use strict";
-// Without it the page says the same: it sorts the table of trials, shows a trial in every chart, and chooses two parameters.
+// Sorts the table of trials, highlights a trial in every chart, and selects two parameters. The page is complete without it.
 
 const table = document.querySelector("#all-trials");
 
@@ -87,9 +87,18 @@ function drawSurface(data, x, y) {
 
 if (chart) {
   const data = JSON.parse(chart.dataset.surface);
-  const [across, upwards] = chart.querySelectorAll("select");
+  const choice = chart.querySelector(".choice");
+  const [across, upwards] = ["across", "upwards"].map((name, side) => {
+    const label = document.createElement("label");
+    const select = document.createElement("select");
+    select.name = name;
+    select.append(...data.columns.map((column, i) => new Option(column.name, i, false, i === data.first[side])));
+    label.append(`${name} `, select);
+    choice.insertBefore(label, choice.querySelector(".status"));
+    return select;
+  });
   const redraw = () => drawSurface(data, Number(across.value), Number(upwards.value));
   across.addEventListener("change", redraw);
   upwards.addEventListener("change", redraw);
-  chart.querySelector(".choice").hidden = false;
+  choice.hidden = false;
 }

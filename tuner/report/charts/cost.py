@@ -1,92 +1,84 @@
-"""Where the time of the gangs went."""
+"""The cost: the gangs' time by state and kind of work, and what pruning and repeats saved."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from tuner.report.charts.timeline import KINDS, Schedule
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import drawing, figure, scrolled, table, text
+from tuner.report.charts.timeline import EVALUATION, KINDS, TRAINING, Schedule, schedule
 from tuner.report.gather import Run, Trial
+from tuner.report.html import absent, element, figure, scrolled, table
+from tuner.report.svg import drawing, text
 from tuner.results.text import duration
 
 OTHERS = "others"
 """Trainings that are no trials of the search, such as finalists on fresh seeds."""
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
-
 WIDTH, HEIGHT, BAR = 1120.0, 62.0, 28.0
 IDLE = "idle"
 
 
-def section(run: Run, found: Cost) -> list[Element]:
-    if not found.total_s:
-        return [element("p", "Nothing was spent yet.", class_="none")]
+def section(run: Run) -> list[Element]:
+    spent = cost(run, schedule(run.events, run.now))
+    if not spent.total_s:
+        return absent("Nothing was spent yet.")
     caption = (
         "Seconds of gangs. The saving is an estimate: what pruned trials had left, each at its own pace until then; their last "
-        "evaluation would have been on all of select, so that it is rather low."
-        if found.idle_s is not None
-        else "Training and evaluation, as the trials tell of themselves: without a timeline set-up and idle are not known."
+        "evaluation would have been on all of select, so the true saving is rather larger."
+        if spent.idle_s is not None
+        else "Training and evaluation as recorded with the trials: without a timeline set-up and idle time are unknown."
     )
-    return [element("p", _told(found)), figure("", [scrolled("Cost", draw(found))], caption, _alternative(found))]
+    chart = scrolled("Cost", _draw(spent))
+    return [element("p", " ".join(_summary(spent))), figure("", [chart], caption, _alternative(spent))]
 
 
-def _told(found: Cost) -> str:
-    unit = f"{found.unit}-hours"
-    told = [f"{found.hours(found.total_s):.2f} {unit} in all ({duration(found.total_s)} of gangs)."]
-    if found.saved_by_pruning_s:
-        share = found.saved_by_pruning_s / (found.total_s + found.saved_by_pruning_s)
-        told.append(
-            f"Pruning saved about {found.hours(found.saved_by_pruning_s):.2f} {unit}: without it the trials would have cost "
-            f"{100 * share / (1 - share):.0f} % more."
+def _summary(spent: Cost) -> list[str]:
+    unit = f"{spent.unit}-hours"
+    sentences = [f"{spent.hours(spent.total_s):.2f} {unit} in all ({duration(spent.total_s)} of gangs)."]
+    if spent.saved_by_pruning_s:
+        sentences.append(
+            f"Pruning saved about {spent.hours(spent.saved_by_pruning_s):.2f} {unit}: without it the trials would have cost "
+            f"{100 * spent.saved_by_pruning_s / spent.total_s:.0f} % more."
         )
-    if found.n_repeats:
-        hours = found.hours(found.saved_by_repeats_s)
-        told.append(f"{found.n_repeats} repeated configurations were told from the record, which saved {hours:.2f} {unit}.")
-    if found.n_unrecorded and found.idle_s is not None:
-        told.append(f"{found.n_unrecorded} trials are older than the timeline: they are counted by their own seconds.")
-    return " ".join(told)
+    if spent.n_repeats:
+        hours = spent.hours(spent.saved_by_repeats_s)
+        sentences.append(f"{spent.n_repeats} repeated configurations were not trained again, which saved {hours:.2f} {unit}.")
+    if spent.n_unrecorded and spent.idle_s is not None:
+        sentences.append(f"{spent.n_unrecorded} trials are older than the timeline: they count with their own seconds.")
+    return sentences
 
 
-def parts(found: Cost) -> list[tuple[str, str, float]]:
-    """Name, class and seconds of each part of the bar, in order."""
-    each = [
-        (f"{row.state.lower()}, {kind}", f"s-{row.state.lower()} k-{kind.replace('-', '')}", row.seconds.get(kind, 0.0))
-        for row in found.rows
-        for kind in KINDS
+def _draw(spent: Cost) -> Element:
+    """A bar with a part for each state and kind of work, and the states' shares below it."""
+    rows = [
+        (row.state.lower(), [(kind, f"s-{row.state.lower()} {KINDS[kind]}", s) for kind, s in row.seconds.items()])
+        for row in spent.rows
     ]
-    return [one for one in (*each, (IDLE, "k-idle", found.idle_s or 0.0)) if one[2] > 0]
+    at, drawn, shares = 0.0, [], []
+    for name, parts in [*rows, (IDLE, [("", "k-idle", spent.idle_s or 0.0)])]:
+        start = at
+        for kind, class_, seconds in parts:
+            if seconds > 0:
+                part, percent = f"{name}, {kind}" if kind else name, 100 * seconds / spent.total_s
+                title = element("title", f"{part}: {duration(seconds)}, {percent:.1f} %")
+                width = WIDTH * seconds / spent.total_s
+                drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
+                shares.append(f"{part} {percent:.0f} %")
+                at += width
+        if at > start:
+            drawn.append(element("line", x1=start + 0.5, x2=at - 0.5, y1=BAR + 9, y2=BAR + 9, class_="axis"))
+        if at - start > 70:
+            drawn.append(text(f"{name} {100 * (at - start) / WIDTH:.0f} %", (start + at) / 2, BAR + 23, "middle"))
+    return drawing(f"Where the time went: {', '.join(shares)}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
 
 
-def draw(found: Cost) -> Element:
-    at, drawn = 0.0, []
-    for name, class_, seconds in parts(found):
-        width = seconds / found.total_s * WIDTH
-        title = element("title", f"{name}: {duration(seconds)}, {100 * seconds / found.total_s:.1f} %")
-        drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
-        at += width
-    at = 0.0
-    for row in [*((row.state.lower(), row.total_s) for row in found.rows), (IDLE, found.idle_s or 0.0)]:
-        width = row[1] / found.total_s * WIDTH
-        if width > 0:
-            drawn.append(element("line", x1=at + 0.5, x2=at + width - 0.5, y1=BAR + 9, y2=BAR + 9, class_="axis"))
-        if width > 70:
-            share = f"{100 * row[1] / found.total_s:.0f} %"
-            drawn.append(text(f"{row[0]} {share}", at + width / 2, BAR + 23, "middle"))
-        at += width
-    told = ", ".join(f"{name} {100 * seconds / found.total_s:.0f} %" for name, _, seconds in parts(found))
-    return drawing(f"Where the time went: {told}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
-
-
-def _alternative(found: Cost) -> Element:
-    rows = []
-    for row in found.rows:
-        seconds = [duration(row.seconds.get(kind, 0.0)) for kind in KINDS]
-        rows.append([row.state, str(row.n), *seconds, duration(row.total_s), f"{found.hours(row.total_s):.3f}"])
-    if found.idle_s is not None:
-        rows.append([IDLE, "–", *("–" for _ in KINDS), duration(found.idle_s), f"{found.hours(found.idle_s):.3f}"])
-    return table(("state", "trials", *KINDS, "in all", f"{found.unit}-hours"), rows, "Cost by state")
+def _alternative(spent: Cost) -> Element:
+    rows = [([row.state, str(row.n), *map(duration, row.seconds.values())], row.total_s) for row in spent.rows]
+    if spent.idle_s is not None:
+        rows.append(([IDLE, *"–" * (1 + len(KINDS))], spent.idle_s))
+    cells = [[*row, duration(total_s), f"{spent.hours(total_s):.3f}"] for row, total_s in rows]
+    return table(("state", "trials", *KINDS, "in all", f"{spent.unit}-hours"), cells, "Cost by state")
 
 
 @dataclass(frozen=True)
@@ -95,8 +87,8 @@ class Row:
 
     state: str
     n: int
-    seconds: dict[str, float]
-    """By kind of work; only `training` and `evaluation` where no timeline was recorded."""
+    seconds: Mapping[str, float]
+    """By kind of work, in the order of `KINDS`; without a timeline only training and evaluation are known."""
 
     @property
     def total_s(self) -> float:
@@ -105,78 +97,73 @@ class Row:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole run, in seconds of gangs."""
+    """The cost of a run, in seconds of gangs."""
 
     rows: tuple[Row, ...]
     idle_s: float | None
-    """That slots stood empty; None where no timeline was recorded."""
+    """Seconds of empty slots; None without a timeline."""
     per_gang: float
-    """GPUs of a gang, or CPUs where it has no GPU; 1 where unknown."""
+    """GPUs of a gang, or CPUs if it has no GPU; 1 where unknown."""
     unit: str
     """`GPU`, `CPU` or `gang`."""
     saved_by_pruning_s: float
     saved_by_repeats_s: float
     n_repeats: int
     n_unrecorded: int
-    """Trained trials that the timeline does not know."""
+    """Trained trials that are missing in the timeline."""
 
     @property
     def total_s(self) -> float:
         return sum(row.total_s for row in self.rows) + (self.idle_s or 0.0)
 
     def hours(self, seconds: float) -> float:
+        """GPU-hours or CPU-hours of seconds of gangs."""
         return seconds * self.per_gang / 3600
 
 
-def cost(run: Run, found: Schedule | None) -> Cost:
-    """Of all trials; from the timeline where there is one, else from what trials say of themselves."""
-    known = {} if found is None else _by_trial(found)
-    rows = []
-    for state in STATES:
-        trials = [trial for trial in run.counted if trial["state"] == state]
-        each = [known.get(trial["number"]) or _own(trial) for trial in trials]
-        seconds = {kind: sum(own.get(kind, 0.0) for own in each) for kind in KINDS}
-        if trials:
-            rows.append(Row(state, len(trials), seconds))
-    others = [own for number, own in known.items() if number not in {trial["number"] for trial in run.trials}]
-    if others:
-        rows.append(Row(OTHERS, len(others), {kind: sum(own.get(kind, 0.0) for own in others) for kind in KINDS}))
-    gang = found.gang if found else {}
+def cost(run: Run, history: Schedule | None) -> Cost:
+    """The cost of all trials, from the timeline if there is one, else from the trials' own seconds."""
+    recorded: dict[int, dict[str, float]] = {}
+    for segment in history.segments if history else ():
+        seconds = recorded.setdefault(segment.trial, dict.fromkeys(KINDS, 0.0))
+        for span in segment.spans:
+            seconds[span.kind] += span.seconds
+    by_number = {trial["number"]: trial for trial in run.trials}
+    others = [seconds for number, seconds in recorded.items() if number not in by_number]
+    rows = [
+        _row(state, [recorded.get(trial["number"]) or _measured(trial) for trial in run.counted if trial["state"] == state])
+        for state in STATES
+    ]
+    gang = history.gang if history else {}
     gpus, cpus = (gang.get("n_workers", 1) * gang.get(name, 0) for name in ("gpus_per_worker", "cpus_per_worker"))
     repeats = [trial for trial in run.trials if trial.get("same_as") is not None]
-    by_number = {trial["number"]: trial for trial in run.trials}
     return Cost(
-        rows=tuple(rows),
-        idle_s=None if found is None else found.idle_s,
+        rows=tuple(row for row in (*rows, _row(OTHERS, others)) if row.n),
+        idle_s=None if history is None else history.idle_s,
         per_gang=gpus or cpus or 1,
         unit="GPU" if gpus else "CPU" if cpus else "gang",
         saved_by_pruning_s=saved_by_pruning(run.counted),
         saved_by_repeats_s=sum(by_number[trial["same_as"]]["seconds"] for trial in repeats if trial["same_as"] in by_number),
         n_repeats=len(repeats),
-        n_unrecorded=0 if found is None else sum(trial["number"] not in known for trial in run.counted),
+        n_unrecorded=0 if history is None else sum(trial["number"] not in recorded for trial in run.counted),
     )
 
 
-def _own(trial: Trial) -> dict[str, float]:
-    evaluating = sum(evaluation.get("evaluation_s") or 0.0 for evaluation in trial["evaluations"])
-    return {"training": trial["seconds"] - evaluating, "evaluation": evaluating}
+def _row(state: str, trials: Sequence[Mapping[str, float]]) -> Row:
+    return Row(state, len(trials), {kind: sum(seconds.get(kind, 0.0) for seconds in trials) for kind in KINDS})
 
 
-def _by_trial(found: Schedule) -> dict[int, dict[str, float]]:
-    """Seconds of each trial by kind of work."""
-    totals: dict[int, dict[str, float]] = {}
-    for segment in found.segments:
-        own = totals.setdefault(segment.trial, {})
-        for span in segment.spans:
-            own[span.kind] = own.get(span.kind, 0.0) + span.seconds
-    return totals
+def _measured(trial: Trial) -> dict[str, float]:
+    """A trial's own seconds by kind of work."""
+    evaluation_s = sum(evaluation.get("evaluation_s") or 0.0 for evaluation in trial["evaluations"])
+    return {TRAINING: trial["seconds"] - evaluation_s, EVALUATION: evaluation_s}
 
 
 def saved_by_pruning(trials: Sequence[Trial]) -> float:
     """Seconds that the PRUNED trials would have taken for their remaining evaluations, each at its own pace."""
     saved = 0.0
     for trial in trials:
-        made = len(trial["evaluations"])
-        if trial["state"] == "PRUNED" and made:
-            saved += trial["seconds"] / made * max(trial["config"]["budget"]["evaluations"] - made, 0)
+        n = len(trial["evaluations"])
+        if trial["state"] == "PRUNED" and n:
+            saved += trial["seconds"] / n * max(trial["config"]["budget"]["evaluations"] - n, 0)
     return saved

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-import numpy as np
-
 from model.smart.alarms import MEANINGS
-from tuner.report.charts.curves import Curve, legend, measured, panel
-from tuner.report.drawing.elements import element
-from tuner.report.drawing.figure import figure, number, table
+from tuner.report.charts.curves import Curve, colour, measured, panel, quartiles
 from tuner.report.gather import Run, tasks_of
+from tuner.report.html import absent, bullets, element, figure, legend, table
+from tuner.results.results_json import alarms_raised
 
 MEASURES = {
     "saturated": "share of δ at its bound ε",
@@ -20,87 +18,53 @@ MEASURES = {
     "rounded_away": "share of δ that rounds away",
     "delta_l2": "‖δ‖₂ / (ε√n)",
 }
-"""Of `model.training.health`, and what each is."""
+"""The measures of `model.training.health`, and their descriptions."""
 TIME_SHARE = "smart/time_share"
+HEAD = ("measure", "task", "trials", "lower quartile", "median", "upper quartile")
 
 
 def section(run: Run) -> list[Element]:
-    found = health(run)
-    if not found.n_smart:
-        return [element("p", "No trial trained with SMART.", class_="none")]
+    n_smart = sum(bool(trial["config"].get("smart", {}).get("enabled")) for trial in run.counted)
+    if not n_smart:
+        return absent("No trial trained with SMART.")
     alarms = [
-        element("li", f"{alarm.name} ({', '.join(alarm.tasks)}) in {_trials(alarm.numbers)}: {alarm.meaning}.")
-        for alarm in found.alarms
+        f"{alarm} ({', '.join(sorted({t for tasks in raised.values() for t in tasks}))}) in {_trials(sorted(raised))}: "
+        f"{MEANINGS[alarm]}."
+        for alarm, raised in alarms_raised(run.counted).items()
     ]
-    told = element("ul", alarms, class_="warnings") if alarms else element("p", "No trial raised an alarm.")
-    if not found.measures and not found.time_share:
-        return [told, element("p", "Its health was not measured in these trials.", class_="none")]
-    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in found.measures.items()]
-    if found.time_share:
-        panels.append(panel("share of a step's time", {"": found.time_share}, run.champion_number))
-    tasks = list(dict.fromkeys(task for lines in found.measures.values() for task in lines))
+    summary = bullets(alarms, "warnings") if alarms else element("p", "No trial raised an alarm.")
+    by_measure, time_share = measures(run), measured(run.counted, "health", TIME_SHARE)
+    if not by_measure and not time_share:
+        return [summary, *absent("Its health was not measured in these trials.")]
+    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in by_measure.items()]
+    if time_share:
+        panels.append(panel("share of a step's time", {"": time_share}, run.champion_number))
     caption = (
-        f"Measured on a few training examples of each task at every evaluation of the {found.n_smart} trials with SMART; bold: "
-        "the champion. A δ that is far from its bound, at right angles to its gradient, or no better than a random one, does "
-        "little; one that rounds away does nothing."
+        f"Measured on a few training examples of each task at every evaluation of the {n_smart} trials with SMART; bold: the "
+        "champion. A δ that is far from its bound, orthogonal to its gradient, or no better than a random one has little "
+        "effect; one that rounds away has none."
     )
-    return [told, legend(tasks), figure("", panels, caption, _alternative(found))]
+    rows = [
+        [MEASURES[name], task, str(len(curves)), *quartiles([curve.points[-1][1] for curve in curves], 3)]
+        for name, lines in by_measure.items()
+        for task, curves in lines.items()
+    ]
+    tasks = dict.fromkeys(task for lines in by_measure.values() for task in lines)
+    colours = legend((f"t{colour(task)}", task) for task in tasks)
+    return [summary, colours, figure("", panels, caption, table(HEAD, rows, "Health at the last evaluation", n_words=2))]
 
 
-def _trials(numbers: tuple[int, ...]) -> str:
+def _trials(numbers: Sequence[int]) -> str:
     if len(numbers) == 1:
         return f"trial {numbers[0]}"
     more = ", …" if len(numbers) > 5 else ""
     return f"{len(numbers)} trials ({', '.join(map(str, numbers[:5]))}{more})"
 
 
-def _alternative(found: Health) -> Element:
-    """Each measure at the trials' last evaluations."""
-    rows = []
-    for name, lines in found.measures.items():
-        for task, curves in lines.items():
-            last = [curve.points[-1][1] for curve in curves]
-            quartiles = [number(float(q), 3) for q in np.quantile(last, [0.25, 0.5, 0.75])]
-            rows.append([MEASURES[name], task, str(len(last)), *quartiles])
-    head = ("measure", "task", "trials", "lower quartile", "median", "upper quartile")
-    return table(head, rows, "Health at the last evaluation", n_words=2)
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """One kind of alarm over all trials."""
-
-    name: str
-    meaning: str
-    numbers: tuple[int, ...]
-    tasks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Health:
-    """Of all trials with SMART that measured it."""
-
-    measures: dict[str, dict[str, list[Curve]]]
-    """By measure, then by task."""
-    time_share: list[Curve]
-    """Share of R_s in the time of a step."""
-    alarms: tuple[Alarm, ...]
-    n_smart: int
-    """Trials with SMART on."""
-
-
-def health(run: Run) -> Health:
-    trials = run.counted
-    measures = {
-        name: {task: found for task in tasks_of(trials) if (found := measured(trials, "health", f"{task}/{name}"))}
+def measures(run: Run) -> dict[str, dict[str, list[Curve]]]:
+    """The measured curves by measure, then by task."""
+    by_task = {
+        name: {task: curves for task in tasks_of(run.counted) if (curves := measured(run.counted, "health", f"{task}/{name}"))}
         for name in MEASURES
     }
-    alarms = []
-    for name, meaning in MEANINGS.items():
-        raised = {trial["number"]: trial["alarms"][name] for trial in trials if name in (trial.get("alarms") or {})}
-        if raised:
-            tasks = tuple(sorted({task for own in raised.values() for task in own}))
-            alarms.append(Alarm(name, meaning, tuple(sorted(raised)), tasks))
-    n_smart = sum(bool(trial["config"].get("smart", {}).get("enabled")) for trial in trials)
-    known = {name: found for name, found in measures.items() if found}
-    return Health(known, measured(trials, "health", TIME_SHARE), tuple(alarms), n_smart)
+    return {name: lines for name, lines in by_task.items() if lines}

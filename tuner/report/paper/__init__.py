@@ -1,1 +1,1 @@
-"""The paper's tables beside a run's: its numbers as data, and from results.json to cells, effects, caption and print."""
+"""The paper's tables beside a run's: the published numbers, and from results.json to cells, effects, notes and output."""

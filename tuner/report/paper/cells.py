@@ -1,4 +1,4 @@
-"""The cells of a table: for each training, score and mode the paper's number and a run's, and why a number is missing."""
+"""The cells of a table: the paper's number and a run's for each training, score and mode, and why a number is missing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from tuner.report.paper.published import Column, Table, Training
 from tuner.report.paper.trials import Trial, first_of_each, varying, without_retried
-from tuner.results.results_json import commonest_reason
-from tuner.results.text import one_line
+from tuner.results.text import commonest_reason, one_line
 
 NOT_RUN = "not in the run"
 
@@ -27,7 +26,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean and standard deviation; None of nothing."""
+    """Mean and standard deviation; None without values."""
     if not values:
         return None
     return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values))
@@ -42,17 +41,17 @@ class Cell:
     mode: str
     paper: float | None
     trials: tuple[Trial, ...]
-    """Every trial of this training, whatever became of it."""
+    """Every trial of this training, in any state."""
 
     @cached_property
     def measured(self) -> tuple[Trial, ...]:
-        """The complete ones whose last evaluation holds the score, each configuration once."""
-        complete = [trial for trial in self.trials if trial.state == "COMPLETE"]
+        """The COMPLETE trials with the score at their last evaluation, each configuration once."""
+        complete = (trial for trial in self.trials if trial.state == "COMPLETE")
         return tuple(first_of_each(trial for trial in complete if trial.last(self.column.metric) is not None))
 
     @cached_property
     def lasts(self) -> tuple[float, ...]:
-        """The score at the last evaluation, of each measured trial."""
+        """The score at the last evaluation of each measured trial."""
         return tuple(score for trial in self.measured if (score := trial.last(self.column.metric)) is not None)
 
     @property
@@ -62,8 +61,8 @@ class Cell:
     @property
     def best(self) -> Estimate | None:
         """By the paper's protocol: each trial at the epoch that is best on dev."""
-        found = [trial.at_best(self.column.metric, self.column.chooser) for trial in self.measured]
-        return estimate([score for score in found if score is not None])
+        scores = [trial.at_best(self.column.metric, self.column.chooser) for trial in self.measured]
+        return estimate([score for score in scores if score is not None])
 
     @property
     def seeds(self) -> list[int]:
@@ -71,36 +70,35 @@ class Cell:
 
     @property
     def mixed(self) -> dict[str, list[str]]:
-        """Settings but the seed in which the measured trials differ, with their values; without SMART its own are idle."""
+        """Settings other than the seed in which the measured trials differ, with their values; SMART's only with SMART."""
         return varying(self.measured, ignoring=("seed",) if self.training.smart else ("seed", "smart"))
 
     @property
     def absences(self) -> list[str]:
-        """Why there is no number, or there are fewer than trials; empty where all is there."""
+        """Why there is no number, or fewer values than trials; empty where nothing is missing."""
         if not self.trials:
             return [NOT_RUN]
         trials = without_retried(self.trials)
-        found = []
+        absences = []
         for state, word in (("FAIL", "failed"), ("PRUNED", "pruned")):
             reasons = [trial.reason for trial in trials if trial.state == state]
             if reasons:
-                found.append(f"{len(reasons)} of {len(trials)} {word}: {one_line(commonest_reason(reasons) or '')}")
-        n_blind = sum(trial.state == "COMPLETE" and trial.last(self.column.metric) is None for trial in trials)
-        if n_blind:
-            found.append(f"{n_blind} of {len(trials)} without {self.column.metric} at the last evaluation")
-        return found
+                absences.append(f"{len(reasons)} of {len(trials)} {word}: {one_line(commonest_reason(reasons) or '')}")
+        n_unscored = sum(trial.state == "COMPLETE" and trial.last(self.column.metric) is None for trial in trials)
+        if n_unscored:
+            absences.append(f"{n_unscored} of {len(trials)} without {self.column.metric} at the last evaluation")
+        return absences
 
 
 def cells_of(table: Table, trials: Sequence[Trial]) -> list[Cell]:
     """Every cell of a table, by mode, training and column; a training has none for a task that it leaves out."""
+    by_training: dict[tuple[frozenset[str], bool, str], list[Trial]] = {}
+    for trial in trials:
+        by_training.setdefault((trial.mixture, trial.smart, trial.mode), []).append(trial)
     return [
-        Cell(training, column, mode, training.scores[mode][place], _trials_of(trials, mixture, training.smart, mode))
+        Cell(training, column, mode, score, tuple(by_training.get((mixture, training.smart, mode), ())))
         for mode in table.modes
         for training in table.trainings
-        for place, column in enumerate(table.columns)
+        for score, column in zip(training.scores[mode], table.columns, strict=True)
         if (mixture := training.tasks_with(column)) is not None
     ]
-
-
-def _trials_of(trials: Sequence[Trial], mixture: frozenset[str], smart: bool, mode: str) -> tuple[Trial, ...]:
-    return tuple(trial for trial in trials if (trial.mixture, trial.smart, trial.mode) == (mixture, smart, mode))

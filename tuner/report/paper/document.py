@@ -1,4 +1,4 @@
-"""A table beside the paper's as a document: grids of text, notes, caption and effects, whatever it is printed as."""
+"""A table beside the paper's as a document: grids of text, notes, caption and effects, independent of the output format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.config import ConfigError
 from tuner.report.paper import caption, notes
 from tuner.report.paper.cells import Cell, Estimate, cells_of
 from tuner.report.paper.effect import Effect, effects_of
-from tuner.report.paper.published import CUES, TABLES, TITLE, Table, Training
+from tuner.report.paper.published import CUES, PUBLISHED, TABLES, Table
 from tuner.report.paper.trials import Trial, read
 
 ABSENT = "–"
@@ -27,7 +27,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Document:
-    """One table of the paper, with everything that must stand around it."""
+    """One table of the paper, with its notes, caption and effects."""
 
     table: Table
     run: str
@@ -41,87 +41,80 @@ class Document:
 
     @property
     def title(self) -> str:
-        return f"{TITLE}: {self.table.title}. The paper beside {self.run}"
+        return f"{PUBLISHED['title']}: {self.table.title}. The paper beside {self.run}"
 
 
 def documents(results: Mapping[str, Any]) -> list[Document]:
-    """A document for each of the paper's tables that trials of the run belong to.
+    """A document for each of the paper's tables with trials in the run.
 
-    Raises `ConfigError` when none does, or when complete trials hold no scores on dev.
+    Raises `ConfigError` when there is none, or when complete trials hold no scores on dev.
     """
     trials, name = read(results), results["name"]
-    found = [document(table, trials, results) for table in TABLES if _members(table, trials)]
-    if not found:
+    tables = [build(table, trials, results) for table in TABLES if _members(table, trials)]
+    if not tables:
         raise ConfigError([_no_table(name, trials)])
-    complete = [trial for each in found for cell in each.cells for trial in cell.trials if trial.state == "COMPLETE"]
-    if complete and not any(cell.measured for each in found for cell in each.cells):
-        space = "paper_cfimdb" if found[0].table is CUES else "paper_table2"
+    cells = [cell for each in tables for cell in each.cells]
+    has_complete = any(trial.state == "COMPLETE" for cell in cells for trial in cell.trials)
+    if has_complete and not any(cell.measured for cell in cells):
+        space = "paper_cfimdb" if tables[0].table is CUES else "paper_table2"
         raise ConfigError(
             [
                 f"no trial of {name} holds scores on dev at its last evaluation, so nothing can stand beside the paper's; "
-                f"run `python -m tuner.search --space {space}`, or have your own space look at dev with `watch: [dev]`"
+                f"run `python -m tuner.search --space {space}`, or set `watch: [dev]` in your own space"
             ]
         )
-    return found
+    return tables
 
 
-def document(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> Document:
+def build(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> Document:
     """One table, from the trials of a run."""
-    cells, data = cells_of(table, trials), results["data"]
+    cells, data, name = cells_of(table, trials), results["data"], results["name"]
     effects = effects_of(cells, data["rows"])
     members = _members(table, trials)
-    told = [trial for trial in members if trial.state == "COMPLETE"] or members
+    described = [trial for trial in members if trial.state == "COMPLETE"] or members
     is_finished = results["finished"] is not None
     numbers = {trial.number for trial in trials}
     refused = [trial["reason"] for trial in results["trials"] if trial["number"] not in numbers]
     return Document(
         table=table,
-        run=results["name"],
+        run=name,
         is_finished=is_finished,
         cells=tuple(cells),
         effects=tuple(effects),
-        ours=tuple(caption.ours(told, data, table)),
-        differences=tuple(caption.differences(told, data, table)),
-        notes=(
-            *([] if is_finished else [notes.unfinished(results["name"])]),
-            *notes.legend(cells),
-            *([notes.CUES_NOTE] if table is CUES else []),
-            *notes.mixed(table, cells),
-            *notes.missing(table, cells),
-            *notes.outside(trials, cells),
-            *notes.refused(refused),
-        ),
+        ours=tuple(caption.ours(described, data, table)),
+        differences=tuple(caption.differences(described, data, table)),
+        notes=tuple(notes.notes(table, cells, trials, refused, unfinished=None if is_finished else name)),
         verdict=tuple(notes.verdict(effects)),
     )
 
 
-def wide(found: Document) -> list[Grid]:
+def wide(document: Document) -> list[Grid]:
     """One grid for each mode, with three numbers for each score."""
-    columns = found.table.columns
+    columns = document.table.columns
     headers = ("training", *(f"{column.name} {kind}" for column in columns for kind in ("paper", "best epoch", "last")))
-    return [
-        Grid(mode, headers, tuple(_wide_row(found, mode, training) for training in found.table.trainings))
-        for mode in found.table.modes
-    ]
+    grids = []
+    for mode in document.table.modes:
+        rows = []
+        for training in document.table.trainings:
+            here = {cell.column: cell for cell in document.cells if cell.mode == mode and cell.training is training}
+            texts = [_texts(here[column]) if column in here else (ABSENT,) * 3 for column in columns]
+            rows.append((training.label, *(text for three in texts for text in three)))
+        grids.append(Grid(mode, headers, tuple(rows)))
+    return grids
 
 
-def _wide_row(found: Document, mode: str, training: Training) -> tuple[str, ...]:
-    here = {cell.column: cell for cell in found.cells if (cell.mode, cell.training) == (mode, training)}
-    texts = [_texts(here[column]) if column in here else (ABSENT,) * 3 for column in found.table.columns]
-    return training.label, *(text for three in texts for text in three)
-
-
-def narrow(found: Document) -> list[Grid]:
+def narrow(document: Document) -> list[Grid]:
     """One grid for each mode and score."""
-    headers = ("training", "paper", "best epoch", "last")
     return [
         Grid(
             f"{mode}, {column.name}",
-            headers,
-            tuple((cell.training.label, *_texts(cell)) for cell in found.cells if (cell.mode, cell.column) == (mode, column)),
+            ("training", "paper", "best epoch", "last"),
+            tuple(
+                (cell.training.label, *_texts(cell)) for cell in document.cells if (cell.mode, cell.column) == (mode, column)
+            ),
         )
-        for mode in found.table.modes
-        for column in found.table.columns
+        for mode in document.table.modes
+        for column in document.table.columns
     ]
 
 
@@ -132,55 +125,55 @@ def _texts(cell: Cell) -> tuple[str, str, str]:
     return number_text(cell.paper), estimate_text(cell.best) + mark, last + mark
 
 
-def effect_grids(found: Document) -> list[Grid]:
+def effect_grids(document: Document) -> list[Grid]:
     """The effect of SMART, one grid for each mode that has any."""
     headers = ("mixture", "score", "difference", "s.e.", "in s.e.", "p", "seeds", "dev s.e.")
-    rows = {mode: tuple(_effect_row(e) for e in found.effects if e.smart.mode == mode) for mode in found.table.modes}
+    rows = {mode: tuple(_effect_row(e) for e in document.effects if e.smart.mode == mode) for mode in document.table.modes}
     return [
         Grid(f"effect of SMART (with − without), {mode}, last evaluation", headers, each) for mode, each in rows.items() if each
     ]
 
 
 def _effect_row(effect: Effect) -> tuple[str, ...]:
-    found, sides = effect.comparison, [len(effect.without.measured), len(effect.smart.measured)]
-    by = found.how if found.how == "one seed" else f"{found.how} {', '.join(map(str, dict.fromkeys(sides)))}"
-    in_se = ABSENT if found.n_se is None else f"{found.n_se:+.1f}"
-    difference = f"{'-' if found.difference < 0 else '+'}{number_text(abs(found.difference))}"
-    numbers = (difference, number_text(found.se), in_se, p_text(found.p), by, number_text(effect.dev_se))
-    return effect.smart.training.mixture_name, effect.smart.column.name, *numbers
+    comparison, seeds = effect.comparison, [len(effect.without.measured), len(effect.smart.measured)]
+    return (
+        effect.smart.training.mixture_name,
+        effect.smart.column.name,
+        f"{'-' if comparison.difference < 0 else '+'}{number_text(abs(comparison.difference))}",
+        number_text(comparison.se),
+        ABSENT if comparison.n_se is None else f"{comparison.n_se:+.1f}",
+        "<.001" if comparison.p is not None and comparison.p < 0.001 else number_text(comparison.p),
+        comparison.how if comparison.how == "one seed" else f"{comparison.how} {', '.join(map(str, dict.fromkeys(seeds)))}",
+        number_text(effect.dev_se),
+    )
 
 
 def number_text(value: float | None) -> str:
-    """As the paper writes scores: `.531`, `-.012`, `1.000`; a dash for nothing."""
+    """As in the paper: `.531`, `-.012`, `1.000`; a dash for None."""
     if value is None:
         return ABSENT
     text = f"{round(value, 3) + 0.0:.3f}"  # + 0.0 makes −0 a 0
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
-def p_text(value: float | None) -> str:
-    """Three decimals, `<.001` below them."""
-    return "<.001" if value is not None and value < 0.001 else number_text(value)
-
-
 def estimate_text(value: Estimate | None) -> str:
-    """`.531 ± .004`, or the mean alone where one trial gives no deviation."""
+    """`.531 ± .004`, or the mean alone for a single trial."""
     if value is None:
         return ABSENT
     return number_text(value.mean) if value.sd is None else f"{number_text(value.mean)} ± {number_text(value.sd)}"
 
 
 def _members(table: Table, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials that stand in a cell."""
+    """The trials that belong to a cell."""
     return [trial for trial in trials if trial.mixture in table.mixtures() and trial.mode in table.modes]
 
 
 def _no_table(name: str, trials: Sequence[Trial]) -> str:
-    known = "; ".join(
+    if not trials:
+        return f"{name} has no trials yet; continue it with `python -m tuner.search --resume {name}`"
+    published = "; ".join(
         f"{', '.join(sorted('+'.join(sorted(mixture)) for mixture in table.mixtures()))} ({' or '.join(table.modes)})"
         for table in TABLES
     )
-    if not trials:
-        return f"{name} has no trials yet; go on with it by `python -m tuner.search --resume {name}`"
-    there = ", ".join(sorted({f"{'+'.join(sorted(trial.mixture))} ({trial.mode})" for trial in trials}))
-    return f"{name} has no training of the paper: it has {there}; the paper's are {known}"
+    ours = ", ".join(sorted({trial.name for trial in trials}))
+    return f"{name} has no training of the paper: it has {ours}; the paper's are {published}"

@@ -1,14 +1,13 @@
-"""A document as text for a terminal or a file, as Markdown, and as JSON."""
+"""Prints documents as text for a terminal or a file, as Markdown, and as JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,93 +15,81 @@ from tuner.report.paper.cells import Cell
 from tuner.report.paper.document import Document, Grid, effect_grids, narrow, wide
 from tuner.report.paper.effect import Effect
 from tuner.results.results_json import finite
-from tuner.results.text import UNBOUNDED
+from tuner.results.text import fits, text_table
 
 SCHEMA_VERSION = 1
 
 
-def text(found: Document, width: int) -> RenderableType:
-    """Grids of at most `width` columns where they can be: one for each score where one for all would be wider."""
-    whole = [_table(grid) for grid in wide(found)]
-    fits = all(Measurement.get(UNBOUNDED, UNBOUNDED.options, each).maximum <= width for each in whole)
-    parts: list[RenderableType] = [Text(found.title, style="bold")]
-    for grid in wide(found) if fits else narrow(found):
-        parts += [Text(), Text(grid.title, style="bold"), _table(grid)]
-    parts += _listed("", found.notes)
-    parts += _listed("ours", found.ours)
-    parts += _listed("where ours differs from the paper", found.differences)
-    for grid in effect_grids(found):
-        parts += [Text(), Text(grid.title, style="bold"), _table(grid)]
-    return Group(*parts, *_listed("", found.verdict))
+def print_text(console: Console, documents: Sequence[Document]) -> None:
+    """Print documents one below the other."""
+    for i, document in enumerate(documents):
+        console.print(*([Text()] if i else []), text(document, console.width))
+
+
+def text(document: Document, width: int) -> RenderableType:
+    """Grids of at most `width` columns if possible: one for each mode, else one for each score."""
+    is_wide = all(fits(_table(grid), width) for grid in wide(document))
+    parts: list[RenderableType] = [Text(document.title, style="bold")]
+    for block in _blocks(document, wide(document) if is_wide else narrow(document)):
+        if isinstance(block, Grid):
+            parts += [Text(), Text(block.title, style="bold"), _table(block)]
+            continue
+        heading, lines = block
+        bullets = Table.grid(padding=(0, 1))
+        for line in lines:
+            bullets.add_row("-", Text(line, overflow="fold"))
+        parts += [Text(), *([Text(heading, style="bold")] if heading else []), bullets]
+    return Group(*parts)
+
+
+def _blocks(document: Document, grids: Sequence[Grid]) -> list[Grid | tuple[str, Sequence[str]]]:
+    """The grids of a document, and its lists with their headings, in order; empty lists are left out."""
+    lists = (("", document.notes), ("ours", document.ours), ("where ours differs from the paper", document.differences))
+    verdict = [("", document.verdict)] if document.verdict else []
+    return [*grids, *(each for each in lists if each[1]), *effect_grids(document), *verdict]
 
 
 def _table(grid: Grid) -> Table:
-    """Words to the left, numbers to the right; no cell is read as markup."""
-    table = Table(box=None, pad_edge=False)
-    for place, header in enumerate(grid.headers):
-        table.add_column(header, justify="right" if place else "left")
-    for row in grid.rows:
-        table.add_row(*map(Text, row))
-    return table
+    return text_table(grid.headers, grid.headers[:1], grid.rows)
 
 
-def _listed(heading: str, lines: Sequence[str]) -> list[RenderableType]:
-    """Lines with a hanging indent under a heading; nothing of no lines."""
-    if not lines:
-        return []
-    table = Table.grid(padding=(0, 1))
-    for line in lines:
-        table.add_row("-", Text(line, overflow="fold"))
-    return [Text(), *([Text(heading, style="bold")] if heading else []), table]
-
-
-def markdown(found: Document) -> str:
+def markdown(document: Document) -> str:
     """Headings, pipe tables and lists."""
-    parts = [f"## {_escaped(found.title)}"]
-    parts += [part for grid in wide(found) for part in _markdown_grid(grid)]
-    parts += _markdown_list("", found.notes)
-    parts += _markdown_list("ours", found.ours)
-    parts += _markdown_list("where ours differs from the paper", found.differences)
-    parts += [part for grid in effect_grids(found) for part in _markdown_grid(grid)]
-    return "\n\n".join([*parts, *_markdown_list("", found.verdict)])
-
-
-def _markdown_grid(grid: Grid) -> Iterator[str]:
-    yield f"### {grid.title}"
-    rules = ["---", *["---:"] * (len(grid.headers) - 1)]
-    yield "\n".join(
-        "| " + " | ".join(row) + " |" for row in (map(_escaped, grid.headers), rules, *(map(_escaped, r) for r in grid.rows))
-    )
-
-
-def _markdown_list(heading: str, lines: Sequence[str]) -> list[str]:
-    if not lines:
-        return []
-    return [*([f"### {heading}"] if heading else []), "\n".join(f"- {_escaped(line)}" for line in lines)]
+    parts = [f"## {_escaped(document.title)}"]
+    for block in _blocks(document, wide(document)):
+        if isinstance(block, Grid):
+            rules = ["---", *["---:"] * (len(block.headers) - 1)]
+            rows = [map(_escaped, block.headers), rules, *(map(_escaped, row) for row in block.rows)]
+            parts += [f"### {block.title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+        else:
+            heading, lines = block
+            parts += [f"### {heading}"] if heading else []
+            parts.append("\n".join(f"- {_escaped(line)}" for line in lines))
+    return "\n\n".join(parts)
 
 
 def _escaped(text: str) -> str:
-    """No bar ends a cell, and nothing from the run is read as emphasis, code, a link or a tag."""
+    """Text of a run without Markdown: no bar ends a cell, and nothing becomes emphasis, code, a link or a tag."""
     return "".join(f"\\{c}" if c in "\\`|*_<>[]" else c for c in text)
 
 
-def as_json(found: Sequence[Document]) -> str:
+def as_json(documents: Sequence[Document]) -> str:
     """One object: every cell and effect with its numbers unrounded, and the sentences around them."""
-    contents = {"schema_version": SCHEMA_VERSION, "run": found[0].run, "finished": found[0].is_finished}
-    return json.dumps(finite(contents | {"tables": [_document(each) for each in found]}), indent=2, ensure_ascii=False)
-
-
-def _document(found: Document) -> dict[str, Any]:
-    return {
-        "name": found.table.name,
-        "title": found.table.title,
-        "cells": [_cell(cell) for cell in found.cells],
-        "effects": [_effect(effect) for effect in found.effects],
-        "ours": found.ours,
-        "differences": found.differences,
-        "notes": found.notes,
-        "verdict": found.verdict,
-    }
+    contents = {"schema_version": SCHEMA_VERSION, "run": documents[0].run, "finished": documents[0].is_finished}
+    tables = [
+        {
+            "name": document.table.name,
+            "title": document.table.title,
+            "cells": [_cell(cell) for cell in document.cells],
+            "effects": [_effect(effect) for effect in document.effects],
+            "ours": document.ours,
+            "differences": document.differences,
+            "notes": document.notes,
+            "verdict": document.verdict,
+        }
+        for document in documents
+    ]
+    return json.dumps(finite(contents | {"tables": tables}), indent=2, ensure_ascii=False)
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -133,9 +120,3 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "is_inside": effect.is_inside,
         "confounders": effect.confounders,
     }
-
-
-def print_text(console: Console, found: Sequence[Document]) -> None:
-    """Print documents one below the other."""
-    for place, each in enumerate(found):
-        console.print(*([Text()] if place else []), text(each, console.width))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.results.registered import Registered, model_name, score_of
+from tuner.results.results_json import Registered, model_name, score_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

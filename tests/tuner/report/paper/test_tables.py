@@ -1,4 +1,4 @@
-"""The paper's tables beside a run's: every number against arithmetic of its own, every gap with its reason."""
+"""The paper's tables beside a run's: every number against an independent calculation, every gap with its reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.finalists import come_to, tried
 from tests.support.paper_runs import MIXTURES, config, full_run, paper_config, run, trial
 from tuner.commands import report
 from tuner.report.paper.document import Document, documents
-from tuner.report.paper.effect import compare, welch
+from tuner.report.paper.effect import compare, unpaired
 from tuner.report.paper.formats import print_text
 from tuner.report.paper.published import CUES, TRAININGS
 from tuner.results import results_json as results
@@ -41,13 +41,13 @@ def scores(found: dict[str, Any], mixture: tuple[str, ...], smart: bool, metric:
 
 def test_the_papers_numbers_are_the_papers() -> None:
     finetuned = {row.label: row.scores["finetune"] for row in TRAININGS.trainings}
-    assert finetuned["Baseline"] == (0.531, 0.790, 0.369)
-    assert finetuned["SST+Quora+STS SMART"] == (0.519, 0.796, 0.404)
-    assert finetuned["Quora+STS"] == (None, 0.785, 0.403)
+    assert finetuned["Baseline"] == [0.531, 0.790, 0.369]
+    assert finetuned["SST+Quora+STS SMART"] == [0.519, 0.796, 0.404]
+    assert finetuned["Quora+STS"] == [None, 0.785, 0.403]
     frozen = {row.label: row.scores["pretrain"] for row in TRAININGS.trainings}
-    assert frozen["SMART"] == (0.425, 0.702, 0.286)
-    assert frozen["SST+Quora SMART"] == (0.443, 0.694, None)
-    assert [row.scores["finetune"] for row in CUES.trainings] == [(1.000, 0.946), (0.998, 0.967)]
+    assert frozen["SMART"] == [0.425, 0.702, 0.286]
+    assert frozen["SST+Quora SMART"] == [0.443, 0.694, None]
+    assert [row.scores["finetune"] for row in CUES.trainings] == [[1.000, 0.946], [0.998, 0.967]]
 
 
 def test_every_cell_is_its_trials(tmp_path: Path) -> None:
@@ -88,20 +88,20 @@ def test_other_seeds_on_each_side_make_it_welchs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_rows", [245, 1101, 2000])
-def test_seeds_that_all_differ_alike_have_no_error_of_rounding(n_rows: int) -> None:
-    """Accuracies are k/n: equal differences of them differ in float64's last digit, which is no spread."""
+def test_equal_differences_have_no_standard_error_from_rounding(n_rows: int) -> None:
+    """Accuracies are k/n: equal differences of them differ in float64's last digit only."""
     for gain in range(1, 12):
         right = [9 * n_rows // 10 + more for more in (0, 2, 5)]
         plain, smart = ({seed: (k + extra) / n_rows for seed, k in enumerate(right)} for extra in (0, gain))
         found = compare(plain, smart)
         assert found.difference == pytest.approx(gain / n_rows)
         assert (found.how, found.se, found.n_se, found.p) == ("paired", 0.0, None, None)
-        alike = welch([smart[0]] * 3, [plain[0]] * 3)
+        alike = unpaired([smart[0]] * 3, [plain[0]] * 3)
         assert (alike.how, alike.se, alike.n_se, alike.p) == ("Welch", 0.0, None, None)
 
 
 def test_a_confirmation_changes_no_cell(tmp_path: Path) -> None:
-    """Finalists of a grid are no trials: table and effects are the same beside them, whoever is champion."""
+    """Finalists of a grid are no trials: table and effects are the same beside them, whichever is the champion."""
     found = full_run(tmp_path)
     came = come_to(tried("3", [0.70, 0.72], search=0.8), tried("default", [0.75, 0.76]))
     assert came.champion is not None
@@ -208,7 +208,7 @@ class TestCommand:
         assert report.main(["--paper", str(tmp_path)]) == 2
         assert "watch: [dev]" in capsys.readouterr().err
 
-    def test_a_run_of_other_mixtures_is_told(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_run_of_other_mixtures_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         results.write(tmp_path / results.FILE_NAME, run(tmp_path, [trial(0, config(["sst", "sts"], False), [0.5])]))
         assert report.main(["--paper", str(tmp_path)]) == 2
         assert "has no training of the paper: it has sst+sts (finetune)" in capsys.readouterr().err

@@ -21,7 +21,7 @@ from tuner.config import run_folder
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
 from tuner.results import results_json as results
-from tuner.results.model_card import card
+from tuner.results.export import card
 from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.finalists import DEFAULT

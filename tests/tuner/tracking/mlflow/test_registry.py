@@ -28,7 +28,7 @@ from tuner.commands.register import NOT_TAKEN, REGISTERED, main
 from tuner.commands.run_command import WRONG_USAGE
 from tuner.config import options
 from tuner.results import results_json as results
-from tuner.results.registered import describe, model_name
+from tuner.results.results_json import model_name, registration_text
 from tuner.tracking.mlflow.registry import ALIAS, Previous, examples, register, verdict
 
 
@@ -140,7 +140,7 @@ def test_the_command_registers_later_and_notes_it(store: tuple[Path, str], capsy
     folder, _ = store
     assert main([str(folder)]) == REGISTERED
     noted = results.read(folder / results.FILE_NAME)["champion"]["registered"]
-    assert capsys.readouterr().out == f"{describe(noted)}\n"
+    assert capsys.readouterr().out == f"{registration_text(noted)}\n"
     assert noted["model"] == "smart_mtl-ab12cd34"
 
 

@@ -59,7 +59,7 @@ def test_a_repeat_is_shown_and_does_not_count(tmp_path: Path) -> None:
     progress.search_finished(samples.results(facts, [first, repeat], first))
     said = stream.getvalue()
     assert "trial 1  COMPLETE  score 0.6000  0.0 s  best 0.6000 (trial 0)  the same configuration as trial 0\n" in said
-    assert "1 complete, 0 pruned, 0 failed\n1 repeated: told from the trial that had the same configuration" in said
+    assert "1 complete, 0 pruned, 0 failed\n1 repeated: results taken from the trial with the same configuration" in said
 
     standings = Standings()
     standings.start(facts, 0.0)
@@ -273,7 +273,7 @@ def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> N
     found = samples.results(samples.facts(tmp_path / "my night"), cut, None, finished=None)
     assert (found["trials"], found["unfinished"]) == ([], [1, 4])
     shown = printed(lambda console: print_summary(console, found))
-    assert "2 unfinished: a resumed search goes on with them" in shown
+    assert "2 unfinished: a resumed search continues them" in shown
     assert f"go on:    {commands.python()} -m tuner.search --resume 'my night' --runs-dir {tmp_path}" in shown
     assert "no champion" in shown
 

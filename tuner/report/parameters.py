@@ -1,4 +1,4 @@
-"""The searched parameters as columns: which values each trial has, and where on an axis they lie."""
+"""The searched parameters as columns: each trial's value, and its position on the parameter's axis."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuner.report.gather import Trial
+from tuner.results.text import dotted
 
 WIDE = 8.0
 """Highest over lowest value below which an axis is never logarithmic."""
@@ -27,7 +28,7 @@ class Column:
     is_log: bool = False
 
     def position(self, value: Any) -> float | None:
-        """Where a value lies, 0 to 1; None where the trial has none."""
+        """The position of a value on the axis, 0 to 1; None for None."""
         if value is None:
             return None
         if self.levels:
@@ -35,26 +36,32 @@ class Column:
         low, high, at = (math.log(x) if self.is_log else float(x) for x in (self.low, self.high, value))
         return (at - low) / (high - low)
 
-    def value_at(self, place: float) -> float:
-        """The number that lies there."""
+    def value_at(self, position: float) -> float:
+        """The number at a position, 0 to 1."""
         if self.is_log:
-            return float(self.low * (self.high / self.low) ** place)
-        return self.low + place * (self.high - self.low)
+            return float(self.low * (self.high / self.low) ** position)
+        return self.low + position * (self.high - self.low)
 
 
 def as_text(value: Any) -> str:
-    """A value as a space's file has it."""
+    """A value as it is written in a space's file."""
     return str(value).lower() if isinstance(value, bool) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def values_of(trial: Trial) -> Mapping[str, Any]:
-    """What was drawn for a trial; of a record from before that was kept, its settings."""
+    """The drawn parameters of a trial; the settings of a trial recorded by a version that did not keep them."""
     drawn: Mapping[str, Any] | None = trial.get("params")
-    return drawn if drawn is not None else _flat(trial["config"])
+    if drawn is not None:
+        return drawn
+    return {
+        name: "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+        for name, value in dotted(trial["config"]).items()
+        if value is not None and name not in NOT_SEARCHED
+    }
 
 
 def columns(trials: Sequence[Trial]) -> list[Column]:
-    """The parameters that differ between trials, by name; one that is not drawn for a trial has no value there."""
+    """The parameters that differ between trials, by name; a trial has no value of a parameter that was not drawn for it."""
     by_name: dict[str, list[Any]] = {}
     for trial in trials:
         for name, value in values_of(trial).items():
@@ -66,24 +73,10 @@ def _column(name: str, values: Sequence[Any]) -> Column:
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = float(min(values)), float(max(values))
         if high > low:
-            return Column(name, (), low, high, _is_log(values, low, high))
+            middle = statistics.median(values)
+            is_log = low > 0 and high / low >= WIDE
+            if is_log:  # where the median is nearer to the middle of the axis than on a linear one
+                share = math.log(middle / low) / math.log(high / low)
+                is_log = abs(share - 0.5) < abs((middle - low) / (high - low) - 0.5)
+            return Column(name, (), low, high, is_log)
     return Column(name, tuple(sorted(set(map(as_text, values)))))
-
-
-def _is_log(values: Sequence[float], low: float, high: float) -> bool:
-    """Whether the values are more even on a logarithmic axis, by where their median lies."""
-    if low <= 0 or high / low < WIDE:
-        return False
-    middle = statistics.median(values)
-    on_log, on_linear = math.log(middle / low) / math.log(high / low), (middle - low) / (high - low)
-    return abs(on_log - 0.5) < abs(on_linear - 0.5)
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        elif prefix or name not in NOT_SEARCHED:
-            flat[f"{prefix}{name}"] = "+".join(map(str, value)) if isinstance(value, list | tuple) else value
-    return {name: value for name, value in flat.items() if value is not None}
