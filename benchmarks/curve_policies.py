@@ -51,7 +51,7 @@ class CurvePolicy:
         if self.plain in simulated_syne_tune.NAMES:
             return simulated_syne_tune.SyneTune(self.plain, recorded, world.objective, N_EVALUATIONS, seed)
         sampler, _, pruner = self.plain.partition("+")
-        study = Study.open(
+        study = Study(
             "memory:", "simulated", space, world.objective, sampler, pruner, seed, n_trials, N_EVALUATIONS
         )  # fmt: skip
         study.budget.total = NO_LIMIT

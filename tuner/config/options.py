@@ -15,6 +15,10 @@ from model.engine.collective_error import TIMEOUT_S
 from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 
+SAMPLER_NAMES = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid")
+"""What `--sampler` accepts: `tuner/study/samplers/` has a module of each name."""
+PRUNER_NAMES = ("median", "percentile", "asha", "asha-promote", "hyperband", "wilcoxon", "none")
+"""What `--pruner` accepts: `tuner/study/pruners/` has a module of each name, with `_` for `-`."""
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
 AFTER = ("finalists", "seeds")
@@ -131,11 +135,11 @@ def parser() -> argparse.ArgumentParser:
         "--finalists", type=int, metavar="K", help="best trials to train again on fresh seeds, 0 for none (3 or 2)"
     )
     how.add_argument("--seeds", type=int, metavar="S", help="fresh seeds of each finalist and of the untuned default (3 or 2)")
-    how.add_argument("--sampler", help="tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
+    how.add_argument("--sampler", help=f"one of {', '.join(SAMPLER_NAMES)} (tpe)")
     how.add_argument(
         "--warm-start", action="append", metavar="RUN|EXPERIMENT", help="start from an earlier run's results; repeatable"
     )
-    how.add_argument("--pruner", help="median, percentile, asha, asha-promote, hyperband, wilcoxon or none (asha or median)")
+    how.add_argument("--pruner", help=f"one of {', '.join(PRUNER_NAMES)} (asha or median)")
     where = text.add_argument_group("where")
     where.add_argument("--workers-per-trial", type=int, metavar="N", help="DeepSpeed ranks of a trial (1)")
     where.add_argument("--cpus-per-worker", type=int, metavar="N", help="cores of a rank (1)")

@@ -30,7 +30,8 @@ from tuner.search.confirmation.stage import Stage
 from tuner.search.controls import stage as controls
 from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
-from tuner.study import Asked, Study
+from tuner.study import Study, Suggestion
+from tuner.study.samplers.history import History
 from tuner.tracking.budget_log import Ledger
 from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.mlflow import MlflowTracking
@@ -60,7 +61,7 @@ class Session:
     requirements: Requirements
     """With what the controls reached."""
     study: Study
-    unfinished: Sequence[Asked]
+    unfinished: Sequence[Suggestion]
     """What an earlier session began."""
     started: str
     mlflow_run_id: str | None
@@ -203,7 +204,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     if plan.warm_start:  # before the study is made from it
         earlier.save(plan.warm_start.sources, plan.run_dir)
-    study = Study.open(
+    study = Study(
         plan.storage,
         plan.name,
         plan.space,
@@ -215,7 +216,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         max_trials=plan.max_trials,
-        history=plan.warm_start.history if plan.warm_start else None,
+        history=plan.warm_start.history if plan.warm_start else History(),
         requirements=requirements,
     )
     n_there = len(study.records())

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Sampler = Literal["tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid"]
-Pruner = Literal["median", "percentile", "asha", "asha-promote", "hyperband", "wilcoxon", "none"]
+from tuner.config.options import PRUNER_NAMES, SAMPLER_NAMES
 
 
 class Options(BaseModel):
@@ -19,8 +18,8 @@ class Options(BaseModel):
     """Full trials whose compute a search may use."""
     max_trials: Annotated[int, Field(ge=1)] | None = None
     """Trials at most, however early they end."""
-    sampler: Sampler | None = None
-    pruner: Pruner | None = None
+    sampler: Literal[SAMPLER_NAMES] | None = None  # type: ignore[valid-type]
+    pruner: Literal[PRUNER_NAMES] | None = None  # type: ignore[valid-type]
     finalists: Annotated[int, Field(ge=0)] | None = None
     """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
     seeds: Annotated[int, Field(ge=1)] | None = None

@@ -17,8 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.read import load_study
-from tuner.study.records import SAME_AS
+from tuner.study.records import SAME_AS, load_study
 
 Floats = npt.NDArray[np.float64]
 

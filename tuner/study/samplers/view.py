@@ -1,11 +1,8 @@
-"""Samplers that take a paused trial for what it is as long as it waits: a pruned one with that score.
-
-In Optuna it runs, and a running trial is bad news to a sampler that keeps away from what others are trying.
-"""
+"""Shows a sampler other trials than its study has."""
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable, Container
 from typing import Any, cast
 
 from optuna import Study
@@ -13,19 +10,18 @@ from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.config.objective import Objective
-from tuner.study.pruners.vectors import constraints
-from tuner.study.records import evaluations, pause_of
-from tuner.study.samplers.tpe import Part
+TrialView = Callable[[Study, FrozenTrial, list[FrozenTrial]], list[FrozenTrial]]
+"""(study, trial that is suggested, trials) -> the trials that are shown in the place of those given."""
 
 
-class PausedAsPruned(BaseSampler):
-    """Another sampler, shown the study like this whenever it draws."""
+class ViewSampler(BaseSampler):
+    """Another sampler that sees its study through views, each applied to what the one before it shows."""
 
-    def __init__(self, sampler: BaseSampler, objective: Objective) -> None:
+    def __init__(self, sampler: BaseSampler, *views: TrialView) -> None:
         self._sampler = sampler
-        self._objective = objective
+        self._views = views
         self._shown: tuple[int, Study] | None = None
+        """Number of the trial being suggested, and what is shown meanwhile."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         return self._sampler.infer_relative_search_space(self._view(study, trial), trial)
@@ -48,19 +44,25 @@ class PausedAsPruned(BaseSampler):
         self._sampler.reseed_rng()
 
     def _view(self, study: Study, trial: FrozenTrial) -> Study:
-        """What is shown for the whole of an ask."""
         if self._shown is None or self._shown[0] != trial.number:
             trials = study._get_trials(deepcopy=False, use_cache=False)
-            shown = [other if pause_of(other) is None else as_pruned(other, self._objective) for other in trials]
-            self._shown = trial.number, cast(Study, Part(study, shown))
+            for view in self._views:
+                trials = view(study, trial, trials)
+            self._shown = trial.number, cast(Study, StudyView(study, trials))
         return self._shown[1]
 
 
-def as_pruned(frozen: FrozenTrial, objective: Objective) -> FrozenTrial:
-    """A copy of a paused trial as it would be if it were pruned where it is."""
-    seen = copy.copy(frozen)
-    seen.state = TrialState.PRUNED
-    seen.system_attrs = dict(frozen.system_attrs)
-    for name, value in constraints(evaluations(frozen), objective).items():
-        seen.set_constraint(name, value)
-    return seen
+class StudyView:
+    """A study as far as a sampler looks at it, with other trials."""
+
+    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+        self._study = study
+        self._trials = trials
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if states is None or trial.state in states]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
