@@ -130,7 +130,7 @@ def test_problems_of_renamed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as found:
         space_of(SMALL + "renamed: {optim.lr: optim.dropout, optim.rate: optim.lrr, a: seed, b: seed}\n", tmp_path)
     text = "\n".join(found.value.problems)
-    assert "optim.lr is a setting today" in text
+    assert "optim.lr is a setting; the left side" in text
     assert "optim.rate is now 'optim.lrr', which is no setting" in text
     assert "seed has two old names" in text
 
