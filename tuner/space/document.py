@@ -32,15 +32,15 @@ class Problems:
     """Sentences with their lines, each kept once."""
 
     file: str
-    found: dict[tuple[int, str], None] = field(default_factory=dict)
+    sentences: dict[tuple[int, str], None] = field(default_factory=dict)
 
     def add(self, line: int, *sentences: str) -> None:
-        self.found.update(dict.fromkeys((line, sentence) for sentence in sentences))
+        self.sentences.update(dict.fromkeys((line, sentence) for sentence in sentences))
 
     def raise_any(self) -> None:
         """Raise `ConfigError` with every problem as `file:line: sentence`, in the order of the file."""
-        if self.found:
-            raise ConfigError([f"{self.file}:{line}: {sentence}" for line, sentence in sorted(self.found)])
+        if self.sentences:
+            raise ConfigError([f"{self.file}:{line}: {sentence}" for line, sentence in sorted(self.sentences)])
 
 
 def read_document(path: Path, problems: Problems) -> Node | None:

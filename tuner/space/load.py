@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.config import ConfigError, field_names, nearest
 from tuner.config.objective import MEAN, Objective
+from tuner.config.options import PRUNER_NAMES, SAMPLER_NAMES
 from tuner.space.conditions import resolve
 from tuner.space.document import Node, Problems, read_document
-from tuner.space.options import Options
 from tuner.space.parameters import mixture_of, value_problems
 from tuner.space.space import Space
 from tuner.space.specs import read_parameter
@@ -24,6 +24,28 @@ FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 
 PROFILE_KEYS = ("description", "options", "fixed", "search", "start")
 FILE_KEYS = ("name", "description", "metric", "targets", "options", "fixed", "search", "start", "renamed", "profiles")
+
+
+class Options(BaseModel):
+    """Command-line options for which a space may set defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Compute that a search may use, in full trials."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials at most, however early they end."""
+    sampler: Literal[SAMPLER_NAMES] | None = None  # type: ignore[valid-type]
+    pruner: Literal[PRUNER_NAMES] | None = None  # type: ignore[valid-type]
+    finalists: Annotated[int, Field(ge=0)] | None = None
+    """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    """Fresh seeds of each finalist."""
+    workers_per_trial: Annotated[int, Field(ge=1)] | None = None
+    """DeepSpeed ranks of one trial."""
+    cpus_per_worker: Annotated[int, Field(ge=1)] | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
+    """GPUs of one rank; a fraction lets ranks share one."""
 
 
 @dataclass
@@ -44,7 +66,7 @@ def available() -> list[str]:
 def load(path_or_name: str | Path, profile: str | None = None) -> Space:
     """Read a space of `search_spaces/` by name, or any YAML file by path.
 
-    Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, whichever is asked for.
+    Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, not only the given one.
     """
     path = _find(str(path_or_name))
     problems = Problems(str(path))
@@ -81,9 +103,9 @@ def _read(root: Node, profile: str | None, problems: Problems) -> Space | None:
         problems.add(line, f"unknown profile {profile}{nearest(profile, list(profiles))}; {known}")
     spaces: dict[str | None, Space] = {None: _space(root, None, base, Layer(), problems)}
     for name, layer in profiles.items():
-        own = Problems(problems.file)
-        spaces[name] = _space(root, name, base, layer, own)
-        for line, sentence in [item for item in own.found if item not in problems.found]:
+        new = Problems(problems.file)
+        spaces[name] = _space(root, name, base, layer, new)
+        for line, sentence in [item for item in new.sentences if item not in problems.sentences]:
             problems.add(line, f"{sentence} (under the profile {name})")
     return spaces.get(profile)
 

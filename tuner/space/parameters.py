@@ -198,7 +198,7 @@ def as_text(value: Scalar) -> str:
 
 
 def mixture_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tasks that a flat mapping of settings names, or `TrialConfig`'s own where it names none."""
+    """The tasks that a flat mapping of settings names, or `TrialConfig`'s default where it names none."""
     mixture = values.get(MIXTURE)
     if isinstance(mixture, list | tuple) and all(isinstance(task, str) for task in mixture):
         return tuple(mixture)
@@ -303,5 +303,5 @@ def number_hint(value: Any) -> str:
     except ValueError:
         return ""
     mantissa, _, exponent = repr(number).partition("e")
-    mend = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"
-    return f"; YAML reads {value} as text, write {mend}"
+    number_text = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"
+    return f"; YAML reads {value} as text, write {number_text}"

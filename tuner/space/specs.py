@@ -40,7 +40,7 @@ def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | Non
     kind = _kind(name, node, problems)
     if kind is None:
         return None
-    before = len(problems.found)
+    before = len(problems.sentences)
     valid = [kind, *KEYS[kind]]
     for key, item in node.items.items():
         if key not in valid:
@@ -53,7 +53,7 @@ def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | Non
         parameter = _follow(name, node, when, problems)
     else:
         parameter = _range(name, kind, node, when, problems)
-    return parameter if len(problems.found) == before else None
+    return parameter if len(problems.sentences) == before else None
 
 
 def _kind(name: str, node: Node, problems: Problems) -> str | None:

@@ -14,7 +14,7 @@ SMART = "smart.enabled"
 
 
 def untuned(space: Space, seed: int) -> TrialConfig:
-    """The space's first start configuration, completed with `TrialConfig`'s own defaults over what the space fixes.
+    """The space's first start configuration, completed with `TrialConfig`'s defaults over what the space fixes.
 
     SMART is off where neither of them sets it, and the space's first mixture replaces a default one that it does not offer.
     Raises `ConfigError` where the configuration is refused, as where a needed setting has no default.
@@ -53,6 +53,6 @@ def _value(parameter: Parameter, picks: Mapping[str, Any], known: Mapping[str, A
 
 
 def _defaults() -> dict[str, Any]:
-    """`TrialConfig`'s own values by dotted name; None where it has none."""
+    """`TrialConfig`'s values by dotted name; None where it has none."""
     flat = flatten(TrialConfig().to_dict())
     return {name: flat.get(name) for name in field_names()}

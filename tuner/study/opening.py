@@ -15,14 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 from model.config import ConfigError, nearest
 from tuner.study.evaluations import goal_vectors
 from tuner.study.pruners import PRUNERS, is_by_rank, pruner_problems
-from tuner.study.pruners.base import ParetoPruner, Schedule
-from tuner.study.pruners.scheduler import TrialScheduler
+from tuner.study.pruners.base import ParetoPruner, Schedule, TrialScheduler
 from tuner.study.samplers import SAMPLERS
 from tuner.study.samplers.base import SamplerSettings
 from tuner.study.samplers.history import STARTED
-from tuner.study.samplers.paused import paused_as_pruned
 from tuner.study.samplers.prior import NEAR
-from tuner.study.samplers.view import ViewSampler
+from tuner.study.samplers.view import ViewSampler, paused_as_pruned
 from tuner.study.storage import open_storage
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where a study lives: a journal file by default, a database, or memory for simulations."""
+"""Storages of a study: a journal file by default, a database, or memory for simulations."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
+from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.retry import Patience, full_disk
 
 JOURNAL, SQLITE = "journal:", "sqlite:///"
 MEMORY = "memory:"
-"""Gone with the process, and new each time it is opened: for simulations."""
+"""In memory, and empty each time it is opened: for simulations."""
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -39,7 +40,7 @@ def open_storage(url: str) -> BaseStorage:
         return InMemoryStorage()
     with _refusals(url):
         database = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})  # notices dropped connections before their use
-        return PatientDatabase(database, Patience(f"Optuna's storage {_without_password(url)}", unreachable))
+        return PatientDatabase(database, Patience(f"Optuna's storage {mask_credentials(url)}", unreachable))
 
 
 def probe(url: str, new_folder: Path | None = None) -> None:
@@ -76,7 +77,7 @@ def _refusals(url: str) -> Iterator[None]:
             fix = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
         elif "no password supplied" in str(error):
             fix = "put the password in $PGPASSWORD"
-        raise ConfigError([f"cannot use the storage {_without_password(url)}: {_first_line(error)}; {fix}"]) from None
+        raise ConfigError([f"cannot use the storage {mask_credentials(url)}: {_first_line(error)}; {fix}"]) from None
 
 
 def _check_file(path: Path, is_journal: bool) -> None:
@@ -105,7 +106,7 @@ def _open_journal(path: Path) -> BaseStorage:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut what follows the last newline: the next append would make a torn line of a kill or a full disk part of its own.
+    """Cut what follows the last newline: a line torn by a kill or a full disk, which the next append would corrupt.
 
     Raises `ValueError`, and cuts nothing, when the file does not begin as a journal does.
     """
@@ -203,8 +204,3 @@ class ProcessLock(JournalFileOpenLock):
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0]
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""The study of a search: suggests trials, stores their evaluations, prunes them, and knows the records of all."""
+"""The study of a search: suggests trials, stores their evaluations, prunes them, and returns the records of all."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tuner.study.evaluations import (
 from tuner.study.opening import check_settings, make_scheduler, open_optuna_study
 from tuner.study.proposals import Proposals
 from tuner.study.pruners import PRUNERS
-from tuner.study.pruners.scheduler import TrialScheduler
+from tuner.study.pruners.base import TrialScheduler
 from tuner.study.records import Suggestion, Verdict
 from tuner.study.samplers.history import History, history_outcome
 from tuner.study.trial_budget import TrialBudget

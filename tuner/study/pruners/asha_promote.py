@@ -21,8 +21,7 @@ from tuner.results.pareto import dominates
 from tuner.study.evaluations import pause_reason
 from tuner.study.pareto_fronts import ParetoFronts, Vector
 from tuner.study.pruners.asha import REDUCTION_FACTOR, is_promoted, is_rung
-from tuner.study.pruners.base import GoalVectors, Pruner, Schedule
-from tuner.study.pruners.scheduler import TrialScheduler
+from tuner.study.pruners.base import GoalVectors, Pruner, Schedule, TrialScheduler
 from tuner.study.records import SAME_AS, Verdict
 
 

@@ -1,4 +1,4 @@
-"""What an entry of the registry declares, and what its pruner is made from.
+"""The fields of a pruner's registry entry, and the base classes of the project's pruners.
 
 Optuna's step is the index of the evaluation, from 1: trials are compared at the same share of their own schedule, where their
 learning rates have decayed alike. The last evaluation is never pruned.
@@ -10,16 +10,13 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import optuna
 from optuna.pruners import BasePruner
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.pareto_fronts import ParetoFronts, Vector
-
-if TYPE_CHECKING:
-    from tuner.study.pruners.scheduler import TrialScheduler
+from tuner.study.records import Verdict
 
 GoalVectors = Callable[[FrozenTrial], Sequence[Vector]]
 """The goals of each evaluation of a trial, in order; more is better."""
@@ -35,7 +32,7 @@ class Schedule:
 
     @property
     def n_warmup(self) -> int:
-        """The evaluation from which trials are compared: before it, a fifth of the schedule, scores say too little."""
+        """The evaluation from which trials are compared: before it, a fifth of the schedule, scores are too noisy."""
         return self.n_evaluations // 5 + 1
 
     @property
@@ -97,3 +94,39 @@ class ParetoPruner(BasePruner):
     @abstractmethod
     def _counts(self, trial: FrozenTrial) -> bool:
         """Whether a trial is one of those that others are compared with."""
+
+
+class TrialScheduler:
+    """Stops trials by the pruner of their study; a subclass may pause and promote them instead.
+
+    It must be called for every change of a trial.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    @property
+    def paused(self) -> list[int]:
+        """Trials that are paused and hold no processes, by number."""
+        return []
+
+    def verdict(self, trial: FrozenTrial, *, is_last: bool) -> Verdict:
+        """What becomes of a trial after its last evaluation so far. The last of its schedule never stops it."""
+        return Verdict.CONTINUE if is_last or not self._study.pruner.prune(self._study, trial) else Verdict.PRUNE
+
+    def completed(self, trial: FrozenTrial) -> None:
+        """A trial, or a repeat of one, has become COMPLETE."""
+        if isinstance(self._study.pruner, ParetoPruner):
+            self._study.pruner.completed(trial)
+
+    def end(self, number: int, state: TrialState) -> None:
+        """A trial has ended without becoming COMPLETE."""
+        return
+
+    def promote(self) -> int | None:
+        """Let the most promising paused trial run that may go on; None where there is none."""
+        return None
+
+    def release(self, number: int) -> None:
+        """A trial that pauses has given its processes back."""
+        raise AssertionError("only a pruner that promotes pauses a trial")

@@ -1,4 +1,4 @@
-"""What an entry of the registry declares, and what its sampler is made from."""
+"""The fields of a sampler's registry entry, and the settings that its sampler is made from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tuner.study.samplers.history import EarlierPoint
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """What a sampler is made from."""
+    """Settings of the search that a sampler depends on."""
 
     seed: int
     n_trials: int

@@ -7,7 +7,7 @@ the champion. It reaches this search in two ways. A few of the best configuratio
 - The history predicts a trial's rank from its nearest earlier trials: the mean rank of `N_NEAREST`, from 0, the best, to 1.
 - Kendall's τ between these predictions and the order of this search's own trials is tested against chance, one-sided. The
   history is trusted while p is at most `LEVEL`: never before four trials have ended, since three cannot show that much.
-- Each trial that ends here takes the place of an earlier one, so that the history is gone after `MAX_TRIALS` trials.
+- Each trial that ends here replaces an earlier one, so that none is shown after `MAX_TRIALS` trials.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class HistoryView:
         return [*shown, *trials]
 
     def shown(self, measured: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """The earlier trials that a sampler is to see now; none once the study has `MAX_TRIALS` trials of its own."""
+        """The earlier trials to show now; none once the study has `MAX_TRIALS` trials of its own."""
         n = min(len(self.trials), MAX_TRIALS - len(_ended(measured)))
         return evenly_spaced(self.trials, n) if n > 0 and self.agreement(measured).is_trusted else []
 

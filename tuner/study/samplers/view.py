@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Container
 from typing import Any, cast
 
@@ -9,6 +10,9 @@ from optuna import Study
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
+
+from tuner.config.objective import Objective
+from tuner.study.evaluations import constraints, evaluations, pause_reason
 
 TrialView = Callable[[Study, FrozenTrial, list[FrozenTrial]], list[FrozenTrial]]
 """(study, trial that is suggested, trials) -> the trials that are shown in the place of those given."""
@@ -53,7 +57,7 @@ class ViewSampler(BaseSampler):
 
 
 class StudyView:
-    """A study as far as a sampler looks at it, with other trials."""
+    """The part of a study's interface that samplers use, with other trials."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         self._study = study
@@ -66,3 +70,22 @@ class StudyView:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)
+
+
+def paused_as_pruned(objective: Objective) -> TrialView:
+    """Shows a paused trial as a pruned one with its score. In Optuna it is RUNNING, and samplers avoid what runs."""
+
+    def view(study: Study, trial: FrozenTrial, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        return [other if pause_reason(other) is None else as_pruned(other, objective) for other in trials]
+
+    return view
+
+
+def as_pruned(paused: FrozenTrial, objective: Objective) -> FrozenTrial:
+    """A copy of a paused trial as it would be if it were pruned now."""
+    pruned = copy.copy(paused)
+    pruned.state = TrialState.PRUNED
+    pruned.system_attrs = dict(paused.system_attrs)
+    for name, value in constraints(evaluations(paused), objective).items():
+        pruned.set_constraint(name, value)
+    return pruned

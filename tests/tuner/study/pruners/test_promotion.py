@@ -24,7 +24,7 @@ from tuner.study.pareto_fronts import ParetoFronts, Vector
 from tuner.study.pruners.asha import is_promoted
 from tuner.study.pruners.asha_promote import PromotionScheduler, Rung
 from tuner.study.pruners.base import Schedule
-from tuner.study.samplers.paused import as_pruned
+from tuner.study.samplers.view import as_pruned
 
 N = 10
 RUNGS = (1, 2, 4, 8)
