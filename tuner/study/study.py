@@ -113,8 +113,7 @@ class Study:
                 return None
             trial = self._study.ask()
             self.budget.begin(trial.number)
-            suggestion = self._configure(trial)
-            if suggestion is not None:
+            if suggestion := self._configure(trial):
                 return suggestion
             n_repeats += trial.number not in self.budget.shares
         return None
@@ -195,8 +194,7 @@ class Study:
         key = f"{EVALUATION}{evaluation.index}"
         if key in frozen.user_attrs:
             return Verdict.CONTINUE
-        problem = not_finite(evaluation, self.objective, self.requirements)
-        if problem:
+        if problem := not_finite(evaluation, self.objective, self.requirements):
             self.fail(number, problem)
             return Verdict.STOP
         trial, entry = self._store.writable(frozen), entry_of(evaluation, self.objective, self.requirements)
