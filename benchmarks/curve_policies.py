@@ -19,7 +19,7 @@ from model.config import ConfigError, nearest
 from tuner.commands.simulate.clock import Charges, Decisions
 from tuner.commands.simulate.policies import ASK_S
 from tuner.space import Space
-from tuner.space.load import USUAL_CONFIDENCE
+from tuner.space.starts import DEFAULT_CONFIDENCE
 from tuner.study import PRUNERS, SAMPLERS, Study
 
 STOCK_RAY = "stock Ray"
@@ -51,7 +51,7 @@ class CurvePolicy:
         if self.plain in simulated_syne_tune.NAMES:
             return simulated_syne_tune.SyneTune(self.plain, recorded, world.objective, N_EVALUATIONS, seed)
         sampler, _, pruner = self.plain.partition("+")
-        study = Study.open(
+        study = Study(
             "memory:", "simulated", space, world.objective, sampler, pruner, seed, n_trials, N_EVALUATIONS
         )  # fmt: skip
         study.budget.total = NO_LIMIT
@@ -61,7 +61,7 @@ class CurvePolicy:
         if self.option is None:
             return world.space
         start = world.worst if self.option == "wrong" else world.default
-        return world.starting_at(start, {"start": 0.0, "default": USUAL_CONFIDENCE, "wrong": 1.0}[self.option])
+        return world.starting_at(start, {"start": 0.0, "default": DEFAULT_CONFIDENCE, "wrong": 1.0}[self.option])
 
 
 def parse(name: str) -> CurvePolicy:

@@ -25,8 +25,8 @@ from tuner.commands.simulate.clock import Charges, play
 from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.space import load
-from tuner.study import Asked, Study, Verdict
-from tuner.study.samplers.table import SAMPLERS
+from tuner.study import SAMPLERS, Study, Suggestion, Verdict
+from tuner.study.samplers.base import Sampler, SamplerSettings
 
 
 class Timed:
@@ -39,7 +39,7 @@ class Timed:
         """(trials so far, seconds)."""
         self.reports: list[tuple[int, float]] = []
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         began = self._clock()
         asked = self._study.ask()
         self.asks.append((self.n_asked, self._clock() - began))
@@ -61,9 +61,12 @@ class Timed:
 
 def use_plain_optuna() -> None:
     warnings.simplefilter("ignore", ExperimentalWarning)
-    SAMPLERS["tpe"] = lambda draws: TPESampler(
-        seed=draws.fresh_seed, n_startup_trials=draws.n_startup, multivariate=True, group=True, constant_liar=True
-    )
+
+    def make(settings: SamplerSettings) -> TPESampler:
+        options = {"seed": settings.fresh_seed, "n_startup_trials": settings.n_startup}
+        return TPESampler(**options, multivariate=True, group=True, constant_liar=True)
+
+    SAMPLERS["tpe"] = Sampler("Optuna's own TPE", make, has_model=True)
 
 
 def measure(
@@ -79,7 +82,7 @@ def measure(
     whole = load("smart_mtl", kind.profile)
     objective = Objective("mean", whole.targets)
     space, _ = whole.restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks)
-    timed = Timed(Study.open(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10), clock)
+    timed = Timed(Study(storage, "driver", space, objective, sampler, pruner, 0, n_trials, 10), clock)
     began = clock()
     play(timed, Synthetic(space, objective, 0, kind.flops_per_s), n_slots, Charges())
     return timed, clock() - began

@@ -20,7 +20,7 @@ from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Study
-from tuner.study.samplers import tpe as bounded_tpe
+from tuner.study.samplers import ranking
 
 GOALS = "sst/accuracy,sts/pearson"
 UNBOUNDED = sys.maxsize
@@ -28,13 +28,13 @@ UNBOUNDED = sys.maxsize
 
 def search(limit: int, n_trials: int, seed: int, pruner: str) -> tuple[float, float]:
     """Hypervolume × 100 and the median milliseconds of the last asks."""
-    bounded_tpe.LIMIT = limit
-    bounded_tpe.N_BEST, bounded_tpe.N_RUNNING = limit // 6, limit // 3
+    ranking.LIMIT = limit
+    ranking.N_BEST, ranking.N_RUNNING = limit // 6, limit // 3
     kind, objective = KINDS["cluster"], Objective(GOALS)
     space, _ = load("smart_mtl", kind.profile).restrict(
         tasks=("sst", "quora", "sts", "cfimdb"), required=objective.required_tasks
     )
-    study = Study.open("memory:", "fronts", space, objective, "tpe", pruner, seed, n_trials, 10)
+    study = Study("memory:", "fronts", space, objective, "tpe", pruner, seed, n_trials, 10)
     timed = Timed(study)
     play(timed, Synthetic(space, objective, seed, kind.flops_per_s), kind.n_slots, Charges())
     losses = -np.array([list(record.scores.values()) for record in study.front])
@@ -45,7 +45,7 @@ def search(limit: int, n_trials: int, seed: int, pruner: str) -> tuple[float, fl
 def main(argv: list[str] | None = None) -> int:
     text = argparse.ArgumentParser(prog="python -m benchmarks.fronts", description=__doc__)
     text.add_argument("--trials", type=int, default=1000)
-    text.add_argument("--limits", type=int, nargs="+", default=[bounded_tpe.LIMIT])
+    text.add_argument("--limits", type=int, nargs="+", default=[ranking.LIMIT])
     text.add_argument("--pruner", default="asha")
     text.add_argument("--repetitions", type=int, default=4)
     options = text.parse_args(argv)

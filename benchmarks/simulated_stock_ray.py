@@ -18,7 +18,7 @@ from ray.tune.search.optuna import OptunaSearch
 from model.training.evaluation import Evaluation
 from tuner.config.objective import Objective
 from tuner.space import Space
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 
 METRIC = "score"
 
@@ -39,7 +39,7 @@ class StockRay:
         """Ray's define-by-run space."""
         self._drawn = self._space.suggest(trial)
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         number = len(self._trials)
         if number >= self._n_trials:
             return None
@@ -47,7 +47,7 @@ class StockRay:
         self._searcher.suggest(trial.trial_id)
         self._scheduler.on_trial_add(None, trial)
         self._trials.append(trial)
-        return Asked(number, self._space.parse({"seed": self._seed, **self._drawn}))
+        return Suggestion(number, self._space.parse({"seed": self._seed, **self._drawn}))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         trial, score = self._trials[number], self._objective.score(evaluation.metrics)

@@ -28,7 +28,7 @@ from benchmarks.curves import RecordedSpace
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
 from tuner.config.objective import Objective
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 
 VERSION = "0.13.0"
 NAMES = {"Syne Tune ASHA": "ASHA", "Syne Tune MOBSTER": "MOBSTER"}
@@ -75,7 +75,7 @@ class SyneTune:
         self._trials: list[Any] = []
         self._last: dict[int, dict[str, Any]] = {}
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         number = len(self._trials)
         suggestion = self._scheduler.suggest(trial_id=number)
         if suggestion is None:
@@ -84,7 +84,7 @@ class SyneTune:
         self._trials.append(trial)
         self._scheduler.on_trial_add(trial=trial)
         values = {p.name: _plain(suggestion.config[_plain_name(p.name)]) for p in self._space.parameters}
-        return Asked(number, cast(TrialConfig, self._space.parse(values)))
+        return Suggestion(number, cast(TrialConfig, self._space.parse(values)))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         trial, score = self._trials[number], self._objective.score(evaluation.metrics)

@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from optuna.pruners import BasePruner, HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
+from optuna.pruners import HyperbandPruner, PercentilePruner, SuccessiveHalvingPruner
 from optuna.samplers import BaseSampler, TPESampler
 
-from tuner.study.pruners import table as pruners
-from tuner.study.pruners.table import PRUNERS, Races
-from tuner.study.samplers.table import SAMPLERS, Draws
-from tuner.study.samplers.tpe import BoundedTPESampler
+from tuner.study import PRUNERS, SAMPLERS
+from tuner.study.pruners import base
+from tuner.study.pruners.base import Pruner
+from tuner.study.samplers.base import Sampler
+from tuner.study.samplers.tpe import bounded_tpe
 
 
-def percentile(kept: float, first: int, n_startup: int | None = None) -> Callable[[Races], BasePruner]:
+def percentile(kept: float, first: int, n_startup: int | None = None) -> Pruner:
     """Keep this many percent, from evaluation number `first` on."""
-    return lambda races: PercentilePruner(
-        kept, n_startup_trials=pruners.N_STARTUP if n_startup is None else n_startup, n_warmup_steps=first
-    )
+    n = base.N_STARTUP if n_startup is None else n_startup
+    return Pruner("a variant", lambda schedule: PercentilePruner(kept, n_startup_trials=n, n_warmup_steps=first))
 
 
-def halving(first: int, eta: int, n_bootstrap: int = 0) -> Callable[[Races], BasePruner]:
+def halving(first: int, eta: int, n_bootstrap: int = 0) -> Pruner:
     """Successive halving from evaluation number `first`, which keeps one in `eta` at each rung."""
-    return lambda races: SuccessiveHalvingPruner(min_resource=first, reduction_factor=eta, bootstrap_count=n_bootstrap)
+    options = {"min_resource": first, "reduction_factor": eta, "bootstrap_count": n_bootstrap}
+    return Pruner("a variant", lambda schedule: SuccessiveHalvingPruner(**options))
 
 
-def hyperband(first: int, eta: int) -> Callable[[Races], BasePruner]:
+def hyperband(first: int, eta: int) -> Pruner:
     """Hyperband whose first bracket begins at evaluation number `first`."""
-    return lambda races: HyperbandPruner(min_resource=first, max_resource=races.n_evaluations, reduction_factor=eta)
-
-
-def tpe(n_startup: int, cls: type[TPESampler] = BoundedTPESampler, *, group: bool = True) -> Callable[[Draws], BaseSampler]:
-    """TPE after this many random trials."""
-    return lambda draws: cls(
-        seed=draws.fresh_seed, n_startup_trials=n_startup, multivariate=group, group=group, constant_liar=True
+    return Pruner(
+        "a variant", lambda schedule: HyperbandPruner(first, max_resource=schedule.n_evaluations, reduction_factor=eta)
     )
+
+
+def tpe(n_startup: int, make: Callable[..., BaseSampler] = bounded_tpe, *, group: bool = True) -> Sampler:
+    """TPE after this many random trials."""
+    options = {"n_startup_trials": n_startup, "multivariate": group, "group": group, "constant_liar": True}
+    return Sampler("a variant", lambda settings: make(seed=settings.fresh_seed, **options), has_model=True)
 
 
 FIRST = range(1, 6)

@@ -55,7 +55,7 @@ class Session:
         (folder / "tiny.yaml").write_text(SPACE, encoding="utf-8")
         arguments = (load(folder / "tiny.yaml"), Objective("sst/accuracy"), "random", pruner, 0, n_trials, N_EVALUATIONS)
         self.folder = folder
-        self.study = Study.open(f"journal:{folder / 'journal'}", "study", *arguments, max_trials=n_trials)
+        self.study = Study(f"journal:{folder / 'journal'}", "study", *arguments, max_trials=n_trials)
         self.heard = Heard()
         self.interruption = Interruption()
         self.checkpoints = Checkpoints(folder / "checkpoints", 1)

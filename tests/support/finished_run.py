@@ -57,7 +57,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options.save(options.Options(space=str(space), name="night", runs_dir=str(folder.parent)), folder)
     storage = f"journal:{folder / 'study.journal'}"
     objective = Objective("mean", ("sst", "sts"))
-    study = Study.open(storage, "night", load(space), objective, "random", "none", 0, 9, 2)
+    study = Study(storage, "night", load(space), objective, "random", "none", 0, 9, 2)
     facts = samples.facts(folder)
     tracking = MlflowTracking(None, folder, "night")
     tracking.search_started(facts)

@@ -22,7 +22,7 @@ def opened(folder: Path, storage: str) -> Study:
     if not path.exists():
         path.write_text(SPACE, encoding="utf-8")
     objective = Objective("mean", ("sst", "sts"))
-    return Study.open(storage, "study", load(path), objective, "random", "none", 0, 9, 2)
+    return Study(storage, "study", load(path), objective, "random", "none", 0, 9, 2)
 
 
 def play(study: Study, score: float) -> int:

@@ -12,7 +12,7 @@ import importlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -23,13 +23,16 @@ from pydantic.fields import FieldInfo
 from model.config import TrialConfig
 from tuner.config.options import Options, table
 from tuner.results.search_result import EXIT_STATUSES
+from tuner.study import PRUNERS, SAMPLERS
+from tuner.study.pruners.base import Pruner
+from tuner.study.samplers.base import Sampler
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reference.md"
 BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 HEAD = """# Reference
 
-Made by `python -m tuner.commands.reference` from the schema and the parsers; a test says when it is stale.
+Made by `python -m tuner.commands.reference` from the schema, the registries and the parsers; a test says when it is stale.
 
 ## Settings of a trial
 
@@ -47,8 +50,14 @@ SEARCHES = ("python -m tuner.search", "python -m tuner doctor")
 def page() -> str:
     """The whole page as Markdown."""
     sections = [_section_of("", TrialConfig), *_sections(TrialConfig)]
+    tables = [_table("Samplers", SAMPLERS), _table("Pruners", PRUNERS)]
     commands = [_command(parser) for parser in sorted(parsers(), key=lambda parser: parser.prog) if parser.prog not in SEARCHES]
-    return "\n\n".join([HEAD.rstrip("\n"), *sections, search_options(), "## Other commands", *commands]) + "\n"
+    return (
+        "\n\n".join(
+            [HEAD.rstrip("\n"), *sections, search_options(), "## Samplers and pruners", *tables, "## Other commands", *commands]
+        )
+        + "\n"
+    )
 
 
 def search_options() -> str:
@@ -63,6 +72,23 @@ def search_options() -> str:
                 lines.append(f"| `{_cell(given)}` | `{name}` | {_cell(meaning)} |")
     lines += ["", "### Exit status", "", "| status | means |", "|---|---|"]
     return "\n".join([*lines, *(f"| {status} | {meaning} |" for status, meaning in EXIT_STATUSES.items())])
+
+
+def _table(title: str, registry: Mapping[str, Sampler] | Mapping[str, Pruner]) -> str:
+    """The entries of a registry, and which of its capabilities each has."""
+    names = {
+        "has_model": "learns from results", "conditions": "models conditional parameters", "constraints": "knows requirements",
+        "several_goals": "several goals", "history": "uses `--warm-start`", "by_rank": "several goals and requirements",
+        "promotes": "promotes",
+    }  # fmt: skip
+    columns = [name for name in names if hasattr(next(iter(registry.values())), name)]
+    header = ["name", "rule", *(names[column] for column in columns)]
+    rows = [
+        [f"`{name}`", entry.description, *("yes" if getattr(entry, column) else "" for column in columns)]
+        for name, entry in registry.items()
+    ]
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join([f"### {title}", "", lines[0], "|---" * len(header) + "|", *lines[1:]])
 
 
 def _sections(of: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -22,6 +22,10 @@ from model.engine.config import TIMEOUT_S
 from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 
+SAMPLER_NAMES = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid")
+"""What `--sampler` accepts: `tuner/study/samplers/` has a module of each name."""
+PRUNER_NAMES = ("median", "percentile", "asha", "asha-promote", "hyperband", "wilcoxon", "none")
+"""What `--pruner` accepts: `tuner/study/pruners/` has a module of each name, with `_` for `-`."""
 FILE_NAME = "search.json"
 """Where a run keeps the options it was started with, for `--resume`."""
 STORES = ("storage", "tracking_uri")
@@ -88,10 +92,8 @@ class Options:
     require: tuple[str, ...] = option(
         (), WHAT, "what the champion must reach (also <=), or no-negative-transfer[:MARGIN]; repeatable", "METRIC>=X"
     )
-    sampler: str | None = option(None, WHAT, "tpe, random, gp, cmaes, qmc, nsga2 or grid (tpe)")
-    pruner: str | None = option(
-        None, WHAT, "median, percentile, asha, asha-promote, hyperband, wilcoxon or none (asha or median)"
-    )
+    sampler: str | None = option(None, WHAT, f"one of {', '.join(SAMPLER_NAMES)} (tpe)")
+    pruner: str | None = option(None, WHAT, f"one of {', '.join(PRUNER_NAMES)} (asha or median)")
     """The default is `asha` where early evaluations see 1,000 examples of a task or all of select, else `median`; the plan says
     which."""
     warm_start: tuple[str, ...] = option(

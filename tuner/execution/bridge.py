@@ -20,7 +20,7 @@ from tuner.config.budget import Spending
 from tuner.config.objective import Objective
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import INTERRUPTED, TrialRecord
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 from tuner.tracking.events import Observer
 
 FINISHED = "FINISHED"
@@ -45,7 +45,7 @@ class Bridge:
         checkpoints: Checkpoints,
         max_concurrent: Callable[[], int],
         interruption: Interruption,
-        unfinished: Sequence[Asked] = (),
+        unfinished: Sequence[Suggestion] = (),
         spending: Spending | None = None,
     ) -> None:
         self._study = study
@@ -107,7 +107,7 @@ class Bridge:
             "checkpoint": str(checkpoint) if checkpoint is not None else None,
         }
 
-    def _next(self) -> Asked | None:
+    def _next(self) -> Suggestion | None:
         """What an earlier session left, then what the study asks for."""
         while self._unfinished:
             asked = self._unfinished.popleft()
@@ -287,7 +287,7 @@ class Trials(Protocol):
     @property
     def waits(self) -> bool: ...
 
-    def ask(self) -> Asked | None: ...
+    def ask(self) -> Suggestion | None: ...
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tuner.config.requirements import Requirements
 from tuner.results.trial_record import TrialRecord, TrialState
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 
 if TYPE_CHECKING:
     from model.training.evaluation import Evaluation
@@ -33,7 +33,7 @@ class FixedTrials(ABC):
         self._records: dict[int, TrialRecord] = {}
 
     @abstractmethod
-    def wanted(self) -> Iterable[Asked]:
+    def wanted(self) -> Iterable[Suggestion]:
         """All trainings, those that were begun among them."""
 
     @property
@@ -45,7 +45,7 @@ class FixedTrials(ABC):
     def unfinished(self) -> list[int]:
         return [number for number, record in self._records.items() if not record.is_finished]
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         for asked in self.wanted():
             if asked.number not in self._records:
                 config = asked.config.to_dict()

@@ -19,7 +19,7 @@ from tuner.config.budget import Spending
 from tuner.execution import tune
 from tuner.execution.bridge import Bridge, Trials, drop_beaten
 from tuner.execution.interruption import Interruption
-from tuner.study import Asked
+from tuner.study import Suggestion
 from tuner.tracking.events import Observer
 
 
@@ -60,7 +60,7 @@ class Runner:
         folder: Path,
         observer: Observer,
         spending: Spending | None = None,
-        unfinished: Sequence[Asked] = (),
+        unfinished: Sequence[Suggestion] = (),
         resumable: Collection[int] = (),
     ) -> Ran:
         """Run `trials` until there are no more, a budget ends them or the user interrupts.

@@ -30,7 +30,8 @@ from tuner.search.controls import stage as controls
 from tuner.search.hand_over import HandOver, now
 from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
-from tuner.study import Asked, Study, read_records
+from tuner.study import Study, Suggestion, read_records
+from tuner.study.samplers.history import History
 from tuner.tracking.budget_log import Ledger
 from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.mlflow import MlflowTracking
@@ -55,7 +56,7 @@ class Session:
     requirements: Requirements
     """With the thresholds that follow from the controls."""
     study: Study
-    unfinished: Sequence[Asked]
+    unfinished: Sequence[Suggestion]
     """Trials that an earlier session began."""
     started: str
     """When the first session began, ISO 8601."""
@@ -201,7 +202,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     if plan.warm_start:  # before the study is made from it
         earlier.save(plan.warm_start.sources, plan.run_dir)
-    study = Study.open(
+    study = Study(
         plan.storage,
         plan.name,
         plan.space,
@@ -213,7 +214,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         plan.n_evaluations,
         data_sha256=plan.summary.sha256,
         max_trials=plan.max_trials,
-        history=plan.warm_start.history if plan.warm_start else None,
+        history=plan.warm_start.history if plan.warm_start else History(),
         requirements=requirements,
     )
     n_there = len(study.records())

@@ -1,4 +1,4 @@
-"""A YAML file as a tree that knows its line numbers, and the list of what is wrong with it."""
+"""Reads a YAML file as a tree with line numbers, and collects the problems of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.config import ConfigError
 
 @dataclass(frozen=True)
 class Node:
-    """A value and where it stands. `items` are the entries of a mapping, `elements` those of a list."""
+    """A value and its line. `items` are the entries of a mapping, `elements` those of a list."""
 
     value: Any
     line: int
@@ -29,22 +29,22 @@ class Node:
 
 @dataclass
 class Problems:
-    """Sentences with their lines, each once however often it is found."""
+    """Sentences with their lines, each kept once."""
 
     file: str
-    found: dict[tuple[int, str], None] = field(default_factory=dict)
+    sentences: dict[tuple[int, str], None] = field(default_factory=dict)
 
     def add(self, line: int, *sentences: str) -> None:
-        self.found.update(dict.fromkeys((line, sentence) for sentence in sentences))
+        self.sentences.update(dict.fromkeys((line, sentence) for sentence in sentences))
 
     def raise_any(self) -> None:
         """Raise `ConfigError` with every problem as `file:line: sentence`, in the order of the file."""
-        if self.found:
-            raise ConfigError([f"{self.file}:{line}: {sentence}" for line, sentence in sorted(self.found)])
+        if self.sentences:
+            raise ConfigError([f"{self.file}:{line}: {sentence}" for line, sentence in sorted(self.sentences)])
 
 
 def read_document(path: Path, problems: Problems) -> Node | None:
-    """The tree of the mapping in `path`, or None after adding why there is none."""
+    """The tree of the mapping in `path`; None after adding the problem where it holds none."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -69,7 +69,7 @@ def read_document(path: Path, problems: Problems) -> Node | None:
 
 @dataclass
 class _Reader:
-    """Turns PyYAML's nodes into ours."""
+    """Converts PyYAML's nodes into `Node`."""
 
     loader: yaml.SafeLoader
     problems: Problems

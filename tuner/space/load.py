@@ -1,37 +1,56 @@
-"""Reading a space's file: the base, one profile over it, and every problem in one message."""
+"""Reads a space's file: the base, one profile over it, and every problem in one message."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.config import ConfigError, field_names, nearest
 from tuner.config.objective import MEAN, Objective
-from tuner.space.conditions import parents_of, resolve
+from tuner.config.options import PRUNER_NAMES, SAMPLER_NAMES
+from tuner.space.conditions import resolve
 from tuner.space.document import Node, Problems, read_document
-from tuner.space.options import Options
-from tuner.space.parameters import Parameter, Scalar, label, mixture_of, value_problems
+from tuner.space.parameters import mixture_of, value_problems
 from tuner.space.space import Space
 from tuner.space.specs import read_parameter
-
-CONFIDENCE = "confidence"
-USUAL_CONFIDENCE = 0.5
-"""Of a start configuration that names none."""
+from tuner.space.starts import read_starts
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
-"""Beside the packages, in a source checkout as in an installation."""
+"""Beside the packages, both in a source checkout and in an installation."""
 
 PROFILE_KEYS = ("description", "options", "fixed", "search", "start")
 FILE_KEYS = ("name", "description", "metric", "targets", "options", "fixed", "search", "start", "renamed", "profiles")
 
 
+class Options(BaseModel):
+    """Command-line options for which a space may set defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Compute that a search may use, in full trials."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials at most, however early they end."""
+    sampler: Literal[SAMPLER_NAMES] | None = None  # type: ignore[valid-type]
+    pruner: Literal[PRUNER_NAMES] | None = None  # type: ignore[valid-type]
+    finalists: Annotated[int, Field(ge=0)] | None = None
+    """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
+    seeds: Annotated[int, Field(ge=1)] | None = None
+    """Fresh seeds of each finalist."""
+    workers_per_trial: Annotated[int, Field(ge=1)] | None = None
+    """DeepSpeed ranks of one trial."""
+    cpus_per_worker: Annotated[int, Field(ge=1)] | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
+    """GPUs of one rank; a fraction lets ranks share one."""
+
+
 @dataclass
 class Layer:
-    """The base of a file, or a profile: settings by dotted name. In a profile null takes away what the base says."""
+    """The base of a file, or a profile: settings by dotted name. In a profile null removes what the base has."""
 
     options: dict[str, Any] = field(default_factory=dict)
     fixed: dict[str, Node] = field(default_factory=dict)
@@ -47,7 +66,7 @@ def available() -> list[str]:
 def load(path_or_name: str | Path, profile: str | None = None) -> Space:
     """Read a space of `search_spaces/` by name, or any YAML file by path.
 
-    Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, whichever is asked for.
+    Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, not only the given one.
     """
     path = _find(str(path_or_name))
     problems = Problems(str(path))
@@ -68,12 +87,12 @@ def _find(given: str) -> Path:
         return Path(given)
     if Path(given).suffix in (".yaml", ".yml") or len(Path(given).parts) > 1:
         raise ConfigError([f"there is no file {given}; give the path of a YAML file, or one of {', '.join(available())}"])
-    known = f"the spaces are {', '.join(available())}, or give the path of a YAML file"
-    raise ConfigError([f"there is no space {given}{nearest(given, available())}; {known}"])
+    spaces = f"the spaces are {', '.join(available())}, or give the path of a YAML file"
+    raise ConfigError([f"there is no space {given}{nearest(given, available())}; {spaces}"])
 
 
 def _read(root: Node, profile: str | None, problems: Problems) -> Space | None:
-    """The space under `profile`; None where problems leave nothing to build."""
+    """The space under `profile`; None where that is unknown."""
     _check_keys("", root, FILE_KEYS, problems)
     _check_texts(root, problems)
     base = _layer(root, "", problems)
@@ -82,13 +101,11 @@ def _read(root: Node, profile: str | None, problems: Problems) -> Space | None:
         line = root.items["profiles"].line if "profiles" in root.items else 1
         known = f"the profiles are {', '.join(profiles)}" if profiles else "the file has no profiles"
         problems.add(line, f"unknown profile {profile}{nearest(profile, list(profiles))}; {known}")
-    plain = _space(root, None, base, Layer(), problems)
-    spaces: dict[str | None, Space] = {None: plain}
+    spaces: dict[str | None, Space] = {None: _space(root, None, base, Layer(), problems)}
     for name, layer in profiles.items():
-        found = Problems(problems.file)
-        spaces[name] = _space(root, name, base, layer, found)
-        new = [item for item in found.found if item not in problems.found]
-        for line, sentence in new:
+        new = Problems(problems.file)
+        spaces[name] = _space(root, name, base, layer, new)
+        for line, sentence in [item for item in new.sentences if item not in problems.sentences]:
             problems.add(line, f"{sentence} (under the profile {name})")
     return spaces.get(profile)
 
@@ -109,8 +126,6 @@ def _check_texts(root: Node, problems: Problems) -> None:
 
 
 def _profiles(root: Node, problems: Problems) -> dict[str, Layer]:
-    if "profiles" not in root.items:
-        return {}
     profiles = {}
     for name, node in _entries(root, "profiles", "", problems).items():
         if not node.is_mapping:
@@ -122,42 +137,44 @@ def _profiles(root: Node, problems: Problems) -> dict[str, Layer]:
 
 
 def _entries(node: Node, key: str, where: str, problems: Problems) -> Mapping[str, Node]:
-    """The entries of the mapping under `key`; empty where it is absent or, a problem, something else."""
-    if key not in node.items:
+    """The entries of the mapping under `key`; empty where it is absent. Anything else is a problem."""
+    item = node.items.get(key)
+    if item is None:
         return {}
-    if not node.items[key].is_mapping:
-        problems.add(node.items[key].line, f"{where}{key} is {node.items[key].value!r}; it must be a mapping")
-    return node.items[key].items
+    if not item.is_mapping:
+        problems.add(item.line, f"{where}{key} is {item.value!r}; it must be a mapping")
+    return item.items
 
 
 def _layer(node: Node, where: str, problems: Problems) -> Layer:
-    layer = Layer(start=node.items.get("start"))
-    layer.options = _options(node, where, problems)
-    layer.fixed = _fixed(_entries(node, "fixed", where, problems), "", is_profile=bool(where), problems=problems)
-    layer.search = _searched(_entries(node, "search", where, problems), problems)
+    layer = Layer(
+        _options(node, where, problems),
+        _fixed(_entries(node, "fixed", where, problems), "", is_profile=bool(where), problems=problems),
+        _searched(_entries(node, "search", where, problems), problems),
+        node.items.get("start"),
+    )
     for name, item in layer.search.items():
         if name in layer.fixed and item.value is not None and layer.fixed[name].value is not None:
             problems.add(item.line, f"{name} is fixed in line {layer.fixed[name].line} and searched here; keep one")
     if not where and "search" in node.items and node.items["search"].is_mapping and not layer.search:
-        problems.add(
-            node.items["search"].line, "search names no parameter; add one, such as `optim.lr: {float: [1.0e-5, 1.0e-4]}`"
-        )
+        example = "`optim.lr: {float: [1.0e-5, 1.0e-4]}`"
+        problems.add(node.items["search"].line, f"search names no parameter; add one, such as {example}")
     return layer
 
 
 def _options(node: Node, where: str, problems: Problems) -> dict[str, Any]:
-    good = {}
+    options = {}
     for key, item in _entries(node, "options", where, problems).items():
         if key not in Options.model_fields:
             valid = list(Options.model_fields)
             problems.add(item.line, f"{where}unknown option {key}{nearest(key, valid)}; the options are {', '.join(valid)}")
             continue
         try:
-            good[key] = getattr(Options.model_validate({key: item.value}), key)
+            options[key] = getattr(Options.model_validate({key: item.value}), key)
         except ValidationError as error:
             rule = error.errors()[0]["msg"]
             problems.add(item.line, f"{where}option {key}: {rule[0].lower()}{rule[1:]}, given {item.value!r}")
-    return good
+    return options
 
 
 def _fixed(items: Mapping[str, Node], prefix: str, *, is_profile: bool, problems: Problems) -> dict[str, Node]:
@@ -195,7 +212,7 @@ def _unknown(name: str, section: list[str]) -> str:
 
 
 def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: Problems) -> Space:
-    """The base with a profile over it: what the profile says of a setting replaces what the base says."""
+    """The base with a profile over it, which replaces the base's entries of the same settings."""
     search = {name: node for name, node in base.search.items() if name not in over.fixed or over.fixed[name].value is None}
     search = {
         name: node for name, node in {**search, **over.search}.items() if node.value is not None or name not in over.search
@@ -205,11 +222,10 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     read = {name: read_parameter(name, node, problems) for name, node in search.items()}
     declared = {*base.search, *search}
     settled = {name: values.get(name, field_names()[name].default) for name in declared - set(search)}
-    good = {name: parameter for name, parameter in read.items() if parameter is not None}
-    parameters = resolve(good, search, declared, settled, values, problems)
-    start = over.start or base.start
-    points = _starts(start, parameters, declared & set(search), values, problems) if len(good) == len(read) else ()
-    confidences = tuple(read_confidence(element, problems) for element in start.elements) if points and start else ()
+    valid = {name: parameter for name, parameter in read.items() if parameter is not None}
+    parameters = resolve(valid, search, declared, settled, values, problems)
+    is_whole = len(valid) == len(read) and bool(parameters or not search)  # else a correct start would be refused
+    points, confidences = read_starts(over.start or base.start, parameters, values, problems) if is_whole else ((), ())
     metric, targets = _metric(root, values, problems)
     texts = {key: str(root.items[key].value) if key in root.items else "" for key in ("name", "description")}
     profiles = tuple(root.items["profiles"].items) if "profiles" in root.items else ()
@@ -221,28 +237,15 @@ def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: 
     )  # fmt: skip
 
 
-def _starts(
-    node: Node | None, parameters: tuple[Parameter, ...], searched: set[str], fixed: Mapping[str, Any], problems: Problems
-) -> tuple[dict[str, Any], ...]:
-    if node is None:
-        return ()
-    if not isinstance(node.value, list):
-        problems.add(node.line, f"start is {node.value!r}; it must be a list of mappings from parameters to values")
-        return ()
-    if not parameters and searched:
-        return ()
-    return tuple(read_start(element, parameters, fixed, problems) for element in node.elements)
-
-
 def _renamed(root: Node, problems: Problems) -> dict[str, str]:
-    """Today's names of settings by their old ones."""
+    """Current names of settings by their old ones."""
     renamed: dict[str, str] = {}
     for old, item in _entries(root, "renamed", "", problems).items():
         if old in field_names():
-            problems.add(item.line, f"renamed: {old} is a setting today; the left side is a name that is used no longer")
+            problems.add(item.line, f"renamed: {old} is a setting; the left side must be a name that is no longer used")
         elif item.value not in field_names():
-            mend = nearest(str(item.value), list(field_names()))
-            problems.add(item.line, f"renamed: {old} is now {item.value!r}, which is no setting{mend}")
+            hint = nearest(str(item.value), list(field_names()))
+            problems.add(item.line, f"renamed: {old} is now {item.value!r}, which is no setting{hint}")
         elif item.value in renamed.values():
             problems.add(item.line, f"renamed: {item.value} has two old names; keep one")
         else:
@@ -251,8 +254,7 @@ def _renamed(root: Node, problems: Problems) -> dict[str, str]:
 
 
 def _metric(root: Node, fixed: Mapping[str, Any], problems: Problems) -> tuple[str, tuple[str, ...]]:
-    metric = root.items.get("metric")
-    targets = root.items.get("targets")
+    metric, targets = root.items.get("metric"), root.items.get("targets")
     name = str(metric.value) if metric else MEAN
     if targets is not None and not (isinstance(targets.value, list) and all(isinstance(task, str) for task in targets.value)):
         problems.add(targets.line, f"targets is {targets.value!r}; it must be a list of tasks")
@@ -264,46 +266,3 @@ def _metric(root: Node, fixed: Mapping[str, Any], problems: Problems) -> tuple[s
         except ConfigError as error:
             problems.add((node or root).line, *error.problems)
     return name, tasks
-
-
-def read_confidence(node: Node, problems: Problems) -> float:
-    """How much a search believes a start configuration, 0 to 1."""
-    if not node.is_mapping or CONFIDENCE not in node.items:
-        return USUAL_CONFIDENCE
-    item = node.items[CONFIDENCE]
-    if isinstance(item.value, bool) or not isinstance(item.value, int | float) or not 0 <= item.value <= 1:
-        problems.add(item.line, f"start: {CONFIDENCE} {item.value!r} is not a number from 0, not at all, to 1")
-        return USUAL_CONFIDENCE
-    return float(item.value)
-
-
-def read_start(node: Node, parameters: Sequence[Parameter], fixed: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """One start configuration in Optuna's names and scalars; what it leaves open is drawn. Adds what is wrong with it."""
-    if not node.is_mapping:
-        problems.add(node.line, f"start: {node.value!r} is not a configuration; write {{parameter: value, ...}}")
-        return {}
-    names = [parameter.name for parameter in parameters]
-    for name, item in node.items.items():
-        if name not in (*names, CONFIDENCE):
-            problems.add(item.line, f"start: {name} is not searched here{nearest(name, names)}; take it out")
-    tasks = mixture_of({**fixed, **node.value})
-    picks: dict[str, Any] = {}
-    labels: dict[str, Scalar] = {}
-    for parameter in parameters:
-        if parameter.name in node.items:
-            item = node.items[parameter.name]
-            absent = sorted((parents_of(parameter) & set(names)) - set(node.items))
-            drawn = None if absent else parameter.picks(item.value, tasks)
-            if absent:
-                problems.add(item.line, f"start: {parameter.name} depends on {', '.join(absent)}; name it too, or take it out")
-            elif not parameter.is_active(labels):
-                problems.add(item.line, f"start: {parameter.name} is inactive here: {_conditions(parameter)}; take it out")
-            elif drawn is None:
-                problems.add(item.line, f"start: {parameter.name} {item.value!r} is outside the space {parameter.to_dict()}")
-            picks |= drawn or {}
-            labels[parameter.name] = label(item.value)
-    return picks
-
-
-def _conditions(parameter: Parameter) -> str:
-    return "it needs " + " and ".join(f"{name} {' or '.join(map(str, allowed))}" for name, allowed in parameter.when.items())

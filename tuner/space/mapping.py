@@ -1,9 +1,10 @@
-"""An earlier configuration as a point of the new space: the inverse of `Space.suggest`, by settings, not by Optuna's names."""
+"""Maps an earlier configuration to a point of a new space: the inverse of `Space.suggest`, by the names of settings."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, Scalar, l
 from tuner.space.space import Space
 
 WITHOUT_EFFECT = ("seed", "watch", "optim.accumulation", "engine.zero_stage", "engine.allow_zero3")
-"""Settings that may differ between scores that are compared: chance, what else is measured, and how the same sums are made."""
+"""Settings that may differ between comparable scores: randomness, further measurements, and how the same sums are computed."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +27,36 @@ class Mapped:
     """What Optuna would have drawn, by its names."""
     distributions: Mapping[str, BaseDistribution]
     differs: tuple[str, ...]
-    """Settings in which the new search's configuration is another one: its score cannot be compared with the earlier one's."""
+    """Settings in which the new search's configuration differs, so that its score cannot be compared with the earlier one's."""
 
 
 class UnmappableError(Exception):
-    """Why a configuration has no place in the space, in a few words that follow "5 trials"."""
+    """A configuration is outside the space; the reason is in a few words that follow "5 trials"."""
 
 
 def map_config(space: Space, config: Mapping[str, Any]) -> Mapped:
-    """The point of the space that stands for a nested configuration, which may be of an older version.
+    """The point of the space that corresponds to a nested configuration, which may be of an older version.
 
-    Settings that `space.renamed` names are read under their new names; settings that were not there yet have their default, as
-    they had in effect. Values outside a range are not moved into it: nobody measured the configuration that would make. Raises
+    Settings that `space.renamed` names are read under their new names; settings that did not exist yet have their default, as
+    they had in effect. Values outside a range are not clipped: the clipped configuration was never measured. Raises
     `UnmappableError`.
     """
     flat = {space.renamed.get(name, name): value for name, value in flatten(config).items()}
-    strange = sorted(name for name in flat if name not in field_names())
-    old = _parsed({name: value for name, value in flat.items() if name in field_names()})
+    unknown = sorted(flat.keys() - field_names().keys())
+    with _refused("today"):
+        old = parse(nest({name: value for name, value in flat.items() if name in field_names()}))
     picks, distributions = _invert(space, flatten(old.to_dict()))
-    return Mapped(picks, distributions, (*_differences(old, _built(space, picks)), *strange))
+    with _refused("here"):
+        new = space.config(picks)
+    return Mapped(picks, distributions, (*_differences(old, new), *unknown))
+
+
+@contextmanager
+def _refused(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise UnmappableError(f"would be refused {where}: {error.problems[0]}") from None
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -59,49 +71,26 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _parsed(flat: Mapping[str, Any]) -> TrialConfig:
-    """The configuration with every default filled in."""
-    try:
-        return parse(nest(flat))
-    except ConfigError as error:
-        raise UnmappableError(f"would be refused today: {error.problems[0]}") from None
-
-
-def _built(space: Space, picks: Mapping[str, Scalar]) -> TrialConfig:
-    try:
-        return space.config(picks)
-    except ConfigError as error:
-        raise UnmappableError(f"would be refused here: {error.problems[0]}") from None
-
-
 def _invert(space: Space, old: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:
     """Picks and distributions of the active parameters, for settings by dotted name."""
     picks: dict[str, Scalar] = {}
     distributions: dict[str, BaseDistribution] = {}
     labels: dict[str, Scalar] = {}
-    tasks = mixture_of(old if _searches_mixture(space) else space.fixed)
+    tasks = mixture_of(old if any(parameter.name == MIXTURE for parameter in space.parameters) else space.fixed)
     for parameter in space.parameters:
-        if parameter.is_active(labels):
-            picks |= _picks(parameter, old, tasks)
-            distributions |= parameter.distributions(tasks)
-            labels[parameter.name] = label(old.get(parameter.name))
+        if not parameter.is_active(labels):
+            continue
+        value = old.get(parameter.name)
+        pick = {} if isinstance(parameter, Follow) else parameter.picks(value, tasks)
+        if pick is None:
+            raise UnmappableError(f"lie outside {parameter.name} {_range_text(parameter)}")
+        picks |= pick
+        distributions |= parameter.distributions(tasks)
+        labels[parameter.name] = label(value)
     return picks, distributions
 
 
-def _searches_mixture(space: Space) -> bool:
-    return any(parameter.name == MIXTURE for parameter in space.parameters)
-
-
-def _picks(parameter: Parameter, old: Mapping[str, Any], tasks: tuple[str, ...]) -> dict[str, Scalar]:
-    if isinstance(parameter, Follow):
-        return {}
-    found = parameter.picks(old.get(parameter.name), tasks)
-    if found is None:
-        raise UnmappableError(f"lie outside {parameter.name} {_range(parameter)}")
-    return found
-
-
-def _range(parameter: Parameter) -> str:
+def _range_text(parameter: Parameter) -> str:
     if isinstance(parameter, Choice):
         return ", ".join(map(str, parameter.labels))
     low, high = next(iter(parameter.to_dict().values()))
@@ -109,7 +98,7 @@ def _range(parameter: Parameter) -> str:
 
 
 def _differences(old: TrialConfig, new: TrialConfig) -> list[str]:
-    """Settings, by name, in which two configurations train something else."""
+    """Names of the settings whose difference changes the training."""
     left, right = flatten(canonical(old).to_dict()), flatten(canonical(new).to_dict())
     names = sorted((left.keys() | right.keys()) - set(WITHOUT_EFFECT))
     return [name for name in names if not _equal(left.get(name), right.get(name))]

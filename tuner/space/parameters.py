@@ -1,7 +1,7 @@
 """The kinds of a searched parameter: what Optuna draws for it and what that means to `TrialConfig`.
 
 A kind is a small frozen class. It names its Optuna distributions, turns the drawn scalars ("picks") into the value of
-the setting, and turns a value back into picks. Nothing here draws.
+the setting, and turns a value back into picks.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,9 @@ def label(value: Any) -> Scalar:
     return value  # type: ignore[no-any-return]
 
 
-def same(left: Scalar, right: Scalar) -> bool:
-    """Equality that, unlike Python's, keeps `true` and 1 apart."""
-    return left == right and isinstance(left, bool) == isinstance(right, bool)
+def is_in(value: Scalar, labels: Iterable[Scalar]) -> bool:
+    """Membership that, unlike Python's, distinguishes `true` and 1."""
+    return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in labels)
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ class Parameter(ABC):
 
     def is_active(self, labels: Mapping[str, Scalar]) -> bool:
         """Whether it takes part, given the labels of the active parameters before it."""
-        return all(
-            name in labels and any(same(labels[name], allowed) for allowed in choices) for name, choices in self.when.items()
-        )
+        return all(name in labels and is_in(labels[name], allowed) for name, allowed in self.when.items())
 
     @abstractmethod
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
@@ -94,8 +92,7 @@ class Choice(Parameter):
         return self.values[self.labels.index(picks[self.name])]
 
     def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
-        found = any(same(label(value), mine) for mine in self.labels)
-        return {self.name: label(value)} if found else None
+        return {self.name: label(value)} if is_in(label(value), self.labels) else None
 
     def to_dict(self) -> dict[str, Any]:
         return {"choice": list(self.values)}
@@ -182,12 +179,11 @@ class Follow(Parameter):
 
     def value(self, picks: Picks, tasks: Sequence[str]) -> Any:
         """Raises `ConfigError` where the leader has a label without a value."""
-        led = as_text(picks[self.leader])
-        if led not in self.values:
-            raise ConfigError(
-                [f"{self.name} follows {self.leader}, which is {led}: it has values for {', '.join(self.values)}; set it too"]
-            )
-        return self.values[led]
+        leading = as_text(picks[self.leader])
+        if leading not in self.values:
+            known = f"it has values for {', '.join(self.values)}; set it too"
+            raise ConfigError([f"{self.name} follows {self.leader}, which is {leading}: {known}"])
+        return self.values[leading]
 
     def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
         return None
@@ -196,13 +192,13 @@ class Follow(Parameter):
         return {"follow": self.leader, "values": dict(self.values)}
 
 
-def as_text(shown: Scalar) -> str:
+def as_text(value: Scalar) -> str:
     """A label as YAML writes it: `true` for the switch."""
-    return str(shown).lower() if isinstance(shown, bool) else str(shown)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def mixture_of(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The tasks that a flat mapping of settings names, or `TrialConfig`'s own where it names none."""
+    """The tasks that a flat mapping of settings names, or `TrialConfig`'s default where it names none."""
     mixture = values.get(MIXTURE)
     if isinstance(mixture, list | tuple) and all(isinstance(task, str) for task in mixture):
         return tuple(mixture)
@@ -245,8 +241,7 @@ def draw(distribution: BaseDistribution, rng: random.Random) -> Scalar:
 
 
 def draw_near(distribution: BaseDistribution, value: Scalar, rng: random.Random) -> Scalar:
-    """A random value around another: a number within about `WIDTH` of its range, or of its logarithm's; a choice mostly the
-    same."""
+    """A random value around another: within about `WIDTH` of the range or its logarithm's; a choice mostly stays the same."""
     if isinstance(distribution, CategoricalDistribution):
         return value if rng.random() < SAME_CHOICE else rng.choice(distribution.choices)
     assert isinstance(distribution, IntDistribution | FloatDistribution)
@@ -288,15 +283,14 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
 def value_problems(name: str, value: Any) -> list[str]:
     """Why `TrialConfig` refuses `value` for the setting `name`, whatever the other settings are.
 
-    Rules between settings are not looked at. Types are strict: no number from text, no truth value from a number.
+    Rules between settings are not checked. Types are strict: no number from text, no truth value from a number.
     """
     path = tuple(name.split("."))
     try:
         TrialConfig.model_validate(nest({name: tuple(value) if isinstance(value, list) else value}), strict=True)
     except ValidationError as error:
         pairs = zip(error.errors(), describe(error), strict=True)
-        own = [sentence for item, sentence in pairs if item["loc"][: len(path)] == path]
-        return [sentence + number_hint(value) for sentence in own]
+        return [sentence + number_hint(value) for item, sentence in pairs if item["loc"][: len(path)] == path]
     return []
 
 
@@ -309,5 +303,5 @@ def number_hint(value: Any) -> str:
     except ValueError:
         return ""
     mantissa, _, exponent = repr(number).partition("e")
-    mend = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"
-    return f"; YAML reads {value} as text, write {mend}"
+    number_text = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"
+    return f"; YAML reads {value} as text, write {number_text}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice, product
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -33,14 +34,14 @@ GRID_LIMIT = 10_000
 """Points of the largest grid that is enumerated."""
 
 N_SAMPLES = 200
-"""Random configurations on which the rules between settings are tried."""
+"""Random configurations against which the rules between settings are checked."""
 
 Pick = Callable[[str, BaseDistribution], Any]
 
 
 @dataclass(frozen=True)
 class Space:
-    """Checked contents of a space's file under one of its profiles; `tuner.space.load` makes it."""
+    """Checked contents of a space's file under one of its profiles; `tuner.space.load` reads it."""
 
     name: str
     description: str
@@ -57,15 +58,15 @@ class Space:
     """Values by dotted name."""
     parameters: tuple[Parameter, ...]
     """Searched settings, those that others depend on first."""
-    start: tuple[Picks, ...] = field(default=())
+    start: tuple[Picks, ...] = ()
     """Partial assignments, in Optuna's names and scalars, that a search tries first."""
-    confidences: tuple[float, ...] = field(default=())
+    confidences: tuple[float, ...] = ()
     """Of each start configuration, 0 to 1: the share of a search's first draws that are made around it."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Today's names of settings by those that earlier results may have them under."""
+    """Current names of settings by the names in earlier results."""
 
     def suggest(self, trial: BaseTrial) -> dict[str, Any]:
-        """Nested values for `model.config.parse`; only the active parameters are asked of `trial`."""
+        """Nested values for `model.config.parse`; only the active parameters are drawn by `trial`."""
         return self._assign(lambda name, distribution: suggest(trial, name, distribution))
 
     def parse(self, values: Mapping[str, Any]) -> TrialConfig:
@@ -82,21 +83,14 @@ class Space:
 
     def draw(self, rng: random.Random) -> dict[str, Scalar]:
         """A random assignment of all active parameters, in Optuna's names and scalars."""
-        picks: dict[str, Scalar] = {}
-
-        def pick(name: str, distribution: BaseDistribution) -> Scalar:
-            return picks.setdefault(name, draw(distribution, rng))
-
-        self._assign(pick)
-        return picks
+        return self.draw_near({}, rng)
 
     def draw_near(self, start: Picks, rng: random.Random) -> dict[str, Scalar]:
         """A random assignment of all active parameters around a partial one; what that leaves open is drawn as in `draw`."""
         picks: dict[str, Scalar] = {}
 
         def pick(name: str, distribution: BaseDistribution) -> Scalar:
-            if name not in picks:
-                picks[name] = draw_near(distribution, start[name], rng) if name in start else draw(distribution, rng)
+            picks[name] = draw_near(distribution, start[name], rng) if name in start else draw(distribution, rng)
             return picks[name]
 
         self._assign(pick)
@@ -104,18 +98,18 @@ class Space:
 
     def sample(self, rng: random.Random) -> dict[str, Any]:
         """Nested values of a random configuration."""
-        return self._assign(lambda _, distribution: draw(distribution, rng))
+        return self.values(self.draw(rng))
 
     def refusals(self) -> list[str]:
         """The rules between settings that random configurations break, such as a small ε under bf16: each sentence once."""
         rng = random.Random(0)
-        found: dict[str, None] = {}
+        sentences: dict[str, None] = {}
         for _ in range(N_SAMPLES):
             try:
                 parse(self.sample(rng))
             except ConfigError as error:
-                found.update(dict.fromkeys(error.problems))
-        return list(found)
+                sentences.update(dict.fromkeys(error.problems))
+        return list(sentences)
 
     def _assign(self, pick: Pick) -> dict[str, Any]:
         values = dict(self.fixed)
@@ -132,9 +126,9 @@ class Space:
     def fix(self, settings: Mapping[str, Any]) -> Space:
         """The space with further settings fixed, by dotted name, such as `{"backbone": "bert-base-uncased"}`.
 
-        A value of None takes back what the file fixes. A searched setting is searched no longer, nor is what its value rules
-        out. Raises `ConfigError` for unknown settings and for values that `TrialConfig` refuses, alone or together with what
-        the space can draw.
+        A value of None removes what the file fixes. A searched setting is no longer searched, nor are those that its value
+        makes inactive. Raises `ConfigError` for unknown settings and for values that `TrialConfig` refuses, alone or together
+        with what the space can draw.
         """
         valid = list(field_names())
         problems: list[str] = []
@@ -148,9 +142,10 @@ class Space:
         kept = decide(searched, {p.name: settings[p.name] for p in self.parameters if p.name in settings})
         start: dict[tuple[tuple[str, Any], ...], float] = {}
         for point, confidence in zip(self.start, self.confidences, strict=True):
-            start.setdefault(tuple((key, pick) for key, pick in point.items() if _owner(key) in kept), confidence)
-        points, confidences = tuple(dict(point) for point in start), tuple(start.values())
-        fixed = replace(self, fixed=values, parameters=tuple(kept.values()), start=points, confidences=confidences)
+            remaining = ((key, pick) for key, pick in point.items() if key.partition("[")[0] in kept)  # `mixing.ratios[sst]`
+            start.setdefault(tuple(remaining), confidence)
+        starts, confidences = tuple(dict(point) for point in start), tuple(start.values())
+        fixed = replace(self, fixed=values, parameters=tuple(kept.values()), start=starts, confidences=confidences)
         problems = problems or [f"a configuration drawn from the space {self.name} is refused: {p}" for p in fixed.refusals()]
         if problems:
             raise ConfigError(problems)
@@ -159,7 +154,7 @@ class Space:
     def restrict(self, *, tasks: Sequence[str], required: Sequence[str]) -> tuple[Space, list[str]]:
         """Keep the mixtures drawn from `tasks` (those there are data for) that hold all `required` (scored) ones.
 
-        Returns the smaller space and a sentence for everything left out. Raises `ConfigError` when no mixture is left.
+        Returns the smaller space and a sentence for each part left out. Raises `ConfigError` when no mixture is left.
         """
         mixture = next((parameter for parameter in self.parameters if parameter.name == MIXTURE), None)
         offered = mixture.values if isinstance(mixture, Choice) else (mixture_of(self.fixed),)
@@ -186,32 +181,31 @@ class Space:
         problems = [problem for parameter in self.parameters for problem in _grid_problems(parameter, self._all_tasks(), limit)]
         if problems:
             raise ConfigError(problems)
-        if any(index >= limit for index, _ in enumerate(self._branches(0, {}, {}, {}))):
+        if sum(1 for _ in islice(self._branches(0, {}, {}), limit + 1)) > limit:
             raise ConfigError([f"the grid has more than {limit} points; search fewer parameters, or use another sampler"])
-        return self._branches(0, {}, {}, {})
+        return self._branches(0, {}, {})
 
     @property
     def n_grid(self) -> int:
         """Number of grid points; raises `ConfigError` as `grid_points` does."""
         return sum(1 for _ in self.grid_points())
 
-    def _branches(
-        self, index: int, values: dict[str, Any], labels: dict[str, Scalar], picks: dict[str, Scalar]
-    ) -> Iterator[dict[str, Scalar]]:
-        """Complete the assignment `picks` of the parameters before `index` in every way."""
+    def _branches(self, index: int, values: dict[str, Any], picks: dict[str, Scalar]) -> Iterator[dict[str, Scalar]]:
+        """Complete the assignment `picks`, which gives the parameters before `index` these values, in every way."""
         if index == len(self.parameters):
             yield picks
             return
         parameter = self.parameters[index]
-        if not parameter.is_active(labels):
-            yield from self._branches(index + 1, values, labels, picks)
+        if not parameter.is_active(_labels_of(values)):
+            yield from self._branches(index + 1, values, picks)
             return
-        tasks = mixture_of({**self.fixed, **values})
-        for drawn in _combinations(list(parameter.distributions(tasks).items())):
-            value = parameter.value({**_labels_of({**self.fixed, **values}), **drawn}, tasks)
-            yield from self._branches(
-                index + 1, {**values, parameter.name: value}, {**labels, parameter.name: label(value)}, {**picks, **drawn}
-            )
+        known = {**self.fixed, **values}
+        tasks = mixture_of(known)
+        distributions = parameter.distributions(tasks)
+        for combination in product(*(points(distribution) or () for distribution in distributions.values())):
+            drawn = dict(zip(distributions, combination, strict=True))
+            value = parameter.value({**_labels_of(known), **drawn}, tasks)
+            yield from self._branches(index + 1, {**values, parameter.name: value}, {**picks, **drawn})
 
     def _all_tasks(self) -> list[str]:
         """The tasks of all mixtures, in the order they are first named."""
@@ -229,13 +223,8 @@ class Space:
 
 
 def _labels_of(values: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What a parameter that follows another looks at."""
+    """The labels that a parameter which follows another reads."""
     return {name: label(value) for name, value in values.items()}
-
-
-def _owner(pick: str) -> str:
-    """The parameter of an Optuna name: `mixing.ratios[sst]` belongs to `mixing.ratios`."""
-    return pick.partition("[")[0]
 
 
 def _misfit(mixture: Sequence[str], tasks: Sequence[str], required: Sequence[str]) -> str:
@@ -260,22 +249,10 @@ def _without_unreachable(parameters: Sequence[Parameter], narrowed: Choice) -> l
 
 
 def _grid_problems(parameter: Parameter, tasks: Sequence[str], limit: int) -> list[str]:
-    values = [points(distribution) for distribution in parameter.distributions(tasks).values()]
-    if any(value is None for value in values):
-        return [f"{parameter.name} is continuous; the sampler grid needs a choice, an int, or a float with `step`"]
-    sizes = [len(value) for value in values if value is not None]
-    return [
-        f"{parameter.name} has {size} values; a grid has at most {limit} points; give it a `step`"
-        for size in sizes
-        if size > limit
-    ]
-
-
-def _combinations(distributions: list[tuple[str, BaseDistribution]]) -> Iterator[dict[str, Scalar]]:
-    if not distributions:
-        yield {}
-        return
-    (name, distribution), *others = distributions
-    for value in points(distribution) or ():
-        for rest in _combinations(others):
-            yield {name: value, **rest}
+    problems = []
+    for values in map(points, parameter.distributions(tasks).values()):
+        if values is None:
+            return [f"{parameter.name} is continuous; the sampler grid needs a choice, an int, or a float with `step`"]
+        if len(values) > limit:
+            problems.append(f"{parameter.name} has {len(values)} values; a grid has at most {limit} points; give it a `step`")
+    return problems

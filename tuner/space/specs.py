@@ -1,4 +1,4 @@
-"""One entry of `search` in a space's file, such as `{float: [1.0e-6, 1.0e-4], log: true}`, made a parameter."""
+"""Reads one entry of `search` in a space's file, such as `{float: [1.0e-6, 1.0e-4], log: true}`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tuner.space.parameters import (
     Parameter,
     Scalar,
     Simplex,
+    is_in,
     label,
     number_hint,
-    same,
     value_problems,
 )
 
@@ -40,8 +40,12 @@ def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | Non
     kind = _kind(name, node, problems)
     if kind is None:
         return None
-    before = len(problems.found)
-    _check_keys(name, kind, node, problems)
+    before = len(problems.sentences)
+    valid = [kind, *KEYS[kind]]
+    for key, item in node.items.items():
+        if key not in valid:
+            others = f"beside {kind} may stand {', '.join(KEYS[kind])}"
+            problems.add(item.line, f"{name}: unknown key {key}{nearest(key, valid)}; {others}")
     when = _read_when(name, node, problems)
     if kind == "choice":
         parameter: Parameter | None = _choice(name, node.items["choice"], when, problems)
@@ -49,36 +53,27 @@ def read_parameter(name: str, node: Node, problems: Problems) -> Parameter | Non
         parameter = _follow(name, node, when, problems)
     else:
         parameter = _range(name, kind, node, when, problems)
-    return parameter if len(problems.found) == before else None
+    return parameter if len(problems.sentences) == before else None
 
 
 def _kind(name: str, node: Node, problems: Problems) -> str | None:
     kinds = ", ".join(KEYS)
     if not node.is_mapping:
-        problems.add(
-            node.line, f"{name}: {node.value!r} is not a parameter; write a kind ({kinds}), such as {{choice: [a, b]}}"
-        )
+        fix = f"write a kind ({kinds}), such as {{choice: [a, b]}}"
+        problems.add(node.line, f"{name}: {node.value!r} is not a parameter; {fix}")
         return None
     given = [key for key in node.items if key in KEYS]
     if len(given) == 1:
         return given[0]
     modifiers = {key for keys in KEYS.values() for key in keys}
-    strange = [key for key in node.items if key not in KEYS and key not in modifiers]
+    unknown = [key for key in node.items if key not in KEYS and key not in modifiers]
     if given:
         problems.add(node.line, f"{name}: has the kinds {', '.join(given)}; keep one")
-    elif strange:
-        problems.add(node.line, f"{name}: unknown kind {strange[0]}{nearest(strange[0], list(KEYS))}; the kinds are {kinds}")
+    elif unknown:
+        problems.add(node.line, f"{name}: unknown kind {unknown[0]}{nearest(unknown[0], list(KEYS))}; the kinds are {kinds}")
     else:
         problems.add(node.line, f"{name}: has no kind; add one of {kinds}")
     return None
-
-
-def _check_keys(name: str, kind: str, node: Node, problems: Problems) -> None:
-    valid = [kind, *KEYS[kind]]
-    for key, item in node.items.items():
-        if key not in valid:
-            sentence = f"{name}: unknown key {key}{nearest(key, valid)}; beside {kind} may stand {', '.join(KEYS[kind])}"
-            problems.add(item.line, sentence)
 
 
 def _read_when(name: str, node: Node, problems: Problems) -> When:
@@ -88,12 +83,8 @@ def _read_when(name: str, node: Node, problems: Problems) -> When:
     if not when.is_mapping or not when.items:
         problems.add(when.line, f"{name}: `when` must map parameters to values, such as {{smart.enabled: true}}")
         return {}
-    return {key: _allowed(item.value) for key, item in when.items.items()}
-
-
-def _allowed(value: Any) -> tuple[Scalar, ...]:
-    """A list holds the allowed values; anything else is the one allowed value."""
-    return tuple(label(item) for item in value) if isinstance(value, list) else (label(value),)
+    allowed = {key: item.value if isinstance(item.value, list) else [item.value] for key, item in when.items.items()}
+    return {key: tuple(map(label, values)) for key, values in allowed.items()}
 
 
 def _choice(name: str, node: Node, when: When, problems: Problems) -> Parameter | None:
@@ -103,7 +94,7 @@ def _choice(name: str, node: Node, when: When, problems: Problems) -> Parameter 
     seen: list[Scalar] = []
     for element in node.elements:
         shown = label(element.value)
-        if any(same(shown, other) for other in seen):
+        if is_in(shown, seen):
             problems.add(element.line, f"{name}: choice repeats {shown}; keep one")
         seen.append(shown)
         problems.add(element.line, *value_problems(name, element.value))
@@ -116,8 +107,8 @@ def _follow(name: str, node: Node, when: When, problems: Problems) -> Parameter 
         problems.add(leader.line, f"{name}: follow is {leader.value!r}; it must name another setting, such as mode")
         return None
     if values is None or not values.items:
-        mend = f"{{follow: {leader.value}, values: {{LABEL: VALUE, ...}}}}"
-        problems.add(node.line, f"{name}: follows {leader.value} without `values`; write {mend}")
+        fix = f"write {{follow: {leader.value}, values: {{LABEL: VALUE, ...}}}}"
+        problems.add(node.line, f"{name}: follows {leader.value} without `values`; {fix}")
         return None
     for item in values.items.values():
         problems.add(item.line, *value_problems(name, item.value))
@@ -134,7 +125,7 @@ def _range(name: str, kind: str, node: Node, when: When, problems: Problems) -> 
     line = node.items[kind].line
     if log and low <= 0:
         problems.add(line, f"{name}: low is {low:g}; with `log: true` it must be positive")
-    if step is not None and low < high and not _divides(step, low, high):
+    if step is not None and (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) != 0:
         problems.add(line, f"{name}: steps of {step:g} from {low:g} do not end at {high:g}; change the end or the step")
     if kind == "simplex":
         return _simplex(name, line, when, low, high, problems)
@@ -183,10 +174,6 @@ def _log_and_step(name: str, kind: str, node: Node, problems: Problems) -> tuple
         problems.add(line, f"{name}: has both `log` and `step`; keep one")
         return True, None
     return False, step
-
-
-def _divides(step: float, low: float, high: float) -> bool:
-    return (Decimal(str(high)) - Decimal(str(low))) % Decimal(str(step)) == 0
 
 
 def _simplex(name: str, line: int, when: When, low: float, high: float, problems: Problems) -> Parameter:

@@ -1,24 +1,23 @@
-"""The configuration of somebody who does not search: what a search has to beat."""
+"""The untuned default configuration, the baseline that a search has to beat."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.config import ConfigError, TrialConfig, field_names, parse
+from tuner.space.mapping import flatten
 from tuner.space.parameters import MIXTURE, Choice, Parameter, label, mixture_of, nest
-
-if TYPE_CHECKING:
-    from tuner.space import Space
+from tuner.space.space import Space
 
 SMART = "smart.enabled"
 
 
 def untuned(space: Space, seed: int) -> TrialConfig:
-    """The space's first start configuration, completed with `TrialConfig`'s own defaults over what the space fixes.
+    """The space's first start configuration, completed with `TrialConfig`'s defaults over what the space fixes.
 
-    SMART is off where neither of them says anything about it, and a default mixture that the space does not offer gives way to
-    its first one. Raises `ConfigError` where the whole is refused, as it is where a needed setting has no default.
+    SMART is off where neither of them sets it, and the space's first mixture replaces a default one that it does not offer.
+    Raises `ConfigError` where the configuration is refused, as where a needed setting has no default.
     """
     picks = space.start[0] if space.start else {}
     defaults = _defaults()
@@ -36,13 +35,12 @@ def untuned(space: Space, seed: int) -> TrialConfig:
     try:
         return parse(nest(values))
     except ConfigError as error:
-        mend = "name what is missing in the space's first start configuration"
-        refused = [f"the untuned default is refused: {problem}; {mend}" for problem in error.problems]
-        raise ConfigError(refused) from None
+        fix = "name what is missing in the space's first start configuration"
+        raise ConfigError([f"the untuned default is refused: {problem}; {fix}" for problem in error.problems]) from None
 
 
 def _value(parameter: Parameter, picks: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
-    """What a parameter takes: as the start configuration says, or as the space must; None leaves it to `TrialConfig`."""
+    """A parameter's value by the start configuration, or where the space lacks the default; None leaves it to `TrialConfig`."""
     tasks = mixture_of(known)
     names = parameter.distributions(tasks)
     if all(name in picks for name in names):  # also of a parameter that nothing is drawn for
@@ -55,13 +53,6 @@ def _value(parameter: Parameter, picks: Mapping[str, Any], known: Mapping[str, A
 
 
 def _defaults() -> dict[str, Any]:
-    """`TrialConfig`'s own values by dotted name; None where it has none."""
-    whole = TrialConfig().to_dict()
-
-    def look_up(name: str) -> Any:
-        found: Any = whole
-        for part in name.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        return found
-
-    return {name: look_up(name) for name in field_names()}
+    """`TrialConfig`'s values by dotted name; None where it has none."""
+    flat = flatten(TrialConfig().to_dict())
+    return {name: flat.get(name) for name in field_names()}

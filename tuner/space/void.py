@@ -1,4 +1,4 @@
-"""Searched parameters that change nothing in some of a space's configurations: noise to a sampler, and how to be rid of it."""
+"""Finds searched parameters that change nothing in some of a space's configurations, where they are noise to a sampler."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Group = tuple[str, Scalar]
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """A parameter in one random configuration."""
+class Probe:
+    """A parameter redrawn in one random configuration."""
 
     is_void: bool
     """Whether other values of it have the same canonical form."""
@@ -32,7 +32,7 @@ class Sighting:
 
 
 def void_notes(space: Space) -> list[str]:
-    """A sentence for each parameter that changes nothing somewhere: where, and the `when` that keeps it from being asked there.
+    """A sentence for each parameter that changes nothing somewhere: where, and the `when` that excludes it there.
 
     Found by sampling: two configurations that differ in that parameter alone and have the same canonical form.
     """
@@ -40,10 +40,10 @@ def void_notes(space: Space) -> list[str]:
     sampled = [(picks, _form(space, picks)) for picks in (space.draw(rng) for _ in range(N_SAMPLES))]
     notes = []
     for parameter in space.parameters:
-        seen = [_look(space, parameter, picks, form, rng) for picks, form in sampled if form is not None]
-        sightings = [sighting for sighting in seen if sighting is not None]
-        if any(sighting.is_void for sighting in sightings):
-            notes.append(_note(space, parameter, sightings))
+        redrawn = [_probe(space, parameter, picks, form, rng) for picks, form in sampled if form is not None]
+        probes = [probe for probe in redrawn if probe is not None]
+        if any(probe.is_void for probe in probes):
+            notes.append(_note(space, parameter, probes))
     return notes
 
 
@@ -55,48 +55,51 @@ def _form(space: Space, picks: Picks) -> TrialConfig | None:
         return None
 
 
-def _look(space: Space, parameter: Parameter, picks: Picks, form: TrialConfig, rng: random.Random) -> Sighting | None:
-    """The parameter at one configuration of canonical form `form`; None where it is inactive, or no other value was found."""
-    own = parameter.distributions(mixture_of(space.values(picks)))
-    if not own or not own.keys() <= picks.keys():
+def _probe(space: Space, parameter: Parameter, picks: Picks, form: TrialConfig, rng: random.Random) -> Probe | None:
+    """Redraw the parameter in a configuration of canonical form `form`; None where it is inactive or keeps its value."""
+    distributions = parameter.distributions(mixture_of(space.values(picks)))
+    if not distributions or not distributions.keys() <= picks.keys():
         return None
-    drawn = [{**picks, **{name: draw(distribution, rng) for name, distribution in own.items()}} for _ in range(N_REDRAWS)]
-    others = [other for changed in drawn if changed != picks and (other := _form(space, changed)) is not None]
-    return Sighting(all(other == form for other in others), picks) if others else None
+    redrawn = [
+        {**picks, **{name: draw(distribution, rng) for name, distribution in distributions.items()}} for _ in range(N_REDRAWS)
+    ]
+    others = [other for changed in redrawn if changed != picks and (other := _form(space, changed)) is not None]
+    return Probe(all(other == form for other in others), picks) if others else None
 
 
-def _note(space: Space, parameter: Parameter, sightings: Sequence[Sighting]) -> str:
-    if all(sighting.is_void for sighting in sightings):
+def _note(space: Space, parameter: Parameter, probes: Sequence[Probe]) -> str:
+    if all(probe.is_void for probe in probes):
         return f"{parameter.name} is searched, but changes nothing in this space: take it out of `search`"
-    groups = _explain(_deciders(space, parameter, sightings), sightings)
+    groups = _explain(_deciders(space, parameter, probes), probes)
     if not groups:
-        share = f"{sum(sighting.is_void for sighting in sightings)} of {len(sightings)} random configurations"
-        return f"{parameter.name} is searched, but changes nothing in {share}: a `when` can keep it from being asked there"
+        share = f"{sum(probe.is_void for probe in probes)} of {len(probes)} random configurations"
+        return f"{parameter.name} is searched, but changes nothing in {share}: a `when` can exclude it there"
     values = {name: [as_text(value) for value in _values(space, name) if (name, value) in groups] for name, _ in groups}
-    where = " or ".join(f"{name} is {' or '.join(found)}" for name, found in values.items())
-    when = ", ".join(f"{name}: {_shown(allowed)}" for name, allowed in _narrowed(space, parameter, groups).items())
+    where = " or ".join(f"{name} is {' or '.join(names)}" for name, names in values.items())
+    narrowed = {name: [as_text(value) for value in allowed] for name, allowed in _narrowed(space, parameter, groups).items()}
+    when = ", ".join(f"{name}: {_as_yaml(allowed)}" for name, allowed in narrowed.items())
     return f"{parameter.name} is searched, but changes nothing where {where}: give it `when: {{{when}}}`"
 
 
-def _deciders(space: Space, parameter: Parameter, sightings: Sequence[Sighting]) -> list[str]:
-    """The discrete parameters on which a `when` could be: not those that depend on this one, nor any that it works without."""
+def _deciders(space: Space, parameter: Parameter, probes: Sequence[Probe]) -> list[str]:
+    """The discrete parameters a `when` could name: none that depends on this one, or without which it has an effect."""
     below = {parameter.name}
     for other in space.parameters:  # parents come first
         if parents_of(other) & below:
             below.add(other.name)
     discrete = [other.name for other in space.parameters if isinstance(other, Choice | Int) and other.name not in below]
-    return [name for name in discrete if all(name in sighting.picks for sighting in sightings if not sighting.is_void)]
+    return [name for name in discrete if all(name in probe.picks for probe in probes if not probe.is_void)]
 
 
-def _explain(deciders: Sequence[str], sightings: Sequence[Sighting]) -> list[Group]:
-    """As few groups as possible, all of whose configurations are void, that hold every void one that such groups can hold."""
+def _explain(deciders: Sequence[str], probes: Sequence[Probe]) -> list[Group]:
+    """A small set of groups with only void configurations that covers every void one such groups can cover (greedy)."""
     members: dict[Group, set[int]] = {}
-    for index, sighting in enumerate(sightings):
+    for index, probe in enumerate(probes):
         for name in deciders:
-            if name in sighting.picks:
-                members.setdefault((name, sighting.picks[name]), set()).add(index)
-    void = {index for index, sighting in enumerate(sightings) if sighting.is_void}
-    pure = {group: found for group, found in members.items() if found <= void}
+            if name in probe.picks:
+                members.setdefault((name, probe.picks[name]), set()).add(index)
+    void = {index for index, probe in enumerate(probes) if probe.is_void}
+    pure = {group: indices for group, indices in members.items() if indices <= void}
     chosen: list[Group] = []
     while pure and (best := max(pure, key=lambda group: len(pure[group] & void))) and pure[best] & void:
         chosen.append(best)
@@ -119,6 +122,5 @@ def _values(space: Space, name: str) -> list[Scalar]:
     return list(points(distribution) or ())
 
 
-def _shown(allowed: Sequence[Scalar]) -> str:
-    texts = [as_text(value) for value in allowed]
+def _as_yaml(texts: Sequence[str]) -> str:
     return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

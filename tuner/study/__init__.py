@@ -5,24 +5,18 @@ All calls come from the driver's one thread.
 """
 
 from tuner.study.importance import Importance, Weight, read_importance
-from tuner.study.pruners.table import PROMOTING, PRUNERS
-from tuner.study.pruners.vectors import pruner_problems
-from tuner.study.read import read_records
-from tuner.study.samplers.table import CONSTRAINED, REMEMBERING, SAMPLERS, SINGLE_GOAL
+from tuner.study.pruners import PRUNERS, pruner_problems
+from tuner.study.records import Suggestion, Verdict, read_records
+from tuner.study.samplers import SAMPLERS
 from tuner.study.storage import probe
 from tuner.study.study import Study
-from tuner.study.verdict import Asked, Verdict
 
 __all__ = [
-    "CONSTRAINED",
-    "PROMOTING",
     "PRUNERS",
-    "REMEMBERING",
     "SAMPLERS",
-    "SINGLE_GOAL",
-    "Asked",
     "Importance",
     "Study",
+    "Suggestion",
     "Verdict",
     "Weight",
     "probe",

@@ -1,4 +1,4 @@
-"""Which parameters decided a search: conditional PED-ANOVA with bootstrap intervals, and what chance alone would give.
+"""Importance of a study's parameters: conditional PED-ANOVA with bootstrap intervals, and what chance alone would give.
 
 A parameter's importance is how far its values among the best trials differ from its values among all (arXiv 2304.10255;
 2601.20800 for parameters under a condition), as a share of the sum over parameters.
@@ -17,13 +17,12 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.read import load_study
-from tuner.study.records import SAME_AS
+from tuner.study.records import SAME_AS, load_study
 
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 20
-"""COMPLETE trials below which nothing is said: the best quarter would be fewer than the five that the method asks for."""
+"""COMPLETE trials below which there is no estimate: the best quarter would be fewer than the five that the method needs."""
 BEST = 0.25
 """Share of the trials that are the best ones."""
 RESAMPLES = 100
@@ -32,15 +31,15 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Weight:
-    """How much a parameter decided, as a share of all."""
+    """A parameter's importance, as a share of the sum over parameters."""
 
     name: str
     share: float
     low: float
     high: float
-    """95 % interval: percentiles over trials drawn again with replacement."""
+    """95 % bootstrap interval over the trials."""
     chance: float
-    """What it has where scores are dealt out at random: 95 % of such deals stay below."""
+    """95th percentile of the importance when scores are permuted among the trials."""
 
     @property
     def stands_out(self) -> bool:
@@ -49,65 +48,62 @@ class Weight:
 
 @dataclass(frozen=True)
 class Importance:
-    """Of every parameter, the most important first; empty where there are too few trials."""
+    """The importance of every parameter."""
 
     weights: tuple[Weight, ...]
+    """The most important first; empty where there are too few trials."""
     n_trials: int
-    """COMPLETE trials that it is taken from; repeats do not count."""
+    """COMPLETE trials that it is estimated from; repeats do not count."""
     n_needed: int = FEWEST
 
 
 def read_importance(storage: str, name: str, seed: int = 0) -> Importance:
-    """Of the study's first goal. Raises `ConfigError` when there is no such study; creates nothing."""
+    """The importance for the study's first goal. Raises `ConfigError` when there is no such study; creates nothing."""
     study = load_study(storage, name)
     trials = [trial for trial in study.trials if trial.state is TrialState.COMPLETE and SAME_AS not in trial.user_attrs]
     return importance(trials, study.directions[0], seed)
 
 
 def importance(trials: Sequence[FrozenTrial], direction: StudyDirection, seed: int = 0) -> Importance:
-    """Of COMPLETE trials by their first value."""
+    """The importance for the first value of COMPLETE trials."""
     names = sorted({name for trial in trials for name in trial.params})
     if len(trials) < FEWEST or not names:
         return Importance((), len(trials))
     rng = np.random.default_rng(seed)
     values = [trial.values[0] for trial in trials]
     whole = _shares(trials, values, direction, names)
-    drawn, dealt = np.zeros((2, RESAMPLES, len(names)))
+    bootstrapped, permuted = np.zeros((2, RESAMPLES, len(names)))
     for i in range(RESAMPLES):
         chosen = rng.integers(len(trials), size=len(trials))
-        drawn[i] = _shares([trials[k] for k in chosen], [values[k] for k in chosen], direction, names)
-        dealt[i] = _shares(trials, [values[k] for k in rng.permutation(len(trials))], direction, names)
+        bootstrapped[i] = _shares([trials[k] for k in chosen], [values[k] for k in chosen], direction, names)
+        permuted[i] = _shares(trials, [values[k] for k in rng.permutation(len(trials))], direction, names)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
-    chance = np.quantile(dealt, CONFIDENCE, axis=0)
-    found = [Weight(*row) for row in zip(names, *(column.tolist() for column in (whole, low, high, chance)), strict=True)]
-    return Importance(tuple(sorted(found, key=lambda weight: -weight.share)), len(trials))
+    low, high = np.quantile(bootstrapped, [tail, 1 - tail], axis=0)
+    chance = np.quantile(permuted, CONFIDENCE, axis=0)
+    weights = [Weight(*row) for row in zip(names, *(column.tolist() for column in (whole, low, high, chance)), strict=True)]
+    return Importance(tuple(sorted(weights, key=lambda weight: -weight.share)), len(trials))
 
 
 def _shares(trials: Sequence[FrozenTrial], values: Sequence[float], direction: StudyDirection, names: Sequence[str]) -> Floats:
-    """(n_names,): each parameter's share, summing to 1, where these trials have these values."""
+    """(n_names,): each parameter's share, summing to 1, if these trials had these values."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # a second of scikit-learn
 
-    study = Drawn([_with_value(trial, value) for trial, value in zip(trials, values, strict=True)], direction)
+    copies = [copy.copy(trial) for trial in trials]
+    for trial, value in zip(copies, values, strict=True):
+        trial.values = [value]
+    evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of regimes with fewer than two trials, which it leaves out
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=BEST))
-    return np.array([found.get(name, 0.0) for name in names])
+        shares = get_param_importances(UnstoredStudy(copies, direction), evaluator=evaluator)
+    return np.array([shares.get(name, 0.0) for name in names])
 
 
-def _with_value(trial: FrozenTrial, value: float) -> FrozenTrial:
-    dealt = copy.copy(trial)
-    dealt.values = [value]
-    return dealt
-
-
-class Drawn(optuna.Study):
-    """A study that holds these COMPLETE trials, of which some may be the same, without the time that storing them takes."""
+class UnstoredStudy(optuna.Study):
+    """A study of these COMPLETE trials, some of them possibly the same, which are not stored because that takes time."""
 
     def __init__(self, trials: list[FrozenTrial], direction: StudyDirection) -> None:
-        empty = optuna.create_study(direction=direction)
-        self.__dict__.update(empty.__dict__)
-        self._drawn = trials
+        self.__dict__.update(optuna.create_study(direction=direction).__dict__)
+        self._trials = trials
 
     def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._drawn
+        return self._trials

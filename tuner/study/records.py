@@ -1,109 +1,110 @@
-"""The trials of a study as records: what the rest of the search knows of them."""
+"""The trials of a study as Optuna stores them, and as records for the rest of the search."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.results.pareto import Leaders
+from model.config import ConfigError, TrialConfig
+from tuner.artifacts.addresses import mask_credentials
 from tuner.results.trial_record import TrialRecord
+from tuner.study.evaluations import evaluations, pause_reason
+from tuner.study.storage import JOURNAL, SQLITE, PatientDatabase, open_storage
 
 SAME_AS = "same_as"
 """User attribute of a repeat: the number of the trial that has its configuration."""
 
-EVALUATION = "evaluation/"
-"""Prefix of the user attributes that hold the evaluations, by index."""
-PRUNED, PAUSED = "pruned", "paused"
-"""Keys of the reason in the evaluation at which a trial is pruned, or pauses."""
-PROMOTED = "promoted"
-"""User attribute: the index of the evaluation from which a trial was promoted last."""
+
+class Verdict(Enum):
+    """What becomes of a trial after an evaluation."""
+
+    CONTINUE = "continue"
+    PRUNE = "prune"
+    PAUSE = "pause"
+    """It gives its processes back, and may be promoted later."""
+    STOP = "stop"
+    """It is over for another reason: its score is not finite, or it had ended before."""
 
 
-class Records:
-    """The records of one study. Those of finished trials, which do not change any more, are kept."""
+@dataclass(frozen=True)
+class Suggestion:
+    """A trial to run."""
 
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._finished: dict[int, TrialRecord] = {}
-        self._leaders: Leaders | None = None
-        """Found of all trials when first asked for."""
-
-    def all(self) -> list[TrialRecord]:
-        """Every trial that was asked for, by number."""
-        return [self.of(frozen) for frozen in self._study.get_trials(deepcopy=False) if is_asked(frozen)]
-
-    def of(self, frozen: FrozenTrial) -> TrialRecord:
-        if not frozen.state.is_finished():
-            return record_of(frozen)
-        if frozen.number not in self._finished:
-            self._finished[frozen.number] = record_of(frozen)
-        return self._finished[frozen.number]
-
-    @property
-    def leaders(self) -> Leaders:
-        if self._leaders is None:
-            self._leaders = Leaders(record for record in self.all() if record.state == "COMPLETE")
-        return self._leaders
-
-    def completed(self, frozen: FrozenTrial) -> None:
-        """A trial has become COMPLETE."""
-        if self._leaders is not None:  # else it is among those that they are found of
-            self._leaders.add(self.of(frozen))
+    number: int
+    config: TrialConfig
 
 
-def is_asked(frozen: FrozenTrial) -> bool:
-    """Whether a trial was handed out, as far as can be told: what waits between two sessions shows only when it is paused."""
-    return frozen.state is not TrialState.WAITING or pause_of(frozen) is not None
+def is_suggested(trial: FrozenTrial) -> bool:
+    """Whether a trial was handed out, as far as can be seen: of trials that wait between two sessions only paused ones show."""
+    return trial.state is not TrialState.WAITING or pause_reason(trial) is not None
 
 
-def record_of(frozen: FrozenTrial) -> TrialRecord:
-    found = evaluations(frozen)
-    last = found[-1] if found else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
-    same_as = frozen.user_attrs.get(SAME_AS)
-    pause = pause_of(frozen)
+def record_of(trial: FrozenTrial) -> TrialRecord:
+    reported = evaluations(trial)
+    last = reported[-1] if reported else {"score": None, "scores": {}, "metrics": {}, "seconds": 0.0}
+    same_as = trial.user_attrs.get(SAME_AS)
+    pause = pause_reason(trial)
     return TrialRecord(
-        number=frozen.number,
+        number=trial.number,
         # Optuna's names are ours; WAITING has no record
-        state=frozen.state.name if pause is None else "PAUSED",  # type: ignore[arg-type]
-        score=None if frozen.state is TrialState.FAIL else last["score"],
+        state=trial.state.name if pause is None else "PAUSED",  # type: ignore[arg-type]
+        score=None if trial.state is TrialState.FAIL else last["score"],
         metrics=last["metrics"],
-        evaluations=found,
-        config=frozen.user_attrs.get("config", {}),
+        evaluations=reported,
+        config=trial.user_attrs.get("config", {}),
         seconds=last["seconds"] if same_as is None else 0.0,
-        reason=pause or frozen.user_attrs.get("reason"),
-        scores={} if frozen.state is TrialState.FAIL else last.get("scores", {}),  # a study begun before there were any
-        requirements={} if frozen.state is TrialState.FAIL else last.get("requirements", {}),
+        reason=pause or trial.user_attrs.get("reason"),
+        scores={} if trial.state is TrialState.FAIL else last.get("scores", {}),  # older studies have none
+        requirements={} if trial.state is TrialState.FAIL else last.get("requirements", {}),
         same_as=same_as,
-        note=frozen.user_attrs.get("note"),
-        params=frozen.params,
+        note=trial.user_attrs.get("note"),
+        params=trial.params,
     )
 
 
-def stored(frozen: FrozenTrial) -> list[dict[str, Any]]:
-    """The evaluations with their verdicts, by index."""
-    found = [value for key, value in frozen.user_attrs.items() if key.startswith(EVALUATION)]
-    return sorted(found, key=lambda evaluation: int(evaluation["index"]))
-
-
-def evaluations(frozen: FrozenTrial) -> list[dict[str, Any]]:
-    """The evaluations as they were reported, with their scores."""
-    return [{key: value for key, value in found.items() if key not in (PRUNED, PAUSED)} for found in stored(frozen)]
-
-
-def pause_of(frozen: FrozenTrial) -> str | None:
-    """Why a trial is paused; None for all others. It is RUNNING in Optuna within a session and WAITING between two."""
-    if frozen.state not in (TrialState.RUNNING, TrialState.WAITING):
-        return None
-    found = stored(frozen)
-    if not found or frozen.user_attrs.get(PROMOTED) == found[-1]["index"]:
-        return None
-    reason: str | None = found[-1].get(PAUSED)
-    return reason
-
-
-def frozen_of(study: optuna.Study, number: int) -> FrozenTrial:
+def trial_of(study: optuna.Study, number: int) -> FrozenTrial:
     """A trial as it is now; the cost does not depend on how many there are."""
     storage = study._storage
     return storage.get_trial(storage.get_trial_id_from_study_id_trial_number(study._study_id, number))
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """A study as its storage has it."""
+
+    directions: list[StudyDirection]
+    trials: list[FrozenTrial]
+
+
+def load_study(storage: str, name: str) -> StoredStudy:
+    """Read the study `name` once. Raises `ConfigError` when there is no such study; creates nothing."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    missing = ConfigError([f"there is no study {name} in {mask_credentials(storage)}"])
+    for scheme in (JOURNAL, SQLITE):
+        if storage.startswith(scheme) and not Path(storage.removeprefix(scheme)).is_file():
+            raise missing
+    opened = open_storage(storage)
+    try:
+        study = optuna.load_study(storage=opened, study_name=name)
+        return StoredStudy(study.directions, study.get_trials(deepcopy=False))
+    except KeyError:
+        raise missing from None
+    finally:
+        if isinstance(opened, PatientDatabase):
+            opened.close()
+
+
+def read_records(storage: str, name: str) -> list[TrialRecord]:
+    """Every suggested trial of the study `name`, with the first goal's value as Optuna has it: to check other stores against.
+
+    Raises `ConfigError` when there is no such study; creates nothing.
+    """
+    trials = [trial for trial in load_study(storage, name).trials if is_suggested(trial)]
+    return [
+        replace(record_of(trial), score=trial.values[0]) if trial.values else record_of(trial) for trial in trials
+    ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Counts what trials have used of `--trials`, in full trials: a trial that ends after 3 of its 10 evaluations has used 0.3.
 
-What pruning saves is so spent on more trials. Without pruning and failures, a budget of N is exactly N trials.
+So what pruning saves is spent on more trials. Without pruning and failures, a budget of N is exactly N trials.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tuner.results.trial_record import TrialRecord
 
 PRIOR = 4
-"""Full trials that the expected share of a trial is averaged with, so that the first that end early do not decide it alone."""
+"""Full trials with which the expected share of a trial is averaged, so that the first early ends do not determine it alone."""
 
 
 @dataclass
@@ -31,7 +31,7 @@ class TrialBudget:
 
     @classmethod
     def of(cls, records: Iterable[TrialRecord], total: int, max_trials: int | None, n_evaluations: int) -> TrialBudget:
-        """What the trials of a study, repeats among them, have used."""
+        """The budget after these trials of a study, repeats included."""
         budget = cls(total, max_trials, n_evaluations)
         for record in records:
             if record.same_as is None:
@@ -48,16 +48,15 @@ class TrialBudget:
 
     @property
     def is_spent(self) -> bool:
-        """Whether no trial may begin or go on from a pause, whatever becomes of those that run."""
+        """Whether no trial may begin or go on from a pause, however the running ones end."""
         return round(self.used, 6) >= self.total
 
     @property
     def has_room(self) -> bool:
-        """Whether a trial may begin, or go on from a pause, beside those that run: each of these is counted with the share of
-        an average trial."""
+        """Whether a trial may begin, or go on from a pause, beside those that run, if each uses the share of an average one."""
         expected = self._expected_share
-        yet = sum(max(expected - self.shares[number], 0.0) for number in self.running)
-        return round(self.used + yet, 6) < self.total
+        outstanding = sum(max(expected - self.shares[number], 0.0) for number in self.running)
+        return round(self.used + outstanding, 6) < self.total
 
     @property
     def is_full(self) -> bool:
@@ -66,7 +65,7 @@ class TrialBudget:
 
     @property
     def is_failing(self) -> bool:
-        """Whether as many trials have failed as `total`: early failures use little, and must not go on for ever."""
+        """Whether as many trials have failed as `total`: early failures use little, so the budget alone would not end them."""
         return len(self.failed) >= self.total
 
     @property
@@ -75,22 +74,22 @@ class TrialBudget:
         return (PRIOR + sum(ended)) / (PRIOR + len(ended))
 
     def begin(self, number: int) -> None:
-        """A trial runs; one that was paused goes on."""
+        """Count a trial as running, whether it is new or was paused."""
         self.shares.setdefault(number, 0.0)
         self.running.add(number)
 
     def reported(self, number: int, index: int) -> None:
-        """A trial has come to its evaluation `index`."""
+        """Count a trial up to its evaluation `index`."""
         self.shares[number] = index / self.n_evaluations
 
     def end(self, number: int, *, failed: bool = False) -> None:
-        """A trial runs no longer. One that ends before its first evaluation counts as if it had come to it."""
+        """Count a trial as no longer running. It counts for one evaluation at least."""
         if failed:
             self.failed.add(number)
         self.shares[number] = max(self.shares.get(number, 0.0), 1 / self.n_evaluations)
         self.running.discard(number)
 
     def drop(self, number: int) -> None:
-        """A trial turned out to be a repeat."""
+        """Do not count a trial, which is a repeat."""
         self.shares.pop(number, None)
         self.running.discard(number)

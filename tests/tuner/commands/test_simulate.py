@@ -35,7 +35,7 @@ from tuner.commands.simulate.synthetic import Synthetic
 from tuner.commands.simulate.world import Course
 from tuner.config.objective import Objective
 from tuner.space import Space, load
-from tuner.study import Asked, Study, Verdict
+from tuner.study import Study, Suggestion, Verdict
 
 OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
 FREE = Charges(cold_s=0, warm_s=0, prune_s=0, save_s=0, load_s=0, report_s=0, ask_s=0)
@@ -56,7 +56,7 @@ def scores(course: Course) -> list[float]:
 
 
 def open_study(space: Space, seed: int, sampler: str = "tpe", pruner: str = "median", n_trials: int = 12) -> Study:
-    return Study.open("memory:", "simulated", space, OBJECTIVE, sampler, pruner, seed, n_trials, 10)
+    return Study("memory:", "simulated", space, OBJECTIVE, sampler, pruner, seed, n_trials, 10)
 
 
 # Worlds
@@ -337,8 +337,8 @@ class Script:
         self.left, self.pruned = list(range(n_trials)), pruned
         self.heard: list[tuple[int, int]] = []
 
-    def ask(self) -> Asked | None:
-        return Asked(number := self.left.pop(0), TrialConfig(seed=number)) if self.left else None
+    def ask(self) -> Suggestion | None:
+        return Suggestion(number := self.left.pop(0), TrialConfig(seed=number)) if self.left else None
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         self.heard.append((number, evaluation.index))
@@ -381,9 +381,9 @@ class Pausing(Script):
     def release(self, number: int) -> None:
         self.heard.append((number, -1))
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         if (1, 0) in self.heard and (0, -1) in self.heard and (0, 2) not in self.heard:
-            return Asked(0, TrialConfig(seed=0))
+            return Suggestion(0, TrialConfig(seed=0))
         return super().ask()
 
 
@@ -435,7 +435,7 @@ class ThroughBridge:
         self.ids: dict[int, str] = {}
         self.n_started = 0
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Suggestion | None:
         self.n_started += 1
         config = self.bridge.ask(f"t{self.n_started}")
         assert config is not None or self.study.waits, "a slot asks only when it is free"
@@ -443,7 +443,7 @@ class ThroughBridge:
             return None
         self.ids[config["number"]] = f"t{self.n_started}"
         self.bridge.started(config["number"])
-        return Asked(config["number"], parse(config["config"]))
+        return Suggestion(config["number"], parse(config["config"]))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         stops = self.bridge.reported(number, evaluation)

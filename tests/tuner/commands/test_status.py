@@ -26,7 +26,7 @@ __all__ = ["folder"]  # fixtures
 def study(folder: Path, tmp_path: Path) -> Study:
     (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")
     storage, objective = f"journal:{folder / 'study.journal'}", Objective("mean", ("sst", "sts"))
-    return Study.open(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "none", 0, 9, 2)
+    return Study(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "none", 0, 9, 2)
 
 
 def begin(study: Study, score: float) -> int:
@@ -86,7 +86,7 @@ def test_paused_trials_are_told_while_it_runs_and_after(
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")
     storage, objective = f"journal:{folder / 'study.journal'}", Objective("mean", ("sst", "sts"))
-    study = Study.open(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "asha-promote", 0, 9, 2)
+    study = Study(storage, "night", load(tmp_path / "tiny.yaml"), objective, "random", "asha-promote", 0, 9, 2)
     play(study, 0.5)
     for score in (0.4, 0.3):
         study.release(begin(study, score))

@@ -20,7 +20,7 @@ from tuner.results.pareto import best_of, dominates, front_of
 from tuner.results.trial_record import TrialRecord
 from tuner.search.plan import make
 from tuner.space import load
-from tuner.study import SAMPLERS, SINGLE_GOAL, Study, Verdict
+from tuner.study import SAMPLERS, Study, Verdict
 
 CLEAN = "clean/cfimdb/accuracy"
 BOTH = f"{CLEAN},{CUE_GAP}"
@@ -98,10 +98,10 @@ def test_only_complete_trials_are_on_the_front() -> None:
 
 def open_study(folder: Path, sampler: str = "random", name: str = BOTH, n_trials: int = 6) -> Study:
     space = load("robust_cfimdb", "laptop")
-    return Study.open(f"journal:{folder / 'j'}", "s", space, Objective(name), sampler, "none", 0, n_trials, 2)
+    return Study(f"journal:{folder / 'j'}", "s", space, Objective(name), sampler, "none", 0, n_trials, 2)
 
 
-@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in (*SINGLE_GOAL, "grid")])
+@pytest.mark.parametrize("sampler", [name for name, sampler in SAMPLERS.items() if sampler.several_goals and name != "grid"])
 def test_every_sampler_follows_several_goals(tmp_path: Path, sampler: str) -> None:
     study = open_study(tmp_path, sampler, n_trials=8)
     for number in range(8):
@@ -136,7 +136,7 @@ def test_a_goal_that_is_not_finite_fails_the_trial(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("changes", "expected"), [
-    ({"pruner": "wilcoxon"}, "--pruner wilcoxon judges by one goal, and --metric sst/accuracy,quora/f1"),
+    ({"pruner": "wilcoxon"}, "--pruner wilcoxon compares trials by one goal, and --metric sst/accuracy,quora/f1"),
     ({"pruner": "none", "sampler": "cmaes"}, "--sampler cmaes follows one goal"),
     ({"pruner": "none", "metric": BOTH, "space": "robust_cfimdb", "settings": ("watch=[clean]",)},
      '--set "watch=[clean, inverted]"'),

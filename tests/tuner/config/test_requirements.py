@@ -27,7 +27,7 @@ from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
 from tuner.search.plan import make
 from tuner.space import load
-from tuner.study import CONSTRAINED, SAMPLERS, Study, Verdict
+from tuner.study import SAMPLERS, Study, Verdict
 
 PEARSON = "sts/pearson>=0.5"
 
@@ -148,7 +148,7 @@ search:
 def open_study(folder: Path, sampler: str = "tpe", pruner: str = "none", goals: str = "sst/accuracy", n: int = 40,
                texts: tuple[str, ...] = (PEARSON,)) -> Study:  # fmt: skip
     (folder / "trade.yaml").write_text(SPACE, encoding="utf-8")
-    return Study.open(
+    return Study(
         f"journal:{folder / 'j'}", "s", load(folder / "trade.yaml"), Objective(goals), sampler, pruner, 1, n, 5,
         requirements=Requirements.parse(texts),
     )  # fmt: skip
@@ -172,6 +172,9 @@ def race(study: Study) -> list[TrialRecord]:
         else:
             study.complete(asked.number)
     return study.records()
+
+
+CONSTRAINED = [name for name, sampler in SAMPLERS.items() if sampler.constraints]
 
 
 class TestStudy:
@@ -252,7 +255,7 @@ class TestStudy:
         assert asked is not None
         for index in range(1, 6):
             study.report(asked.number, evaluation(index, 0.5, 0.4))
-        study._constrain(asked.number)
+        study._store.constrain(asked.number)
         again = open_study(tmp_path)
         again.complete(asked.number)
         assert again.record(asked.number).requirements == {PEARSON: pytest.approx(0.1)}
@@ -265,7 +268,7 @@ class TestStudy:
 
     def test_hyperband_is_refused_because_a_lower_score_may_be_the_price(self, tmp_path: Path) -> None:
         with pytest.raises(
-            ConfigError, match="--pruner hyperband judges by one goal, and --require adds to it: use one of median"
+            ConfigError, match="--pruner hyperband compares trials by one goal, and --require adds to it: use one of median"
         ):
             open_study(tmp_path, pruner="hyperband")
 
@@ -287,7 +290,7 @@ class TestPlan:
     @pytest.mark.parametrize(("changes", "expected"), [
         ({"require": ("qora/f1>=0.5", "sst/f1>=2"), "metric": "sst/accurcy", "pruner": "median"},
          ["unknown metric qora/f1", "2 is outside", "unknown metric sst/accurcy"]),
-        ({"require": ("mean>=0.5",), "pruner": "wilcoxon"}, ["--pruner wilcoxon judges by one goal, and --require adds"]),
+        ({"require": ("mean>=0.5",), "pruner": "wilcoxon"}, ["--pruner wilcoxon compares trials by one goal"]),
         ({"require": ("cue_gap/cfimdb/accuracy<=0.1",), "space": "robust_cfimdb", "metric": "cfimdb/accuracy",
           "settings": ("watch=[clean]",)}, ['--require needs trials that watch inverted: --set "watch=[clean, inverted]"']),
     ])  # fmt: skip

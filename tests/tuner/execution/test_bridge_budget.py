@@ -52,7 +52,7 @@ class Search:
         path.write_text(SPACE, encoding="utf-8")
         storage = f"journal:{folder / 'study.journal'}"
         objective = Objective("mean", ("sst", "sts"))
-        self.study = Study.open(storage, "study", load(path), objective, "random", pruner, 0, n_trials, 2, max_trials=n_trials)
+        self.study = Study(storage, "study", load(path), objective, "random", pruner, 0, n_trials, 2, max_trials=n_trials)
         self.clock, self.heard = Clock(), Heard()
         spending = Spending(budget, GangShape(1, 2, 0.5), Meter(clock=self.clock))
         models = Models(folder / "models")

@@ -18,8 +18,8 @@ from tests.support.searches import lend_tokens, results_of, search_here
 from tuner import search
 from tuner.results.search_result import SearchResult
 from tuner.search import CHAMPION, SHORT
-from tuner.study.pruners.non_dominated_sort import Fronts
-from tuner.study.pruners.pareto import is_promoted
+from tuner.study.pareto_fronts import ParetoFronts
+from tuner.study.pruners.asha import is_promoted
 from tuner.tracking.mlflow import read_runs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -104,14 +104,14 @@ def missed(trial: dict[str, Any]) -> float:
 def test_trials_were_pruned_by_rank_as_the_rule_says(found: dict[str, Any]) -> None:
     """Asked in order, one at a time, so that each rung can be played again."""
     results = found["first"]["results"]
-    rungs: dict[int, Fronts] = {}
+    rungs: dict[int, ParetoFronts] = {}
     for trial in results["trials"]:
         judged = [rung for rung in (1, 2, 4) if rung <= len(trial["evaluations"])]
         for rung in judged:
             metrics = trial["evaluations"][rung - 1]["metrics"]
             short = max(0.0, 0.999 - metrics["sst/f1"]) + max(0.0, below_controls(results, metrics))
             vector = (metrics["sst/accuracy"], metrics["sts/pearson"], -short)
-            fronts = rungs.setdefault(rung, Fronts())
+            fronts = rungs.setdefault(rung, ParetoFronts())
             fronts.add(vector)
             stopped = trial["state"] == "PRUNED" and rung == len(trial["evaluations"])
             assert is_promoted(fronts, vector, 2) != stopped, (trial["number"], rung)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import optuna
 import pytest
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, TrialConfig, parse
 from tuner.space import Space, available, load
-from tuner.space.options import Pruner, Sampler
-from tuner.study import PRUNERS, SAMPLERS
 
 CONDITIONAL = """\
 name: conditional
@@ -251,8 +249,3 @@ def test_the_published_defaults_are_a_start_of_smart_mtl() -> None:
     off, smart = space.start
     assert off["smart.enabled"] is False
     assert published.items() <= smart.items()
-
-
-def test_a_space_may_name_every_sampler_and_pruner_of_the_command_line() -> None:
-    assert set(get_args(Sampler)) == set(SAMPLERS)
-    assert set(get_args(Pruner)) == set(PRUNERS)

@@ -61,7 +61,7 @@ def test_a_continuous_cause_has_no_when(tmp_path: Path) -> None:
     text = "name: x\nsearch:\n  smart.mu: {float: [0.0, 1.0], step: 0.5}\n  smart.beta: {float: [0.5, 0.9]}\n"
     (note,) = void_notes(space_of(tmp_path, text))
     assert note.startswith("smart.beta is searched, but changes nothing in ")
-    assert note.endswith("random configurations: a `when` can keep it from being asked there")
+    assert note.endswith("random configurations: a `when` can exclude it there")
 
 
 @pytest.mark.parametrize("profile", ["laptop", "gpu"])

@@ -103,7 +103,7 @@ def run(study: Study) -> None:
 def test_trials_states_and_values_are_those_of_plain_optuna(tmp_path: Path, sampler: str, pruner: str) -> None:
     """As many as the budget makes of them: more, the more of them are pruned."""
     (tmp_path / "curves.yaml").write_text(SPACE, encoding="utf-8")
-    study = Study.open(
+    study = Study(
         "memory:", "curves", load(tmp_path / "curves.yaml"), Objective("sst/accuracy"),
         sampler, pruner, SEED, BUDGET, N_EVALUATIONS,
     )  # fmt: skip

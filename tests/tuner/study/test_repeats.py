@@ -14,8 +14,8 @@ from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.config.objective import Objective
 from tuner.space import load
-from tuner.study import Asked, Study, Verdict
-from tuner.study.repeats import MOST_REPEATS
+from tuner.study import Study, Suggestion, Verdict
+from tuner.study.proposals import MAX_REPEATS
 
 SPACE = """\
 name: few
@@ -38,7 +38,7 @@ def open_study(tmp_path: Path) -> Open:
             "objective": Objective("sst/accuracy"), "sampler": "random", "pruner": "none", "seed": 3, "n_trials": 20,
             "n_evaluations": N,
         }  # fmt: skip
-        return Study.open(**{**options, **changes})
+        return Study(**{**options, **changes})
 
     return opened
 
@@ -47,7 +47,7 @@ def evaluation(index: int, score: float) -> Evaluation:
     return Evaluation(index, N, index, N, index * 8, {"sst/accuracy": score}, {"sst/loss": 1.0}, index * 2.0)
 
 
-def train(study: Study, asked: Asked) -> Verdict:
+def train(study: Study, asked: Suggestion) -> Verdict:
     smart = asked.config.smart
     level = 0.5 + (smart.epsilon * 1000 if smart.enabled else 0.0)
     for index in range(1, N + 1):
@@ -58,7 +58,7 @@ def train(study: Study, asked: Asked) -> Verdict:
     return Verdict.CONTINUE
 
 
-def asked_of(study: Study) -> Iterator[Asked]:
+def asked_of(study: Study) -> Iterator[Suggestion]:
     while (asked := study.ask()) is not None:
         yield asked
 
@@ -77,11 +77,10 @@ def test_each_configuration_is_trained_once_and_the_search_ends(open_study: Open
     if sampler == "grid":
         assert (len(records), study.exhausted) == (4, None)  # the grid ends by itself
         return
-    assert len(records) <= 3 * (MOST_REPEATS + 1) + MOST_REPEATS
+    assert len(records) <= 3 * (MAX_REPEATS + 1) + MAX_REPEATS
     assert study.exhausted == (
         "the search ends after 3 trials, with less than the compute of 20 full ones used: "
-        f"the last {MOST_REPEATS} configurations asked for were known, "
-        "and of 1000 random ones none is new"
+        f"the last {MAX_REPEATS} suggested configurations were repeats, and 1000 random ones held no new one"
     )
     assert open_study(sampler=sampler).ask() is None, "a resumed search finds the same"
 
@@ -109,7 +108,7 @@ def test_a_pruned_configuration_is_not_tried_again(open_study: Open) -> None:
     first = study.ask()
     assert first is not None
     study.report(first.number, evaluation(1, 0.1))
-    study._study._storage.set_trial_user_attr(study._frozen(first.number)._trial_id, "reason", "pruned by hand")
+    study._study._storage.set_trial_user_attr(study._store.trial(first.number)._trial_id, "reason", "pruned by hand")
     study._study.tell(first.number, state=TrialState.PRUNED)
     for asked in asked_of(study):
         assert asked.config != first.config
@@ -210,7 +209,7 @@ def test_a_repeat_that_a_kill_came_before_is_told_on_resume(open_study: Open) ->
     first = study.ask()
     assert first is not None
     train(study, first)
-    study._study.enqueue_trial(study._frozen(first.number).params)
+    study._study.enqueue_trial(study._store.trial(first.number).params)
     study._study.ask()
     resumed = open_study(n_trials=3)
     assert resumed.take_up() == []

@@ -6,7 +6,7 @@ import copy
 import os
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.study._multi_objective import _fast_non_domination_rank
 from optuna.trial import FrozenTrial, TrialState
@@ -32,19 +32,18 @@ from tuner.execution.bridge import Bridge
 from tuner.execution.interruption import Interruption
 from tuner.results.pareto import Leaders, best_of, front_of
 from tuner.space import Space, load
-from tuner.study import PROMOTING, PRUNERS, Study, Verdict
-from tuner.study import study as study_module
-from tuner.study.pruners.table import PARETO_PRUNERS
-from tuner.study.samplers import tpe as bounded_tpe
-from tuner.study.samplers.tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
+from tuner.study import PRUNERS, Study, Verdict, opening
+from tuner.study.samplers.ranking import LIMIT, ParetoRanking, Ranking, evenly_spaced, evenly_spaced_without, rank, violation
+from tuner.study.samplers.tpe import bounded_tpe
 from tuner.tracking.events import SilentObserver
 
 N_EVALUATIONS = 10
 OBJECTIVE = Objective("sst/accuracy")
+BY_RANK = [name for name, pruner in PRUNERS.items() if pruner.pareto]
 KINDS = [
     *((pruner, "sst/accuracy", ()) for pruner in PRUNERS),
-    *((pruner, "sst/accuracy,sts/pearson", ()) for pruner in PARETO_PRUNERS),
-    *((pruner, "sst/accuracy", ("sts/pearson>=0.5",)) for pruner in PARETO_PRUNERS),
+    *((pruner, "sst/accuracy,sts/pearson", ()) for pruner in BY_RANK),
+    *((pruner, "sst/accuracy", ("sts/pearson>=0.5",)) for pruner in BY_RANK),
 ]
 """Pruner, goals, requirements."""
 OPTUNAS = ("median", "percentile", "asha", "hyperband")
@@ -62,7 +61,7 @@ def space() -> Space:
 @pytest.fixture
 def counting(monkeypatch: pytest.MonkeyPatch) -> CountingStorage:
     storage = CountingStorage()
-    monkeypatch.setattr(study_module, "open_storage", lambda given: storage)
+    monkeypatch.setattr(opening, "open_storage", lambda given: storage)
     return storage
 
 
@@ -107,8 +106,8 @@ def costs_of_reports(study: Study, storage: CountingStorage) -> list[Counts]:
 def test_a_report_looks_at_all_trials_once_at_most_and_where_the_study_judges_never(
     space: Space, counting: CountingStorage, pruner: str, goals: str, required: tuple[str, ...]
 ) -> None:
-    """Ten trials and ten times as many. Optuna's pruners look; the fronts and the ladder are kept up."""
-    study = Study.open(
+    """Ten trials and ten times as many. Optuna's pruners look; the fronts and the rungs are kept up."""
+    study = Study(
         "memory:", "grows", space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS,
         requirements=Requirements.parse(required),
     )  # fmt: skip
@@ -128,7 +127,7 @@ def test_a_report_looks_at_all_trials_once_at_most_and_where_the_study_judges_ne
 @pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sts/pearson"])
 def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStorage, tmp_path: Path, goals: str) -> None:
     """Under the bridge, which looks for models to drop whenever a trial ends."""
-    study = Study.open("memory:", "ends", space, Objective(goals), "random", "none", 0, 1000, N_EVALUATIONS)
+    study = Study("memory:", "ends", space, Objective(goals), "random", "none", 0, 1000, N_EVALUATIONS)
     between = Bridge(
         study, SilentObserver(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
     )  # fmt: skip
@@ -150,7 +149,7 @@ def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStora
 
 def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space, counting: CountingStorage) -> None:
     """Optuna's for a trial that waits, and the sampler's."""
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "tpe", "median", 0, 1000, N_EVALUATIONS)
+    study = Study("memory:", "grows", space, OBJECTIVE, "tpe", "median", 0, 1000, N_EVALUATIONS)
     rng = random.Random(0)
     looks = []
     for n in (15, 30):
@@ -162,7 +161,7 @@ def test_the_cost_of_an_ask_is_a_fixed_number_of_looks_at_the_study(space: Space
 
 
 def test_what_the_trials_have_used_is_read_once_and_then_kept(space: Space, counting: CountingStorage) -> None:
-    study = Study.open("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS)
+    study = Study("memory:", "grows", space, OBJECTIVE, "random", "none", 0, 50, N_EVALUATIONS)
     grow(study, 20, random.Random(0))
     counting.reset()
     grow(study, 20, random.Random(1))
@@ -190,14 +189,14 @@ def test_leaders_are_those_found_among_all(n_goals: int, required: bool) -> None
         assert kept.front == front_of(records)
 
 
-@pytest.mark.parametrize("pruner", ["asha", *PROMOTING])
+@pytest.mark.parametrize("pruner", ["asha", "asha-promote"])
 @pytest.mark.parametrize("goals", ["sst/accuracy", "sst/accuracy,sts/pearson"])
 def test_a_study_keeps_up_its_best_its_front_and_what_is_unfinished(
     space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goals: str, pruner: str
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda file: None)  # the disk would take most of the time
     options = (space, Objective(goals), "random", pruner, 0, 1000, N_EVALUATIONS)
-    study, rng, running = Study.open(f"journal:{tmp_path / 'j'}", "kept", *options), random.Random(1), dict[int, int]()
+    study, rng, running = Study(f"journal:{tmp_path / 'j'}", "kept", *options), random.Random(1), dict[int, int]()
     for _ in range(8):
         for _ in range(25):
             if running:
@@ -211,7 +210,7 @@ def test_a_study_keeps_up_its_best_its_front_and_what_is_unfinished(
         assert study.front == (front_of(records) if "," in goals else [])
         assert set(study.unfinished) == {record.number for record in records if not record.is_finished}
     study.park()
-    again = Study.open(f"journal:{tmp_path / 'j'}", "kept", *options)
+    again = Study(f"journal:{tmp_path / 'j'}", "kept", *options)
     assert (again.best, again.front) == (study.best, study.front)
     assert {asked.number for asked in again.take_up()} == set(running)
     assert set(again.unfinished) == set(study.unfinished)
@@ -245,19 +244,19 @@ def suggestions(sampler: TPESampler, space: Space, n: int) -> list[dict[str, Any
     return [trial.params for trial in study.get_trials(deepcopy=False)]
 
 
-def tpe(cls: type[TPESampler], **options: Any) -> TPESampler:
+def tpe(cls: Callable[..., BaseSampler], **options: Any) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return cls(seed=3, n_startup_trials=5, multivariate=True, group=True, constant_liar=True, **options)
 
 
 def test_a_study_within_the_limit_is_optunas_own_to_the_last_digit(space: Space) -> None:
-    assert suggestions(tpe(BoundedTPESampler), space, 30) == suggestions(tpe(TPESampler), space, 30)
+    assert suggestions(tpe(bounded_tpe), space, 30) == suggestions(tpe(TPESampler), space, 30)
 
 
 def test_beyond_the_limit_the_good_model_is_built_from_the_same_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 120)
-    monkeypatch.setattr(bounded_tpe, "N_RUNNING", 20)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 120)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_RUNNING", 20)
     trials = [finished(number, random.Random(number)) for number in range(400)]
     chosen = Ranking().choose(trials)
     assert len(chosen) == 120
@@ -269,9 +268,9 @@ def test_beyond_the_limit_the_good_model_is_built_from_the_same_trials(monkeypat
 
 
 def test_the_ranking_is_kept_up_as_trials_finish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 60)
-    monkeypatch.setattr(bounded_tpe, "N_BEST", 30)
-    monkeypatch.setattr(bounded_tpe, "N_RUNNING", 10)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 60)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_BEST", 30)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_RUNNING", 10)
     trials = [finished(number, random.Random(number)) for number in range(200)]
     kept = Ranking()
     for n in (50, 120, 121, 200):
@@ -285,14 +284,14 @@ def chosen_anew(trials: Sequence[FrozenTrial], limit: int, n_best: int, n_runnin
     if len(finished) + len(running) > limit:
         running = running[-n_running:]
         best = sorted(finished, key=lambda trial: (rank(trial), trial.number))[:n_best]
-        finished = [*best, *even([one for one in finished if one not in best], limit - n_best - len(running))]
+        finished = [*best, *evenly_spaced([one for one in finished if one not in best], limit - n_best - len(running))]
     return sorted(numbers([*finished, *running]))
 
 
 def test_trials_that_end_late_come_in_where_they_belong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 60)
-    monkeypatch.setattr(bounded_tpe, "N_BEST", 30)
-    monkeypatch.setattr(bounded_tpe, "N_RUNNING", 10)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 60)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_BEST", 30)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_RUNNING", 10)
     rng = random.Random(0)
     states = (TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     ends = [finished(number, rng) for number in range(150)]
@@ -327,9 +326,9 @@ def test_the_cost_of_a_choice_does_not_grow_with_the_finished_trials() -> None:
         kept = Ranking()
         kept.choose(trials)
         trials.n_looks = 0
-        assert len(kept.choose(trials)) == bounded_tpe.LIMIT
+        assert len(kept.choose(trials)) == LIMIT
         looks.append(trials.n_looks)
-    assert looks[0] == looks[1] == bounded_tpe.LIMIT
+    assert looks[0] == looks[1] == LIMIT
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)
@@ -337,12 +336,12 @@ def test_the_cost_of_a_choice_does_not_grow_with_the_finished_trials() -> None:
 def test_an_even_part_of_what_is_left(items: list[int], n: int, data: st.DataObject) -> None:
     ordered = sorted(items)
     others = data.draw(st.lists(st.sampled_from(ordered), unique=True))
-    assert even_without(ordered, others, n) == even([item for item in ordered if item not in others], n)
+    assert evenly_spaced_without(ordered, others, n) == evenly_spaced([item for item in ordered if item not in others], n)
 
 
 def test_several_goals_within_the_limit_are_optunas_own(space: Space) -> None:
     streams = []
-    for cls in (BoundedTPESampler, TPESampler):
+    for cls in (bounded_tpe, TPESampler):
         study = optuna.create_study(directions=["maximize", "minimize"], sampler=tpe(cls))
         for _ in range(30):
             trial = study.ask()
@@ -354,9 +353,9 @@ def test_several_goals_within_the_limit_are_optunas_own(space: Space) -> None:
 
 @pytest.mark.parametrize("n_best", [12, 40])
 def test_several_goals_beyond_the_limit_show_the_best_fronts(monkeypatch: pytest.MonkeyPatch, n_best: int) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 80)
-    monkeypatch.setattr(bounded_tpe, "N_BEST", n_best)
-    monkeypatch.setattr(bounded_tpe, "N_RUNNING", 10)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 80)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_BEST", n_best)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_RUNNING", 10)
     trials = [of_two_goals(number, random.Random(number)) for number in range(300)]
     directions = [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE]
     ranking = ParetoRanking(directions)
@@ -372,8 +371,8 @@ def test_several_goals_beyond_the_limit_show_the_best_fronts(monkeypatch: pytest
 
 
 def test_where_too_few_are_complete_the_best_of_the_others_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 40)
-    monkeypatch.setattr(bounded_tpe, "N_BEST", 30)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 40)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_BEST", 30)
     trials = [of_two_goals(number, random.Random(number)) for number in range(300)]
     few = [trial for trial in trials if trial.state is not TrialState.RUNNING and violation(trial)]
     few += [trial for trial in trials if trial.state is TrialState.COMPLETE and not violation(trial)][:5]
@@ -395,9 +394,9 @@ def of_two_goals(number: int, rng: random.Random) -> FrozenTrial:
 
 
 def test_a_trial_that_is_only_shown_as_pruned_is_ranked_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded_tpe, "LIMIT", 60)
-    monkeypatch.setattr(bounded_tpe, "N_BEST", 5)
-    monkeypatch.setattr(bounded_tpe, "N_RUNNING", 10)
+    monkeypatch.setattr("tuner.study.samplers.ranking.LIMIT", 60)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_BEST", 5)
+    monkeypatch.setattr("tuner.study.samplers.ranking.N_RUNNING", 10)
     trials = [finished(number, random.Random(number)) for number in range(200)]
     paused = optuna.trial.create_trial(state=TrialState.PRUNED, intermediate_values={1: 0.0})
     paused.number, paused.datetime_complete = 1, None

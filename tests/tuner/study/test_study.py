@@ -77,7 +77,7 @@ def open_study(storage: str, spaces: dict[str, Space]) -> Open:
             "storage": storage, "name": "study", "space": spaces["tiny"], "objective": Objective("mean", ("sst", "sts")),
             "sampler": "random", "pruner": "median", "seed": 7, "n_trials": 6, "n_evaluations": N_EVALUATIONS,
         }  # fmt: skip
-        return Study.open(**{**options, **changes})
+        return Study(**{**options, **changes})
 
     return opened
 
@@ -313,7 +313,7 @@ def test_a_trial_that_a_kill_left_half_drawn_is_drawn_to_its_end(open_study: Ope
 def test_an_evaluation_that_a_kill_left_half_stored_is_stored(open_study: Open) -> None:
     study = open_study(pruner="none")
     number = ask(study)
-    half = optuna.trial.Trial(study._study, study._frozen(number)._trial_id)
+    half = optuna.trial.Trial(study._study, study._store.trial(number)._trial_id)
     half.report(0.5, 1)
     assert study.record(number).evaluations == []
     run(study, number, constant(0.5))
@@ -492,7 +492,7 @@ def test_a_resumed_and_a_retried_trial_are_judged_as_one_that_ran_through(open_s
 
 def test_other_data_are_not_ranked_with_the_first(tmp_path: Path, spaces: dict[str, Space]) -> None:
     arguments = (f"journal:{tmp_path / 'j'}", "study", spaces["tiny"], Objective("sst/accuracy"), "random", "none", 0, 3, 5)
-    Study.open(*arguments, data_sha256="aa")
-    Study.open(*arguments, data_sha256="aa")
+    Study(*arguments, data_sha256="aa")
+    Study(*arguments, data_sha256="aa")
     with pytest.raises(ConfigError, match="the study study was begun with other data"):
-        Study.open(*arguments, data_sha256="bb")
+        Study(*arguments, data_sha256="bb")

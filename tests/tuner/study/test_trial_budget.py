@@ -26,8 +26,7 @@ from model.training.evaluation import Evaluation
 from tests.support import samples
 from tuner.config.objective import Objective
 from tuner.space import Space, load
-from tuner.study import Asked, Study, Verdict
-from tuner.study import study as study_module
+from tuner.study import Study, Suggestion, Verdict, opening
 from tuner.study.storage import open_storage
 from tuner.study.trial_budget import PRIOR, TrialBudget
 
@@ -62,7 +61,7 @@ def space_of(text: str, folder: Path) -> Space:
 
 def open_study(space: Space, storage: str = "memory:", **changes: Any) -> Study:
     options: dict[str, Any] = {"sampler": "random", "pruner": "asha", "seed": 0, "n_trials": 12, "n_evaluations": N}
-    return Study.open(storage, "x", space, Objective("sst/accuracy"), **{**options, **changes})
+    return Study(storage, "x", space, Objective("sst/accuracy"), **{**options, **changes})
 
 
 def evaluation(index: int, score: float) -> Evaluation:
@@ -80,7 +79,7 @@ def noisy(seed: int) -> Scores:
     return score
 
 
-def begin(study: Study) -> Asked:
+def begin(study: Study) -> Suggestion:
     asked = study.ask()
     assert asked is not None
     return asked
@@ -504,7 +503,7 @@ class Counted:
 def test_ten_thousand_trials_with_tpe_and_asha(space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = open_storage(f"journal:{tmp_path / 'j'}")
     counted = Counted(storage)
-    monkeypatch.setattr(study_module, "open_storage", lambda given: storage)
+    monkeypatch.setattr(opening, "open_storage", lambda given: storage)
     changes: dict[str, Any] = {"sampler": "tpe", "n_trials": 20_000, "max_trials": 10_000}
     study = open_study(space, f"journal:{tmp_path / 'j'}", **changes)
     verdicts: dict[int, Verdict] = {}
@@ -533,7 +532,7 @@ def test_ten_thousand_trials_with_tpe_and_asha(space: Space, tmp_path: Path, mon
     assert [trial.number for trial in trials] == list(range(10_000))
     assert [trial.state for trial in trials] == [states[verdicts[number]] for number in range(10_000)]
 
-    monkeypatch.setattr(study_module, "open_storage", open_storage)
+    monkeypatch.setattr(opening, "open_storage", open_storage)
     again = open_study(space, f"journal:{tmp_path / 'j'}", **changes)
     assert again.budget == study.budget
     assert again.budget.used == sum(record.share for record in again.records())

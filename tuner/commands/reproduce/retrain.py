@@ -18,7 +18,7 @@ from tuner.config.objective import Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 from tuner.tracking.events import SilentObserver
 
 NUMBER = 0
@@ -32,8 +32,8 @@ class Again(FixedTrials):
         self.config = config
         self.n_evaluations = n_evaluations
 
-    def wanted(self) -> list[Asked]:
-        return [Asked(NUMBER, self.config)]
+    def wanted(self) -> list[Suggestion]:
+        return [Suggestion(NUMBER, self.config)]
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
         verdict = super().report(number, evaluation)

@@ -15,13 +15,13 @@ from typing import Protocol
 
 from model.training.evaluation import Evaluation
 from tuner.commands.simulate.world import Course, World
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 
 
 class Decisions(Protocol):
     """What a search decides: the part of `Study` that a simulation drives."""
 
-    def ask(self) -> Asked | None: ...
+    def ask(self) -> Suggestion | None: ...
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
 

@@ -10,7 +10,7 @@ import numpy as np
 from tuner.commands.simulate.landscape import Failures, Landscape, Plane, beyond
 from tuner.commands.simulate.position import Position, numeric_points
 from tuner.space import Space
-from tuner.space.parameters import Choice, Int, Parameter, Scalar, same
+from tuner.space.parameters import Choice, Int, Parameter, Scalar, is_in
 
 FLOOR = 0.3
 """Score at chance: the mean of about .26 for sst's five classes, .63 for quora's majority and no correlation for sts."""
@@ -144,7 +144,7 @@ def _share(parameter: Parameter, name: str, shown: Scalar, known: Mapping[str, P
     share = 1.0
     for other, allowed in parameter.when.items():
         if other == name:
-            share *= any(same(shown, label) for label in allowed)
+            share *= is_in(shown, allowed)
         else:
             share *= min(len(allowed) / _n_values(known[other]), 1.0) * _share(known[other], name, shown, known)
     return share

@@ -21,13 +21,13 @@ ASK_S = {"random": (0.01, 0.0), "qmc": (0.01, 0.0), "grid": (0.01, 0.0), "tpe": 
 def study_policy(
     text: str, space: Space, objective: Objective, n_trials: int, n_evaluations: int, charges: Charges, storage: str = "memory:"
 ) -> Policy:
-    """The policy called `SAMPLER+PRUNER`. Raises `ConfigError` when it has another form; `Study.open` checks the names."""
+    """The policy called `SAMPLER+PRUNER`. Raises `ConfigError` when it has another form; `Study` checks the names."""
     sampler, plus, pruner = text.partition("+")
     if not (sampler and plus and pruner):
         raise ConfigError([f"--policy {text} is not SAMPLER+PRUNER, such as tpe+median"])
 
     def opened(world: World, seed: int) -> Decisions:
-        study = Study.open(storage, "simulated", space, objective, sampler, pruner, seed, n_trials, n_evaluations)
+        study = Study(storage, "simulated", space, objective, sampler, pruner, seed, n_trials, n_evaluations)
         study.budget.total = NO_LIMIT
         return study
 

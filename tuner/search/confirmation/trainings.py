@@ -11,7 +11,7 @@ from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.finalists import Training
 from tuner.search.confirmation.records import Kept
-from tuner.study import Asked, Verdict
+from tuner.study import Suggestion, Verdict
 
 
 class FinalistTrials(FixedTrials):
@@ -35,10 +35,10 @@ class FinalistTrials(FixedTrials):
         return [record for record in self._records.values() if record.state == "COMPLETE"]
 
     @property
-    def begun(self) -> list[Asked]:
+    def begun(self) -> list[Suggestion]:
         """What an earlier session began, which goes on from its last checkpoint."""
         begun = (training for training in self.trainings if training.number in self._records)
-        return [Asked(one.number, one.config) for one in begun if not self.record(one.number).is_finished]
+        return [Suggestion(one.number, one.config) for one in begun if not self.record(one.number).is_finished]
 
     @property
     def n_missing(self) -> int:
@@ -52,8 +52,8 @@ class FinalistTrials(FixedTrials):
             self._by_number.pop(number)
             self._records.pop(number, None)
 
-    def wanted(self) -> Iterator[Asked]:
-        return (Asked(one.number, one.config) for one in self.trainings if not self._is_out(one))
+    def wanted(self) -> Iterator[Suggestion]:
+        return (Suggestion(one.number, one.config) for one in self.trainings if not self._is_out(one))
 
     def _is_out(self, training: Training) -> bool:
         failed = (self._by_number[number] for number, record in self._records.items() if record.state == "FAIL")

@@ -17,7 +17,7 @@ from tuner.config.objective import OWN_MEAN, Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.search.controls.control import FOLDER, Cache, Control, Reached
-from tuner.study import Asked
+from tuner.study import Suggestion
 from tuner.tracking.events import Observer, broadcast
 from tuner.tracking.side_trainings import SideTrainingReporter
 
@@ -40,8 +40,8 @@ class ControlTrials(FixedTrials):
         self.cache = cache
         self.run = run
 
-    def wanted(self) -> Iterator[Asked]:
-        return (Asked(control.number, control.config) for control in self.controls.values())
+    def wanted(self) -> Iterator[Suggestion]:
+        return (Suggestion(control.number, control.config) for control in self.controls.values())
 
     def complete(self, number: int) -> None:
         super().complete(number)

@@ -16,7 +16,7 @@ from tuner.config.options import FILE_NAME, Options, problems_of
 from tuner.config.requirements import Requirements
 from tuner.search.plan.resolve import Choices
 from tuner.space import Space
-from tuner.study import SAMPLERS, SINGLE_GOAL, probe, pruner_problems
+from tuner.study import SAMPLERS, probe, pruner_problems
 
 
 def objective_of(options: Options, space: Space, targets: tuple[str, ...]) -> Objective:
@@ -41,8 +41,8 @@ def check_goals(objective: Objective, requirements: Requirements, choices: Choic
     """Whether sampler and pruner can follow as many goals."""
     sampler = choices.sampler
     problems = pruner_problems(choices.pruner, objective, requirements) if choices.pruner else []
-    if sampler in SINGLE_GOAL and len(objective.goals) > 1:
-        able = ", ".join(name for name in SAMPLERS if name not in SINGLE_GOAL)
+    if len(objective.goals) > 1 and not SAMPLERS[sampler].several_goals:
+        able = ", ".join(name for name, entry in SAMPLERS.items() if entry.several_goals)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
     if problems:
         raise ConfigError(problems)

@@ -44,7 +44,7 @@ from tuner.search.plan.resolve import (
 from tuner.search.plan.samples import arms_of, check_backbone, check_samples, check_uniform, draw, tasks_of
 from tuner.search.warm_start.select import select
 from tuner.space import void_notes
-from tuner.study import REMEMBERING
+from tuner.study import SAMPLERS
 
 T = TypeVar("T")
 
@@ -89,7 +89,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     pruner, reason = (choices.pruner, None) if choices.pruner else default_pruner(samples, summary)
     alone = controls_of(options, requirements, space, samples, summary, shape)
     check_samples((*samples, *(control.config for control in alone)), summary, shape)
-    remembers = choices.sampler in REMEMBERING and len(objective.goals) == 1 and not requirements.texts
+    remembers = SAMPLERS[choices.sampler].history and len(objective.goals) == 1 and not requirements.texts
     confirmation = confirmation_of(options, space, summary, shape, n_trials=choices.n_trials)
     history = partial(select, sources, space, objective, summary.sha256, choices.n_trials, remembers=remembers)
     warm_start = history() if sources else None

@@ -9,7 +9,7 @@ from tuner.config.requirements import Requirements
 from tuner.search.confirmation.finalists import Confirmation
 from tuner.search.plan.resolve import Choices
 from tuner.search.preflight import estimate
-from tuner.study import CONSTRAINED, PROMOTING
+from tuner.study import PRUNERS, SAMPLERS
 
 
 def notes_of(
@@ -23,9 +23,10 @@ def notes_of(
     notes = []
     if objective.name == OWN_MEAN and len({sample.mixture for sample in samples}) > 1:
         notes.append("the score is the mean over a trial's own tasks: it compares trials of the same mixture, no others")
-    if requirements.texts and choices.sampler not in CONSTRAINED:
-        notes.append(f"the sampler {choices.sampler} does not look at the requirements; {', '.join(CONSTRAINED)} do")
-    if choices.pruner in PROMOTING:
+    if requirements.texts and not SAMPLERS[choices.sampler].constraints:
+        able = ", ".join(name for name, sampler in SAMPLERS.items() if sampler.constraints)
+        notes.append(f"the sampler {choices.sampler} does not look at the requirements; {able} do")
+    if choices.pruner and PRUNERS[choices.pruner].promotes:
         size = estimate.checkpoint_bytes(samples[0].backbone)
         told = "" if size is None else f" of about {size / 1e9:.1f} GB"
         notes.append(f"each paused trial keeps a checkpoint{told} in the run's folder until it is promoted or pruned")

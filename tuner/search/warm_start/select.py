@@ -14,7 +14,7 @@ from tuner.config.objective import Objective
 from tuner.search.warm_start.earlier import EarlierTrial, Source
 from tuner.space import Space
 from tuner.space.mapping import Mapped, UnmappableError, map_config
-from tuner.study.samplers.history import History, Remembered
+from tuner.study.samplers.history import EarlierPoint, History
 
 MOST_STARTS = 3
 """Earlier configurations that a search tries first: what a misleading history can cost."""
@@ -95,7 +95,7 @@ def select(
     if useless:
         raise ConfigError([s for s, source in zip(whole.sentences(), sources, strict=True) if source.name in useless])
     comparable = [one for one in used if not one.apart] if remembers else []
-    history = History(_starts(used, n_trials), tuple(map(_remembered, comparable)))
+    history = History(_starts(used, n_trials), tuple(map(_point, comparable)))
     return WarmStart(whole.sources, whole.used, whole.dropped, history)
 
 
@@ -136,7 +136,7 @@ def _starts(used: Sequence[Used], n_trials: int) -> tuple[dict[str, Any], ...]:
     return tuple(found[: min(MOST_STARTS, max(1, n_trials // 4))])
 
 
-def _remembered(one: Used) -> Remembered:
-    return Remembered(
+def _point(one: Used) -> EarlierPoint:
+    return EarlierPoint(
         one.mapped.picks, one.mapped.distributions, one.trial.state == "COMPLETE", one.score, one.trial.n_evaluations
     )

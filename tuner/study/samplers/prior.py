@@ -12,20 +12,19 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from tuner.study.samplers.tpe import rank
-
-if TYPE_CHECKING:
-    from tuner.space import Space
+from tuner.space import Space
+from tuner.study.samplers.ranking import rank
 
 NEAR = "near_start"
-"""User attribute of a trial that is a start configuration or drawn around one: the place of that in the space, from 0."""
+"""User attribute of a trial that is a start configuration or drawn around one: its place in the space, from 0."""
 N_DRAWS = 6
 """First trials of a search, start configurations among them, of which some are drawn around these."""
-MOST = 0.5
+MAX_SHARE = 0.5
 """The largest share of the first draws that is made around start configurations, however many there are."""
 N_OTHERS = 2
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
@@ -38,8 +37,19 @@ class Prior:
     space: Space
     seed: int
 
+    def enqueue(self, study: optuna.Study) -> bool:
+        """Enqueue a draw around a start configuration where one is due. False once none will be due any more."""
+        trials = study.get_trials(deepcopy=False)
+        if any(trial.state is TrialState.WAITING for trial in trials):
+            return True
+        draw = self.next(trials)
+        if draw is not None:
+            point, place = draw
+            study.enqueue_trial(point, user_attrs={NEAR: place})
+        return draw is not None or len(trials) < N_DRAWS
+
     def next(self, trials: Sequence[FrozenTrial]) -> tuple[dict[str, Any], int] | None:
-        """A point around a start configuration and the place of that; None where the sampler is to draw.
+        """A point around a start configuration, and that one's place; None where the sampler is to draw.
 
         `trials` are all trials of the study, those that wait included.
         """
@@ -51,7 +61,7 @@ class Prior:
             if confidence > 0 and not is_contradicted(place, trials)
         }
         n_near = Counter(trial.user_attrs[NEAR] for trial in trials if NEAR in trial.user_attrs)
-        if not shares or n_near.total() >= min(sum(shares.values()), MOST) * (len(trials) + 1):
+        if not shares or n_near.total() >= min(sum(shares.values()), MAX_SHARE) * (len(trials) + 1):
             return None
         place = min(shares, key=lambda candidate: (n_near[candidate] / shares[candidate], candidate))
         rng = random.Random(f"{self.seed} near {len(trials)}")
@@ -59,13 +69,13 @@ class Prior:
 
 
 def is_contradicted(place: int, trials: Sequence[FrozenTrial]) -> bool:
-    """Whether results speak against the start configuration at this place. Under several goals only failures do."""
+    """Whether results contradict the start configuration at this place. Under several goals only failures do."""
     near = [trial for trial in trials if trial.user_attrs.get(NEAR) == place]
-    sound = [trial for trial in near if trial.state in ENDED]
-    if not sound:
+    ended = [trial for trial in near if trial.state in ENDED]
+    if not ended:
         return any(trial.state is TrialState.FAIL for trial in near)
     others = [trial for trial in trials if trial.user_attrs.get(NEAR) != place and trial.state in ENDED]
-    if len(others) < N_OTHERS or any(len(trial.values or ()) != 1 for trial in (*sound, *others)):
+    if len(others) < N_OTHERS or any(len(trial.values or ()) != 1 for trial in (*ended, *others)):
         return False
     ranks = sorted(rank(trial) for trial in others)
-    return min(rank(trial) for trial in sound) > ranks[(len(ranks) - 1) // 2]
+    return min(rank(trial) for trial in ended) > ranks[(len(ranks) - 1) // 2]

@@ -141,7 +141,7 @@ class TestTraining:
 
 def test_the_study_prefers_trials_that_lose_nothing(tmp_path: Path) -> None:
     required = Requirements.parse(["no-negative-transfer"]).with_controls({"sst": 0.5, "sts": 0.4, "quora": 0.0, "cfimdb": 0.0})
-    study = Study.open(
+    study = Study(
         f"journal:{tmp_path / 'j'}", "s", load("smart_mtl", "laptop"), Objective("sst/accuracy"), "tpe", "none", 0, 3, 2,
         requirements=required,
     )  # fmt: skip

@@ -27,7 +27,7 @@ from tuner.search.warm_start.select import MOST_STARTS, select
 from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study
-from tuner.study.samplers.history import MOST, History, Memory, Remembered
+from tuner.study.samplers.history import MAX_TRIALS, EarlierPoint, History, HistoryView
 from tuner.tracking.mlflow import MlflowTracking, flatten, read_experiment
 
 SHA = "ab" * 32
@@ -130,7 +130,7 @@ def test_problems_of_renamed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as found:
         space_of(SMALL + "renamed: {optim.lr: optim.dropout, optim.rate: optim.lrr, a: seed, b: seed}\n", tmp_path)
     text = "\n".join(found.value.problems)
-    assert "optim.lr is a setting today" in text
+    assert "optim.lr is a setting; the left side" in text
     assert "optim.rate is now 'optim.lrr', which is no setting" in text
     assert "seed has two old names" in text
 
@@ -189,11 +189,12 @@ def test_the_sources_are_kept_whole(small: Space, tmp_path: Path) -> None:
 # Trust
 
 
-def remembered(space: Space, lr: float, score: float) -> Remembered:
+def remembered(space: Space, lr: float, score: float) -> EarlierPoint:
     found = map_config(space, config(lr=lr))
-    return Remembered(found.picks, found.distributions, is_complete=True, score=score, n_evaluations=5)
+    return EarlierPoint(found.picks, found.distributions, is_complete=True, score=score, n_evaluations=5)
 
 
+NO_HISTORY = History()
 RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]
 
 
@@ -209,27 +210,27 @@ RATES = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3]
     ],
 )
 def test_when_a_history_is_believed(small: Space, scores: list[float], agreement: float | None, is_trusted: bool) -> None:
-    memory = Memory([remembered(small, rate, rate) for rate in RATES for _ in range(3)])
-    own = Memory([remembered(small, rate, score) for rate, score in zip(RATES, scores, strict=False)]).trials
-    judged = memory.judge(own)
-    assert judged.agreement == (None if agreement is None else pytest.approx(agreement))
-    assert judged.is_trusted is is_trusted
-    assert len(memory.shown(own)) == (15 if is_trusted else 0)
+    view = HistoryView([remembered(small, rate, rate) for rate in RATES for _ in range(3)])
+    own = HistoryView([remembered(small, rate, score) for rate, score in zip(RATES, scores, strict=False)]).trials
+    result = view.agreement(own)
+    assert result.tau == (None if agreement is None else pytest.approx(agreement))
+    assert result.is_trusted is is_trusted
+    assert len(view.shown(own)) == (15 if is_trusted else 0)
 
 
 def test_the_history_gives_way_to_the_searchs_own_trials(small: Space) -> None:
     rng = random.Random(0)
     rates = [10 ** rng.uniform(-5, -3) for _ in range(200)]
     earlier_trials = [remembered(small, rate, rate) for rate in rates]
-    memory = Memory(earlier_trials)
-    assert len(memory.trials) == MOST
-    assert memory.trials[0].value == max(rates)
-    assert all(one.number < 0 for one in memory.trials)
+    view = HistoryView(earlier_trials)
+    assert len(view.trials) == MAX_TRIALS
+    assert view.trials[0].value == max(rates)
+    assert all(one.number < 0 for one in view.trials)
     for n in (10, 40, 59, 60, 61):
-        own = [one for index, one in enumerate(memory.trials * 2) if index < n]
+        own = [one for index, one in enumerate(view.trials * 2) if index < n]
         for index, one in enumerate(own):
             one.number = index
-        assert len(Memory(earlier_trials).shown(own)) == max(MOST - n, 0)
+        assert len(HistoryView(earlier_trials).shown(own)) == max(MAX_TRIALS - n, 0)
 
 
 # The search
@@ -246,10 +247,10 @@ MEAN = Objective("mean", ("sst", "quora", "sts"))
 
 
 def run(
-    space: Space, world: Synthetic, seed: int, n: int, history: History | None = None, storage: str = "memory:", upto: int = 999
+    space: Space, world: Synthetic, seed: int, n: int, history: History = NO_HISTORY, storage: str = "memory:", upto: int = 999
 ) -> tuple[list[float], Study]:
     """Regret after each trial of a search in a generated world; it is left after `upto` trials."""
-    study = Study.open(storage, "study", space, MEAN, "tpe", "none", seed, n, 10, history=history, max_trials=n)
+    study = Study(storage, "study", space, MEAN, "tpe", "none", seed, n, 10, history=history, max_trials=n)
     best, curve = 0.0, []
     while len(curve) < upto and (asked := study.ask()) is not None:
         course = world.course(asked.config)

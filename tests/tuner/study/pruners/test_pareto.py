@@ -25,11 +25,10 @@ from tests.support.cases import endurance_but
 from tuner.config.objective import Objective
 from tuner.results.pareto import dominates
 from tuner.space import load
-from tuner.study import PRUNERS, Study, Verdict
-from tuner.study import study as study_module
-from tuner.study.pruners.non_dominated_sort import Fronts, Vector, crowding
-from tuner.study.pruners.pareto import is_behind, is_promoted
-from tuner.study.pruners.table import PARETO_PRUNERS
+from tuner.study import PRUNERS, Study, Verdict, opening
+from tuner.study.pareto_fronts import ParetoFronts, Vector, crowding
+from tuner.study.pruners.asha import is_promoted
+from tuner.study.pruners.percentile import is_behind
 
 COORDINATE = st.integers(0, 5).map(float)
 VECTORS = st.lists(st.tuples(COORDINATE, COORDINATE), min_size=1, max_size=14)
@@ -53,7 +52,7 @@ class TestFronts:
     @settings(max_examples=150, derandomize=True, deadline=None)
     @given(vectors=st.one_of(VECTORS, VECTORS_3))
     def test_are_what_peeling_and_optuna_find(self, vectors: list[Vector]) -> None:
-        fronts = Fronts(vectors)
+        fronts = ParetoFronts(vectors)
         expected = peeled(vectors)
         assert [set(fronts.front(index)) for index in range(len(expected))] == expected
         assert len(fronts) == len(vectors), "equal vectors are kept"
@@ -65,13 +64,13 @@ class TestFronts:
     def test_the_order_of_arrival_changes_nothing(self, vectors: list[Vector], seed: int, new: Vector) -> None:
         shuffled = list(vectors)
         random.Random(seed).shuffle(shuffled)
-        assert Fronts(vectors).n_ahead(new) == Fronts(shuffled).n_ahead(new)
-        one, other = Fronts([*vectors, new]), Fronts([new, *shuffled])
+        assert ParetoFronts(vectors).n_ahead(new) == ParetoFronts(shuffled).n_ahead(new)
+        one, other = ParetoFronts([*vectors, new]), ParetoFronts([new, *shuffled])
         assert is_promoted(one, new, 2) == is_promoted(other, new, 2)
-        assert one.index_of(new) == Fronts(vectors).index_of(new), "a vector is on the front that it would be on"
+        assert one.index_of(new) == ParetoFronts(vectors).index_of(new), "a vector is on the front that it would be on"
 
     def test_are_sorted_again_when_a_better_one_comes(self) -> None:
-        fronts = Fronts([(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)])
+        fronts = ParetoFronts([(1.0, 1.0), (2.0, 0.0), (0.0, 0.0)])
         assert [set(fronts.front(index)) for index in (0, 1)] == [{(1.0, 1.0), (2.0, 0.0)}, {(0.0, 0.0)}]
         fronts.add((1.5, 1.5))
         assert [set(fronts.front(index)) for index in (0, 1, 2)] == [{(1.5, 1.5), (2.0, 0.0)}, {(1.0, 1.0)}, {(0.0, 0.0)}]
@@ -89,7 +88,7 @@ class TestFronts:
     @settings(max_examples=100, derandomize=True, deadline=None)
     @given(vectors=st.one_of(VECTORS, VECTORS_3))
     def test_are_the_same_at_once_and_one_by_one(self, vectors: list[Vector]) -> None:
-        at_once, one_by_one = Fronts(vectors), Fronts()
+        at_once, one_by_one = ParetoFronts(vectors), ParetoFronts()
         for vector in vectors:
             one_by_one.add(vector)
         assert [at_once.index_of(vector) for vector in vectors] == [one_by_one.index_of(vector) for vector in vectors]
@@ -98,7 +97,7 @@ class TestFronts:
 
 class TestDecisions:
     # Three fronts of two: {A, B}, {C, D}, {E, F}.
-    SIX = Fronts([(1.0, 5.0), (5.0, 1.0), (0.8, 4.0), (4.0, 0.8), (0.5, 3.0), (3.0, 0.5)])
+    SIX = ParetoFronts([(1.0, 5.0), (5.0, 1.0), (0.8, 4.0), (4.0, 0.8), (0.5, 3.0), (3.0, 0.5)])
 
     @pytest.mark.parametrize(("vector", "n_ahead", "behind_half", "behind_quarter"), [
         ((0.0, 9.0), 0, False, False),  # worst in one goal, best in the other: on the first front
@@ -115,19 +114,19 @@ class TestDecisions:
     def test_halving_takes_fronts_first_and_the_less_crowded_of_the_front_that_is_cut(self) -> None:
         front = [(0.0, 9.0), (6.0, 6.0), (9.0, 0.0)]
         second = [(-1.0, 8.0), (1.0, 5.0), (5.0, 1.0), (8.0, -1.0)]
-        rung = Fronts([*front, *second, (-2.0, -2.0)])  # 8: the best 4 are promoted
+        rung = ParetoFronts([*front, *second, (-2.0, -2.0)])  # 8: the best 4 are promoted
         promoted = [vector for vector in [*front, *second] if is_promoted(rung, vector, 2)]
         assert promoted == [*front, (-1.0, 8.0), (8.0, -1.0)], "the ends of the second front have most room"
         assert not is_promoted(rung, (-2.0, -2.0), 2)
 
     def test_halving_promotes_a_first_front_that_is_larger_than_the_share(self) -> None:
         front = [(float(n), float(9 - n)) for n in range(10)]
-        assert all(is_promoted(Fronts(front), vector, 2) for vector in front)
+        assert all(is_promoted(ParetoFronts(front), vector, 2) for vector in front)
 
     @settings(max_examples=150, derandomize=True, deadline=None)
     @given(vectors=st.one_of(VECTORS, VECTORS_3), percentile=st.sampled_from([10.0, 25.0, 50.0, 90.0]))
     def test_the_first_front_is_never_pruned(self, vectors: list[Vector], percentile: float) -> None:
-        others, rung = Fronts(vectors[1:]), Fronts(vectors)
+        others, rung = ParetoFronts(vectors[1:]), ParetoFronts(vectors)
         if not any(dominates(other, vectors[0]) for other in vectors):
             assert not is_behind(others, vectors[0], percentile)
             assert is_promoted(rung, vectors[0], 2)
@@ -138,7 +137,7 @@ class TestDecisions:
         self, values: list[float], own: float, percentile: float
     ) -> None:
         scalar = own < np.percentile(values, 100 - percentile, method="lower")
-        assert is_behind(Fronts([(value,) for value in values]), (own,), percentile) == scalar
+        assert is_behind(ParetoFronts([(value,) for value in values]), (own,), percentile) == scalar
 
     @settings(max_examples=60, derandomize=True, deadline=None)
     @given(values=st.lists(COORDINATE, min_size=1, max_size=12), factor=st.sampled_from([2, 3]))
@@ -146,7 +145,7 @@ class TestDecisions:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=factor)
         study = optuna.create_study(direction="maximize", pruner=pruner)
-        rung = Fronts()
+        rung = ParetoFronts()
         for value in values:
             trial = study.ask()
             trial.report(value, 1)
@@ -159,12 +158,12 @@ class TestDecisions:
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage for each name that is there again when its study is opened again: a file would take most of the time."""
     storages: defaultdict[str, InMemoryStorage] = defaultdict(InMemoryStorage)
-    monkeypatch.setattr(study_module, "open_storage", lambda given: storages[given])
+    monkeypatch.setattr(opening, "open_storage", lambda given: storages[given])
 
 
 def open_study(folder: Path, pruner: str, sampler: str = "random", n_trials: int = 40, n: int = 10, **changes: Any) -> Study:
     space = load("smart_mtl", "laptop")
-    return Study.open(f"journal:{folder / 'j'}", "s", space, Objective(GOALS), sampler, pruner, 0, n_trials, n, **changes)
+    return Study(f"journal:{folder / 'j'}", "s", space, Objective(GOALS), sampler, pruner, 0, n_trials, n, **changes)
 
 
 def evaluation(index: int, goals: Vector, n: int = 10) -> Evaluation:
@@ -272,10 +271,10 @@ def decisions_of_the_definition(pruner: str, decisions: list[Decision]) -> list[
         came = {other for other, reached, _ in decisions[: place + 1] if reached == index} - {number}
         own = coarse(number, index)
         if pruner == "asha":
-            rung = Fronts([own, *(coarse(other, index) for other in came)])
+            rung = ParetoFronts([own, *(coarse(other, index) for other in came)])
             stops = index in (1, 2, 4, 8) and not is_promoted(rung, own, 2)
         else:
-            others = Fronts(coarse(other, index) for other in came & ended)
+            others = ParetoFronts(coarse(other, index) for other in came & ended)
             stops = index >= 3 and len(others) >= 2 and is_behind(others, own, {"median": 50.0, "percentile": 25.0}[pruner])
         if index == 10:
             ended.add(number)
@@ -325,9 +324,10 @@ def test_pruned_trials_are_the_last_that_tpe_takes_for_good(tmp_path: Path) -> N
         assert trial.constraints == ({} if trial.state.name == "COMPLETE" else {"ended early": pytest.approx(2 - n / 10)})
 
 
-@pytest.mark.parametrize("pruner", [name for name in PRUNERS if name not in PARETO_PRUNERS])
+@pytest.mark.parametrize("pruner", [name for name, pruner in PRUNERS.items() if not pruner.pareto])
 def test_pruners_that_compare_single_values_are_refused(tmp_path: Path, pruner: str) -> None:
-    with pytest.raises(ConfigError, match=f"--pruner {pruner} judges by one goal, and --metric {GOALS} names several: use one"):
+    refused = f"--pruner {pruner} compares trials by one goal, and --metric {GOALS} names several: use one"
+    with pytest.raises(ConfigError, match=refused):
         open_study(tmp_path, pruner)
 
 
@@ -336,14 +336,14 @@ def test_the_cost_of_a_judgement_grows_less_than_the_study() -> None:
     rng = random.Random(0)
     asked = {}
     for n in (250, 4000):
-        fronts = Fronts((rng.random(), rng.random()) for _ in range(n))
+        fronts = ParetoFronts((rng.random(), rng.random()) for _ in range(n))
         asked[n] = max(len(fronts.front(index)) for index in range(20)) * math.ceil(math.log2(n))
     assert asked[4000] < 8 * asked[250], "16 times the trials"
 
 
 def test_one_goal_without_requirements_is_left_to_optunas_pruner(tmp_path: Path) -> None:
     space = load("smart_mtl", "laptop")
-    study = Study.open(f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10)
+    study = Study(f"journal:{tmp_path / 'j'}", "s", space, Objective("sst/accuracy"), "random", "asha", 0, 4, 10)
     assert type(study._study.pruner) is SuccessiveHalvingPruner
 
 
@@ -353,9 +353,9 @@ def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
     assert asked is not None
     study.report(asked.number, evaluation(1, (0.1, 0.1)))
     told = {**evaluation(2, (0.1, 0.1)).to_dict(), "score": 0.1, "scores": {"sst/accuracy": 0.1, "sts/pearson": 0.1}}
-    trial = optuna.trial.Trial(study._study, study._frozen(asked.number)._trial_id)
+    trial = optuna.trial.Trial(study._study, study._store.trial(asked.number)._trial_id)
     trial.set_user_attr("evaluation/2", told | {"pruned": "why"})
     again = open_study(tmp_path, "median")
     assert again.take_up() == []
     assert (again.record(asked.number).state, again.record(asked.number).reason) == ("PRUNED", "why")
-    assert again._frozen(asked.number).constraints == {"ended early": pytest.approx(1.8)}
+    assert again._store.trial(asked.number).constraints == {"ended early": pytest.approx(1.8)}

@@ -19,13 +19,12 @@ from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.config.objective import Objective
 from tuner.space import load
-from tuner.study import SAMPLERS, Study, Verdict, read_records
-from tuner.study import study as study_module
-from tuner.study.pruners.non_dominated_sort import Fronts, Vector
-from tuner.study.pruners.pareto import is_promoted
-from tuner.study.pruners.promotion import Rung
-from tuner.study.pruners.table import make_ladder
-from tuner.study.samplers.paused_as_pruned import as_pruned
+from tuner.study import SAMPLERS, Study, Verdict, opening, read_records
+from tuner.study.pareto_fronts import ParetoFronts, Vector
+from tuner.study.pruners.asha import is_promoted
+from tuner.study.pruners.asha_promote import PromotionScheduler, Rung
+from tuner.study.pruners.base import Schedule
+from tuner.study.samplers.view import as_pruned
 
 N = 10
 RUNGS = (1, 2, 4, 8)
@@ -39,7 +38,7 @@ def open_study(storage: str, folder: Path, **changes: Any) -> Study:
     options: dict[str, Any] = {"sampler": "random", "pruner": "asha-promote", "seed": 0, "n_trials": 20, "n_evaluations": N}
     options |= {"objective": Objective("sst/accuracy")} | changes
     options = {"max_trials": options["n_trials"]} | options  # as many as that, however little they use
-    return Study.open(storage, "x", load(folder / "x.yaml"), **options)
+    return Study(storage, "x", load(folder / "x.yaml"), **options)
 
 
 def evaluation(index: int, score: float) -> Evaluation:
@@ -242,7 +241,7 @@ def test_a_failed_trial_makes_room_for_the_next_best(tmp_path: Path) -> None:
     factor=st.sampled_from([2, 3]),
 )
 def test_a_rung_judges_as_halving_by_rank_does(values: list[Vector], factor: int) -> None:
-    rung, fronts = Rung(), Fronts(values)
+    rung, fronts = Rung(), ParetoFronts(values)
     for value in values:
         rung.add(value)
     assert [rung.is_among_best(value, factor) for value in values] == [is_promoted(fronts, value, factor) for value in values]
@@ -252,37 +251,36 @@ def test_a_rung_judges_as_halving_by_rank_does(values: list[Vector], factor: int
 @given(seed=st.integers(0, 10**6))
 def test_a_rung_holds_the_goals_of_all_that_came_there_failed_ones_as_the_worst(seed: int) -> None:
     rng = random.Random(seed)
-    ladder = make_ladder(N)
+    scheduler = PromotionScheduler(optuna.create_study(), Schedule(N), lambda trial: [])
     running: list[int] = []
     curves: dict[int, list[Vector]] = {}
     failed: set[int] = set()
     for _ in range(150):
         if len(curves) < 30 and (not running or rng.random() < 0.3):
-            ladder.begin(len(curves))
             running.append(len(curves))
             curves[len(curves)] = []
-        number = ladder.promote()
+        number = scheduler.promote()
         if number is not None:
             running.append(number)
         number = rng.choice(running) if running else None
         if number is None:
             continue
         if rng.random() < 0.05:
-            ladder.fail(number)
+            scheduler.end(number, TrialState.FAIL)
             failed.add(number)
             running.remove(number)
         elif len(curves[number]) == N:
-            ladder.end(number)
+            scheduler.end(number, TrialState.COMPLETE)
             running.remove(number)
         else:
             curves[number].append((rng.randint(0, 9) / 10,))
-            if not ladder.arrive(number, curves[number][-1]):
-                ladder.release(number)
+            if not scheduler.arrive(number, curves[number][-1]):
+                scheduler.release(number)
                 running.remove(number)
         for rung in RUNGS:
             came = {one: curve[rung - 1] for one, curve in curves.items() if len(curve) >= rung}
-            assert ladder._rungs[rung]._values == sorted((-math.inf,) if one in failed else came[one] for one in came)
-        assert ladder._rungs.keys() == set(RUNGS)
+            assert scheduler._rungs[rung]._values == sorted((-math.inf,) if one in failed else came[one] for one in came)
+        assert scheduler._rungs.keys() == set(RUNGS)
 
 
 def journal(folder: Path) -> str:
@@ -384,7 +382,7 @@ def test_to_the_sampler_a_paused_trial_is_a_pruned_one(tmp_path: Path) -> None:
         return dict(trial.params)
 
     def run_on(study: Study, number: int) -> None:
-        frozen = study._frozen(number)
+        frozen = study._store.trial(number)
         study._study._storage.set_trial_user_attr(frozen._trial_id, "promoted", len(study.record(number).evaluations))
 
     paused = drawn(lambda study, number: None)
@@ -401,10 +399,10 @@ def test_under_several_goals_it_breaks_the_constraint_of_pruned_trials(tmp_path:
         metrics = {"sst/accuracy": tops[number], "sts/pearson": tops[number]}
         verdict = study.report(number, Evaluation(1, N, 1, N, 1, metrics, {}, 1.0))
     assert verdict is Verdict.PAUSE
-    seen = as_pruned(study._frozen(1), objective)
+    seen = as_pruned(study._store.trial(1), objective)
     study.release(1)
     study.prune(1, "as a pruned one")
-    assert (seen.state, seen.constraints) == (study._frozen(1).state, study._frozen(1).constraints)
+    assert (seen.state, seen.constraints) == (study._store.trial(1).state, study._store.trial(1).constraints)
 
 
 def test_reports_and_asks_cost_the_same_number_of_calls_however_many_trials_are_paused(
@@ -413,7 +411,7 @@ def test_reports_and_asks_cost_the_same_number_of_calls_however_many_trials_are_
     from tests.support.counting_storage import CountingStorage
 
     storage = CountingStorage()
-    monkeypatch.setattr(study_module, "open_storage", lambda given: storage)
+    monkeypatch.setattr(opening, "open_storage", lambda given: storage)
     study = open_study("memory:", tmp_path, n_trials=1000)
     costs = []
     for n in (12, 60):

@@ -25,9 +25,8 @@ from tuner.config.objective import Objective
 from tuner.space import Space, available, load
 from tuner.space.mapping import map_config
 from tuner.space.parameters import SAME_CHOICE, WIDTH, Scalar, draw_near, points
-from tuner.study import SAMPLERS, Asked, Study
-from tuner.study.samplers.prior import MOST, N_DRAWS, NEAR, Prior, is_contradicted
-from tuner.study.samplers.table import WITHOUT_MODEL
+from tuner.study import SAMPLERS, Study, Suggestion
+from tuner.study.samplers.prior import MAX_SHARE, N_DRAWS, NEAR, Prior, is_contradicted
 
 SPACE = """\
 name: believed
@@ -65,10 +64,10 @@ def space_of(folder: Path, *starts: str, text: str = SPACE) -> Space:
 def open_study(space: Space, **changes: Any) -> Study:
     options: dict[str, Any] = {"storage": "memory:", "name": "s", "objective": Objective("sst/accuracy"), "sampler": "tpe"}
     options |= {"pruner": "none", "seed": 3, "n_trials": 14, "n_evaluations": 2} | changes
-    return Study.open(space=space, **options)
+    return Study(space=space, **options)
 
 
-def end(study: Study, asked: Asked, score: float) -> None:
+def end(study: Study, asked: Suggestion, score: float) -> None:
     for index in (1, 2):
         metrics = {"sst/accuracy": score, "sts/pearson": score}
         study.report(asked.number, Evaluation(index, 2, index, 2, index, metrics, {}, float(index)))
@@ -203,7 +202,7 @@ def test_the_first_six_trials_are_shared_as_the_confidence_says(tmp_path: Path, 
     found = run(study, 12)
     assert "".join("-" if place is None else str(place) for place in found[:N_DRAWS]) == SHARES[confidence]
     assert found[N_DRAWS:] == [None] * 6
-    assert found.count(0) == max(1, math.ceil(min(confidence, MOST) * N_DRAWS))
+    assert found.count(0) == max(1, math.ceil(min(confidence, MAX_SHARE) * N_DRAWS))
 
 
 def test_a_start_configuration_that_names_no_confidence_has_half(tmp_path: Path) -> None:
@@ -250,7 +249,7 @@ def test_the_seed_decides_what_is_drawn(tmp_path: Path) -> None:
     assert all(one != two for one, two in zip(first[1:], other[1:], strict=True))
 
 
-@pytest.mark.parametrize("sampler", slow_but([name for name in SAMPLERS if name not in WITHOUT_MODEL], "tpe", "nsga2"))
+@pytest.mark.parametrize("sampler", slow_but([name for name, entry in SAMPLERS.items() if entry.has_model], "tpe", "nsga2"))
 def test_every_sampler_with_a_model_gets_draws_around_a_start_configuration(tmp_path: Path, sampler: str) -> None:
     study = open_study(space_of(tmp_path, POINT), sampler=sampler)
     assert run(study, 6) == [0, None, 0, None, 0, None]
@@ -401,7 +400,7 @@ def test_a_kill_before_what_was_drawn_is_asked_draws_it_once(tmp_path: Path) -> 
     space = space_of(tmp_path, f"{POINT}, confidence: 1.0")
     study = open_study(space, storage=journal(tmp_path))
     run(study, 2)
-    study._enqueue_near()
+    study._proposals.enqueue(0)
     # kill -9
     again = open_study(space, storage=journal(tmp_path))
     assert again.take_up() == []
@@ -431,7 +430,7 @@ MEAN = Objective("mean", ("sst", "quora", "sts"))
 
 def searched(space: Space, world: Synthetic, seed: int) -> tuple[Study, float]:
     """A simulated search of sixteen trials on one slot, and how far its best is from the world's, in truth."""
-    study = Study.open("memory:", "simulated", space, MEAN, "tpe", "none", seed, 16, 10)
+    study = Study("memory:", "simulated", space, MEAN, "tpe", "none", seed, 16, 10)
     play(study, world, 1, FREE)
     assert study.best is not None
     return study, world.best - world.true_score(parse(study.best.config))

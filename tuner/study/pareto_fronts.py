@@ -1,4 +1,4 @@
-"""Non-dominated sorting to which vectors are added one by one, and crowding. More is better in every component."""
+"""Non-dominated sorting to which vectors are added one by one, and crowding distance. More is better in every component."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tuner.results.pareto import dominates
 Vector = tuple[float, ...]
 
 
-class Fronts:
+class ParetoFronts:
     """Vectors by front: the first holds those that no other dominates, the next those that only the first ones dominate, …
 
     Each vector of a front is dominated by one of the front before, so the front of a new vector is found by bisection (Zhang et
-    al. 2015, ENS-BS), and only what it dominates moves back (Li et al. 2017): neither asks every vector. Equal vectors share a
-    front, and the order of arrival changes nothing.
+    al. 2015, ENS-BS), and only what it dominates moves back (Li et al. 2017): neither compares it with every vector. Equal
+    vectors share a front, and the order of insertion changes nothing.
     """
 
     def __init__(self, vectors: Iterable[Vector] = ()) -> None:
@@ -55,16 +55,16 @@ class Fronts:
         """Put a vector on its front. What it dominates there moves to the next front, and so on."""
         index, moving = self.index_of(vector), [vector]
         while moving and index < len(self._fronts):
-            beaten = [other for other in self._fronts[index] if _is_dominated(other, moving)]
-            stays = [other for other in self._fronts[index] if not _is_dominated(other, moving)]
-            self._fronts[index] = stays + moving
-            index, moving = index + 1, beaten
+            dominated = [other for other in self._fronts[index] if _is_dominated(other, moving)]
+            remaining = [other for other in self._fronts[index] if not _is_dominated(other, moving)]
+            self._fronts[index] = remaining + moving
+            index, moving = index + 1, dominated
         if moving:
             self._fronts.append(moving)
 
 
 def crowding(front: Sequence[Vector]) -> dict[Vector, float]:
-    """Crowding distance of each distinct vector of a front (Deb et al. 2002): how much room it has to itself.
+    """Crowding distance of each distinct vector of a front (Deb et al. 2002).
 
     The sum over components of the distance between its two neighbours, as a share of the front's range; infinite at either end.
     """
@@ -79,7 +79,7 @@ def crowding(front: Sequence[Vector]) -> dict[Vector, float]:
 
 
 def _rivals(front: list[Vector]) -> Iterable[Vector]:
-    """Those of a front that came in falling order which the next vector must be compared with: of two goals the last alone."""
+    """Vectors of a front, filled in descending order, that may dominate the next one: of two goals the last alone."""
     return front[-1:] if len(front[0]) <= 2 else reversed(front)
 
 
