@@ -427,11 +427,11 @@ class ThroughBridge:
         from tuner.artifacts.models import Models
         from tuner.execution.bridge import Bridge
         from tuner.execution.interruption import Interruption
-        from tuner.tracking.events import SilentObserver
+        from tuner.tracking.events import Observer
 
         self.study = study
         kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
-        self.bridge = Bridge(study, SilentObserver(), *kept, lambda: n_slots, Interruption())
+        self.bridge = Bridge(study, Observer(), *kept, lambda: n_slots, Interruption())
         self.ids: dict[int, str] = {}
         self.n_started = 0
 

@@ -37,7 +37,7 @@ from tuner.study import study as study_module
 from tuner.study.pruners.table import PARETO_PRUNERS
 from tuner.study.samplers import tpe as bounded_tpe
 from tuner.study.samplers.tpe import BoundedTPESampler, ParetoRanking, Ranking, even, even_without, rank, violation
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 N_EVALUATIONS = 10
 OBJECTIVE = Objective("sst/accuracy")
@@ -130,7 +130,7 @@ def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStora
     """Under the bridge, which looks for models to drop whenever a trial ends."""
     study = Study.open("memory:", "ends", space, Objective(goals), "random", "none", 0, 1000, N_EVALUATIONS)
     between = Bridge(
-        study, SilentObserver(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
+        study, Observer(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
     )  # fmt: skip
     costs = []
     for n in (10, 90):

@@ -19,7 +19,7 @@ from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Asked, Verdict
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 NUMBER = 0
 
@@ -44,7 +44,7 @@ class Again(FixedTrials):
 
 
 @dataclass
-class Told(SilentObserver):
+class Told(Observer):
     """Tells each evaluation as it comes."""
 
     tell: Callable[[Evaluation, float], None]

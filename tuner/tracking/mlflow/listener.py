@@ -20,7 +20,7 @@ from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.pareto import best_of
 from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 from tuner.tracking.mlflow.client import MlflowStore
 from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
 from tuner.tracking.mlflow.runs import Child, Runs
@@ -48,7 +48,7 @@ LAST_RETRIES_S = 90.0
 """How long a server that is away is tried at the end of the search."""
 
 
-class MlflowTracking(SilentObserver):
+class MlflowTracking(Observer):
     """Puts what it hears into the queue of writes. `run_id` names the parent run of an interrupted search to go on with.
 
     `n_workers` is the number of ranks of a trial, for its DeepSpeed configuration.

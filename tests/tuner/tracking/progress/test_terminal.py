@@ -54,9 +54,9 @@ for number in range(500):
     while number == 240 and "PAUSE" in os.environ and not Path(os.environ["PAUSE"]).exists():
         time.sleep(0.2)
         next(seconds)
-        shown._follow(at_once=True)
+        shown._redraw(at_once=True)
     if number % 20 == 0:
-        shown._follow(at_once=True) if hasattr(shown, "_follow") else None
+        shown._redraw(at_once=True) if hasattr(shown, "_redraw") else None
         sys.stdout.flush()
         os.write(1, os.environb[b"MARK"])
     while "RESIZE" in os.environ and Path(os.environ["RESIZE"], str(number)).with_suffix(".wait").exists():
