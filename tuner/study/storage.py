@@ -19,7 +19,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
-from tuner.artifacts.retry import Patience, full_disk
+from tuner.artifacts.retry import Retry, full_disk
 
 JOURNAL = "journal:"
 MEMORY = "memory:"
@@ -40,7 +40,7 @@ def open_storage(given: str) -> BaseStorage:
     try:
         # A connection that a restarted server has dropped is noticed before it is used.
         database = RDBStorage(given, engine_kwargs={"pool_pre_ping": True})
-        return PatientDatabase(database, Patience(f"Optuna's storage {_without_password(given)}", away))
+        return PatientDatabase(database, Retry(f"Optuna's storage {_without_password(given)}", away))
     except ImportError as error:
         needed = "install it, for PostgreSQL with pip install 'smart-tuner[postgres]'"
         raise ConfigError([f"cannot use the storage {_without_password(given)}: {_first_line(error)}; {needed}"]) from None
@@ -104,7 +104,7 @@ def _open_journal(path: Path) -> BaseStorage:
             cut_torn_line(path)
         finally:
             lock.release()
-        return JournalStorage(PatientJournal(path, lock, Patience(f"Optuna's journal {path}", full_disk)))
+        return JournalStorage(PatientJournal(path, lock, Retry(f"Optuna's journal {path}", full_disk)))
     except OSError as error:
         raise ConfigError([f"cannot use the journal {path}: {error.strerror}; give another --storage"]) from None
     except ValueError:
@@ -127,7 +127,7 @@ def cut_torn_line(path: Path) -> None:
 class PatientJournal(JournalFileBackend):
     """A journal that waits for a full disk. An append that fails half-way leaves nothing: the next would corrupt it."""
 
-    def __init__(self, path: Path, lock: ProcessLock, patience: Patience) -> None:
+    def __init__(self, path: Path, lock: ProcessLock, patience: Retry) -> None:
         super().__init__(str(path), lock_obj=lock)
         self._path = path
         self._process_lock = lock
@@ -166,7 +166,7 @@ class PatientDatabase(_CachedStorage):
     that nobody runs, which the end of the session settles.
     """
 
-    def __init__(self, database: RDBStorage, patience: Patience) -> None:
+    def __init__(self, database: RDBStorage, patience: Retry) -> None:
         super().__init__(database)
         self._patience = patience
 
