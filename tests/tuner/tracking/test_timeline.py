@@ -76,7 +76,7 @@ def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
     assert timeline.read(tmp_path) == [{"event": "ended", "at": 2}]
 
 
-def test_the_bridge_tells_of_asking_placing_losing_and_leaving(tmp_path: Path) -> None:
+def test_the_bridge_reports_asking_placing_losing_and_leaving(tmp_path: Path) -> None:
     heard: list[tuple[Any, ...]] = []
     session = Session(tmp_path)
     for name in ("trial_asked", "trial_placed", "trial_left"):

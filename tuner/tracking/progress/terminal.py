@@ -171,17 +171,13 @@ class LiveProgress(TableProgress):
         self._size = console.size
 
     def draw(self, now_s: float) -> None:
-        if self._console.size != self._size:
-            self._clear()
+        if self._console.size != self._size:  # a resized terminal has wrapped the old table to an unknown height
+            self._size = self._console.size
+            self._live.stop()
+            self._console.control(Control.clear(), Control.home())
         if not self._live.is_started:
             self._live.start()
         self._live.update(live_table(self._state, now_s, self._console.height), refresh=True)
-
-    def _clear(self) -> None:
-        """Clear the screen: a resized terminal has wrapped the old table to an unknown height."""
-        self._size = self._console.size
-        self._live.stop()
-        self._console.control(Control.clear(), Control.home())
 
     def search_finished(self, results: dict[str, Any]) -> None:
         self.close()

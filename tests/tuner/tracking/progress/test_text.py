@@ -255,7 +255,7 @@ def test_summary_ranks_and_names_the_commands(tmp_path: Path, monkeypatch: pytes
     assert "--resume" not in shown
 
 
-def test_summary_tells_the_alarms(tmp_path: Path) -> None:
+def test_summary_shows_the_alarms(tmp_path: Path) -> None:
     looks = [samples.unhealthy(1, 0.3), samples.evaluation(2, 0.4)]
     ill = {"evaluations": [look.to_dict() | {"score": 0.4} for look in looks]}
     line = "(sst): R_s is 0: the regulariser does nothing"
@@ -268,7 +268,7 @@ def test_summary_tells_the_alarms(tmp_path: Path) -> None:
         assert told == ([expected + line] if expected else [])
 
 
-def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
+def test_summary_of_an_interrupted_search_has_the_command_to_resume(tmp_path: Path) -> None:
     cut = [samples.record(number, "RUNNING", score=0.5) for number in (1, 4)]
     found = samples.results(samples.facts(tmp_path / "my night"), cut, None, finished=None)
     assert (found["trials"], found["unfinished"]) == ([], [1, 4])
@@ -358,7 +358,7 @@ def test_a_paused_trial_is_shown_until_it_goes_on(tmp_path: Path) -> None:
     assert totals(state, 1.0)[0] == "2.0/4 full trials  1 running  0 pruned  0 failed  1 paused"
 
 
-def test_json_tells_of_finalists_as_of_trials() -> None:
+def test_json_has_the_events_of_finalists() -> None:
     stream = io.StringIO()
     finalists = JsonProgress(stream).aside("finalist", {1 << 40: "trial 3 seed 11"})
     finalists.trial_started(1 << 40, samples.CONFIG)
