@@ -11,7 +11,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 
 from tuner.artifacts.addresses import mask_credentials
 from tuner.commands.doctor.finding import FAIL, Finding, failed, passed, skipped
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.flush()
     is_well = all(finding.status != FAIL for finding in findings)
     if options.json:
-        report = {"well": is_well, "findings": [asdict(finding) for finding in findings]}
+        report = {"well": is_well, "findings": [finding.to_json() for finding in findings]}
         print_lines([mask_credentials(json.dumps(report, ensure_ascii=False))])
     return WELL if is_well else ILL
 
@@ -63,8 +62,8 @@ def checks(options: Options) -> Iterator[Finding]:
         connect.connect(options.address)
     except (ConnectionError, ValueError, RuntimeError) as error:
         place = options.address or "this machine"
-        mend = "start it with ray start --head, or omit --address to check this machine alone"
-        yield failed("ray", f"no Ray cluster answers at {place}: {error}", mend)
+        advice = "start it with ray start --head, or omit --address to check this machine alone"
+        yield failed("ray", f"no Ray cluster answers at {place}: {error}", advice)
         yield from (skipped(check, "Ray is not reachable") for check in NEED_RAY)
         return
     try:
