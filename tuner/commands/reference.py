@@ -39,8 +39,8 @@ default is empty, the setting is absent.
 SEARCH = """## Options of a search
 
 For `python -m tuner.search`, `smart-tuner search` and `python -m tuner doctor`, and as keywords of `search(...)` in Python.
-Budgets are totals over all sessions of a search: `--resume` goes on counting, and takes a larger one. The confirmation is paid
-from them too: once a trial is complete, the search leaves what the confirmation is expected to take, at most half."""
+Budgets are totals over all sessions of a search: `--resume` continues the count, and accepts a larger one. They include the
+confirmation: once a trial is complete, the search reserves the expected cost of the confirmation, at most half."""
 SEARCHES = ("python -m tuner.search", "python -m tuner doctor")
 
 

@@ -1,9 +1,9 @@
 """A search under a simulated clock: slots that train, and one driver that asks and judges, one event at a time.
 
 The decisions are those of `bridge.Bridge`: a free slot asks for a trial; each evaluation is reported in order of simulated
-time; a trial that is pruned or fails frees its slot; one that ends is told COMPLETE. A trial that pauses is saved and frees its
-slot; it is loaded when it is promoted. A slot without a trial asks again after the next event. While the driver is busy all
-slots wait, as under Tune: a trial resumes training once its evaluation is handled.
+time; a trial that is pruned or fails frees its slot; one that ends is recorded as COMPLETE. A trial that pauses is saved and
+frees its slot; it is loaded when it is promoted. A slot without a trial asks again after the next event. While the driver is
+busy all slots wait, as under Tune: a trial resumes training once its evaluation is handled.
 """
 
 from __future__ import annotations
@@ -127,19 +127,19 @@ class _Search:
         """Start the next trial, or a promoted one, on a free slot."""
         if slot in self.pausing:
             self.decisions.release(self.pausing.pop(slot))
-        asked = self.decisions.ask()
-        if asked is None:
+        suggestion = self.decisions.ask()
+        if suggestion is None:
             self.idle.add(slot)
             return
         self.driver_free_s = now_s + self.charges.ask_s + self.charges.ask_growth_s * self.n_asked
         setup_s = self.charges.cold_s if slot in self.cold else self.charges.warm_s
         self.cold.discard(slot)
-        if asked.number in self.paused:
-            running = replace(self.paused.pop(asked.number), since_s=now_s)
+        if suggestion.number in self.paused:
+            running = replace(self.paused.pop(suggestion.number), since_s=now_s)
             self.log.n_promoted += 1
             setup_s += self.charges.load_s
         else:
-            running = _Running(asked.number, self.world.course(asked.config), now_s)
+            running = _Running(suggestion.number, self.world.course(suggestion.config), now_s)
             self.n_asked += 1
         self.at(self.driver_free_s + setup_s + running.next_s, slot, running)
 
