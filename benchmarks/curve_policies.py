@@ -17,7 +17,7 @@ from benchmarks.simulated_stock_ray import StockRay
 from benchmarks.variants import PRUNER_VARIANTS, SAMPLER_VARIANTS
 from model.config import ConfigError, nearest
 from tuner.commands.simulate.clock import Charges, Decisions
-from tuner.commands.simulate.policies import ASK_S
+from tuner.commands.simulate.compare import ASK_S
 from tuner.space import Space
 from tuner.space.starts import DEFAULT_CONFIDENCE
 from tuner.study import PRUNERS, SAMPLERS, Study

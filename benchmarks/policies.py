@@ -25,11 +25,10 @@ from benchmarks import curve_policies, curve_search, curves, simulated_syne_tune
 from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
 from model.config import ConfigError
-from tuner.commands.simulate import compare, table
+from tuner.commands.simulate import command, compare
 from tuner.commands.simulate.clock import Charges
-from tuner.commands.simulate.compare import Policy
-from tuner.commands.simulate.options import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
-from tuner.commands.simulate.policies import study_policy
+from tuner.commands.simulate.command import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
+from tuner.commands.simulate.compare import Policy, study_policy
 from tuner.commands.simulate.synthetic import Synthetic
 from tuner.commands.simulate.world import World
 from tuner.config.objective import Objective
@@ -155,9 +154,9 @@ def on_generated(options: argparse.Namespace) -> int:
     kind = replace(kind, n_trials=options.trials or kind.n_trials, n_slots=options.slots or kind.n_slots)
     sim = simulation(kind, names, options.repetitions or 20, options.seed, options.hours)
     outcomes = compare.compare(sim.policies, sim.worlds, sim.n_slots, sim.seed, None, sim.until_s)
-    Console().print(table.table(sim, outcomes))
+    Console().print(command.table(sim, outcomes))
     if options.json:
-        options.json.write_text(json.dumps(table.as_json(sim, outcomes)), encoding="utf-8")
+        options.json.write_text(json.dumps(command.as_json(sim, outcomes)), encoding="utf-8")
     return 0
 
 

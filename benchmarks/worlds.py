@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.arguments import parser, positive, run
 from model.config import TrialConfig, parse
-from tuner.commands.simulate.options import CPU_FLOPS, GPU_FLOPS
+from tuner.commands.simulate.command import CPU_FLOPS, GPU_FLOPS
 from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.results.results_json import finite, write

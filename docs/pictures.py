@@ -22,7 +22,7 @@ from tests.support.finalists import come_to, tried
 from tests.support.report_shapes import made
 from tuner.report.page import page
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.progress.standings import Standings
+from tuner.tracking.progress.state import ProgressState
 from tuner.tracking.progress.terminal import header, live_table
 
 FOLDER = Path(__file__).resolve().parent / "pictures"
@@ -48,7 +48,7 @@ def terminal() -> str:
         n_trials=N_TRIALS,
         n_evaluations=report_runs.N_EVALUATIONS,
     )
-    standings = Standings()
+    standings = ProgressState()
     standings.start(facts, at_s=0.0)
     for record in records[:-2]:
         _run(standings, record, report_runs.N_EVALUATIONS)
@@ -64,7 +64,7 @@ def terminal() -> str:
     return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # fonts of another server
 
 
-def _run(standings: Standings, record: TrialRecord, n_evaluations: int) -> None:
+def _run(standings: ProgressState, record: TrialRecord, n_evaluations: int) -> None:
     """Show a trial as running after so many evaluations, or after all that it has."""
     names = ("index", "n_evaluations", "step", "n_steps", "examples", "metrics", "losses", "seconds")
     standings.trial_started(record.number)

@@ -17,7 +17,7 @@ from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 SPACE = """
 name: tiny
@@ -30,7 +30,7 @@ N_EVALUATIONS = 4
 
 
 @dataclass
-class Heard(SilentObserver):
+class Heard(Observer):
     """Notes what it hears."""
 
     evaluations: list[tuple[int, int]] = field(default_factory=list)

@@ -19,11 +19,11 @@ def wait_until(is_so: Callable[[], bool], what: str = "it did not happen in time
 
 @contextmanager
 def back_once_missed(come_back: Callable[[], object]) -> Iterator[list[str]]:
-    """Call `come_back` as soon as stderr says that something is away. Gives the lines on stderr."""
+    """Call `come_back` as soon as stderr says that a call is retried. Gives the lines on stderr."""
     captured = Lines()
 
     def wait() -> None:
-        wait_until(lambda: any(" is away" in line for line in captured.lines), "no message says that it is away")
+        wait_until(lambda: any("; retrying for up to" in line for line in captured.lines), "no message says that it is retried")
         come_back()
 
     waiting = threading.Thread(target=wait, daemon=True)

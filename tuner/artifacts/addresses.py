@@ -1,6 +1,6 @@
-"""Addresses of stores: checked, made absolute, and shown and kept without their passwords.
+"""Addresses of stores: validation, absolute paths, and removal of passwords.
 
-`$NAME` in an address stands for a variable of the environment. It is put in where the address is used, and never kept.
+`$NAME` in an address stands for an environment variable, which is expanded where the address is used and never stored.
 """
 
 from __future__ import annotations
@@ -15,29 +15,27 @@ from model.config import ConfigError
 MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
-
-
 _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 def expand(address: str) -> str:
-    """The address with its `$NAME` and `${NAME}` put in from the environment. Raises `ConfigError` for one that is not set.
+    """Replace `$NAME` and `${NAME}` in an address by their values. Raises `ConfigError` for an unset variable.
 
-    A value that is only a part of the address, such as a password, is quoted for it; one that is all of it is taken as it is.
+    A value that is part of the address, such as a password, is percent-encoded; one that is the whole address is not.
     """
     names = [braced or bare for braced, bare in _REFERENCE.findall(address)]
     unset = [name for name in dict.fromkeys(names) if name not in os.environ]
     if unset:
         raise ConfigError(
-            [f"the environment has no {', '.join(unset)}, which the address {mask_credentials(address)} names: set it"]
+            [f"the address {mask_credentials(address)} needs the environment variable(s) {', '.join(unset)}: set them"]
         )
     if _REFERENCE.fullmatch(address):
         return os.environ[names[0]]
-    return _REFERENCE.sub(lambda found: quote(os.environ[found[1] or found[2]], safe=""), address)
+    return _REFERENCE.sub(lambda match: quote(os.environ[match[1] or match[2]], safe=""), address)
 
 
 def without_password(address: str) -> str:
-    """The address as it may be kept: without a password in clear, `$NAME` as it was given."""
+    """The address without passwords in clear text, for storing; `$NAME` stays."""
     scheme, separator, rest = address.partition("://")
     login, at, host = rest.rpartition("@")
     user, _, password = login.partition(":")
@@ -46,13 +44,13 @@ def without_password(address: str) -> str:
 
 
 def _without_value(argument: re.Match[str]) -> str:
-    """A secret argument of an address as it may be kept."""
+    """A secret argument of an address, for storing."""
     value = argument[0].removeprefix(argument[1])
     return argument[0] if _REFERENCE.fullmatch(value) else argument[1]
 
 
 def in_environment(address: str) -> dict[str, str]:
-    """The login of an address as the variables in which its library looks for one that the address lacks."""
+    """The login of an address as the environment variables that its client library reads."""
     parts = urlsplit(address)
     scheme, password = parts.scheme.partition("+")[0], unquote(parts.password or "")
     if not password:
@@ -65,12 +63,12 @@ def in_environment(address: str) -> dict[str, str]:
 
 
 def mask_credentials(text: str) -> str:
-    """`text` with the passwords of its addresses replaced: `postgresql://ann:***@host/db`; masks too much, not too little."""
+    """Mask the passwords of all addresses in `text`: `postgresql://ann:***@host/db`; when in doubt it masks more."""
     return _SECRET_ARGUMENT.sub(r"\1***", _PASSWORD.sub(r"\1:***@", text))
 
 
 def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
-    """The tracking URI with an absolute path: SQLite in the run folder when none is given. Raises `ConfigError`."""
+    """The tracking URI with an absolute path; by default SQLite in the run folder. Raises `ConfigError`."""
     if tracking_uri is None:
         return f"sqlite:///{run_dir.resolve() / 'mlflow.db'}"
     scheme = tracking_uri.partition("://")[0].partition("+")[0]
@@ -88,10 +86,10 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 
 
 
 def endpoint(address: str) -> tuple[str, int] | None:
-    """Host and port of a store on the network; None of a file, and of what has no port of its own."""
+    """Host and port of a store on the network; None for a file, and for an address without a known port."""
     parts = urlsplit(address)
     scheme = parts.scheme.partition("+")[0]
     try:
         return (parts.hostname, parts.port or PORTS[scheme]) if parts.hostname and scheme in PORTS else None
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         return None

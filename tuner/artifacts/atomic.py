@@ -1,4 +1,4 @@
-"""Files that a reader, or a kill, sees as they were or as they are to be, and never in between."""
+"""Atomic writes: a reader, or a kill, finds the old content or the new one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write `text` to `path` in place of what is there. Raises OSError."""
+    """Replace the content of `path` by `text`. Raises OSError."""
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
@@ -18,7 +18,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def link_or_copy(source: str, target: str) -> None:
-    """A second name for a file that nobody changes any more, or a copy where the file system has no hard links."""
+    """Hard-link a file that never changes, or copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

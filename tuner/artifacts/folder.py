@@ -1,8 +1,7 @@
-"""A folder in a store that is whole or not there, and unchanged or not used.
+"""Folders in a store that are verified when they are fetched.
 
-Its name ends with the digest of its manifest, which has the digest of every file: whoever was told the name notices a torn
-upload, and a change by somebody else who may write to the store. That matters because checkpoints hold pickles, which run code
-when they are loaded.
+A folder's name ends with the digest of its manifest, which lists the digest of every file, so that a reader detects partial
+uploads and changes by others who can write to the store. Checkpoints hold pickles, which run code when they are loaded.
 """
 
 from __future__ import annotations
@@ -13,39 +12,39 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuner.artifacts.store import PIECE, Store
+from tuner.artifacts.store import Store
 
 MANIFEST = "manifest.json"
-"""Written last."""
+"""Written last: a folder without it is incomplete."""
 N_DIGITS = 32
-"""Of a SHA-256, in a name: 128 bits."""
+"""Hexadecimal digits of the SHA-256 in a name: 128 bits."""
 
 
 class NotAsWrittenError(OSError):
-    """What the store holds is not what was written."""
+    """The store's content differs from what was written."""
 
 
 @dataclass(frozen=True)
 class StoredFolder:
-    """A folder in a store, by its name alone."""
+    """A folder in a store, identified by its key."""
 
     store: Store
     key: str
 
     def put(self, folder: Path, files: Mapping[str, str]) -> None:
-        """Bring files of a folder into the store; those of several nodes come one by one."""
+        """Upload files of a local folder; each node uploads its own."""
         for name in files:
             self.store.put(folder / name, f"{self.key}/{name}")
 
     def finish(self, files: Mapping[str, str]) -> None:
-        """Write the manifest: from now on the folder is there."""
+        """Write the manifest, which completes the folder."""
         self.store.write(f"{self.key}/{MANIFEST}", _manifest(files))
 
     def is_there(self) -> bool:
         return self.store.has(f"{self.key}/{MANIFEST}")
 
     def fetch(self, target: Path) -> None:
-        """Copy all files to `target`. Raises OSError, `NotAsWrittenError` among them, when they cannot be had as they were."""
+        """Copy all files to `target` and verify them. Raises OSError, and `NotAsWrittenError` for a changed file."""
         manifest = self.store.read(f"{self.key}/{MANIFEST}")
         if not self.key.endswith(_digest(manifest)):
             raise NotAsWrittenError(f"{self.store.url}/{self.key} is not what was written: its manifest was changed")
@@ -57,22 +56,17 @@ class StoredFolder:
 
 
 def named(store: Store, prefix: str, files: Mapping[str, str]) -> StoredFolder:
-    """The folder that these files are to become."""
+    """The folder for these files, given as SHA-256 by path."""
     return StoredFolder(store, f"{prefix}_{_digest(_manifest(files))}")
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file of a folder, by path; empty for a folder that is not there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _digest_of(path) for path in files}
-
-
-def _digest_of(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+    """SHA-256 of each file of a local folder, by path; empty for a missing folder."""
+    digests = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digests[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _manifest(files: Mapping[str, str]) -> bytes:

@@ -1,4 +1,4 @@
-"""The trained models of a run that are worth keeping: the best trial's, and those of trials about to be told."""
+"""Keeps the trained models of a run: the best trial's, and those of trials that are about to be reported."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from tuner.artifacts.retry import full_disk
 FOLDER = "champion"
 
 FAILED = "failed.txt"
-"""In place of a model: why it could not be written."""
+"""A file in place of a model: why it could not be written."""
 LAST_WRITTEN = "config.yaml"
-"""A model's folder that has this is whole."""
+"""The last file of a model's folder: without it the folder is incomplete."""
 
 
 class Models:
-    """`folder` holds a folder for each kept model, named by its trial's number; each appears there whole or not at all."""
+    """`folder` holds a folder for each kept model, named by its trial's number and created atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def keep(self, number: int, checkpoint: Any) -> str | None:
-        """Fetch a trial's model from its Tune checkpoint. Returns why it cannot be had, or None."""
+        """Copy a trial's model from its Tune checkpoint. Returns the reason of a failure, or None."""
         partial = self._folder / f".{number}"
         shutil.rmtree(partial, ignore_errors=True)
         try:
             checkpoint.to_directory(str(partial))
-            reason = _flaw(partial)
+            reason = _problem_of(partial)
             if reason is None:
                 shutil.rmtree(self.path(number), ignore_errors=True)
                 partial.rename(self.path(number))
@@ -53,13 +53,13 @@ class Models:
                 shutil.rmtree(folder)
 
     def hand_over(self, number: int, target: Path) -> None:
-        """Put a model at `target` as links to its files, in place of what is there."""
+        """Replace `target` by a model, as links to its files."""
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(self.path(number), target, copy_function=link_or_copy)
 
 
-def _flaw(folder: Path) -> str | None:
-    """Why a folder is no whole model, or None where it is one."""
+def _problem_of(folder: Path) -> str | None:
+    """Why a folder is not a complete model, or None."""
     if (folder / FAILED).is_file():
         return (folder / FAILED).read_text(encoding="utf-8")
     return None if (folder / LAST_WRITTEN).is_file() else "the trained model was not written whole: is the disk full?"

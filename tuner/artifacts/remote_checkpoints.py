@@ -1,29 +1,30 @@
-"""Checkpoints of unfinished trials in a store that all nodes reach; the run's folder has their names.
+"""Checkpoints of unfinished trials in a store that all nodes reach; the run's folder holds their keys.
 
-A name is written to the run's folder once all of its files are in the store, and says what they must be (`artifacts.folder`).
-Nothing is deleted before what takes its place is there, and what cannot be deleted while the store is away is swept away later.
+A key is written to the run's folder once all files are in the store, and contains their digest (`artifacts.folder`). A
+checkpoint is deleted only after its successor is stored; one that cannot be deleted while the store is unreachable is deleted
+later.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tuner.artifacts.atomic import write_whole
-from tuner.artifacts.checkpoints import NAME, Checkpoints
+from tuner.artifacts.checkpoints import Checkpoints, trial_of
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.store import Store
 
 N_KEPT = 2
-"""Of a running trial: where the last one turns out to be missing, the one before it serves."""
+"""Checkpoints per running trial: when the last one is missing, the previous one is used."""
 FOLDER = "trial_{:05d}"
-"""Of a trial in the store."""
+"""A trial's folder in the store."""
 
 
 class StoredCheckpoints(Checkpoints):
-    """The same as `Checkpoints`, for nodes that share no disk. `folder` holds the names, `store` the files."""
+    """`Checkpoints` for nodes without a shared disk: `folder` holds the keys, `store` the files."""
 
     def __init__(self, folder: Path, n_workers: int, store: Store) -> None:
         super().__init__(folder, n_workers)
@@ -32,40 +33,42 @@ class StoredCheckpoints(Checkpoints):
     def keep(self, number: int, index: int, checkpoint: Any) -> str | None:
         if checkpoint.failed is not None:
             return str(checkpoint.failed)
-        name = f"trial_{number}_evaluation_{index}_ranks_{self._n_workers}"
-        older = {i: path for trial, i, path in self._found() if trial == number}
-        before = _key_of(older[index]) if index in older else None
+        older = self._of_trial(number)
+        previous = _key_of(older[index]) if index in older else None
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self._folder / name, json.dumps({"key": checkpoint.key}) + "\n")
+            write_whole(self._folder / self._name_of(number, index), json.dumps({"key": checkpoint.key}) + "\n")
         except OSError as error:
             return error.strerror or " ".join(str(error).split())
-        if before not in (None, checkpoint.key):  # its work done again, in other seconds
-            self._store.delete(str(before))
+        if previous not in (None, checkpoint.key):  # a repeated evaluation, which took other seconds
+            self._store.delete(str(previous))
         for i in sorted({*older, index}, reverse=True)[N_KEPT:]:
-            self._forget(older[i])
+            key = _key_of(older[i])
+            older[i].unlink(missing_ok=True)
+            if key is not None:
+                self._store.delete(key)
         return None
 
     def last(self, number: int) -> PurePosixPath | None:
-        """The key of the latest one that is in the store."""
-        found = {index: path for trial, index, path in self._found() if trial == number}
-        for index in sorted(found, reverse=True):
-            key = _key_of(found[index])
+        """The key of the trial's latest checkpoint that is complete in the store."""
+        paths = self._of_trial(number)
+        for index in sorted(paths, reverse=True):
+            key = _key_of(paths[index])
             if key is not None and StoredFolder(self._store, key).is_there():
                 return PurePosixPath(key)
         return None
 
     def drop(self, number: int) -> None:
-        """Delete all that the store has of a trial, its model included."""
-        for path in self._names_of(number):
-            path.unlink(missing_ok=True)
+        """Delete a trial's files in the store, its model included."""
+        for path in self._paths():
+            if trial_of(path) == number:
+                path.unlink(missing_ok=True)
         self._store.delete(FOLDER.format(number))
 
     def drop_others(self, wanted: Collection[int]) -> None:
-        """Delete what the store has of all trials but `wanted`, and of those what was never whole."""
+        """Delete the files of all trials but `wanted`, and incomplete checkpoints of `wanted`."""
         for path in self._paths():
-            parts = NAME.fullmatch(path.name)
-            if not parts or int(parts[1]) not in wanted:
+            if trial_of(path) not in wanted:
                 path.unlink(missing_ok=True)
         if not wanted:
             self._store.delete()
@@ -79,21 +82,9 @@ class StoredCheckpoints(Checkpoints):
                 if f"{folder}/{name}" not in kept:
                     self._store.delete(f"{folder}/{name}")
 
-    def _forget(self, path: Path) -> None:
-        key = _key_of(path)
-        path.unlink(missing_ok=True)
-        if key is not None:
-            self._store.delete(key)
-
-    def _names_of(self, number: int) -> Iterator[Path]:
-        for path in self._paths():
-            parts = NAME.fullmatch(path.name)
-            if parts and int(parts[1]) == number:
-                yield path
-
 
 def _key_of(path: Path) -> str | None:
-    """The key in a file of the run's folder; None where it is no such file."""
+    """The key in a file of the run's folder; None for any other file."""
     try:
         return str(json.loads(path.read_text(encoding="utf-8"))["key"])
     except (OSError, ValueError, KeyError, TypeError):

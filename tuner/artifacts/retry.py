@@ -1,7 +1,7 @@
-"""Waiting for a store that is away: calls are tried again with back-off, and the user is told once.
+"""Retries calls to a store or disk with back-off, and warns once.
 
-The search stands still meanwhile, because nothing may be decided without its record. MLflow is no part of the record: its
-writes wait in a queue instead (`write_queue`).
+The search blocks meanwhile, because it decides nothing without its record. MLflow is not part of the record: its writes are
+queued instead (`write_queue`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tuner.artifacts.write_queue import tell_stderr
@@ -16,74 +17,66 @@ from tuner.artifacts.write_queue import tell_stderr
 FIRST_S, LONGEST_S = 0.5, 15.0
 """Seconds before the second try, doubling up to the longest."""
 LIMIT_S = 600.0
-"""How long a store may be away."""
+"""Seconds of failing calls after which a store is given up."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""A disk, a quota or a file that takes no more."""
+"""Errors of a full disk, quota or file."""
 T = TypeVar("T")
 
 
 class StoreAwayError(Exception):
-    """A store did not come back in time. Its text is a sentence for the user."""
+    """A store has failed for longer than the limit. The text is a sentence for the user."""
 
 
-class Patience:
-    """Calls until it works. `passes` gives the reason of an error that may pass, and None for any other, which is raised.
+@dataclass(frozen=True)
+class Retry:
+    """Repeats a call while it fails with a transient error; raises `StoreAwayError` after `limit_s` seconds."""
 
-    `what` is the store's name at the beginning of a sentence. Raises `StoreAwayError` after `limit_s` seconds.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        passes: Callable[[Exception], str | None],
-        *,
-        warn: Callable[[str], None] = tell_stderr,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-        limit_s: float = LIMIT_S,
-    ) -> None:
-        self._what = what
-        self._passes = passes
-        self._warn = warn
-        self._sleep = sleep
-        self._clock = clock
-        self._limit_s = limit_s
+    name: str
+    """What is called, within a sentence: `the storage s3://bucket`."""
+    transient: Callable[[Exception], str | None]
+    """The reason of an error that may pass; None for any other error, which is raised at once."""
+    warn: Callable[[str], None] = tell_stderr
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    limit_s: float = LIMIT_S
 
     def __call__(self, call: Callable[[], T]) -> T:
-        began, wait_s = self._clock(), FIRST_S
-        told = False
+        start, wait_s = self.clock(), FIRST_S
+        has_warned = False
         while True:
             try:
                 result = call()
             except Exception as error:
-                reason = self._passes(error)
+                reason = self.transient(error)
                 if reason is None:
                     raise
-                if self._clock() - began >= self._limit_s:
-                    raise StoreAwayError(f"{self._what} did not come back within {self._limit_s:g} s ({reason})") from error
-                if not told:
-                    self._warn(f"{self._what} is away; the search waits for it ({reason})")
-                told = True
-                self._sleep(wait_s)
+                if self.clock() - start >= self.limit_s:
+                    raise StoreAwayError(
+                        f"cannot use {self.name}: still failing after {self.limit_s:g} s ({reason})"
+                    ) from error
+                if not has_warned:
+                    self.warn(f"cannot use {self.name} ({reason}); retrying for up to {self.limit_s:g} s")
+                has_warned = True
+                self.sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_S)
                 continue
-            if told:
-                self._warn(f"{self._what} is back")
+            if has_warned:
+                self.warn(f"{self.name} can be used again")
             return result
 
 
 def full_disk(error: BaseException) -> str | None:
-    """The reason where an error says that a disk takes no more, else None. Libraries written in Rust say it in words alone."""
+    """The reason when an error means a full disk, else None. Libraries written in Rust put it into the message alone."""
     if isinstance(error, OSError) and error.errno in FULL:
         return error.strerror or "no space left on device"
     return "No space left on device" if "No space left on device" in str(error) else None
 
 
 def away_in(error: BaseException | None) -> StoreAwayError | None:
-    """The `StoreAwayError` that led to an error, through whatever wrapped it on its way up."""
+    """The first `StoreAwayError` in the chain of causes of an error."""
     while error is not None and not isinstance(error, StoreAwayError):
         error = error.__cause__ or error.__context__
     return error
 
 
-on_disk = Patience("the disk of the run's folder", full_disk)
+on_disk = Retry("the disk of the run's folder", full_disk)

@@ -1,7 +1,7 @@
-"""A store that all nodes reach: an object store by its URL, or a folder that they share.
+"""The store that all nodes can reach: an object store by its URL, or a shared folder.
 
-Credentials come from the environment of each process (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …) and are nowhere else: not in
-the URL, not in what is sent from node to node.
+Credentials come from the environment of each process only (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`, …): they are neither in the
+URL nor sent between nodes.
 """
 
 from __future__ import annotations
@@ -11,127 +11,141 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.artifacts.retry import LIMIT_S, Patience, full_disk
+from tuner.artifacts.retry import LIMIT_S, Retry, full_disk
 from tuner.artifacts.write_queue import tell_stderr
 
-PIECE = 4 * 2**20
-"""Bytes that are copied at once."""
+CHUNK = 4 * 2**20
+"""Bytes copied at once."""
 CONNECT_S, REQUEST_S, N_TRIES = 10.0, 60.0, 3
-"""Of one request to S3; `Patience` tries for longer."""
-PASSING = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
-"""What a network file system says while its server is away."""
-PASSING_WORDS = ("NETWORK_CONNECTION", "SERVICE_UNAVAILABLE", "SLOW_DOWN", "INTERNAL_FAILURE", "THROTTLING", "REQUEST_TIMEOUT")
-"""Arrow's names of the errors of a store that may answer later."""
+"""Of one request to S3; `Retry` repeats it for longer."""
+TRANSIENT = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""Errors of a network file system whose server is unreachable."""
+TRANSIENT_WORDS = (
+    "NETWORK_CONNECTION",
+    "SERVICE_UNAVAILABLE",
+    "SLOW_DOWN",
+    "INTERNAL_FAILURE",
+    "THROTTLING",
+    "REQUEST_TIMEOUT",
+)
+"""Names in the messages of Arrow's transient errors."""
 
 
-class Digest(Protocol):
-    def update(self, data: bytes, /) -> None: ...
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _retried(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """The method of `Store`, retried while the store is unreachable."""
+
+    @wraps(method)
+    def retried(store: Store, /, *arguments: P.args, **keywords: P.kwargs) -> T:
+        warn = (lambda _: None) if store.quiet else tell_stderr
+        retry = Retry(f"the storage {store.url}", transient_reason, warn=warn, limit_s=store.limit_s)
+        return retry(lambda: method(store, *arguments, **keywords))
+
+    return retried
 
 
 @dataclass(frozen=True)
 class Store:
-    """Files under `url` by keys such as `trial_00003/weights.pt`. Calls wait for a store that is away, for `limit_s` at most.
+    """Files under `url` by keys such as `trial_00003/weights.pt`.
 
-    They raise OSError for what does not pass, and `StoreAwayError`.
+    Calls are retried for at most `limit_s` seconds while the store is unreachable. They raise OSError for permanent errors,
+    and `StoreAwayError`.
     """
 
     url: str
-    """An absolute folder, or a URL of Arrow's or fsspec's; no slash at its end."""
+    """An absolute folder, or a URL of Arrow or fsspec; without a slash at its end."""
     limit_s: float = LIMIT_S
     quiet: bool = False
-    """Whether somebody else tells the user when it is away."""
+    """Whether to retry without a warning."""
 
     def within(self, part: str) -> Store:
         """The part of the store under a key."""
         return replace(self, url=f"{self.url}/{part}")
 
     def waiting_quietly(self, limit_s: float = LIMIT_S) -> Store:
-        """The same store for one whose words nobody sees, or need not see twice."""
+        """The same store without warnings, for processes whose stderr is not shown or would repeat the driver's warning."""
         return replace(self, limit_s=limit_s, quiet=True)
 
+    @_retried
     def put(self, source: Path, key: str) -> None:
-        self._patiently(lambda: self._put(source, key))
+        """Copy a local file into the store."""
+        with source.open("rb") as file, self._new(key) as stream:
+            shutil.copyfileobj(file, stream, CHUNK)
 
+    @_retried
     def write(self, key: str, content: bytes) -> None:
-        self._patiently(lambda: self._write(key, content))
+        self._write(key, content)
 
+    @_retried
     def read(self, key: str) -> bytes:
-        def whole() -> bytes:
-            filesystem, path = self.place_of(key)
-            with filesystem.open_input_stream(path) as stream:
-                return bytes(stream.read())
+        filesystem, path = self.place_of(key)
+        with filesystem.open_input_stream(path) as stream:
+            return bytes(stream.read())
 
-        return self._patiently(whole)
-
+    @_retried
     def fetch(self, key: str, target: Path) -> str:
         """Copy a file to `target` and return its SHA-256."""
+        filesystem, path = self.place_of(key)
+        digest = hashlib.sha256()
+        with filesystem.open_input_stream(path) as stream, target.open("wb") as file:
+            while chunk := stream.read(CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+        return digest.hexdigest()
 
-        def fetched() -> str:
-            filesystem, path = self.place_of(key)
-            digest = hashlib.sha256()
-            with filesystem.open_input_stream(path) as stream, target.open("wb") as file:
-                copy(stream, file, digest)
-            return digest.hexdigest()
-
-        return self._patiently(fetched)
-
+    @_retried
     def folders(self, key: str = "") -> list[str]:
-        """Names of the folders right under a key."""
+        """Names of the folders directly under a key."""
         from pyarrow import fs
 
-        def listed() -> list[str]:
-            filesystem, path = self.place_of(key)
-            found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-            return sorted(info.base_name for info in found if info.type == fs.FileType.Directory)
+        filesystem, path = self.place_of(key)
+        entries = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
+        return sorted(info.base_name for info in entries if info.type == fs.FileType.Directory)
 
-        return self._patiently(listed)
-
+    @_retried
     def has(self, key: str) -> bool:
-        """Whether there is such a file."""
+        """Whether a file with this key exists."""
         from pyarrow import fs
 
-        def there() -> bool:
-            filesystem, path = self.place_of(key)
-            return bool(filesystem.get_file_info(path).type == fs.FileType.File)
-
-        return self._patiently(there)
+        filesystem, path = self.place_of(key)
+        return bool(filesystem.get_file_info(path).type == fs.FileType.File)
 
     def delete(self, key: str = "") -> None:
-        """Delete all under a key, if it can be done now: who sweeps later tries again."""
+        """Try once to delete everything under a key; files that remain are deleted by a later clean-up."""
         filesystem, path = self.place_of(key)
         with suppress(OSError):
             filesystem.delete_dir(path)
 
     def delete_file(self, key: str) -> None:
-        """Delete one file, if it can be done now."""
+        """Try once to delete a file."""
         filesystem, path = self.place_of(key)
         with suppress(OSError):
             filesystem.delete_file(path)
 
     def probe(self) -> None:
-        """Write a small file, read it back and delete it, without patience. Raises OSError."""
+        """Write a small file, read it back and delete it, without retries. Raises OSError."""
         key, content = f".probe-{uuid.uuid4().hex}", b"smart-tuner"
         filesystem, path = self.place_of(key)
         try:
             self._write(key, content)
             with filesystem.open_input_stream(path) as stream:
                 if stream.read() != content:
-                    raise OSError("it does not give back what was written")
+                    raise OSError("it returns other bytes than were written")
         finally:
             self.delete_file(key)
-
-    def _put(self, source: Path, key: str) -> None:
-        with source.open("rb") as file, self._new(key) as stream:
-            shutil.copyfileobj(file, stream, PIECE)
 
     def _write(self, key: str, content: bytes) -> None:
         with self._new(key) as stream:
@@ -144,22 +158,13 @@ class Store:
         return filesystem.open_output_stream(path)
 
     def place_of(self, key: str) -> tuple[Any, str]:
-        """Arrow's file system, and a path in it."""
+        """Arrow's file system, and the key's path in it."""
         filesystem, root = opened(self.url)
         return filesystem, f"{root}/{key}" if key else root
 
-    @property
-    def _patiently(self) -> Patience:
-        warn = _say_nothing if self.quiet else tell_stderr
-        return Patience(f"the storage {self.url}", away, warn=warn, limit_s=self.limit_s)
-
-
-def _say_nothing(sentence: str) -> None:
-    """In place of `tell_stderr`."""
-
 
 def parse(text: str) -> Store:
-    """The store of a `--storage-path`. Raises `ConfigError` when it is none, or holds a password."""
+    """The store of a `--storage-path`. Raises `ConfigError` for an address that is invalid or contains credentials."""
     given = mask_credentials(text)
     if "://" not in text:
         return Store(str(Path(text).expanduser().absolute()))
@@ -179,21 +184,21 @@ def parse(text: str) -> Store:
 
 
 def checked(text: str) -> Store:
-    """The same, tried with a small file that is deleted again. Raises `ConfigError` when that fails."""
+    """The store of a `--storage-path`, probed with a small file. Raises `ConfigError`."""
     store = parse(text)
     try:
         store.probe()
     except (OSError, ValueError, ImportError) as error:
-        mend = "look at the address, its bucket and, in the environment, the credentials and AWS_ENDPOINT_URL"
+        advice = "check the address, its bucket and, in the environment, the credentials and AWS_ENDPOINT_URL"
         if "://" not in store.url:
-            mend = "give a folder that you may write to, or a URL such as s3://bucket/folder"
-        raise ConfigError([f"--storage-path {text} cannot be used: {reason_of(error)}; {mend}"]) from None
+            advice = "give a folder that you may write to, or a URL such as s3://bucket/folder"
+        raise ConfigError([f"--storage-path {text} cannot be used: {reason_of(error)}; {advice}"]) from None
     return store
 
 
 @cache
 def opened(url: str) -> tuple[Any, str]:
-    """Arrow's file system for a URL or folder, and the path in it."""
+    """Arrow's file system for a URL or folder, and its path there."""
     from pyarrow import fs
 
     if "://" not in url:
@@ -213,28 +218,21 @@ def opened(url: str) -> tuple[Any, str]:
         )
         return filesystem, path
     try:
-        found: tuple[Any, str] = fs.FileSystem.from_uri(url)
-        return found
-    except ValueError:  # none of Arrow's own
+        place: tuple[Any, str] = fs.FileSystem.from_uri(url)
+        return place
+    except ValueError:  # not one of Arrow's file systems
         import fsspec
 
         filesystem, path = fsspec.core.url_to_fs(url)
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
 
 
-def copy(source: Any, target: IO[bytes], digest: Digest) -> None:
-    """Copy a stream, and tell the digest of every byte."""
-    while piece := source.read(PIECE):
-        digest.update(piece)
-        target.write(piece)
-
-
-def away(error: BaseException) -> str | None:
-    """The reason where an error says that the store may answer later, else None."""
+def transient_reason(error: BaseException) -> str | None:
+    """The reason when an error may pass, else None."""
     if not isinstance(error, OSError) or isinstance(error, FileNotFoundError | PermissionError):
         return None
-    passes = isinstance(error, ConnectionError | TimeoutError) or error.errno in PASSING
-    if passes or any(word in str(error) for word in PASSING_WORDS):
+    is_transient = isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
+    if is_transient or any(word in str(error) for word in TRANSIENT_WORDS):
         return reason_of(error)
     return full_disk(error)
 

@@ -1,4 +1,4 @@
-"""Somebody who tells the user when the store is away: trials on other nodes wait for it without a word."""
+"""Warns when the checkpoint store is unreachable, because trials on other nodes retry without a warning."""
 
 from __future__ import annotations
 
@@ -10,51 +10,51 @@ from tuner.artifacts.retry import StoreAwayError
 from tuner.artifacts.store import Store
 
 WATCH_S = 5.0
-"""Between two looks at the store."""
+"""Seconds between two requests to the store."""
 
 
 class Watch:
-    """Holds what ends the search: a store that did not come back."""
+    """Holds the error that ends the search: a store that has been unreachable for too long."""
 
     def __init__(self) -> None:
-        self._gone: StoreAwayError | None = None
+        self._error: StoreAwayError | None = None
 
     def __deepcopy__(self, memo: dict[int, object]) -> Watch:
         return self
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune pickles its plug-ins into its own snapshot, which nobody reads."""
+        """Nothing: Tune pickles its plug-ins into its snapshot, which is never read."""
         return {}
 
     def gone(self, error: StoreAwayError) -> None:
-        """The store is given up."""
-        self._gone = error
+        """End the search at the next `check`."""
+        self._error = error
 
     def check(self) -> None:
         """Raise the `StoreAwayError` that ends the search, if there is one."""
-        if self._gone is not None:
-            raise self._gone
+        if self._error is not None:
+            raise self._error
 
 
 @contextmanager
 def watching(store: Store | None) -> Iterator[Watch]:
-    """Look at the store now and then, in a thread of its own, and say once when it is away and when it is back."""
-    watch, over = Watch(), threading.Event()
+    """Poll the store in a thread; its retries warn once when it is unreachable and once when it can be used again."""
+    watch, is_over = Watch(), threading.Event()
 
-    def look() -> None:
-        while store is not None and not over.wait(WATCH_S):
+    def poll() -> None:
+        while store is not None and not is_over.wait(WATCH_S):
             try:
                 store.has(".watch")
             except StoreAwayError as error:
                 watch.gone(error)
                 return
-            except OSError:  # refused: whoever needs the store says why
+            except OSError:  # a permanent error, which the trial that needs the store reports
                 continue
 
-    thread = threading.Thread(target=look, name="store-watch", daemon=True)
+    thread = threading.Thread(target=poll, name="store-watch", daemon=True)
     if store is not None:
         thread.start()
     try:
         yield watch
     finally:
-        over.set()
+        is_over.set()

@@ -1,4 +1,4 @@
-"""Writes to a store that may be slow or away: done in order by a thread of their own, none lost while the process lives."""
+"""A queue of writes to a store that may be slow or unreachable: a thread does them in order and retries them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
-"""Seconds before a store that is away is tried again, doubling up to the longest."""
+"""Seconds before a failed write is retried, doubling up to the longest."""
 HURRIED_RETRY_S = 0.5
 """The same while `drain` waits."""
 
@@ -20,28 +20,29 @@ ClientT_co = TypeVar("ClientT_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Why a write was not done."""
+class WriteFailure:
+    """Why a write failed."""
 
     message: str
-    passes: bool
-    """Whether the same write may succeed later; False for one that the store refused."""
+    is_transient: bool
+    """Whether the same write may succeed later; False when the store has rejected it."""
 
 
 def tell_stderr(sentence: str) -> None:
+    """Print a line on stderr."""
     sys.stderr.write(f"{sentence}\n")
 
 
 class Store(Protocol[ClientT_co]):
-    """Does a write, and says what went wrong instead of raising."""
+    """Does a write and returns its failure instead of raising."""
 
-    def attempt(self, write: Callable[[ClientT_co], None]) -> Trouble | None: ...
+    def attempt(self, write: Callable[[ClientT_co], None]) -> WriteFailure | None: ...
 
 
 class WriteQueue(Generic[Client]):
-    """Each write is a function of the store's client, and is tried again from its beginning: it must bear being done twice.
+    """Writes are functions of the store's client. They must be idempotent, because a failed one is repeated from its start.
 
-    `put` never waits for the store: whoever has something to write goes on with what it does.
+    `put` never waits for the store.
     """
 
     def __init__(self, store: Store[Client], warn: Callable[[str], None]) -> None:
@@ -54,7 +55,7 @@ class WriteQueue(Generic[Client]):
         self._warned: set[bool] = set()
 
     def __len__(self) -> int:
-        """Writes that are not done yet."""
+        """Pending writes."""
         return len(self._writes)
 
     def put(self, write: Callable[[Client], None]) -> None:
@@ -66,16 +67,16 @@ class WriteQueue(Generic[Client]):
             self._changed.notify_all()
 
     def drain(self, limit_s: float) -> None:
-        """Wait until all is written, for `limit_s` seconds, and say so when some is lost."""
+        """Wait up to `limit_s` seconds until everything is written; warn when writes are lost."""
         self._hurry.set()
         with self._changed:
-            done = self._changed.wait_for(lambda: not self._writes, timeout=limit_s)
+            is_done = self._changed.wait_for(lambda: not self._writes, timeout=limit_s)
             n_left = len(self._writes)
         self._hurry.clear()
-        if not done:
+        if not is_done:
             self._warn(
-                f"MLflow did not come back within {limit_s:g} s; {n_left} writes to it are lost, "
-                "but for those of trials that have ended, which --resume sends"
+                f"MLflow was unreachable for {limit_s:g} s; {n_left} writes are lost; "
+                "--resume sends those of finished trials again"
             )
 
     def _work(self) -> None:
@@ -83,10 +84,10 @@ class WriteQueue(Generic[Client]):
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._writes)
-            trouble = self._store.attempt(self._writes[0])
-            if trouble:
-                self._tell(trouble)
-            if trouble and trouble.passes:
+            failure = self._store.attempt(self._writes[0])
+            if failure:
+                self._warn_once(failure)
+            if failure and failure.is_transient:
                 if self._hurry.wait(wait_s):
                     time.sleep(HURRIED_RETRY_S)
                 else:
@@ -97,13 +98,13 @@ class WriteQueue(Generic[Client]):
                 self._writes.popleft()
                 self._changed.notify_all()
 
-    def _tell(self, trouble: Trouble) -> None:
-        """One sentence for the first trouble of each kind."""
-        if trouble.passes in self._warned:
+    def _warn_once(self, failure: WriteFailure) -> None:
+        """Warn of the first transient and of the first permanent failure."""
+        if failure.is_transient in self._warned:
             return
-        self._warned.add(trouble.passes)
-        reason = " ".join(trouble.message.split())[:400]
-        if trouble.passes:
-            self._warn(f"MLflow is away; the search goes on and sends it everything later ({reason})")
+        self._warned.add(failure.is_transient)
+        reason = " ".join(failure.message.split())[:400]
+        if failure.is_transient:
+            self._warn(f"cannot reach MLflow ({reason}); the search continues and sends everything later")
         else:
-            self._warn(f"MLflow refused a write, which is left out ({reason})")
+            self._warn(f"MLflow rejected a write, which is skipped ({reason})")

@@ -14,13 +14,13 @@ __all__ = ["COMMANDS", "Command"]
 
 @dataclass(frozen=True)
 class Command:
-    """Where a command is, and what `--help` says of it."""
+    """A command's module, and its line in `--help`."""
 
     module: str
     summary: str
 
     def load(self) -> Callable[[list[str]], int]:
-        """Import the command's `main`: it takes the arguments after the command's name and returns the exit status."""
+        """Import the command's `main`, which takes the arguments after the command's name and returns the exit status."""
         main: Callable[[list[str]], int] = importlib.import_module(self.module).main
         return main
 

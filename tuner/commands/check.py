@@ -1,6 +1,6 @@
-"""Check that everything a search has stored agrees: `python -m tuner check RUN`.
+"""Check that the stores of a search agree: `python -m tuner check RUN`.
 
-Exit status: 0 it agrees; 1 it does not, with a sentence for each disagreement; 2 wrong usage, such as no such run.
+Exit status: 0 they agree; 1 they do not, with a sentence for each disagreement; 2 wrong usage, such as an unknown run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import argparse
 import sys
 
 from model.config import ConfigError
-from tuner.commands.run_command import execute, folder_of, run_parser
+from tuner.commands.run_command import execute, folder_of, print_lines, run_parser
 from tuner.config import command_lines, options, run_folder
 from tuner.results import results_json
 from tuner.search.consistency import MLFLOW, OPTUNA, RESULTS, check
@@ -27,16 +27,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     folder = folder_of(arguments)
-    kept = options.load(folder)
+    recorded = options.load(folder)
     if run_folder.is_held(folder):
         raise ConfigError([f"the search {folder.name} is running; check it when it has ended"])
-    found = results_json.read(folder / RESULTS)
-    findings = check(folder, found, options.storage_of(kept, folder), options.tracking_uri_of(kept, folder))
-    sys.stderr.write("".join(f"{note}\n" for note in findings.notes))
-    sys.stdout.write("".join(f"{sentence}\n" for sentence in findings.disagreements))
+    results = results_json.read(folder / RESULTS)
+    findings = check(folder, results, options.storage_of(recorded, folder), options.tracking_uri_of(recorded, folder))
+    print_lines(findings.notes, sys.stderr)
+    print_lines(findings.disagreements)
     if findings.disagreements:
-        sys.stderr.write(f"{command_lines.resume(folder)} brings {MLFLOW} and {RESULTS} up to the study\n")
+        print_lines([f"{command_lines.resume(folder)} updates {MLFLOW} and {RESULTS} from the study"], sys.stderr)
         return DISAGREE
     stores = " and ".join([OPTUNA, RESULTS] if findings.notes else [f"{OPTUNA}, {MLFLOW}", RESULTS])
-    sys.stdout.write(f"{folder.name}: {stores} agree on {len(found['trials'])} trial(s)\n")
+    print_lines([f"{folder.name}: {stores} agree on {len(results['trials'])} trial(s)"])
     return AGREE

@@ -1,7 +1,7 @@
-"""The reference, made from what it is about: `python -m tuner.commands.reference` writes docs/reference.md.
+"""Generates the reference: `python -m tuner.commands.reference` writes docs/reference.md.
 
-Every setting of a trial with its type, range, default and meaning, from the schema (`model.config`) and the texts under its
-fields; every command with its options, from their parsers.
+It lists every setting of a trial with its type, range, default and meaning, from the schema (`model.config`) and the texts
+under its fields, and every command with its options, from their parsers.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ default is empty, the setting is absent.
 SEARCH = """## Options of a search
 
 For `python -m tuner.search`, `smart-tuner search` and `python -m tuner doctor`, and as keywords of `search(...)` in Python.
-Budgets are totals over all sessions of a search: `--resume` goes on counting, and takes a larger one. The confirmation is paid
-from them too: once a trial is complete, the search leaves what the confirmation is expected to take, at most half."""
+Budgets are totals over all sessions of a search: `--resume` continues the count, and accepts a larger one. They include the
+confirmation: once a trial is complete, the search reserves the expected cost of the confirmation, at most half."""
 SEARCHES = ("python -m tuner.search", "python -m tuner doctor")
 
 
@@ -91,21 +91,21 @@ def _table(title: str, registry: Mapping[str, Sampler] | Mapping[str, Pruner]) -
     return "\n".join([f"### {title}", "", lines[0], "|---" * len(header) + "|", *lines[1:]])
 
 
-def _sections(of: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _sections(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """A table for each section of a model, and for those in it."""
-    texts = meanings(of)
-    for name, field in of.model_fields.items():
+    texts = meanings(model)
+    for name, field in model.model_fields.items():
         if _is_section(field.annotation):
             dotted = f"{prefix}{field.alias or name}"
             yield _section_of(dotted, field.annotation, texts.get(name))  # type: ignore[arg-type]
             yield from _sections(field.annotation, f"{dotted}.")  # type: ignore[arg-type]
 
 
-def _section_of(prefix: str, of: type[BaseModel], about: str | None = None) -> str:
-    texts = meanings(of)
-    lines = [f"### {prefix or 'The trial'}", "", about or inspect.cleandoc(of.__doc__ or ""), ""]
+def _section_of(prefix: str, model: type[BaseModel], summary: str | None = None) -> str:
+    texts = meanings(model)
+    lines = [f"### {prefix or 'The trial'}", "", summary or inspect.cleandoc(model.__doc__ or ""), ""]
     lines += ["| setting | type | range | default | meaning |", "|---|---|---|---|---|"]
-    for name, field in of.model_fields.items():
+    for name, field in model.model_fields.items():
         if not _is_section(field.annotation):
             dotted = f"{prefix}.{field.alias or name}".lstrip(".")
             meaning = (
@@ -124,19 +124,19 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def meanings(of: type) -> dict[str, str]:
-    """The text under each field of a class's source, in one line; a subclass's own goes before its bases'."""
-    found: dict[str, str] = {}
-    for base in reversed([base for base in of.__mro__ if base not in (object, BaseModel)]):
+def meanings(class_: type) -> dict[str, str]:
+    """The text under each field in a class's source, in one line; a subclass overrides its bases."""
+    texts: dict[str, str] = {}
+    for base in reversed([base for base in class_.__mro__ if base not in (object, BaseModel)]):
         try:
             (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        except (OSError, TypeError):  # made while running, such as a number for each task
+        except (OSError, TypeError):  # created at run time, such as the fields for each task
             continue
         assert isinstance(body, ast.ClassDef)
         for field, text in zip(body.body, body.body[1:], strict=False):
             if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
-    return found
+                texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts
 
 
 def type_text(annotation: Any) -> str:
@@ -156,15 +156,15 @@ def type_text(annotation: Any) -> str:
 
 
 def bounds(field: FieldInfo) -> str:
-    """Such as `≥ 1, ≤ 1024`; empty where anything goes."""
-    told = []
+    """The rules of a field, such as `≥ 1, ≤ 1024`; empty without any."""
+    texts = []
     for rule in [*field.metadata, *_inner_rules(field.annotation)]:
         if isinstance(rule, MinLen):
-            told.append("not empty")
+            texts.append("not empty")
         for kind, (sign, name) in BOUNDS.items():
             if isinstance(rule, kind):
-                told.append(f"{sign} {getattr(rule, name):.12g}")
-    return ", ".join(dict.fromkeys(told))
+                texts.append(f"{sign} {getattr(rule, name):.12g}")
+    return ", ".join(dict.fromkeys(texts))
 
 
 def _inner_rules(annotation: Any) -> list[Any]:
@@ -202,12 +202,11 @@ def _command(parser: argparse.ArgumentParser) -> str:
             inner = [_command(sub) for sub in action.choices.values()]
         elif not isinstance(action, argparse._HelpAction):
             lines.append(f"| `{_cell(_usage(action))}` | {_cell(action.help or '')} |")
-    own = [] if len(lines) == 6 and inner else ["\n".join(lines)]
-    return "\n\n".join([*own, *inner])
+    return "\n\n".join(inner if len(lines) == 6 and inner else ["\n".join(lines), *inner])
 
 
 def _usage(action: argparse.Action) -> str:
-    """An option as it is typed."""
+    """An option on the command line."""
     name = ", ".join(action.option_strings) or str(action.metavar or action.dest)
     if action.nargs == 0 or not action.option_strings:
         return name

@@ -1,11 +1,12 @@
-"""What commands about a run share: their arguments, and how they report wrong usage."""
+"""What commands about a run share: their arguments, and the report of wrong usage."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import IO
 
 from model.config import ConfigError
 from tuner.config import run_folder
@@ -26,14 +27,14 @@ def add_runs_dir(parser: argparse.ArgumentParser) -> None:
 
 
 def folder_of(arguments: argparse.Namespace) -> Path:
-    """The absolute folder of the run that the arguments name. Raises `ConfigError` when there is none."""
+    """The absolute folder of the run in the arguments. Raises `ConfigError` when it does not exist."""
     return run_folder.find(arguments.run, arguments.runs_dir).absolute()
 
 
 def execute(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], int], argv: list[str] | None) -> int:
     """Parse `argv` and call `run`. Returns its exit status, or 2 with every problem on stderr when it raises `ConfigError`.
 
-    A command with an option `--debug` shows the traceback instead.
+    `--debug`, where the command has it, shows the traceback instead.
     """
     arguments = parser.parse_args(argv)
     try:
@@ -41,5 +42,10 @@ def execute(parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace],
     except ConfigError as error:
         if getattr(arguments, "debug", False):
             raise
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        print_lines(error.problems, sys.stderr)
         return WRONG_USAGE
+
+
+def print_lines(lines: Iterable[str], stream: IO[str] | None = None) -> None:
+    """Print each line, to stdout by default."""
+    (stream or sys.stdout).write("".join(f"{line}\n" for line in lines))

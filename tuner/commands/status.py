@@ -1,68 +1,67 @@
-"""Show how far a search is, from any shell or node: `python -m tuner status RUN` only reads the run's record.
+"""Show the progress of a search, from any shell or node: `python -m tuner status RUN` only reads the run's record.
 
-Exit status: 0 shown; 2 wrong usage, such as no such run.
+Exit status: 0 shown; 2 wrong usage, such as an unknown run.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from tuner.commands.run_command import DONE, execute, folder_of, run_parser
+from tuner.commands.run_command import DONE, execute, folder_of, print_lines, run_parser
 from tuner.results.trial_record import UNFINISHED, TrialRecord
 
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
 
 
 @dataclass(frozen=True)
-class Running:
-    """A trial that trains, is paused, or waits for `--resume`."""
+class UnfinishedTrial:
+    """An unfinished trial: it trains, is paused, or waits for `--resume`."""
 
     number: int
     evaluation: int
-    """Evaluations made."""
+    """Evaluations done."""
     n_evaluations: int
     score: float | None
-    """At the last of them."""
+    """At the last evaluation."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a search stands."""
+    """The progress of a search."""
 
     name: str
     stage: str
-    """`searching`, `confirming`, `finished`, or `interrupted` where no process runs it and it did not come to its end."""
+    """`searching`, `confirming`, `finished`, or `interrupted` when no process runs it and it has not finished."""
     started: str | None
-    """When its first session began, ISO 8601."""
+    """Start of the first session, ISO 8601."""
     wall_s: float
-    """Seconds that its sessions have searched, to within ten."""
+    """Seconds of all sessions, to within ten."""
     n_trials: int | None
-    """Full trials whose compute it may use, None where it never began."""
+    """The budget in full trials; None before the first session."""
     used: float
-    """Full trials that its trials have used."""
+    """Full trials' compute used."""
     states: dict[str, int]
-    """Trials by state; repeats are not trials."""
+    """Trials by state, without repeats."""
     best: int | None
     score: float | None
     metrics: dict[str, float]
     """Of the best COMPLETE trial."""
-    running: tuple[Running, ...]
-    paused: tuple[Running, ...]
-    """They hold no processes, and go on if they are promoted."""
+    running: tuple[UnfinishedTrial, ...]
+    paused: tuple[UnfinishedTrial, ...]
+    """They hold no processes, and continue when promoted."""
     last_failure: str | None
     confirmed: tuple[int, int] | None = None
-    """Trainings of the confirmation that have ended, and all of them, where it is under way."""
+    """Finished and planned trainings of a running confirmation."""
 
 
 def status(folder: Path) -> Status:
-    """Read the record of the run in `folder`. Raises `ConfigError` when there is none."""
+    """Read the record of the run in `folder`. Raises `ConfigError` when it does not exist."""
     from tuner.config import options, run_folder
     from tuner.results import results_json as results
     from tuner.search.confirmation.records import FOLDER, Kept
@@ -75,18 +74,18 @@ def status(folder: Path) -> Status:
     except ConfigError:
         if state is not None and not run_folder.is_held(folder):
             raise
-        records = []  # it is still preparing its data
+        records = []  # the search is preparing its data
     stage = "searching" if run_folder.is_held(folder) else "interrupted"
     path = folder / results.FILE_NAME
     if stage != "searching" and path.is_file() and results.read(path)["finished"]:
         stage = "finished"
     confirmed = Kept(folder / FOLDER).progress() if stage != "finished" else None
     stage = "confirming" if stage == "searching" and confirmed else stage
-    return replace(of(records, folder.name, stage, state), confirmed=confirmed)
+    return replace(status_of(records, folder.name, stage, state), confirmed=confirmed)
 
 
-def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Status:
-    """The status that these records make; `state` is what sessions hand on, None before the first has begun."""
+def status_of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Status:
+    """The status from these records; `state` is the run's state.json, None before the first session."""
     from tuner.results.pareto import best_of
 
     trials = [record for record in records if record.same_as is None]
@@ -103,52 +102,52 @@ def of(records: Sequence[TrialRecord], name: str, stage: str, state: Any) -> Sta
         best=best.number if best else None,
         score=best.score if best else None,
         metrics=dict(best.metrics) if best else {},
-        running=tuple(_running(record) for record in trials if record.state == "RUNNING"),
-        paused=tuple(_running(record) for record in trials if record.state == "PAUSED"),
+        running=tuple(_unfinished(record) for record in trials if record.state == "RUNNING"),
+        paused=tuple(_unfinished(record) for record in trials if record.state == "PAUSED"),
         last_failure=failed[-1] if failed else None,
     )
 
 
-def _running(record: TrialRecord) -> Running:
+def _unfinished(record: TrialRecord) -> UnfinishedTrial:
     n_evaluations = record.config["budget"]["evaluations"] if record.config else 0
-    return Running(record.number, len(record.evaluations), n_evaluations, record.score)
+    return UnfinishedTrial(record.number, len(record.evaluations), n_evaluations, record.score)
 
 
-def describe(found: Status) -> list[str]:
-    """Lines for people."""
+def describe(status: Status) -> list[str]:
+    """The status as lines of text."""
     from tuner.results.text import duration, number_text, one_line
 
-    ended = sum(n for state, n in found.states.items() if state not in UNFINISHED)
-    total = f" of {found.n_trials}" if found.n_trials else ""
-    counts = ", ".join(f"{n} {state}" for state, n in found.states.items() if n) or "none yet"
-    began = f", began {found.started}" if found.started else ""
-    word = "running" if found.stage in ("searching", "confirming") else "unfinished"
+    ended = sum(n for state, n in status.states.items() if state not in UNFINISHED)
+    total = f" of {status.n_trials}" if status.n_trials else ""
+    counts = ", ".join(f"{n} {state}" for state, n in status.states.items() if n) or "none yet"
+    began = f", began {status.started}" if status.started else ""
+    word = "running" if status.stage in ("searching", "confirming") else "unfinished"
     lines = [
-        f"{found.name}: {found.stage}{began}, {duration(found.wall_s)} of searching",
-        f"trials: {ended} ended ({counts}), {found.used:g}{total} full trials' compute used",
+        f"{status.name}: {status.stage}{began}, {duration(status.wall_s)} of searching",
+        f"trials: {ended} ended ({counts}), {status.used:g}{total} full trials' compute used",
     ]
-    if found.best is not None:
-        metrics = ", ".join(f"{name} {number_text(value)}" for name, value in found.metrics.items())
-        lines.append(f"best: trial {found.best}, score {number_text(found.score)} ({metrics})")
-    if found.confirmed is not None:
-        lines.append(f"confirmation: {found.confirmed[0]} of {found.confirmed[1]} trainings ended")
-    for trial in found.running:
+    if status.best is not None:
+        metrics = ", ".join(f"{name} {number_text(value)}" for name, value in status.metrics.items())
+        lines.append(f"best: trial {status.best}, score {number_text(status.score)} ({metrics})")
+    if status.confirmed is not None:
+        lines.append(f"confirmation: {status.confirmed[0]} of {status.confirmed[1]} trainings ended")
+    for trial in status.running:
         place = f"evaluation {trial.evaluation} of {trial.n_evaluations}, score {number_text(trial.score)}"
         place = place if trial.n_evaluations else "its configuration is being drawn"
         lines.append(f"{word}: trial {trial.number}, {place}")
-    if found.paused:
-        furthest = max(found.paused, key=lambda trial: trial.evaluation)
+    if status.paused:
+        furthest = max(status.paused, key=lambda trial: trial.evaluation)
         place = f"trial {furthest.number}, evaluation {furthest.evaluation} of {furthest.n_evaluations}"
-        lines.append(f"paused: {len(found.paused)}, to go on if promoted; the furthest is {place}")
-    if found.last_failure:
-        lines.append(f"last failure: {one_line(found.last_failure)}")
+        lines.append(f"paused: {len(status.paused)}, to go on if promoted; the furthest is {place}")
+    if status.last_failure:
+        lines.append(f"last failure: {one_line(status.last_failure)}")
     return lines
 
 
 def parser() -> argparse.ArgumentParser:
-    text = run_parser("status", "Show how far a search is; it may be running.")
-    text.add_argument("--json", action="store_true", help="print one JSON object")
-    return text
+    command = run_parser("status", "Show the progress of a search; it may be running.")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    return command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -156,7 +155,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    found = status(folder_of(arguments))
-    lines = [json.dumps(asdict(found))] if arguments.json else describe(found)
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    progress = status(folder_of(arguments))
+    print_lines([json.dumps(asdict(progress))] if arguments.json else describe(progress))
     return DONE

@@ -249,9 +249,14 @@ def is_list(name: str) -> bool:
     return isinstance(getattr(Options, name), tuple)
 
 
-def parse_arguments(argv: list[str] | None, own: argparse.ArgumentParser | None = None) -> Options:
-    """Options of a command line. Raises `ConfigError`. `own` is the parser of another command that takes the same options."""
-    given = vars((own or parser()).parse_args(argv))
+def parse_arguments(argv: list[str] | None) -> Options:
+    """Options of a command line. Raises `ConfigError`."""
+    return from_arguments(parser().parse_args(argv))
+
+
+def from_arguments(arguments: argparse.Namespace) -> Options:
+    """Options of parsed arguments. Raises `ConfigError`."""
+    given = vars(arguments)
     return from_given({name: tuple(value) if is_list(name) else value for name, value in given.items()})
 
 

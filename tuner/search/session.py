@@ -32,8 +32,8 @@ from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
 from tuner.study import Study, Suggestion, read_records
 from tuner.study.samplers.history import History
-from tuner.tracking.budget_log import Ledger
-from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.budget_log import BudgetLog
+from tuner.tracking.events import Broadcast, Observer
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.timeline import Timeline
 
@@ -133,7 +133,7 @@ def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progr
     tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=n_workers)
     optuna = {"storage": plan.storage, "study_name": plan.name}
     timeline = Timeline(plan.run_dir, plan.shape, {"seed": plan.options.seed, "rows": plan.summary.rows, "optuna": optuna})
-    observer = broadcast(tracking, Ledger(plan.run_dir, meter), timeline, session.reserve, progress)
+    observer = Broadcast(tracking, BudgetLog(plan.run_dir, meter), timeline, session.reserve, progress)
     facts = _facts(plan, session, dashboard)
     observer.search_started(facts)
     controls.track(session.controls, tracking)

@@ -22,7 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.artifacts.retry import Patience, full_disk
+from tuner.artifacts.retry import Retry, full_disk
 
 JOURNAL, SQLITE = "journal:", "sqlite:///"
 MEMORY = "memory:"
@@ -40,7 +40,7 @@ def open_storage(url: str) -> BaseStorage:
         return InMemoryStorage()
     with _refusals(url):
         database = RDBStorage(url, engine_kwargs={"pool_pre_ping": True})  # notices dropped connections before their use
-        return PatientDatabase(database, Patience(f"Optuna's storage {mask_credentials(url)}", unreachable))
+        return PatientDatabase(database, Retry(f"Optuna's storage {mask_credentials(url)}", unreachable))
 
 
 def probe(url: str, new_folder: Path | None = None) -> None:
@@ -98,7 +98,7 @@ def _open_journal(path: Path) -> BaseStorage:
         lock = ProcessLock(path)
         with get_lock_file(lock):
             cut_torn_line(path)
-        return JournalStorage(PatientJournal(path, lock, Patience(f"Optuna's journal {path}", full_disk)))
+        return JournalStorage(PatientJournal(path, lock, Retry(f"Optuna's journal {path}", full_disk)))
     except OSError as error:
         raise ConfigError([f"cannot use the journal {path}: {error.strerror}; give another --storage"]) from None
     except ValueError:
@@ -121,7 +121,7 @@ def cut_torn_line(path: Path) -> None:
 class PatientJournal(JournalFileBackend):
     """A journal that retries while the disk is full. An append that fails half-way leaves nothing behind."""
 
-    def __init__(self, path: Path, lock: ProcessLock, patience: Patience) -> None:
+    def __init__(self, path: Path, lock: ProcessLock, patience: Retry) -> None:
         super().__init__(str(path), lock_obj=lock)
         self._path = path
         self._process_lock = lock
@@ -157,7 +157,7 @@ class PatientDatabase(_CachedStorage):
     without a process, which the end of the session settles.
     """
 
-    def __init__(self, database: RDBStorage, patience: Patience) -> None:
+    def __init__(self, database: RDBStorage, patience: Retry) -> None:
         super().__init__(database)
         self._patience = patience
 

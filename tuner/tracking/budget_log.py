@@ -1,4 +1,4 @@
-"""What a search has used, kept in its folder while it runs: a budget is a total over all of its sessions."""
+"""Stores the budget that a search has used in its folder, because budgets are totals over all sessions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from tuner.config import run_folder
 from tuner.config.budget import Meter
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 EVERY_S = 10.0
-"""How much a kill may leave uncounted."""
+"""Seconds between two writes: the most that a kill leaves uncounted."""
 
 
-class Ledger(SilentObserver):
+class BudgetLog(Observer):
     """Writes the meter's readings into the run's state."""
 
     def __init__(self, folder: Path, meter: Meter, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,5 +35,5 @@ class Ledger(SilentObserver):
     def _write(self) -> None:
         self._written_s = self._clock()
         used = self._meter.used
-        with suppress(OSError):  # a full disk: the next reading will do
+        with suppress(OSError):  # a full disk: the next write will do
             run_folder.update_state(self._folder, wall_s=used.wall_s, gang_s=used.gang_s)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from model.config import TrialConfig
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 
 @dataclass
-class SideTrainingReporter(SilentObserver):
+class SideTrainingReporter(Observer):
     """Prints the start, notes and end of each training."""
 
     kind: str

@@ -1,6 +1,6 @@
-"""Who ran what when: every event of a trial, with the time, appended to `timeline.jsonl` in the run's folder.
+"""Appends every event of a trial, with its time, to `timeline.jsonl` in the run's folder.
 
-It is told, and decides nothing: what cannot be written is left out, and a search never fails for it.
+Lines that cannot be written are dropped: the search never fails because of its timeline.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from tuner.results import environment
 from tuner.results import results_json as results
 from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 FILE_NAME = "timeline.jsonl"
 
 
-class Timeline(SilentObserver):
-    """Writes a line for each event of a session. The first one, `began`, holds all that is known before the first trial.
+class Timeline(Observer):
+    """Writes a line for each event of a session. The first one, `began`, holds all facts known before the first trial.
 
-    `clock` gives seconds since 1970; `known` are further arguments of `results.build`: seed, rows and optuna.
+    `clock` gives seconds since 1970; `known` holds further arguments of `results.build`: seed, rows and optuna.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Timeline(SilentObserver):
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line, on a line of its own also where a kill tore the one before. Raises OSError."""
+    """Append a line, after a line break where a kill has torn the previous line. Raises OSError."""
     with path.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
@@ -91,7 +91,7 @@ def append_line(path: Path, line: str) -> None:
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
-    """The events in order; empty where none were recorded. A line that is not whole is left out."""
+    """The events in order; empty when none were recorded. Torn lines are skipped."""
     try:
         lines = (folder / FILE_NAME).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

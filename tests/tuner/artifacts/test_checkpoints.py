@@ -1,4 +1,4 @@
-"""Checkpoints that a run keeps: whole or not at all, one to a trial, for gangs of their own size."""
+"""Checkpoints of a run: atomic, one per trial, for gangs of the same size."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_it_outlives_the_files_of_tune(checkpoints: Checkpoints, tmp_path: Path)
     assert text_of(checkpoints.last(1)) == "mine"
 
 
-def test_what_was_torn_is_not_used_and_is_swept_away(checkpoints: Checkpoints, tmp_path: Path) -> None:
+def test_incomplete_checkpoints_are_not_used_and_get_deleted(checkpoints: Checkpoints, tmp_path: Path) -> None:
     checkpoints.keep(1, 1, made(tmp_path / "a", "whole"))
     made(tmp_path / "kept" / ".trial_1_evaluation_2_ranks_2", "half")  # as a kill leaves it
     assert text_of(checkpoints.last(1)) == "whole"

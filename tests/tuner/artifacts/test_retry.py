@@ -1,4 +1,4 @@
-"""Stores that are away: calls wait, the user hears it once, and what cannot pass is raised at once."""
+"""Retries: with back-off, one warning, and permanent errors raised at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import errno
 import pytest
 
 from tests.support.clock import Clock
-from tuner.artifacts.retry import LONGEST_S, Patience, StoreAwayError, away_in, full_disk
+from tuner.artifacts.retry import LONGEST_S, Retry, StoreAwayError, away_in, full_disk
 from tuner.execution.gang import reason_of
 
 
-class Away:
+class Failing:
     """Raises the first `n` times it is called."""
 
     def __init__(self, n: int, error: Exception) -> None:
@@ -26,13 +26,11 @@ class Away:
 
 
 class Waiting:
-    """Patience by a clock that sleeping turns."""
+    """A retry whose clock advances by sleeping."""
 
     def __init__(self, limit_s: float = 60.0) -> None:
         self.clock, self.said, self.slept = Clock(), [], []  # type: tuple[Clock, list[str], list[float]]
-        self.patience = Patience(
-            "The disk", full_disk, warn=self.said.append, sleep=self.sleep, clock=self.clock, limit_s=limit_s
-        )
+        self.retry = Retry("the disk", full_disk, warn=self.said.append, sleep=self.sleep, clock=self.clock, limit_s=limit_s)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -42,34 +40,37 @@ class Waiting:
 FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_store_that_is_there_is_called_once_and_nothing_is_said() -> None:
-    waiting, call = Waiting(), Away(0, FULL)
-    assert waiting.patience(call) == "done"
+def test_a_successful_call_is_not_repeated_and_prints_nothing() -> None:
+    waiting, call = Waiting(), Failing(0, FULL)
+    assert waiting.retry(call) == "done"
     assert (call.calls, waiting.said, waiting.slept) == (1, [], [])
 
 
-def test_calls_are_tried_again_with_back_off_and_told_once() -> None:
+def test_calls_are_retried_with_back_off_and_one_warning() -> None:
     waiting = Waiting(limit_s=1e9)
-    assert waiting.patience(Away(8, FULL)) == "done"
+    assert waiting.retry(Failing(8, FULL)) == "done"
     assert waiting.slept == [0.5, 1, 2, 4, 8, LONGEST_S, LONGEST_S, LONGEST_S]
-    assert waiting.said == ["The disk is away; the search waits for it (No space left on device)", "The disk is back"]
+    assert waiting.said == [
+        "cannot use the disk (No space left on device); retrying for up to 1e+09 s",
+        "the disk can be used again",
+    ]
 
 
-def test_what_cannot_pass_is_raised_at_once() -> None:
-    waiting, call = Waiting(), Away(1, ValueError("no"))
+def test_permanent_errors_are_raised_at_once() -> None:
+    waiting, call = Waiting(), Failing(1, ValueError("no"))
     with pytest.raises(ValueError, match="no"):
-        waiting.patience(call)
+        waiting.retry(call)
     assert call.calls == 1
 
 
-def test_patience_has_an_end_with_a_sentence_that_survives_being_wrapped() -> None:
+def test_retries_end_with_an_error_that_survives_being_wrapped() -> None:
     waiting = Waiting(limit_s=60)
-    with pytest.raises(StoreAwayError, match=r"The disk did not come back within 60 s \(No space left on device\)"):
-        waiting.patience(Away(1000, FULL))
+    with pytest.raises(StoreAwayError, match=r"cannot use the disk: still failing after 60 s \(No space left on device\)"):
+        waiting.retry(Failing(1000, FULL))
     assert 60 <= sum(waiting.slept) < 60 + LONGEST_S
     try:
         try:
-            waiting.patience(Away(1000, FULL))
+            waiting.retry(Failing(1000, FULL))
         except StoreAwayError as inner:
             raise RuntimeError("Tune failed") from inner
     except RuntimeError as outer:

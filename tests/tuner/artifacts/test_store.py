@@ -1,4 +1,4 @@
-"""The store of checkpoints, on an S3 server and in a folder: whole or not there, unchanged or not used, waited for."""
+"""The store of checkpoints, on an S3 server and in a folder: atomic, verified, and retried."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_somebody_else_changed_is_not_used(store: Store, tmp_path: Path, na
         stored.fetch(tmp_path / "b")
 
 
-def test_a_store_that_is_away_is_waited_for(s3: ObjectStore, tmp_path: Path) -> None:
+def test_an_unreachable_store_is_retried(s3: ObjectStore, tmp_path: Path) -> None:
     store = checked(f"{s3.url}/runs")
     source = write(tmp_path / "a", "mine")
     s3.stop()
@@ -107,15 +107,15 @@ def test_a_store_that_is_away_is_waited_for(s3: ObjectStore, tmp_path: Path) -> 
     stored.fetch(tmp_path / "b")
     assert contents(tmp_path / "b") == contents(source)
     away, is_back = told
-    assert away.startswith("the storage s3://bucket/runs is away; the search waits for it (")
-    assert is_back == "the storage s3://bucket/runs is back\n"
+    assert away.startswith("cannot use the storage s3://bucket/runs (")
+    assert is_back == "the storage s3://bucket/runs can be used again\n"
 
 
 def test_a_store_that_does_not_come_back(s3: ObjectStore, capsys: pytest.CaptureFixture[str]) -> None:
     store = checked(f"{s3.url}/runs").waiting_quietly(limit_s=0.0)
     s3.stop()
     try:
-        with pytest.raises(StoreAwayError, match="the storage s3://bucket/runs did not come back within 0 s"):
+        with pytest.raises(StoreAwayError, match="cannot use the storage s3://bucket/runs: still failing after 0 s"):
             store.write("a", b"b")
         store.delete("a")  # does not wait
     finally:
@@ -164,7 +164,7 @@ def test_what_cannot_be_reached_is_a_sentence(s3: ObjectStore, tmp_path: Path) -
     s3.stop()
     try:
         opened.cache_clear()
-        with pytest.raises(ConfigError, match=r"cannot be used: .*; look at the address, its bucket and, in the environment"):
+        with pytest.raises(ConfigError, match=r"cannot be used: .*; check the address, its bucket and, in the environment"):
             checked(f"{s3.url}/runs")
     finally:
         s3.start()
@@ -209,7 +209,7 @@ def test_work_that_is_done_again_takes_its_own_place(store: Store, tmp_path: Pat
     assert store.folders("trial_00001") == [second.key.split("/")[1]]
 
 
-def test_what_nobody_goes_on_with_is_swept_away(store: Store, tmp_path: Path) -> None:
+def test_checkpoints_of_no_unfinished_trial_are_deleted(store: Store, tmp_path: Path) -> None:
     checkpoints = StoredCheckpoints(tmp_path / "kept", 2, store)
     kept = saved(store, tmp_path, 1, 1)
     checkpoints.keep(1, 1, kept)

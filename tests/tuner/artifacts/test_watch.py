@@ -1,4 +1,4 @@
-"""Who tells the user that the store is away, and what ends a search whose store does not come back."""
+"""The warning of an unreachable store, and the error that ends a search whose store stays unreachable."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tuner.artifacts.store import Store, opened
 from tuner.artifacts.watch import watching
 
 
-def test_it_is_said_once_that_the_store_is_away_and_back(
+def test_one_warning_when_the_store_is_unreachable_and_one_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(store_watch, "WATCH_S", 0.05)
@@ -29,9 +29,9 @@ def test_it_is_said_once_that_the_store_is_away_and_back(
         opened.cache_clear()
         with watching(Store(f"{server.url}/runs")) as watch:
             server.stop()
-            wait_until(lambda: has("the storage s3://bucket/runs is away; the search waits for it ("))
+            wait_until(lambda: has("cannot use the storage s3://bucket/runs ("))
             server.start()
-            wait_until(lambda: has("the storage s3://bucket/runs is back"))
+            wait_until(lambda: has("the storage s3://bucket/runs can be used again"))
             watch.check()
     opened.cache_clear()
     assert len(said.splitlines()) == 2
@@ -45,7 +45,7 @@ def test_a_store_that_does_not_come_back_ends_the_search(monkeypatch: pytest.Mon
         try:
             watch.check()
         except StoreAwayError as error:
-            return "the storage s3://bucket/runs did not come back within 0 s" in str(error)
+            return "cannot use the storage s3://bucket/runs: still failing after 0 s" in str(error)
         return False
 
     with object_store.serving() as server:

@@ -49,7 +49,7 @@ def test_a_run_is_found_by_name(run: Path, capsys: pytest.CaptureFixture[str]) -
         (lambda trial: trial.update(number=7), "trial 7: results.json says COMPLETE, score 0.5, and Optuna does not have it"),
     ],
 )
-def test_results_that_differ_are_told_against_both_stores(
+def test_results_that_differ_are_reported_for_both_stores(
     run: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], None], sentence: str
 ) -> None:
     edit_results(run, lambda found: change(found["trials"][0]))
@@ -58,18 +58,18 @@ def test_results_that_differ_are_told_against_both_stores(
     assert any("MLflow" in line for line in lines)
 
 
-def test_a_trial_that_results_lost_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_that_results_lost_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_results(run, lambda found: found["trials"].pop(0))
     expected = "trial 0: {} says COMPLETE, score 0.5, and results.json does not have it"
     assert said(run, capsys, status=1) == [expected.format("Optuna"), expected.format("MLflow")]
 
 
-def test_a_trial_that_runs_for_ever_in_optuna_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_that_runs_for_ever_in_optuna_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     append_to_journal(run, op_code=4, study_id=0, datetime_start="2026-01-01T00:00:00")
     assert said(run, capsys, status=1) == ["trial 4 is still RUNNING in Optuna"]  # trial 3 waits
 
 
-def test_a_score_that_optuna_holds_differently_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_score_that_optuna_holds_differently_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal = run / "study.journal"
     text = journal.read_text(encoding="utf-8")
     assert text.count('"values":[0.5]') == 1
@@ -116,14 +116,14 @@ def test_a_score_that_optuna_holds_differently_is_told(run: Path, capsys: pytest
         ("update runs set status = 'RUNNING' where name = ?", ["night"], ["the search is still RUNNING in MLflow"]),
     ],
 )  # fmt: skip
-def test_mlflow_that_differs_is_told(
+def test_mlflow_that_differs_is_reported(
     run: Path, capsys: pytest.CaptureFixture[str], statement: str, values: list[str], sentences: list[str]
 ) -> None:
     edit_mlflow(run, statement, *values)
     assert set(sentences) <= set(said(run, capsys, status=1))
 
 
-def test_an_mlflow_that_is_away_is_not_compared(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_mlflow_is_not_compared(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "mlflow.db").unlink()
     assert check.main([str(run)]) == 0
     out, err = capsys.readouterr()
@@ -132,19 +132,19 @@ def test_an_mlflow_that_is_away_is_not_compared(run: Path, capsys: pytest.Captur
     assert not (run / "mlflow.db").exists()
 
 
-def test_a_study_that_is_gone_is_told_and_not_made(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_that_is_gone_is_reported_and_not_created(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (run / "study.journal").unlink()
     assert said(run, capsys, status=1) == [f"there is no study night in journal:{run / 'study.journal'}"]
     assert not (run / "study.journal").exists()
 
 
-def test_a_champion_without_a_model_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_champion_without_a_model_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(run / "champion")
     (line,) = said(run, capsys, status=1)
     assert line.startswith("the champion, trial 1, has no model: ")
 
 
-def test_a_champion_with_another_models_metrics_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_champion_with_another_models_metrics_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = run / "champion" / "config.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("0.6", "0.61"), encoding="utf-8")
     (line,) = said(run, capsys, status=1)
@@ -159,14 +159,14 @@ def test_a_champion_with_another_models_metrics_is_told(run: Path, capsys: pytes
         ({"score": 0.9}, "the champion, trial 1, has the score 0.9 and"),
     ],
 )
-def test_a_champion_that_is_no_such_trial_is_told(
+def test_a_champion_that_is_no_such_trial_is_reported(
     run: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any], sentence: str
 ) -> None:
     edit_results(run, lambda found: found["champion"].update(change))
     assert said(run, capsys, status=1)[0].startswith(sentence)
 
 
-def test_a_model_that_nobody_named_is_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_nobody_named_is_reported(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     edit_results(run, lambda found: found.update(champion=None))
     assert said(run, capsys, status=1) == ["champion/ is there, but results.json names no champion"]
 
@@ -183,7 +183,7 @@ def test_a_model_that_nobody_named_is_told(run: Path, capsys: pytest.CaptureFixt
         (8, "TERMINATED", ["trial 8: Tune says TERMINATED, and Optuna says nothing"]),
     ],
 )
-def test_what_tune_says(made: Path, number: int, status: str, sentences: list[str]) -> None:
+def test_disagreements_with_tune(made: Path, number: int, status: str, sentences: list[str]) -> None:
     from tuner.study import read_records
 
     records = read_records(f"journal:{made / 'study.journal'}", "night")
@@ -253,7 +253,7 @@ def test_evaluation_of_samples_has_the_score_that_is_played() -> None:
     assert Objective("mean", ("sst", "sts")).score(evaluation.metrics) == 0.3
 
 
-def test_a_paused_trial_is_unfinished_in_all_stores_or_told() -> None:
+def test_a_paused_trial_is_unfinished_in_all_stores_or_reported() -> None:
     why = "paused by asha-promote at evaluation 1 of 2, score 0.5000"
     records = [samples.record(0, "PAUSED", 0.5, reason=why)]
     parent = RunFound(None, "KILLED", None, None, None)

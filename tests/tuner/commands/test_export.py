@@ -1,4 +1,4 @@
-"""`python -m tuner export`: a champion for everybody else, with a card that says how good it is and where it ends."""
+"""`python -m tuner export`: a champion for others, with a model card."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_champion_is_written_whole_with_its_card(run: Path, tmp_path: Path, ca
     assert "Loading" not in capsys.readouterr().err
 
 
-def test_what_is_wrong_is_told_all_at_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_problems_are_reported_at_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     change(run, lambda found: found.update(champion=None))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
@@ -67,14 +67,14 @@ def test_what_is_wrong_is_told_all_at_once(run: Path, tmp_path: Path, capsys: py
     assert main([str(run), "--to", "/proc/no/such"]) == WRONG_USAGE
 
 
-def test_a_champion_without_its_model_is_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_champion_without_its_model_is_reported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(run / "champion")
     assert main([str(run), "--to", str(tmp_path / "new")]) == WRONG_USAGE
     assert "is not a saved model" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 
 
-def test_the_card_says_how_good_and_how_sure(run: Path) -> None:
+def test_the_card_has_scores_with_intervals(run: Path) -> None:
     text = card(results.read(run / results.FILE_NAME))
     assert "| sst/accuracy | 0.5000 | 0.404 to 0.596 | 100 |" in text
     assert "| sts/spearman | 0.7000 |  | 100 |" in text

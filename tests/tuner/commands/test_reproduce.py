@@ -16,7 +16,7 @@ from model.data.source import DataSource, inspect
 from model.metrics import interval
 from tests.support import samples
 from tuner.commands.reproduce import command, recorded, verdict
-from tuner.commands.reproduce.retrain import Again
+from tuner.commands.reproduce.retrain import RepeatedTrial
 from tuner.commands.run_command import WRONG_USAGE
 from tuner.config import options
 from tuner.config.objective import Objective
@@ -47,7 +47,7 @@ def run(folder: Path, champion: int | None = 0, **changes: Any) -> dict[str, Any
     return found
 
 
-def again(one: recorded.Recorded, **changes: Any) -> TrialRecord:
+def again(one: recorded.RecordedTraining, **changes: Any) -> TrialRecord:
     """A training that came to the same."""
     told = {"metrics": one.metrics, "evaluations": one.evaluations, "score": one.score, "reason": one.reason}
     return TrialRecord(**{"number": 0, "state": one.state, "config": {}, "seconds": 1.0} | told | changes)
@@ -82,9 +82,9 @@ def test_a_confirmed_champion_has_a_seed_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("champion", "number", "said"),
     [
-        (None, None, "night has no champion: no trial of it is COMPLETE; name one of its trials, 0, 1, 2, with --trial"),
+        (None, None, "night has no champion: none of its trials is COMPLETE; name one of its trials, 0, 1, 2, with --trial"),
         (0, 9, "night has no trial 9; the trials that ended are 0, 1, 2"),
-        (0, 3, "trial 3 of night had not ended; go on with --resume night first"),
+        (0, 3, "trial 3 of night has not ended; resume it with --resume night first"),
     ],
 )
 def test_what_cannot_be_trained_again_is_a_sentence(
@@ -187,12 +187,12 @@ def test_failures_are_compared_too(tmp_path: Path) -> None:
 
 
 def test_a_pruned_trial_is_trained_to_where_it_was_pruned() -> None:
-    trial = Again(samples.CONFIG, OBJECTIVE, n_evaluations=1)
+    trial = RepeatedTrial(samples.CONFIG, OBJECTIVE, n_evaluations=1)
     assert trial.ask() is not None
     assert trial.ask() is None
     assert trial.report(0, samples.evaluation(1, 0.4)) is Study.PRUNE
     assert (trial.record(0).state, trial.record(0).score) == ("PRUNED", 0.45)
-    whole = Again(samples.CONFIG, OBJECTIVE, n_evaluations=2)
+    whole = RepeatedTrial(samples.CONFIG, OBJECTIVE, n_evaluations=2)
     whole.ask()
     assert whole.report(0, samples.evaluation(1, 0.4)) is Study.CONTINUE
     assert whole.report(0, samples.evaluation(2, math.nan)) is Study.STOP
@@ -218,9 +218,9 @@ def test_wrong_usage_is_a_sentence(tmp_path: Path, arguments: list[str], said: s
     assert "Traceback" not in shown.err
 
 
-def test_a_teller_of_json_is_silent_until_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_printer_of_json_is_silent_until_the_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = recorded.training(run(tmp_path / "night"), 0)
     for is_silent, shown in ((True, ""), (False, "evaluation 1 of 2  step 10  score 0.5000  recorded 0.5000  equal\n")):
-        command.Teller(one, is_silent=is_silent).evaluated(samples.evaluation(1, 0.5), 0.5)
+        command.ProgressPrinter(one, is_silent=is_silent).evaluated(0, samples.evaluation(1, 0.5), 0.5)
         assert capsys.readouterr().out == shown
     assert json.loads((tmp_path / "night" / "results.json").read_text())["gang"]["n_workers"] == 2

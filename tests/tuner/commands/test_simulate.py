@@ -1,4 +1,4 @@
-"""The simulator: worlds, the clock, the decisions it takes, and what it says of policies."""
+"""The simulator: worlds, the clock, decisions, and the comparison of policies."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
 from tuner.commands.simulate import compare, costs
 from tuner.commands.simulate.clock import Charges, Ended, Log, play
-from tuner.commands.simulate.command import main
+from tuner.commands.simulate.command import main, make, parser
 from tuner.commands.simulate.drawing import FAILURE_GAP
 from tuner.commands.simulate.importance import LEAST, distances, weights
 from tuner.commands.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
-from tuner.commands.simulate.options import make, parser
 from tuner.commands.simulate.position import position
-from tuner.commands.simulate.replay import Replay, kept
+from tuner.commands.simulate.replay import Replay, kept_part
 from tuner.commands.simulate.synthetic import Synthetic
 from tuner.commands.simulate.world import Course
 from tuner.config.objective import Objective
@@ -230,7 +229,7 @@ def test_a_pruned_trial_goes_on_as_the_complete_ones_did(space: Space) -> None:
     course = Replay.of([{"trials": trials}], space, OBJECTIVE).course(config)
     assert scores(course)[2:9] == pytest.approx([0.2 + 0.06 * i for i in range(7)])
     at_3 = [0.15, 0.21, 0.2]
-    share = kept((float(np.mean(at_3)), float(np.var(at_3))), config, OBJECTIVE)
+    share = kept_part((float(np.mean(at_3)), float(np.var(at_3))), config, OBJECTIVE)
     assert 0.3 < share < 0.6
     assert scores(course)[-1] == pytest.approx(0.2 + 0.06 * 7 - (1 - share) * (0.2 - np.mean(at_3)))
     assert course.evaluations[-1].seconds == pytest.approx(20.0)
@@ -247,8 +246,8 @@ def test_an_early_difference_is_kept_as_far_as_it_is_not_noise(space: Space) -> 
     (config,) = configs(space, 1)
     early, last = 3 / 64, 1 / 750 + 1 / 1600 + 1 / 600  # of three tasks, 1 / examples
     noise = 0.5 * 0.16 * early / 9 * (1 - last / early)
-    assert kept((0.8, 0.01), config, OBJECTIVE) == pytest.approx(1 - noise / 0.01)
-    assert kept((0.8, noise / 2), config, OBJECTIVE) == kept((0.8, 0.0), config, OBJECTIVE) == 0.0
+    assert kept_part((0.8, 0.01), config, OBJECTIVE) == pytest.approx(1 - noise / 0.01)
+    assert kept_part((0.8, noise / 2), config, OBJECTIVE) == kept_part((0.8, 0.0), config, OBJECTIVE) == 0.0
 
 
 def test_an_unrecorded_configuration_lies_between_its_neighbours(space: Space) -> None:
@@ -411,7 +410,7 @@ def test_the_driver_serves_one_after_another() -> None:
     assert [trial.at_s for trial in log.ended] == [24, 28, 32]
 
 
-def test_when_time_is_up_running_trials_are_charged_and_thrown_away() -> None:
+def test_when_time_is_up_running_trials_are_charged_and_discarded() -> None:
     log = play(Script(9), Straight({}), 2, FREE, until_s=50)
     assert (len(log.ended), log.n_cut, log.busy_s, log.end_s) == (4, 2, 100, 50)
 
@@ -427,11 +426,11 @@ class ThroughBridge:
         from tuner.artifacts.models import Models
         from tuner.execution.bridge import Bridge
         from tuner.execution.interruption import Interruption
-        from tuner.tracking.events import SilentObserver
+        from tuner.tracking.events import Observer
 
         self.study = study
         kept = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
-        self.bridge = Bridge(study, SilentObserver(), *kept, lambda: n_slots, Interruption())
+        self.bridge = Bridge(study, Observer(), *kept, lambda: n_slots, Interruption())
         self.ids: dict[int, str] = {}
         self.n_started = 0
 
@@ -582,7 +581,7 @@ def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str]
     (("--record", "/no/such/run"), "does not exist"),
     (("--synthetic", "--metric", "sst/f2"), "unknown metric sst/f2"),
 ])  # fmt: skip
-def test_what_is_wrong_is_said(arguments: tuple[str, ...], told: str) -> None:
+def test_problems_are_reported(arguments: tuple[str, ...], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         make(parser().parse_args(list(arguments)))
 

@@ -58,7 +58,7 @@ def test_a_search_that_still_prepares_its_data(folder: Path) -> None:
     assert (found.stage, sum(found.states.values()), found.best) == ("searching", 0, None)
 
 
-def test_killed_and_finished_searches_are_told_apart(folder: Path, study: Study) -> None:
+def test_killed_and_finished_searches_are_distinguished(folder: Path, study: Study) -> None:
     play(study, 0.5)
     assert status(folder).stage == "interrupted"
     for finished, stage in ((None, "interrupted"), ("2026-01-02T04:00:00+00:00", "finished")):
@@ -81,7 +81,7 @@ def test_lines_for_people_and_json_for_programs(folder: Path, study: Study, caps
     assert json.loads(capsys.readouterr().out)["running"][0]["number"] == 1
 
 
-def test_paused_trials_are_told_while_it_runs_and_after(
+def test_paused_trials_are_shown_while_it_runs_and_after(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "tiny.yaml").write_text(SPACE, encoding="utf-8")

@@ -14,7 +14,7 @@ from tests.support.clock import Clock
 from tuner import search
 from tuner.config import options, run_folder
 from tuner.config.budget import Budget, Meter, Used, in_words, seconds_of
-from tuner.tracking.budget_log import EVERY_S, Ledger
+from tuner.tracking.budget_log import EVERY_S, BudgetLog
 from tuner.tracking.progress import terminal as progress
 
 CPU = GangShape(n_workers=2, cpus_per_worker=3)
@@ -115,19 +115,19 @@ def test_what_was_used_goes_on_with_the_run(tmp_path: Path) -> None:
     run_folder.write_state(tmp_path, run_folder.State("2026-01-01T00:00:00+00:00", "run", 100.0, 200.0))
     clock = Clock()
     meter = Meter(Used(100.0, 200.0), clock)
-    ledger = Ledger(tmp_path, meter, clock)
+    budget_log = BudgetLog(tmp_path, meter, clock)
     meter.hold(0)
     clock.now += EVERY_S - 1
-    ledger.tick()
+    budget_log.tick()
     before = run_folder.read_state(tmp_path)
     assert before is not None and before.wall_s == 100.0, "not written at every tick"
     clock.now += 1
-    ledger.tick()
+    budget_log.tick()
     after = run_folder.State("2026-01-01T00:00:00+00:00", "run", 110.0, 210.0)
     assert run_folder.read_state(tmp_path) == after
     run_folder.update_state(tmp_path, mlflow_run_id="other")
     clock.now += 1
-    ledger.search_finished({})
+    budget_log.search_finished({})
     assert run_folder.read_state(tmp_path) == replace(after, mlflow_run_id="other", wall_s=111.0, gang_s=211.0)
 
 

@@ -54,7 +54,7 @@ def test_the_environment_is_put_in_where_an_address_is_used(monkeypatch: pytest.
     assert expand("$WHOLE") == CLEAR
     assert expand("sqlite:///x.db") == "sqlite:///x.db"
     monkeypatch.delenv("PW")
-    with pytest.raises(ConfigError, match="the environment has no PW"):
+    with pytest.raises(ConfigError, match=r"needs the environment variable\(s\) PW"):
         expand("postgresql://ann:$PW@db/optuna")
     assert "a/b" not in mask_credentials("postgresql://ann:a%2Fb@db/optuna")
 

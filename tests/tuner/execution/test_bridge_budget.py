@@ -17,7 +17,7 @@ from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.space import load
 from tuner.study import Study
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 SPACE = """\
 name: tiny
@@ -27,7 +27,7 @@ search:
 """
 
 
-class Heard(SilentObserver):
+class Heard(Observer):
     def __init__(self) -> None:
         self.finished: list[TrialRecord] = []
 

@@ -266,8 +266,8 @@ def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     ("arguments", "sentence"),
     [
         (["day", "--runs-dir", "{runs}"], "there is no run day"),
-        ([], "give a run for its page, or --paper"),
-        (["study", "--paper", "study"], "one of the two"),
+        ([], "give either a run"),
+        (["study", "--paper", "study"], "give either a run"),
         (["--paper", "study", "--to", "x.html"], "--to x.html is for a run's page"),
         (["study", "--format", "json"], "--format json is for --paper"),
         (["study", "--runs-dir", "{runs}", "--to", "{runs}"], "is a folder; give a file"),

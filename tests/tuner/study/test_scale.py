@@ -35,7 +35,7 @@ from tuner.space import Space, load
 from tuner.study import PRUNERS, Study, Verdict, opening
 from tuner.study.samplers.ranking import LIMIT, ParetoRanking, Ranking, evenly_spaced, evenly_spaced_without, rank, violation
 from tuner.study.samplers.tpe import bounded_tpe
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 N_EVALUATIONS = 10
 OBJECTIVE = Objective("sst/accuracy")
@@ -129,7 +129,7 @@ def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStora
     """Under the bridge, which looks for models to drop whenever a trial ends."""
     study = Study("memory:", "ends", space, Objective(goals), "random", "none", 0, 1000, N_EVALUATIONS)
     between = Bridge(
-        study, SilentObserver(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
+        study, Observer(), Models(tmp_path), Checkpoints(tmp_path / "c", 1), lambda: 9, Interruption()
     )  # fmt: skip
     costs = []
     for n in (10, 90):

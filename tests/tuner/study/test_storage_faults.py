@@ -88,8 +88,8 @@ def test_a_full_disk_is_waited_for_and_the_journal_stays_whole(tmp_path: Path, s
     assert numbers == [1, 2, 3, 4]
     assert [record.state for record in read_records(f"journal:{journal}", "study")] == ["COMPLETE"] * 5
     assert told == [
-        f"Optuna's journal {journal} is away; the search waits for it (No space left on device)\n",
-        f"Optuna's journal {journal} is back\n",
+        f"cannot use Optuna's journal {journal} (No space left on device); retrying for up to 600 s\n",
+        f"Optuna's journal {journal} can be used again\n",
     ]
 
 
@@ -106,8 +106,8 @@ def test_a_locked_database_is_waited_for(tmp_path: Path) -> None:
     records = read_records(f"sqlite:///{path}", "study")
     assert [(record.state, record.score) for record in records] == [("COMPLETE", 0.5), ("COMPLETE", 0.6)]
     away, back = told
-    assert "is away; the search waits for it" in away and "study.db" in away and "database is locked" in away
-    assert back.endswith(" is back\n")
+    assert "; retrying for up to" in away and "study.db" in away and "database is locked" in away
+    assert back.endswith(" can be used again\n")
 
 
 def test_every_call_of_a_storage_waits() -> None:

@@ -15,7 +15,7 @@ from tests.support import report_runs, samples
 from tests.support.bridge_session import Session
 from tuner.report.charts.timeline import EVALUATION, LOST, SAVING, SETUP, TRAINING, Schedule, schedule
 from tuner.tracking import timeline
-from tuner.tracking.events import SilentObserver, broadcast
+from tuner.tracking.events import Broadcast, Observer
 
 
 def recorder(folder: Path, times: Iterator[float] | None = None) -> timeline.Timeline:
@@ -76,7 +76,7 @@ def test_lines_that_are_no_events_are_left_out(tmp_path: Path) -> None:
     assert timeline.read(tmp_path) == [{"event": "ended", "at": 2}]
 
 
-def test_the_bridge_tells_of_asking_placing_losing_and_leaving(tmp_path: Path) -> None:
+def test_the_bridge_reports_asking_placing_losing_and_leaving(tmp_path: Path) -> None:
     heard: list[tuple[Any, ...]] = []
     session = Session(tmp_path)
     for name in ("trial_asked", "trial_placed", "trial_left"):
@@ -198,7 +198,7 @@ def test_a_clock_that_is_set_back_makes_no_negative_time() -> None:
 
 
 def test_a_broadcast_passes_them_on(tmp_path: Path) -> None:
-    heard = broadcast(recorder(tmp_path), SilentObserver())
+    heard = Broadcast(recorder(tmp_path), Observer())
     heard.trial_asked(1)
     heard.trial_placed(1, "node-a")
     heard.trial_left(1, "died")

@@ -1,1 +1,1 @@
-"""Checks before money is spent: what would stop a search, on this machine and on every node, each with its mend."""
+"""Checks a machine or cluster before a search: what would stop it, and what to do about each problem."""

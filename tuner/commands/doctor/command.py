@@ -1,6 +1,6 @@
-"""Check what a search would stand on: `python -m tuner doctor` takes the options of a search.
+"""Check what a search needs: `python -m tuner doctor` takes the options of a search.
 
-Without `--address` it checks this machine, on a Ray of its own; with it, every node of the cluster. Nothing is left behind.
+Without `--address` it checks this machine, on a temporary Ray; with it, every node of the cluster.
 
 Exit status: 0 nothing failed; 1 something did; 2 wrong usage.
 """
@@ -11,67 +11,66 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 
-from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
-from tuner.commands.doctor.finding import Finding, failed, is_well, passed, skipped
-from tuner.config.options import Options, parse_arguments
+from tuner.commands.doctor.finding import FAIL, Finding, failed, passed, skipped
+from tuner.commands.run_command import execute, print_lines
+from tuner.config.options import Options, from_arguments
 from tuner.config.options import parser as search_parser
 
-WELL, ILL, WRONG_USAGE = 0, 1, 2
+WELL, ILL = 0, 1
 NEED_RAY = ("versions", "code", "gpus", "clock", "disk", "storage", "data", "all-reduce", "backbone", "smart")
 
 
 def parser() -> argparse.ArgumentParser:
-    """A search's own options: what they ask for is what is checked."""
-    text = search_parser()
-    text.prog = "python -m tuner doctor"
-    text.description = "Check what a search with these options stands on: this machine, or every node of --address."
-    return text
+    """The parser of a search, whose options say what is checked."""
+    command = search_parser()
+    command.prog = "python -m tuner doctor"
+    command.description = "Check what a search with these options needs: this machine, or every node of --address."
+    return command
 
 
 def main(argv: list[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        options = parse_arguments(argv, parser())
-    except ConfigError as error:
-        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
-        return WRONG_USAGE
+    return execute(parser(), run, argv)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    options = from_arguments(arguments)
     findings: list[Finding] = []
-    for finding in examination(options):
+    for finding in checks(options):
         findings.append(finding)
-        if not options.json and not (options.quiet and finding.status != "FAIL"):
-            sys.stdout.write(f"{mask_credentials(finding.line())}\n")
+        if not options.json and not (options.quiet and finding.status != FAIL):
+            print_lines([mask_credentials(finding.line())])
             sys.stdout.flush()
+    is_well = all(finding.status != FAIL for finding in findings)
     if options.json:
-        told = {"well": is_well(findings), "findings": [asdict(finding) for finding in findings]}
-        sys.stdout.write(f"{mask_credentials(json.dumps(told, ensure_ascii=False))}\n")
-    return WELL if is_well(findings) else ILL
+        report = {"well": is_well, "findings": [finding.to_json() for finding in findings]}
+        print_lines([mask_credentials(json.dumps(report, ensure_ascii=False))])
+    return WELL if is_well else ILL
 
 
-def examination(options: Options) -> Iterator[Finding]:
-    """Every finding, as soon as it is known."""
+def checks(options: Options) -> Iterator[Finding]:
+    """Run all checks; yields each finding as soon as it is known."""
     from cluster import connect
-    from tuner.commands.doctor.examine import examine
+    from tuner.commands.doctor.cluster_checks import cluster_checks
     from tuner.commands.doctor.subject import subject
 
-    found, about_options = subject(options)
-    yield from about_options
-    joined = connect.is_connected()
+    checked, findings = subject(options)
+    yield from findings
+    was_connected = connect.is_connected()
     try:
         connect.connect(options.address)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        where = options.address or "this machine"
-        mend = "start it with ray start --head, or leave --address out for this machine alone"
-        yield failed("ray", f"no Ray cluster answers at {where}: {error}", mend)
-        yield from (skipped(check, "Ray is away") for check in NEED_RAY)
+        place = options.address or "this machine"
+        advice = "start it with ray start --head, or omit --address to check this machine alone"
+        yield failed("ray", f"no Ray cluster answers at {place}: {error}", advice)
+        yield from (skipped(check, "Ray is not reachable") for check in NEED_RAY)
         return
     try:
         nodes = connect.nodes()
         cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
         yield passed("ray", f"{len(nodes)} node(s) with {cpus:g} CPUs and {gpus:g} GPUs in all")
-        yield from examine(found)
+        yield from cluster_checks(checked)
     finally:
-        if not joined:
+        if not was_connected:
             connect.disconnect()

@@ -1,4 +1,4 @@
-"""What a node says of itself: one process on each node, which the driver asks."""
+"""The doctor's process on each node, and its report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CODE = ("cluster", "model", "search_spaces", "tuner")
 CONNECT_S = 5.0
 SHARED_MEMORY = Path("/dev/shm")
 TOKEN = ".doctor-"
-"""Beginning of the files, gone after a moment, by which a shared folder is known."""
+"""Prefix of the temporary files that show whether a folder is shared."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +34,20 @@ class Disk:
     path: str
     free_gib: float
     used: float
-    """Share, 0 to 1, of what users may have."""
+    """Share of the space for users, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class NodeReport:
-    """A node, without what takes long to tell."""
+    """The facts about a node that are quick to gather."""
 
     versions: Mapping[str, str | None]
     code: str
     """Hash over the project's files."""
     gpus: tuple[dict[str, Any], ...]
-    """As nvidia-smi tells them."""
+    """From nvidia-smi."""
     cuda: str | None
-    """Why torch cannot compute on them; None where it can, or where there is none."""
+    """Why torch cannot use them; None when it can, or without GPUs."""
     disks: Mapping[str, Disk]
     """`runs`, `temporary` and, on Linux, `shared memory`."""
     unreachable: Mapping[str, str]
@@ -55,30 +55,30 @@ class NodeReport:
 
 
 class NodeProbe:
-    """The process. Every method answers soon or is given up."""
+    """An actor with the checks of one node; the driver abandons calls that take too long."""
 
     def clock(self) -> float:
         """This node's time, seconds since 1970."""
         return time.time()
 
     def report(self, runs_dir: str, temporary: str, endpoints: Mapping[str, tuple[str, int]]) -> NodeReport:
-        """The node by itself. `endpoints` are hosts and ports of stores, by name."""
+        """Gather the report. `endpoints` are hosts and ports of stores, by name."""
         gpus = tuple(environment.gpus())
         disks = {"runs": disk(Path(runs_dir)), "temporary": disk(Path(temporary))}
         if SHARED_MEMORY.is_dir():
             disks["shared memory"] = disk(SHARED_MEMORY)
-        tried = {name: unreachable(*endpoint) for name, endpoint in endpoints.items()}
+        reasons = {name: unreachable(*endpoint) for name, endpoint in endpoints.items()}
         return NodeReport(
             versions=environment.versions(),
             code=code_digest(environment.PROJECT),
             gpus=gpus,
             cuda=cuda_problem() if gpus else None,
             disks=disks,
-            unreachable={name: reason for name, reason in tried.items() if reason},
+            unreachable={name: reason for name, reason in reasons.items() if reason},
         )
 
     def leave_token(self, folder: str) -> str | None:
-        """Write an empty file of a random name into `folder` and return its path; None where it cannot be written."""
+        """Write an empty file of a random name into `folder` and return its path; None when that fails."""
         path = Path(folder, f"{TOKEN}{uuid.uuid4().hex}")
         try:
             path.touch()
@@ -87,14 +87,14 @@ class NodeProbe:
         return str(path)
 
     def sees(self, path: str) -> bool:
-        os.listdir(os.path.dirname(path))  # noqa: PTH208, PTH120  # network file systems look anew
+        os.listdir(os.path.dirname(path))  # noqa: PTH208, PTH120  # refreshes the cache of network file systems
         return Path(path).exists()
 
     def remove(self, path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
     def data(self, source: DataSource, tasks: tuple[str, ...], skip_bad_rows: bool, arms: tuple[str, ...]) -> str | list[str]:
-        """SHA-256 of the data as this node reads them, or what is wrong with them."""
+        """SHA-256 of the data as this node reads them, or their problems."""
         from model.data.source import inspect
 
         try:
@@ -104,9 +104,8 @@ class NodeProbe:
 
 
 def disk(path: Path) -> Disk:
-    """The file system that holds `path`, or will hold it."""
-    there = existing(path)
-    usage = shutil.disk_usage(there)
+    """The file system of `path`, which need not exist."""
+    usage = shutil.disk_usage(existing(path))
     return Disk(str(path), usage.free / 2**30, usage.used / max(usage.used + usage.free, 1))
 
 
@@ -116,7 +115,7 @@ def existing(path: Path) -> Path:
 
 
 def unreachable(host: str, port: int) -> str | None:
-    """Why no connection to a port can be made; None where it can."""
+    """Why a port does not accept connections; None when it does."""
     try:
         socket.create_connection((host, port), timeout=CONNECT_S).close()
     except OSError as error:
@@ -125,7 +124,7 @@ def unreachable(host: str, port: int) -> str | None:
 
 
 def code_digest(project: Path) -> str:
-    """A hash over names and contents of the project's files, in order."""
+    """SHA-256 over names and contents of the project's files."""
     digest = hashlib.sha256()
     for folder in CODE:
         for path in sorted((project / folder).rglob("*")):
@@ -136,7 +135,7 @@ def code_digest(project: Path) -> str:
 
 
 def cuda_problem() -> str | None:
-    """Why torch cannot compute on some GPU of this node."""
+    """Why torch cannot use some GPU of this node; None when it can use all."""
     import torch
 
     if not torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""The stores that the driver writes to, really opened, and nothing written."""
+"""Checks that the driver can open its stores, without writing to them."""
 
 from __future__ import annotations
 
@@ -15,40 +15,39 @@ STORE_S = 30.0
 
 
 def database(storage: str, run_dir: Path) -> Finding:
-    """Optuna's storage. `run_dir` is the folder that the search will make."""
+    """Check Optuna's storage. `run_dir` is the folder that the search will create."""
     from tuner.study.storage import probe
 
-    mend = "give --storage an address whose server runs, whose database exists and whose user may write"
-    return _in_time("database", mask_credentials(storage), lambda: probe(storage, run_dir), mend)
+    advice = "give --storage an address whose server runs, whose database exists and whose user may write"
+    return _in_time("database", storage, lambda: probe(storage, run_dir), advice)
 
 
 def tracking(uri: str, run_dir: Path) -> Finding:
-    """MLflow's store or server. `run_dir` as for `database`."""
+    """Check MLflow's store or server. `run_dir` as for `database`."""
     from tuner.study.storage import probe
     from tuner.tracking.mlflow import read_experiment
 
     is_server = uri.startswith(("http", "databricks"))
-    mend = "give --tracking-uri a server that answers, or a database that exists"
-    return _in_time(
-        "tracking", mask_credentials(uri), lambda: read_experiment(uri, "-") if is_server else probe(uri, run_dir), mend
-    )
+    advice = "give --tracking-uri a server that answers, or a database that exists"
+    return _in_time("tracking", uri, lambda: read_experiment(uri, "-") if is_server else probe(uri, run_dir), advice)
 
 
-def _in_time(check: str, told: str, opening: Callable[[], Any], mend: str, seconds: float = STORE_S) -> Finding:
-    """Whether `opening` returns in time."""
-    outcome: list[Finding] = []
+def _in_time(check: str, address: str, open_store: Callable[[], Any], advice: str, seconds: float = STORE_S) -> Finding:
+    """Check that `open_store` succeeds within `seconds`."""
+    findings: list[Finding] = []
 
     def attempt() -> None:
         try:
-            opening()
+            open_store()
         except ConfigError as error:
-            outcome.append(failed(check, mask_credentials("; ".join(error.problems)), mend))
-        except Exception as error:  # a driver of a database raises what it likes
-            outcome.append(failed(check, mask_credentials(f"{told}: {type(error).__name__}: {error}"), mend))
+            findings.append(failed(check, mask_credentials("; ".join(error.problems)), advice))
+        except Exception as error:  # database drivers have their own errors
+            findings.append(failed(check, mask_credentials(f"{address}: {type(error).__name__}: {error}"), advice))
         else:
-            outcome.append(passed(check, told))
+            findings.append(passed(check, mask_credentials(address)))
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
     thread.join(seconds)
-    return outcome[0] if outcome else failed(check, f"{told} gives no answer within {seconds:g} s", mend)
+    late = f"{mask_credentials(address)} gives no answer within {seconds:g} s"
+    return findings[0] if findings else failed(check, late, advice)

@@ -1,4 +1,4 @@
-"""What is to be checked, from the options of a search: as much of it as can be told when some of them are wrong."""
+"""Derives what the doctor checks from the options of a search, as far as possible when some options are invalid."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Subject:
-    """The parts of a search that nodes, stores and ranks are checked for. None where the options do not tell."""
+    """The parts of a search that nodes, stores and ranks are checked for; None where they are unknown."""
 
     run_dir: Path
     storage: str | None
     tracking_uri: str | None
     shape: GangShape | None
     config: TrialConfig | None
-    """A configuration of the space: with SMART, where it has one."""
-    source: DataSource | None
-    tasks: tuple[str, ...]
-    arms: tuple[str, ...]
+    """A typical configuration of the space, with SMART if possible."""
     skip_bad_rows: bool
-    data_sha256: str | None
-    """As the driver reads the data."""
     max_concurrent: int | None
+    source: DataSource | None = None
+    tasks: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
+    data_sha256: str | None = None
+    """Of the data as the driver reads them."""
 
     @property
     def runs_dir(self) -> Path:
-        """The folder of the runs, which all nodes share."""
+        """The folder of runs, which all nodes share."""
         return self.run_dir.parent
 
 
 def subject(options: Options) -> tuple[Subject, list[Finding]]:
-    """The subject of these options, and what is wrong with them."""
+    """The subject of these options, and the findings about them."""
     runs_dir = Path(options.runs_dir).expanduser().absolute()
     try:
         planned = plan.make(options)
     except ConfigError as error:
         findings = [failed("options", problem) for problem in error.problems]
-        return _guessed(options, runs_dir), findings
-    found = Subject(
+        return _partial(options, runs_dir), findings
+    checked = Subject(
         run_dir=planned.run_dir,
         storage=planned.storage,
         tracking_uri=planned.tracking_uri,
@@ -67,12 +67,11 @@ def subject(options: Options) -> tuple[Subject, list[Finding]]:
         max_concurrent=options.max_concurrent,
     )
     rows = ", ".join(f"{task} {splits['train']}" for task, splits in planned.summary.rows.items())
-    told = f"a search of {planned.space.name} can be planned; training rows: {rows}"
-    return found, [passed("options", told)]
+    return checked, [passed("options", f"a search of {planned.space.name} can be planned; training rows: {rows}")]
 
 
 def typical(samples: tuple[TrialConfig, ...]) -> TrialConfig:
-    """The configuration of median ε among those with SMART, and of these those of most tasks; any where there is none."""
+    """The configuration of median ε among those with SMART and the most tasks; without SMART the first one."""
     smooth = [sample for sample in samples if sample.smart.is_smoothing]
     most = max((len(sample.mixture) for sample in smooth), default=0)
     ordered = sorted((s for s in smooth if len(s.mixture) == most), key=lambda sample: sample.smart.epsilon)
@@ -84,16 +83,16 @@ def _typical_of(space: Space) -> TrialConfig:
     return typical(tuple(parse(space.sample(rng)) for _ in range(SAMPLED)))
 
 
-def _attempt(step: Callable[..., T], *needs: object) -> T | None:
-    """`step(*needs)`, or None where it fails or what it needs is None."""
+def _attempt(step: Callable[..., T], *arguments: object) -> T | None:
+    """`step(*arguments)`, or None when it fails or an argument is None."""
     try:
-        return None if any(need is None for need in needs) else step(*needs)
+        return None if any(argument is None for argument in arguments) else step(*arguments)
     except ConfigError:
         return None
 
 
-def _guessed(options: Options, runs_dir: Path) -> Subject:
-    """What single options tell, where no plan can be made from all of them."""
+def _partial(options: Options, runs_dir: Path) -> Subject:
+    """The parts that are known from single options when no plan can be made from all of them."""
     has_gpu = shutil.which("nvidia-smi") is not None
     space: Space | None = _attempt(plan.space_of, options, has_gpu)
     folder = runs_dir / (options.resume or options.name or "run")
@@ -103,10 +102,6 @@ def _guessed(options: Options, runs_dir: Path) -> Subject:
         tracking_uri=_attempt(tracking_uri_of, options, folder),
         shape=_attempt(plan.shape_of, options, space, has_gpu),
         config=_attempt(_typical_of, space),
-        source=None,
-        tasks=(),
-        arms=(),
         skip_bad_rows=options.skip_bad_rows,
-        data_sha256=None,
         max_concurrent=options.max_concurrent,
     )

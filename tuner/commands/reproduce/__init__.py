@@ -1,5 +1,4 @@
-"""A trial trained again from its record alone: `python -m tuner reproduce RUN [--trial N]`.
+"""Repeats a training from its record: `python -m tuner reproduce RUN [--trial N]`.
 
-`recorded` reads what is to be trained and what it came to, `retrain` trains it through the gangs of a search, and `verdict`
-compares.
+`recorded` reads the training and its results, `retrain` trains it again on a gang, and `verdict` compares the results.
 """

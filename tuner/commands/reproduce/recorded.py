@@ -1,4 +1,4 @@
-"""What a run's record says of one training, and of where and on what it was done."""
+"""Reads a training from a run's record: configuration, results, gang, data and environment."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import SPLITS, DataSource, inspect
 from tuner.config import options
 from tuner.config.objective import MEAN, OWN_MEAN, Objective, tasks_of
-from tuner.results import environment
-from tuner.results import results_json as results
+from tuner.results import environment, results_json
 
 ACCUMULATION = re.compile(r"accumulation (\d+) after out of memory")
-"""The note of a trial that began anew with smaller micro-batches."""
+"""The note of a trial that was restarted with smaller micro-batches."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A training as results.json has it."""
+class RecordedTraining:
+    """A training in results.json."""
 
     name: str
-    """`trial 3`, or `the champion` where that was trained on a seed of its own."""
+    """`trial 3`, or `the champion` when it was trained on another seed."""
     config: TrialConfig
-    """As it was trained to its end."""
+    """As of the end of the training."""
     state: str
     score: float | None
     metrics: Mapping[str, float]
     evaluations: Sequence[Mapping[str, Any]]
-    """Empty where the record keeps the last one alone, as `metrics`."""
+    """Empty when the record has the last one only, as `metrics`."""
     reason: str | None
 
     @property
@@ -43,97 +42,97 @@ class Recorded:
 
 @dataclass(frozen=True)
 class Data:
-    """The data as recorded, found again and checked."""
+    """The recorded data, verified by their SHA-256."""
 
     source: DataSource
     skip_bad_rows: bool
 
 
-def training(found: Mapping[str, Any], number: int | None) -> Recorded:
-    """The training of a trial, or of the champion. Raises `ConfigError` where there is none."""
+def training(results: Mapping[str, Any], number: int | None) -> RecordedTraining:
+    """The training of a trial, by default of the champion. Raises `ConfigError` when it does not exist."""
     if number is None:
-        return _champion(found)
-    trials = {trial["number"]: trial for trial in found["trials"]}
-    if number in found.get("unfinished", []):
-        raise ConfigError([f"trial {number} of {found['name']} had not ended; go on with --resume {found['name']} first"])
+        return _champion(results)
+    trials = {trial["number"]: trial for trial in results["trials"]}
+    if number in results.get("unfinished", []):
+        raise ConfigError(
+            [f"trial {number} of {results['name']} has not ended; resume it with --resume {results['name']} first"]
+        )
     if number not in trials:
-        there = ", ".join(map(str, trials)) or "none"
-        raise ConfigError([f"{found['name']} has no trial {number}; the trials that ended are {there}"])
+        ended = ", ".join(map(str, trials)) or "none"
+        raise ConfigError([f"{results['name']} has no trial {number}; the trials that ended are {ended}"])
     return _of(f"trial {number}", trials[number])
 
 
-def _champion(found: Mapping[str, Any]) -> Recorded:
-    champion = found["champion"]
+def _champion(results: Mapping[str, Any]) -> RecordedTraining:
+    champion = results["champion"]
     if champion is None:
-        ended = ", ".join(str(trial["number"]) for trial in found["trials"])
-        mend = f"name one of its trials, {ended}, with --trial" if ended else "none of its trials has ended"
-        raise ConfigError([f"{found['name']} has no champion: no trial of it is COMPLETE; {mend}"])
-    own = [trial for trial in found["trials"] if trial["number"] == champion["number"]]
-    if own and own[0]["config"] == champion["config"]:
-        return _of(f"trial {champion['number']}", own[0])
-    confirmed = _confirmed(found, champion)
-    return _of("the champion", {"state": "COMPLETE", "reason": None, "evaluations": [], "note": None, **champion, **confirmed})
-
-
-def _confirmed(found: Mapping[str, Any], champion: Mapping[str, Any]) -> dict[str, Any]:
-    """The note of the confirmation's training that the champion's model is of."""
+        ended = ", ".join(str(trial["number"]) for trial in results["trials"])
+        advice = f"name one of its trials, {ended}, with --trial" if ended else "none of its trials has ended"
+        raise ConfigError([f"{results['name']} has no champion: none of its trials is COMPLETE; {advice}"])
+    trials = [trial for trial in results["trials"] if trial["number"] == champion["number"]]
+    if trials and trials[0]["config"] == champion["config"]:
+        return _of(f"trial {champion['number']}", trials[0])
     number = (champion.get("confirmed") or {}).get("training")
-    each = [one for finalist in (found.get("confirmation") or {}).get("finalists", []) for one in finalist["trainings"]]
-    return next(({"note": one.get("note")} for one in each if one["number"] == number), {})
+    finalists = (results.get("confirmation") or {}).get("finalists", [])
+    trainings = {training["number"]: training for finalist in finalists for training in finalist["trainings"]}
+    defaults: dict[str, Any] = {"state": "COMPLETE", "reason": None, "evaluations": [], "note": None}
+    notes = {"note": trainings[number].get("note")} if number in trainings else {}
+    return _of("the champion", {**defaults, **champion, **notes})
 
 
-def _of(name: str, entry: Mapping[str, Any]) -> Recorded:
+def _of(name: str, entry: Mapping[str, Any]) -> RecordedTraining:
     try:
         config = parse(entry["config"])
     except ConfigError as error:
         raise ConfigError([f"{name} was never trained: {problem}" for problem in error.problems]) from None
-    smaller = ACCUMULATION.fullmatch(entry.get("note") or "")
-    if smaller:
+    match = ACCUMULATION.fullmatch(entry.get("note") or "")
+    if match:
         values = config.to_dict()
-        config = parse(values | {"optim": values["optim"] | {"accumulation": int(smaller[1])}})
+        config = parse(values | {"optim": values["optim"] | {"accumulation": int(match[1])}})
     names = ("state", "score", "metrics", "evaluations", "reason")
-    return Recorded(name=name, config=config, **{key: entry[key] for key in names})
+    return RecordedTraining(name=name, config=config, **{key: entry[key] for key in names})
 
 
-def objective(found: Mapping[str, Any]) -> Objective:
-    """What the search was after."""
-    words = str(found["metric"]).partition("; ")[0].removesuffix(" (less is better)")
+def objective(results: Mapping[str, Any]) -> Objective:
+    """The search's objective, from its description."""
+    words = str(results["metric"]).partition("; ")[0].removesuffix(" (less is better)")
     mean = re.fullmatch(r"mean\((.+)\)", words)
     if mean:
         return Objective(MEAN, tasks_of(mean[1].split(", ")))
     return Objective(OWN_MEAN if words.startswith("mean over") else words)
 
 
-def gang(found: Mapping[str, Any], folder: Path) -> GangShape:
-    """The ranks that each training had. A run from before they were recorded has what its options say, else one rank."""
-    if found.get("gang"):
-        return GangShape(**found["gang"])
+def gang(results: Mapping[str, Any], folder: Path) -> GangShape:
+    """The ranks of each training; in runs of versions that did not record them, from the options, by default one rank."""
+    if results.get("gang"):
+        return GangShape(**results["gang"])
     given = options.load(folder)
     gpus = given.gpus_per_worker if given.gpus_per_worker is not None else float(bool(environment.gpus()))
     return GangShape(given.workers_per_trial or 1, given.cpus_per_worker or 1, gpus)
 
 
-def data(found: Mapping[str, Any], folder: Path, elsewhere: str | None) -> Data:
-    """The run's data, in their recorded place or `elsewhere`. Raises `ConfigError` where they are not what they were."""
+def data(results: Mapping[str, Any], folder: Path, elsewhere: str | None) -> Data:
+    """The run's data, at the recorded place or `elsewhere`. Raises `ConfigError` when they have changed."""
     given = options.load(folder)
     source = DataSource.parse(elsewhere or given.data)
-    rows = found["data"]["rows"]
+    rows = results["data"]["rows"]
     arms = tuple(dict.fromkeys(split for splits in rows.values() for split in splits if split not in SPLITS))
     summary = inspect(source, tuple(rows), skip_bad_rows=given.skip_bad_rows, arms=arms)
-    if summary.sha256 != found["data"]["sha256"]:
-        told = f"the data in {source.text} have the SHA-256 {summary.sha256[:12]}…, those of {found['name']} had"
-        raise ConfigError([f"{told} {found['data']['sha256'][:12]}…; name the data that it was trained on with --data"])
+    recorded = results["data"]["sha256"]
+    if summary.sha256 != recorded:
+        digests = f"the data in {source.text} have the SHA-256 {summary.sha256[:12]}…, those of {results['name']} had"
+        raise ConfigError([f"{digests} {recorded[:12]}…; name the data that it was trained on with --data"])
     return Data(source, given.skip_bad_rows)
 
 
 def read(folder: Path) -> dict[str, Any]:
     """results.json of the run in `folder`. Raises `ConfigError`."""
     options.load(folder)
-    return results.read(folder / results.FILE_NAME)
+    return results_json.read(folder / results_json.FILE_NAME)
 
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """What differs between the environment of the record and this one, a line for each."""
+    """The differences between the recorded environment and this one, a line for each."""
     lines = []
     for name, now in here["versions"].items():
         then = recorded.get("versions", {}).get(name)
@@ -153,7 +152,7 @@ def _commits(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> l
         return [] if then == now else ["the commit is not known on both sides"]
     if then["commit"] != now["commit"]:
         return [f"the commit was {then['commit'][:12]}, and is {now['commit'][:12]}"]
-    sides = [side for side, found in (("then", then), ("now", now)) if found["dirty"]]
+    sides = [side for side, git in (("then", then), ("now", now)) if git["dirty"]]
     return [f"the commit is the same, with changes that are not committed {' and '.join(sides)}"] if sides else []
 
 

@@ -1,30 +1,28 @@
-"""The training itself: one trial through the gang of a search, with nobody to prune it."""
+"""Trains one recorded trial again on a gang, without pruning."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.engine.config import TIMEOUT_S
 from model.training.evaluation import Evaluation
-from tuner.commands.reproduce.recorded import Data, Recorded
+from tuner.commands.reproduce.recorded import Data, RecordedTraining
 from tuner.config.objective import Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
 from tuner.study import Suggestion, Verdict
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 NUMBER = 0
 
 
-class Again(FixedTrials):
+class RepeatedTrial(FixedTrials):
     """One trial, which ends after `n_evaluations`."""
 
     def __init__(self, config: TrialConfig, objective: Objective, n_evaluations: int) -> None:
@@ -43,30 +41,17 @@ class Again(FixedTrials):
         return verdict
 
 
-@dataclass
-class Told(SilentObserver):
-    """Tells each evaluation as it comes."""
-
-    tell: Callable[[Evaluation, float], None]
-
-    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        self.tell(evaluation, score)
-
-
 def retrain(
-    recorded: Recorded,
-    objective: Objective,
-    shape: GangShape,
-    data: Data,
-    folder: Path,
-    tell: Callable[[Evaluation, float], None],
+    recorded: RecordedTraining, objective: Objective, shape: GangShape, data: Data, folder: Path, observer: Observer
 ) -> TrialRecord:
-    """Train it again, with work files in the run's folder that go again.
+    """Train again, with temporary files in the run's folder.
 
-    Raises `ConfigError` where the machine cannot hold the gang or the folder cannot be written, and KeyboardInterrupt.
+    Raises `ConfigError` when the machine cannot hold the gang or the folder cannot be written, and KeyboardInterrupt.
     """
     from cluster import connect
+    from tuner.execution.runner import Runner
     from tuner.execution.waiting import slots
+    from tuner.search.tokenise import DataRequest, put_into_object_store
 
     try:
         work = Path(tempfile.mkdtemp(prefix=".reproduce-", dir=folder))
@@ -74,35 +59,20 @@ def retrain(
         raise ConfigError(
             [f"cannot write to {folder}, where the training keeps its files: {error.strerror}; copy the run elsewhere"]
         ) from None
-    interruption, joined = Interruption(), connect.is_connected()
+    config = recorded.config
+    trial = RepeatedTrial(config, objective, recorded.n_evaluations)
+    interruption, was_connected = Interruption(), connect.is_connected()
     try:
         with interruption.listening():
             connect.connect(None, dashboard=False)
-            return _run(recorded, objective, shape, data, work, tell, slots(shape, 1), interruption)
+            n_slots = slots(shape, 1)
+            rows = (data.source, config.mixture, config.arms, data.skip_bad_rows)
+            tokens = put_into_object_store(DataRequest(*rows, config.backbone, config.max_length))
+            Runner(shape, n_slots, interruption, tokens, math.inf, TIMEOUT_S).run(trial, work, observer)
     finally:
-        if not joined:
+        if not was_connected:
             connect.disconnect()
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _run(
-    recorded: Recorded,
-    objective: Objective,
-    shape: GangShape,
-    data: Data,
-    work: Path,
-    tell: Callable[[Evaluation, float], None],
-    slots: Callable[[], int],
-    interruption: Interruption,
-) -> TrialRecord:
-    from tuner.execution.runner import Runner
-    from tuner.search.tokenise import DataRequest, put_into_object_store
-
-    config = recorded.config
-    rows = (data.source, config.mixture, config.arms, data.skip_bad_rows)
-    tokens = put_into_object_store(DataRequest(*rows, config.backbone, config.max_length))
-    trial = Again(config, objective, recorded.n_evaluations)
-    Runner(shape, slots, interruption, tokens, math.inf, TIMEOUT_S).run(trial, work, Told(tell))
     if interruption.requested:
         raise KeyboardInterrupt
     return trial.record(NUMBER)

@@ -1,4 +1,4 @@
-"""Whether a training came to what its record says: to the last bit, or within what chance leaves open."""
+"""Compares a repeated training with its record: equal to the last bit, or equal within the noise."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.metrics import interval
-from tuner.commands.reproduce.recorded import Recorded
+from model.tasks import TASKS
+from tuner.commands.reproduce.recorded import RecordedTraining
 from tuner.config.objective import Objective, metrics_of
 from tuner.results.text import number_text
 from tuner.results.trial_record import TrialRecord
@@ -19,17 +20,17 @@ Z = 1.96
 
 @dataclass(frozen=True)
 class Noise:
-    """By how much two trainings of one configuration may differ by chance."""
+    """The chance difference between two trainings of one configuration."""
 
     reach: float
-    """The largest difference of their scores that 95 of 100 pairs stay within."""
+    """95 % of the differences of two scores are at most this."""
     source: str
-    """Where that is from, in words."""
+    """Its origin, as a phrase."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it."""
+    """The result of the comparison."""
 
     word: str
     """`equal`, `matches` or `differs`."""
@@ -40,13 +41,13 @@ class Verdict:
         return self.word != "differs"
 
 
-def noise(found: Mapping[str, Any], recorded: Recorded, objective: Objective) -> Noise | None:
-    """From the confirmation's seeds, else from the number of select examples; None where neither says anything."""
-    sd = _over_seeds(found, recorded)
+def noise(results: Mapping[str, Any], recorded: RecordedTraining, objective: Objective) -> Noise | None:
+    """Estimate it from the confirmation's seeds, else from the number of select examples; None when both are unknown."""
+    sd = _over_seeds(results, recorded)
     if sd is not None:
         return Noise(Z * math.sqrt(2) * sd, f"what seeds change (standard deviation {sd:.4f} in the confirmation)")
-    names = metrics_of(objective.goals[0], objective.targets) or tuple(_main(recorded))
-    errors = [_error(name, recorded.metrics.get(name), found["data"]["rows"]) for name in names]
+    names = metrics_of(objective.goals[0], objective.targets) or tuple(TASKS[task].metric for task in recorded.config.mixture)
+    errors = [_error(name, recorded.metrics.get(name), results["data"]["rows"]) for name in names]
     known = [error for error in errors if error is not None]
     if not known or len(known) < len(errors):
         return None
@@ -54,24 +55,17 @@ def noise(found: Mapping[str, Any], recorded: Recorded, objective: Objective) ->
     return Noise(reach, "the sampling error of the select split; a confirmation would know the seeds' own")
 
 
-def _over_seeds(found: Mapping[str, Any], recorded: Recorded) -> float | None:
-    """The standard deviation over the seeds of a finalist with this configuration, else that of all finalists together."""
-    confirmation = found.get("confirmation") or {}
+def _over_seeds(results: Mapping[str, Any], recorded: RecordedTraining) -> float | None:
+    """The confirmation's pooled standard deviation over seeds, else that of the finalist with this configuration."""
+    confirmation = results.get("confirmation") or {}
 
-    def but_seed(config: Mapping[str, Any]) -> dict[str, Any]:
+    def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in config.items() if name != "seed"}
 
-    own = but_seed(recorded.config.to_dict())
-    sds = [one["sd"] for one in confirmation.get("finalists", []) if but_seed(one["config"]) == own]
+    config = without_seed(recorded.config.to_dict())
+    sds = [finalist["sd"] for finalist in confirmation.get("finalists", []) if without_seed(finalist["config"]) == config]
     pooled: float | None = confirmation.get("pooled_sd")
     return pooled if pooled is not None else next((sd for sd in sds if sd is not None), None)
-
-
-def _main(recorded: Recorded) -> list[str]:
-    """The main metrics of a trial's own tasks."""
-    from model.tasks import TASKS
-
-    return [TASKS[task].metric for task in recorded.config.mixture]
 
 
 def _error(metric: str, value: float | None, rows: Mapping[str, Mapping[str, int]]) -> float | None:
@@ -82,41 +76,41 @@ def _error(metric: str, value: float | None, rows: Mapping[str, Mapping[str, int
     return None if bounds is None else (bounds[1] - bounds[0]) / (2 * Z)
 
 
-def is_equal(recorded: Recorded, again: TrialRecord) -> bool:
-    """Whether every number that the record has of the training is the same to the last bit."""
-    if recorded.score != again.score or dict(recorded.metrics) != dict(again.metrics):
+def is_equal(recorded: RecordedTraining, repeat: TrialRecord) -> bool:
+    """Whether all recorded numbers of the training are equal to the last bit."""
+    if recorded.score != repeat.score or dict(recorded.metrics) != dict(repeat.metrics):
         return False
-    pairs = zip(recorded.evaluations, again.evaluations, strict=False)
-    return len(recorded.evaluations) in (0, len(again.evaluations)) and all(
+    pairs = zip(recorded.evaluations, repeat.evaluations, strict=False)
+    return len(recorded.evaluations) in (0, len(repeat.evaluations)) and all(
         one[name] == other[name] for one, other in pairs for name in ("step", "score", "metrics")
     )
 
 
-def verdict(recorded: Recorded, again: TrialRecord, chance: Noise | None) -> Verdict:
-    """Compare a training with its record. A PRUNED one was trained to the evaluation at which it was pruned."""
-    if recorded.state == "FAIL" or again.state == "FAIL":
-        return _of_failures(recorded, again)
-    if is_equal(recorded, again):
-        n = len(again.evaluations)
+def verdict(recorded: RecordedTraining, repeat: TrialRecord, noise: Noise | None) -> Verdict:
+    """Compare a repeated training with its record. A PRUNED one was trained up to its last evaluation."""
+    if recorded.state == "FAIL" or repeat.state == "FAIL":
+        return _of_failures(recorded, repeat)
+    if is_equal(recorded, repeat):
+        n = len(repeat.evaluations)
         return Verdict(
             "equal", f"equal: {'the evaluation is' if n == 1 else f'all {n} evaluations are'} the same to the last bit"
         )
-    if recorded.score is None or again.score is None:
+    if recorded.score is None or repeat.score is None:
         return Verdict("differs", "differs: there is no score to compare")
-    difference = again.score - recorded.score
-    told = f"the score is {number_text(again.score)} instead of {number_text(recorded.score)}, {difference:+.4f}"
-    if chance is None:
-        return Verdict("differs", f"differs: {told}, and nothing in the record says how much chance may change it")
-    if abs(difference) <= chance.reach:
-        return Verdict("matches", f"matches: {told}, within ±{chance.reach:.4f}: {chance.source}")
-    return Verdict("differs", f"differs: {told}, more than ±{chance.reach:.4f}: {chance.source}")
+    difference = repeat.score - recorded.score
+    scores = f"the score is {number_text(repeat.score)} instead of {number_text(recorded.score)}, {difference:+.4f}"
+    if noise is None:
+        return Verdict("differs", f"differs: {scores}, and the record has no estimate of the noise")
+    if abs(difference) <= noise.reach:
+        return Verdict("matches", f"matches: {scores}, within ±{noise.reach:.4f}: {noise.source}")
+    return Verdict("differs", f"differs: {scores}, more than ±{noise.reach:.4f}: {noise.source}")
 
 
-def _of_failures(recorded: Recorded, again: TrialRecord) -> Verdict:
-    if recorded.state == again.state:
-        same = recorded.reason == again.reason
+def _of_failures(recorded: RecordedTraining, repeat: TrialRecord) -> Verdict:
+    if recorded.state == repeat.state:
+        same = recorded.reason == repeat.reason
         word = "equal" if same else "matches"
-        return Verdict(word, f"{word}: it fails again: {again.reason}" + ("" if same else f" (then: {recorded.reason})"))
-    if again.state == "FAIL":
-        return Verdict("differs", f"differs: it failed now, and had not: {again.reason}")
+        return Verdict(word, f"{word}: it fails again: {repeat.reason}" + ("" if same else f" (then: {recorded.reason})"))
+    if repeat.state == "FAIL":
+        return Verdict("differs", f"differs: it failed now, and had not: {repeat.reason}")
     return Verdict("differs", f"differs: it had failed ({recorded.reason}), and does not now")

@@ -1,1 +1,1 @@
-"""Searches under a simulated clock: the real study against learning curves that were recorded or generated."""
+"""Simulated searches: the real study on recorded or generated learning curves, under a simulated clock."""

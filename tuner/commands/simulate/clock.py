@@ -1,9 +1,9 @@
-"""A search under a simulated clock: slots that train, and one driver that asks and judges, one thing after another.
+"""A search under a simulated clock: slots that train, and one driver that asks and judges, one event at a time.
 
-The decisions are those of `bridge.Bridge`: a free slot asks; each evaluation is reported in order of simulated time; a trial
-that is pruned or fails gives its slot back; one that ends is told COMPLETE. One that pauses is saved and gives its slot back;
-it is loaded where it is promoted. A slot that finds nothing to do asks again when anything has happened. While the driver is
-busy everybody else waits, as under Tune: a trial trains on once its evaluation is dealt with.
+The decisions are those of `bridge.Bridge`: a free slot asks for a trial; each evaluation is reported in order of simulated
+time; a trial that is pruned or fails frees its slot; one that ends is recorded as COMPLETE. A trial that pauses is saved and
+frees its slot; it is loaded when it is promoted. A slot without a trial asks again after the next event. While the driver is
+busy all slots wait, as under Tune: a trial resumes training once its evaluation is handled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tuner.study import Suggestion, Verdict
 
 
 class Decisions(Protocol):
-    """What a search decides: the part of `Study` that a simulation drives."""
+    """The decisions of a search: the part of `Study` that a simulation uses."""
 
     def ask(self) -> Suggestion | None: ...
 
@@ -32,28 +32,25 @@ class Decisions(Protocol):
 
 @dataclass(frozen=True)
 class Charges:
-    """What the clock charges besides training, in seconds; defaults as measured with Ray on two cores."""
+    """Seconds that the clock adds to training; defaults as measured with Ray on two cores."""
 
     cold_s: float = 12.0
-    """From asking to the first step where the slot has no processes yet, or a failed trial has taken them along."""
+    """From asking to the first step on a slot without processes: at its first trial, and after a failed one."""
     warm_s: float = 0.8
-    """The same with the processes of the trial before."""
+    """The same with the processes of the previous trial."""
     prune_s: float = 1.0
     """From the verdict on a trial to its slot being free."""
     save_s: float = 2.0
-    """What a trial that pauses adds to that: its state is written. An assumption, for a model and AdamW's two moments of about
-    1 GB; so is the next."""
+    """Added for a trial that pauses, whose state is written. This and the next are assumptions for a model and AdamW's two
+    moments of about 1 GB."""
     load_s: float = 2.0
-    """What a promoted trial adds to its start."""
+    """Added to the start of a promoted trial."""
     report_s: float = 0.01
-    """The driver's work on one evaluation."""
+    """The driver's time for one evaluation."""
     ask_s: float = 0.02
-    """The driver's work on one configuration, sampler included."""
+    """The driver's time for one configuration, sampler included."""
     ask_growth_s: float = 0.0
-    """What one more trial in the study adds to that."""
-
-    def asking_s(self, n_asked: int) -> float:
-        return self.ask_s + self.ask_growth_s * n_asked
+    """Added to that by each trial in the study."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +59,27 @@ class Ended:
 
     at_s: float
     score: float
-    """As reported: what the search ranks by."""
+    """As reported, by which the search ranks."""
     true_score: float
 
 
 @dataclass
 class Log:
-    """What happened."""
+    """The events of a simulated search."""
 
     ended: list[Ended] = field(default_factory=list)
     """COMPLETE trials in order of time."""
     n_pruned: int = 0
-    """Those that paused and were never promoted are among them."""
+    """Includes trials that paused and were never promoted."""
     n_promoted: int = 0
-    """How often a paused trial went on."""
+    """Promotions of paused trials."""
     n_failed: int = 0
     n_cut: int = 0
     """Trials that were running when time was up."""
     busy_s: float = 0.0
-    """Seconds of slots, over all trials, from asking to being free again."""
+    """Slot seconds of all trials, from asking to being free again."""
     end_s: float = 0.0
-    """When the last slot was free for good."""
+    """When the last slot became free for good."""
 
 
 @dataclass
@@ -108,45 +105,46 @@ class _Search:
     charges: Charges
     log: Log = field(default_factory=Log)
     events: list[tuple[float, int, int, _Running | None]] = field(default_factory=list)
-    """When, a running number, the slot, and the trial whose evaluation is due; None for a free slot."""
+    """Time, running number, slot, and the trial whose evaluation is due; None for a free slot."""
     cold: set[int] = field(default_factory=set)
     """Slots without processes."""
     idle: set[int] = field(default_factory=set)
-    """Slots that found nothing to do."""
+    """Slots that got no trial."""
     paused: dict[int, _Running] = field(default_factory=dict)
-    """By number; a trial that is promoted goes on where it was."""
+    """By number; a promoted trial continues from there."""
     pausing: dict[int, int] = field(default_factory=dict)
-    """The trial that a slot is about to be free of, by slot."""
+    """By slot: the trial that is being saved."""
     driver_free_s: float = 0.0
     n_asked: int = 0
     n_events: int = 0
 
     def at(self, time_s: float, slot: int, running: _Running | None) -> None:
+        """Schedule an event."""
         self.n_events += 1
         heapq.heappush(self.events, (time_s, self.n_events, slot, running))
 
     def ask(self, now_s: float, slot: int) -> None:
-        """Start the next trial on a free slot, or go on with a promoted one, if there is any."""
+        """Start the next trial, or a promoted one, on a free slot."""
         if slot in self.pausing:
             self.decisions.release(self.pausing.pop(slot))
-        asked = self.decisions.ask()
-        if asked is None:
+        suggestion = self.decisions.ask()
+        if suggestion is None:
             self.idle.add(slot)
             return
-        self.driver_free_s = now_s + self.charges.asking_s(self.n_asked)
+        self.driver_free_s = now_s + self.charges.ask_s + self.charges.ask_growth_s * self.n_asked
         setup_s = self.charges.cold_s if slot in self.cold else self.charges.warm_s
         self.cold.discard(slot)
-        if asked.number in self.paused:
-            running = replace(self.paused.pop(asked.number), since_s=now_s)
+        if suggestion.number in self.paused:
+            running = replace(self.paused.pop(suggestion.number), since_s=now_s)
             self.log.n_promoted += 1
             setup_s += self.charges.load_s
         else:
-            running = _Running(asked.number, self.world.course(asked.config), now_s)
+            running = _Running(suggestion.number, self.world.course(suggestion.config), now_s)
             self.n_asked += 1
         self.at(self.driver_free_s + setup_s + running.next_s, slot, running)
 
     def report(self, now_s: float, slot: int, running: _Running) -> None:
-        """Put an evaluation to the study and do what it says."""
+        """Report an evaluation to the study and apply its verdict."""
         evaluation = running.course.evaluations[running.n_reported]
         running.n_reported += 1
         verdict = self.decisions.report(running.number, evaluation)
@@ -155,39 +153,38 @@ class _Search:
             self.at(self.driver_free_s + running.next_s, slot, running)
             self.wake(self.driver_free_s)
             return
+        free_s = self.driver_free_s
         if verdict is Verdict.CONTINUE:
-            self._complete(running, evaluation)
-        elif verdict is Verdict.PRUNE:
-            self.log.n_pruned += 1
-        elif verdict is Verdict.PAUSE:
-            self.paused[running.number] = running
-            self.pausing[slot] = running.number
+            self.decisions.complete(running.number)
+            self.log.ended.append(Ended(free_s, self.world.objective.score(evaluation.metrics), running.course.true_score))
         else:
-            self.log.n_failed += 1
-            self.cold.add(slot)
-        free_s = self.driver_free_s + (0.0 if verdict is Verdict.CONTINUE else self.charges.prune_s)
-        free_s += self.charges.save_s if verdict is Verdict.PAUSE else 0.0
+            free_s += self.charges.prune_s
+            if verdict is Verdict.PRUNE:
+                self.log.n_pruned += 1
+            elif verdict is Verdict.PAUSE:
+                self.paused[running.number] = running
+                self.pausing[slot] = running.number
+                free_s += self.charges.save_s
+            else:
+                self.log.n_failed += 1
+                self.cold.add(slot)
         self.log.busy_s += free_s - running.since_s
         self.log.end_s = max(self.log.end_s, free_s)
         self.at(free_s, slot, None)
         self.wake(free_s)
 
     def wake(self, at_s: float) -> None:
-        """Let idle slots ask again: a trial that ended early leaves room in the budget, and a paused one may be promoted."""
+        """Let idle slots ask again: an early end leaves budget, and a paused trial may be promoted."""
         for slot in sorted(self.idle):
             self.at(at_s, slot, None)
         self.idle.clear()
 
     def cut(self, now_s: float) -> None:
-        """Time is up: what runs is charged for and thrown away."""
+        """End the search: running trials are charged and discarded."""
         running = [trial for _, _, _, trial in self.events if trial is not None]
         self.log.n_cut = len(running)
         self.log.busy_s += sum(now_s - trial.since_s for trial in running)
         self.log.end_s = now_s
-
-    def _complete(self, running: _Running, last: Evaluation) -> None:
-        self.decisions.complete(running.number)
-        self.log.ended.append(Ended(self.driver_free_s, self.world.objective.score(last.metrics), running.course.true_score))
 
 
 def play(decisions: Decisions, world: World, n_slots: int, charges: Charges, until_s: float = math.inf) -> Log:

@@ -1,4 +1,4 @@
-"""Seconds and compute of trials, counted from the configuration as `--dry-run` does, and the noise of their evaluations."""
+"""Computes seconds and compute of trials from their configuration, as `--dry-run` does, and the noise of their evaluations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from model.smart.config import cost_in_plain_steps
 from tuner.search.preflight import estimate
 
 SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 600, 850), "cfimdb": (1400, 150, 250)}
-"""Examples of train, select and dev, about those of the SMART Multitask MinBERT paper."""
+"""Examples of train, select and dev, approximately those of the SMART Multitask MinBERT paper."""
 WORDS = {"sst": 17.0, "quora": 22.0, "sts": 20.0, "cfimdb": 180.0}
-"""Mean words of an example, about."""
+"""Approximate mean words of an example."""
 BERT_BASE = 84_934_656
-"""Parameters of the layers of bert-base, for a backbone that is not on this machine."""
+"""Parameters of the layers of bert-base, for backbones that are not on this machine."""
 
 
 def summary() -> DataSummary:
-    """The data that the cost of generated trials is computed for."""
+    """The data summary that the cost of generated trials is computed from."""
     rows = {task: dict(zip(("train", "select", "dev"), sizes, strict=True)) for task, sizes in SIZES.items()}
     return DataSummary("generated curves", True, dict.fromkeys(SIZES, ""), rows, dict.fromkeys(SIZES, 0), dict(WORDS))
 
@@ -42,14 +42,14 @@ def seconds(config: TrialConfig, data: DataSummary, flops_per_s: float) -> tuple
     early, last = (_evaluation_flops(config, data, backbone, early=kind) for kind in (True, False))
     n = config.budget.evaluations
     training = total - (n - 1) * early - last
-    done = [training * index / n + early * index for index in range(1, n)]
-    return tuple(flops / flops_per_s for flops in (*done, total))
+    cumulative = [training * index / n + early * index for index in range(1, n)]
+    return tuple(flops / flops_per_s for flops in (*cumulative, total))
 
 
 def compute(config: TrialConfig, data: DataSummary) -> tuple[float, ...]:
-    """Tokens of plain steps trained on up to each evaluation, as `Evaluation.compute` counts them."""
-    seen = estimate.training_examples(config, data)
-    tokens = sum(n * (2 + estimate.TOKENS_PER_WORD * data.words[task]) for task, n in seen.items())
+    """Tokens in plain steps up to each evaluation, as in `Evaluation.compute`."""
+    examples = estimate.training_examples(config, data)
+    tokens = sum(n * (2 + estimate.TOKENS_PER_WORD * data.words[task]) for task, n in examples.items())
     n = config.budget.evaluations
     return tuple(tokens * cost_in_plain_steps(config.smart) * index / n for index in range(1, n + 1))
 
@@ -57,8 +57,8 @@ def compute(config: TrialConfig, data: DataSummary) -> tuple[float, ...]:
 def sampling_deviation(scores: np.ndarray, config: TrialConfig, tasks: Sequence[str]) -> np.ndarray:
     """Standard deviation of each evaluation's score over the choice of its examples, for (n_evaluations,) scores without noise.
 
-    Binomial, `sqrt(p (1 − p) / n)` for a task with n examples, of the mean over `tasks`; about right for correlations too. NaN
-    stays NaN.
+    Of the mean over `tasks`: binomial, `sqrt(p (1 − p) / n)`, for a task with n examples, which approximates correlations too.
+    NaN stays NaN.
     """
     early, last = (_inverse_examples(config, tasks, early=kind) for kind in (True, False))
     inverse = np.full(len(scores), early)
@@ -69,7 +69,7 @@ def sampling_deviation(scores: np.ndarray, config: TrialConfig, tasks: Sequence[
 
 
 def sampling_correlation(config: TrialConfig, tasks: Sequence[str]) -> float:
-    """Of the scores of a model on the early examples and on all of select, which hold them: `sqrt(n_early / n_select)`."""
+    """Correlation of a model's scores on the early examples and on all of select: `sqrt(n_early / n_select)`."""
     return math.sqrt(_inverse_examples(config, tasks, early=False) / _inverse_examples(config, tasks, early=True))
 
 

@@ -1,4 +1,4 @@
-"""Draws landscapes: the numbers of a generated world, chosen for the recorded sweeps that `synthetic` names."""
+"""Draws the landscape of a generated world; the constants are fitted to the recorded sweeps in `synthetic`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,43 @@ FLOOR = 0.3
 """Score at chance: the mean of about .26 for sst's five classes, .63 for quora's majority and no correlation for sts."""
 LR = "optim.lr"
 WEIGHTS = {LR: 0.4}
-"""Score lost at one end of a number's range when the best is at the other, about; `OTHER_WEIGHT` for the rest."""
+"""Approximate score lost at one end of a number's range when the optimum is at the other; `OTHER_WEIGHT` for the rest."""
 OTHER_WEIGHT = 0.004
 DROPS = {"pair_encoding": 0.02, "smart.enabled": 0.015}
-"""Score lost by a choice's wrong labels, about; `OTHER_DROP` for the rest."""
+"""Approximate score lost by the worse labels of a choice; `OTHER_DROP` for the rest."""
 OTHER_DROP = 0.004
 LR_SPREAD, OTHER_SPREAD, HARDNESS_SPREAD = 0.4, 1.2, 0.8
 """Standard deviations of the logarithms of the weights: of the learning rate's, of the others', and of a factor common to all
 weights and drops of a world."""
 NEAR_DEFAULT = 0.1
-"""Standard deviation of a number's best value around the untuned default, in ranges."""
+"""Standard deviation of a number's optimum around the untuned default, in ranges."""
 DEFAULT_IS_BEST = 0.7
-"""Probability that the default's label of a choice is the best one; a switch is as likely on as off."""
+"""Probability that the default's label of a choice is the best one; switches are on or off with equal probability."""
 CROSSING = (0.5, 0.9)
 """Bounds of the spread of learning speeds, in units of the spread of the ends: the more of it, the more curves cross."""
 FAILED = (0.26, 0.42)
-"""Bounds of the share of learning rates, of those that are drawn, at which most trials fail."""
+"""Bounds of the share of sampled learning rates at which most trials fail."""
 FAILURE_GAP = 0.12
-"""The least distance from the best and the default learning rate to those at which most trials fail, in ranges."""
+"""Least distance from the best and the default learning rate to those at which most trials fail, in ranges."""
 SHIFT = 0.03
-"""Standard deviation of what the rest of a configuration shifts that boundary by, in ranges, about."""
+"""Approximate standard deviation of that boundary over the rest of the configuration, in ranges."""
 
 
 def draw_landscape(space: Space, default: Position, rng: np.random.Generator) -> Landscape:
-    """A landscape over a space whose good values lie about `default`, the position of its untuned default, where it has one."""
+    """Draw a landscape whose optimum is near `default`, the position of the untuned default, empty when the space has none."""
     points = numeric_points(space)
     labels = {p.name: p.labels for p in space.parameters if isinstance(p, Choice)}
     hardness = float(rng.lognormal(0.0, HARDNESS_SPREAD))
-    weights = {name: hardness * _draw_weight(name, rng) for name in points}
+    weights = {}
+    for name in points:
+        factor = float(rng.lognormal(0.0, LR_SPREAD if name == LR else OTHER_SPREAD))
+        weights[name] = hardness * (WEIGHTS.get(name, OTHER_WEIGHT) * factor)
     steep = _failing_number(weights, points)
     optima = {name: _draw_optimum(grid, default.get(name), name == steep, rng) for name, grid in points.items()}
     losses = {name: weights[name] * _mean_square(optima[name], grid) for name, grid in points.items()}
     drops = _draw_drops(space, losses, default, hardness, rng)
     rate, start, noisiness, shift = (_draw_plane(points, labels, rng) for _ in range(4))
-    typical = sum(losses.values()) + sum(float(np.mean(list(found.values()))) for found in drops.values())
+    typical = sum(losses.values()) + sum(float(np.mean(list(by_label.values()))) for by_label in drops.values())
     spread = min(float(rng.uniform(*CROSSING)) * typical / 0.1, 1.0)
     return Landscape(
         floor=FLOOR,
@@ -70,15 +73,15 @@ def draw_landscape(space: Space, default: Position, rng: np.random.Generator) ->
 
 
 def _failing_number(weights: Mapping[str, float], points: Mapping[str, Sequence[float] | None]) -> str | None:
-    """The continuous number at whose high end trials fail: the learning rate where it is searched, else the heaviest one."""
+    """The continuous number at whose high end trials fail: the learning rate, else that of the largest weight."""
     continuous = [name for name, grid in points.items() if grid is None]
     return LR if LR in continuous else max(continuous, key=weights.__getitem__, default=None)
 
 
 def _draw_optimum(grid: Sequence[float] | None, default: object, fails: bool, rng: np.random.Generator) -> float:
-    """The best position of a number: about the default's where it has one, else anywhere but near the ends.
+    """Draw the best position of a number: near its default, or uniformly except near the ends.
 
-    Where trials fail at the high end, `fails`, the best is `FAILURE_GAP` below the lowest position at which most of them do.
+    If trials fail at the high end (`fails`), it is at least `FAILURE_GAP` below the lowest position at which most of them do.
     """
     if isinstance(default, float):
         drawn = float(np.clip(rng.normal(default, NEAR_DEFAULT), 0.05, 0.95))
@@ -87,11 +90,6 @@ def _draw_optimum(grid: Sequence[float] | None, default: object, fails: bool, rn
     if grid:
         return min(grid, key=lambda point: abs(point - drawn))
     return min(drawn, 1 - FAILED[0] - FAILURE_GAP) if fails else drawn
-
-
-def _draw_weight(name: str, rng: np.random.Generator) -> float:
-    spread = LR_SPREAD if name == LR else OTHER_SPREAD
-    return WEIGHTS.get(name, OTHER_WEIGHT) * float(rng.lognormal(0.0, spread))
 
 
 def _mean_square(optimum: float, grid: Sequence[float] | None) -> float:
@@ -104,43 +102,45 @@ def _mean_square(optimum: float, grid: Sequence[float] | None) -> float:
 def _draw_drops(
     space: Space, losses: Mapping[str, float], default: Position, hardness: float, rng: np.random.Generator
 ) -> dict[str, dict[Scalar, float]]:
-    """Drops by choice and label, the least of each choice 0; `losses` are the mean drops of the numbers, by coordinate.
+    """Drops by choice and label, the smallest of each choice 0; `losses` are the mean drops of the numbers, by coordinate.
 
-    What a label brings along, the mean drop of the parameters that it activates, is taken off its own drop: a label is
-    better or worse by what is drawn for it, not by how many parameters it has. Choices that others depend on come last.
+    The mean drop of the parameters that a label activates is subtracted from its own drop, so that labels do not get worse by
+    having more parameters. Choices that others depend on come last.
     """
-    brought = {p.name: sum(loss for key, loss in losses.items() if key.partition("[")[0] == p.name) for p in space.parameters}
+    mean_drops = dict.fromkeys((p.name for p in space.parameters), 0.0)
+    for key, loss in losses.items():
+        mean_drops[key.partition("[")[0]] += loss
     drops: dict[str, dict[Scalar, float]] = {}
     for choice in reversed(space.parameters):
         if not isinstance(choice, Choice):
             continue
         drawn = _draw_labels(choice, default.get(choice.name), hardness, rng)
-        net = {shown: drop - _brought(space, choice, shown, brought) for shown, drop in drawn.items()}
+        net = {shown: drop - _mean_drop(space, choice, shown, mean_drops) for shown, drop in drawn.items()}
         drops[choice.name] = {shown: drop - min(net.values()) for shown, drop in net.items()}
-        brought[choice.name] = float(np.mean(list(drops[choice.name].values())))
+        mean_drops[choice.name] = float(np.mean(list(drops[choice.name].values())))
     return drops
 
 
 def _draw_labels(choice: Choice, default: object, hardness: float, rng: np.random.Generator) -> dict[Scalar, float]:
-    """Half-normal drops, 0 for one of the labels."""
+    """Draw half-normal drops, 0 for the best label."""
     labels = choice.labels
     drawn = hardness * DROPS.get(choice.name, OTHER_DROP) * np.abs(rng.normal(0.0, 1.0, len(labels)))
-    best, believed = int(rng.integers(len(labels))), rng.random() < DEFAULT_IS_BEST
+    best, is_default_best = int(rng.integers(len(labels))), rng.random() < DEFAULT_IS_BEST
     is_switch = all(isinstance(shown, bool) for shown in labels)
-    if believed and not is_switch and default in labels:
+    if is_default_best and not is_switch and default in labels:
         best = labels.index(default)
     drawn[best] = 0.0
     return dict(zip(labels, drawn.tolist(), strict=True))
 
 
-def _brought(space: Space, choice: Choice, shown: Scalar, brought: Mapping[str, float]) -> float:
-    """The mean drop of the parameters that this label activates, those that depend on another one's value in proportion."""
+def _mean_drop(space: Space, choice: Choice, shown: Scalar, mean_drops: Mapping[str, float]) -> float:
+    """The mean drop of the parameters that a label activates, weighted by their probability of being active."""
     known = {p.name: p for p in space.parameters}
-    return sum(brought[p.name] * _share(p, choice.name, shown, known) for p in space.parameters if p.name != choice.name)
+    return sum(mean_drops[p.name] * _share(p, choice.name, shown, known) for p in space.parameters if p.name != choice.name)
 
 
 def _share(parameter: Parameter, name: str, shown: Scalar, known: Mapping[str, Parameter]) -> float:
-    """The probability that a parameter is active where the choice `name` is `shown`."""
+    """The probability that a parameter is active when the choice `name` has the label `shown`."""
     share = 1.0
     for other, allowed in parameter.when.items():
         if other == name:
@@ -165,7 +165,7 @@ def _draw_partners(names: Sequence[str], rng: np.random.Generator) -> dict[str, 
 
 
 def _draw_plane(points: Mapping[str, object], labels: Mapping[str, list[Scalar]], rng: np.random.Generator) -> Plane:
-    """A plane whose values over the space have a standard deviation of about 1, were all its coordinates used."""
+    """Draw a plane whose values have a standard deviation of about 1 when all coordinates are used."""
     scale = 1 / math.sqrt(max(len(points) + len(labels), 1))
     return Plane(
         {name: float(rng.normal(0.0, math.sqrt(12) * scale)) for name in points},
@@ -176,11 +176,11 @@ def _draw_plane(points: Mapping[str, object], labels: Mapping[str, list[Scalar]]
 def _draw_failures(
     name: str | None, optima: Mapping[str, float], default: Position, plane: Plane, rng: np.random.Generator
 ) -> Failures:
-    """Failures at the high end of a number, `FAILURE_GAP` or more above its best and its default position."""
+    """Draw failures at the high end of a number, at least `FAILURE_GAP` above its best and its default position."""
     share, nan_share = float(rng.uniform(*FAILED)), float(rng.uniform(0.2, 0.8))
     shift = Plane({key: slope for key, slope in plane.slopes.items() if key != name}, plane.offsets).times(SHIFT)
     middle = 1 - share
     if name is not None:
-        usual = float(default.get(name) or 0.0) + shift.at(default)
-        middle = max(middle, optima[name] + FAILURE_GAP, usual + FAILURE_GAP)
+        default_position = float(default.get(name) or 0.0) + shift.at(default)
+        middle = max(middle, optima[name] + FAILURE_GAP, default_position + FAILURE_GAP)
     return Failures(name, middle, shift, nan_share)

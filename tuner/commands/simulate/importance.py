@@ -1,10 +1,10 @@
 """Estimates how much recorded scores depend on each coordinate of the space, to weight distances between configurations.
 
-For one coordinate alone, each trial's end is predicted by the mean of the 5 trials nearest in it, in ranks from 0 to 1. The
-share of the ranks' variance that this explains, 0 where it explains nothing, is averaged over two rankings: of all trials with
-the failed ones last, and of those that end with a number. A weight is the square of that mean share, over their sum; of n
-trials, a part of `PRIOR / (PRIOR + n)` is the same for all coordinates, so that small records change little. Below `LEAST`
-trials, and where no coordinate explains anything, all weights are equal.
+For each coordinate alone, the rank (0 to 1) of a trial's final score is predicted by the mean of the 5 nearest trials. The
+explained share of the ranks' variance, at least 0, is averaged over two rankings: of all trials with the failed ones last, and
+of the trials with a score. A weight is the square of that mean share, normalised; with n trials, a part of
+`PRIOR / (PRIOR + n)` is distributed equally, so that small records change little. Below `LEAST` trials, and when no coordinate
+explains anything, all weights are equal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LEAST = 10
 
 
 def weights(positions: Sequence[Position], ends: np.ndarray) -> dict[str, float]:
-    """A weight for each coordinate that any position has, 1 in sum. `ends`: (n_trials,), NaN for a failed trial."""
+    """A weight for each coordinate of any position; they sum to 1. `ends`: final scores (n_trials,), NaN for a failed trial."""
     names = sorted({name for here in positions for name in here})
     equal = dict.fromkeys(names, 1 / max(len(names), 1))
     if len(positions) < LEAST:
@@ -38,14 +38,13 @@ def distances(here: Position, positions: Sequence[Position], by: Mapping[str, fl
     squares = np.zeros(len(positions))
     for name, weight in by.items():
         squares += weight * differences([here, *positions], name, n_rows=1)[0, 1:] ** 2
-    found: np.ndarray = np.sqrt(squares)
-    return found
+    return np.sqrt(squares)
 
 
 def differences(positions: Sequence[Position], name: str, n_rows: int | None = None) -> np.ndarray:
-    """Between the first `n_rows` positions, by default all, and all of them, in one coordinate: (n_rows, n_positions).
+    """Differences of the first `n_rows` positions, by default all, to all positions in one coordinate: (n_rows, n_positions).
 
-    The difference of numbers, at most 1; 1 for different labels, and where only one of both positions has the coordinate.
+    The difference of numbers, at most 1; 1 for different labels, and when only one of the two positions has the coordinate.
     """
     has = np.array([name in here for here in positions])
     values = [here.get(name) for here in positions]
@@ -57,12 +56,12 @@ def differences(positions: Sequence[Position], name: str, n_rows: int | None = N
         codes = np.array([order[value] for value in values])
         between = (codes[:n_rows, None] != codes).astype(float)
     both, either = has[:n_rows, None] & has, has[:n_rows, None] | has
-    found: np.ndarray = np.where(both, between, either.astype(float))
-    return found
+    result: np.ndarray = np.where(both, between, either.astype(float))
+    return result
 
 
 def _dependence(between: np.ndarray, ends: np.ndarray) -> float:
-    """Mean share of variance explained, 0 to 1, over the rankings of all trials and of those that end with a number."""
+    """Mean share of variance explained, 0 to 1, over the rankings of all trials and of those with a score."""
     sound = np.isfinite(ends)
     everything = _explained(between, np.where(sound, ends, -np.inf))
     return (everything + _explained(between[np.ix_(sound, sound)], ends[sound])) / 2
@@ -70,16 +69,11 @@ def _dependence(between: np.ndarray, ends: np.ndarray) -> float:
 
 def _explained(between: np.ndarray, ends: np.ndarray) -> float:
     """Share of the variance of the ranks of `ends` that the nearest trials explain; 0 where there are too few trials."""
-    if len(ends) <= N_NEAREST or np.ptp(place := _places(ends)) == 0:
+    from scipy.stats import rankdata
+
+    if len(ends) <= N_NEAREST or np.ptp(ranks := rankdata(ends) / len(ends)) == 0:
         return 0.0
     apart = between + np.diag(np.full(len(ends), np.inf))
     nearest = np.argsort(apart, axis=1, kind="stable")[:, :N_NEAREST]
-    error = np.mean((place[nearest].mean(axis=1) - place) ** 2)
-    return max(0.0, 1.0 - float(error / (np.var(place) * (1 + 1 / N_NEAREST))))
-
-
-def _places(values: np.ndarray) -> np.ndarray:
-    """Ranks over 0 to 1; equal values share the mean of theirs."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    found: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[places] / len(values)
-    return found
+    error = np.mean((ranks[nearest].mean(axis=1) - ranks) ** 2)
+    return max(0.0, 1.0 - float(error / (np.var(ranks) * (1 + 1 / N_NEAREST))))

@@ -1,6 +1,6 @@
-"""What a generated world consists of: end scores over the space, learning curves that lead there, noise and failures.
+"""The landscape of a generated world: final scores over the space, learning curves, noise and failures.
 
-`synthetic` has the formulas, `drawing` draws a landscape from a seed.
+`synthetic` has the formulas; `drawing` draws a landscape from a seed.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tuner.commands.simulate.position import Position
 from tuner.space.parameters import Scalar
 
 TOLERANCE = 0.08
-"""Distance from a number's best value, in ranges, up to which nothing is lost."""
+"""Distance from a number's best value, in ranges, up to which the score does not drop."""
 RUN_CORRELATION = 0.6
-"""Correlation of the noise of training from one evaluation to the next."""
+"""Correlation of the training noise between successive evaluations."""
 SAME_EXAMPLES, OWN_EXAMPLES = 0.5, 0.3
-"""Shares of the variance from the choice of examples: the first is common to all trials, since they are evaluated on the same
-examples; the second is a trial's own and the same at each evaluation. The rest is new at each evaluation. Assumptions: two
-classifiers that are each right on 80 % of the examples and disagree on 16 % of them have half of that variance in common."""
+"""Shares of the variance from the choice of examples: the first is common to all trials, which are evaluated on the same
+examples; the second is specific to a trial and constant over its evaluations. The rest is independent. Assumptions: two
+classifiers that are each right on 80 % of the examples and disagree on 16 % of them share half of that variance."""
 FAILURE_WIDTH = 0.03
-"""Of the logistic step from sound to failing learning rates, in ranges."""
+"""Width of the logistic step to failing learning rates, in ranges."""
 FAILS_ANYWAY = 0.02
 EARLY_FAILURES = 5.0
 """A trial fails at the evaluation `n · v ^ EARLY_FAILURES` for a uniform v: 63 % of them at the first of ten."""
@@ -43,26 +43,26 @@ class Plane:
     def times(self, factor: float) -> Plane:
         return Plane(
             {name: factor * slope for name, slope in self.slopes.items()},
-            {name: {shown: factor * offset for shown, offset in found.items()} for name, found in self.offsets.items()},
+            {name: {shown: factor * offset for shown, offset in labels.items()} for name, labels in self.offsets.items()},
         )
 
 
 @dataclass(frozen=True)
 class Failure:
-    """How a trial fails."""
+    """When and how a trial fails."""
 
     at: int
-    """Index, from 0, of the first evaluation that shows it."""
+    """Index, from 0, of its first failing evaluation."""
     is_nan: bool
-    """Whether it diverges; otherwise it sits at chance from there on."""
+    """Whether it diverges; otherwise it stays at chance from there on."""
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Probability of failing: `FAILS_ANYWAY`, and a logistic step in one number that the rest of the configuration shifts."""
+    """Probability of failing: `FAILS_ANYWAY`, plus a logistic step in one number, shifted by the other parameters."""
 
     name: str | None
-    """The number: the learning rate where it is searched; None in a space without numbers."""
+    """The number: the learning rate if it is searched; None in a space without numbers."""
     middle: float
     """Its position at which half of the trials fail."""
     shift: Plane
@@ -76,7 +76,7 @@ class Failures:
         return FAILS_ANYWAY + (1 - FAILS_ANYWAY) / (1 + math.exp(-excess / FAILURE_WIDTH))
 
     def draw(self, here: Position, n: int, rng: np.random.Generator) -> Failure | None:
-        """The failure of a trial of n evaluations; None for a sound one."""
+        """Draw the failure of a trial of n evaluations; None if it succeeds."""
         fails, when, kind = rng.random(3)
         if fails >= self.probability(here):
             return None
@@ -85,7 +85,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Landscape:
-    """The random quantities of one world; `synthetic` has the formulas they go into."""
+    """The random quantities of one world, for the formulas in `synthetic`."""
 
     ceiling: float
     optima: Mapping[str, float]
@@ -93,7 +93,7 @@ class Landscape:
     weights: Mapping[str, float]
     """w by coordinate."""
     partners: Mapping[str, tuple[str, float]]
-    """For a number the other one that its best value depends on, and r."""
+    """For a number, the other number that its best value depends on, and r."""
     drops: Mapping[str, Mapping[Scalar, float]]
     """By choice and label."""
     begin: float
@@ -110,21 +110,21 @@ class Landscape:
     """Standard deviation of the last score between repetitions of a trial."""
     failures: Failures
     luck: tuple[float, float]
-    """What all trials gain by the choice of the early examples, and of the rest of select: standard normal."""
+    """Deviation common to all trials by the choice of the early examples, and of the rest of select: standard normal."""
     floor: float
-    """Score of a trial that learns nothing."""
+    """Score at chance."""
 
     def drop(self, here: Position) -> float:
         numbers = sum(self.weights[name] * beyond(self._deviation(here, name)) ** 2 for name in self.optima if name in here)
         return numbers + sum(drops[here[name]] for name, drops in self.drops.items() if name in here)
 
     def end(self, here: Position) -> float:
-        """The score at the end of a sound trial, without noise."""
+        """The final score of a successful trial, without noise."""
         height = self.ceiling - self.floor
         return self.floor + height * math.exp(-self.drop(here) / height)
 
     def curve(self, here: Position, n: int) -> np.ndarray:
-        """The scores of a sound trial without noise, (n,)."""
+        """The scores of a successful trial without noise, (n,)."""
         end = self.end(here)
         odds = self.begin / (1 - self.begin) * math.exp(self.start.at(here))
         start = self.floor + (end - self.floor) * odds / (1 + odds)
@@ -134,16 +134,16 @@ class Landscape:
         return scores
 
     def training_noise(self, here: Position, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Noise of a repetition of the trial, (n,)."""
+        """Draw the noise of one training, (n,)."""
         drawn = rng.normal(0.0, self.sigma * math.exp(self.noisiness.at(here)), n)
         for i in range(1, n):
             drawn[i] = RUN_CORRELATION * drawn[i - 1] + math.sqrt(1 - RUN_CORRELATION**2) * drawn[i]
         return drawn
 
     def sampling_noise(self, deviations: np.ndarray, shared: float, rng: np.random.Generator) -> np.ndarray:
-        """Noise from the choice of the examples, (n,), with these standard deviations over the worlds.
+        """Draw the noise from the choice of examples, (n,), with these standard deviations over worlds.
 
-        `shared` is the correlation of the last evaluation with the earlier ones: 1 where all are on the same examples.
+        `shared` is the correlation of the last evaluation with the earlier ones: 1 when all use the same examples.
         """
         n = len(deviations)
         fixed = math.sqrt(SAME_EXAMPLES) * np.array(self.luck) + math.sqrt(OWN_EXAMPLES) * rng.normal(0.0, 1.0, 2)
@@ -153,9 +153,9 @@ class Landscape:
         return drawn
 
     def _deviation(self, here: Position, name: str) -> float:
-        own = number(here, name) - self.optima[name]
+        deviation = number(here, name) - self.optima[name]
         other, r = self.partners.get(name, ("", 0.0))
-        return own - r * (number(here, other) - self.optima[other]) if other in here else own
+        return deviation - r * (number(here, other) - self.optima[other]) if other in here else deviation
 
 
 def number(here: Position, name: str) -> float:
@@ -163,5 +163,5 @@ def number(here: Position, name: str) -> float:
 
 
 def beyond(deviation: float) -> float:
-    """The part of a deviation that is above the tolerance."""
+    """The part of a deviation above the tolerance."""
     return max(abs(deviation) - TOLERANCE, 0.0)

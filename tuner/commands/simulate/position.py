@@ -11,33 +11,33 @@ from tuner.space import Space
 from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, label
 
 Position = Mapping[str, float | Scalar]
-"""By coordinate: 0 to 1 from the low to the high end of a number (of its logarithm where it is searched so), or a label. A
-simplex has a coordinate for each task, `mixing.ratios[sst]`. Parameters that the configuration does not use are absent."""
+"""By coordinate: 0 to 1 from the low to the high end of a number (of its logarithm on a log scale), or a label. A simplex has a
+coordinate for each task, `mixing.ratios[sst]`. Inactive parameters are absent."""
 
 
 def position(space: Space, config: TrialConfig) -> dict[str, float | Scalar]:
     """The position of a configuration; a number outside its range lies below 0 or above 1."""
     values = config.to_dict()
     labels: dict[str, Scalar] = {}
-    found: dict[str, float | Scalar] = {}
+    coordinates: dict[str, float | Scalar] = {}
     for parameter in space.parameters:
         if parameter.is_active(labels):
             value = setting(values, parameter.name)
             labels[parameter.name] = label(value)
-            found.update(_coordinates(parameter, value))
-    return found
+            coordinates.update(_coordinates(parameter, value))
+    return coordinates
 
 
 def setting(values: Mapping[str, Any], name: str) -> Any:
-    """The value of a dotted name in nested values; None where there is none."""
-    found: Any = values
+    """The value of a dotted name in nested values; None if missing."""
+    value: Any = values
     for part in name.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
 
 
 def numeric_points(space: Space) -> dict[str, list[float] | None]:
-    """The positions that each number of the space can take; None for a continuous one."""
+    """The possible positions of each number of the space; None for a continuous one."""
     points: dict[str, list[float] | None] = {}
     for parameter in space.parameters:
         if isinstance(parameter, Simplex):
@@ -50,7 +50,7 @@ def numeric_points(space: Space) -> dict[str, list[float] | None]:
 
 
 def all_tasks(space: Space) -> list[str]:
-    """The tasks of all mixtures, in the order they are first named."""
+    """The tasks of all mixtures, in order of their first occurrence."""
     mixtures = [p.values for p in space.parameters if p.name == "mixture" and isinstance(p, Choice)]
     offered = mixtures[0] if mixtures else (space.fixed.get("mixture", TrialConfig().mixture),)
     return list(dict.fromkeys(task for mixture in offered for task in mixture))
@@ -74,7 +74,7 @@ def _coordinates(parameter: Parameter, value: Any) -> dict[str, float | Scalar]:
 
 
 def _shares(parameter: Simplex, shares: Mapping[str, float]) -> dict[str, float | Scalar]:
-    """Each task's log share, from the mean of them, over the width of the logits' range; equal shares lie at 0.5."""
+    """Each task's log share less their mean, over the width of the logits' range, plus 0.5."""
     logs = {task: math.log(share) for task, share in shares.items()}
     middle, width = sum(logs.values()) / len(logs), parameter.high - parameter.low
     return {f"{parameter.name}[{task}]": 0.5 + (log - middle) / width for task, log in logs.items()}

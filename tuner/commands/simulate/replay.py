@@ -1,17 +1,16 @@
 """Replays recorded learning curves: completes them, and spreads them over the space they were recorded in.
 
-An unrecorded configuration takes the course of the 3 nearest recorded trials, weighted by 1/distance², so that a recorded
-configuration takes exactly its recorded course. The distance is the root of a weighted mean of squared differences, where a
-coordinate weighs as much as the recorded ends depend on it (`importance`). Seconds and compute are the neighbours', per unit of
-the step's arithmetic (`cost_in_plain_steps`). A configuration whose nearest trial failed fails as that one did.
-`leave_one_out` tells how far to trust all this.
+The curve of an unrecorded configuration is the mean of the 3 nearest recorded trials, weighted by 1/distance², so that a
+recorded configuration gets exactly its recorded curve. The distance is the root of a weighted mean of squared differences, with
+the weights of `importance`. Seconds and compute are the neighbours', scaled by the cost of a step (`cost_in_plain_steps`). A
+configuration whose nearest trial failed fails in the same way. `leave_one_out` estimates the error of all this.
 
-A pruned trial is continued by what the complete trials gained on average, at its own pace. Up to the last evaluation but one it
-keeps its own difference to the others, noise included, as those evaluations look at the same `budget.early_eval_examples`
-examples. The last one looks at all of select, where that noise is gone: of the difference to the mean of all trials at the
-evaluation where it was pruned, the part `1 − (1 − n_early / n_select) · noise² / variance` is kept, between 0 and 1. The noise
-is the binomial one (`costs`) less what all trials have in common; the variance is that of all trials that came so far. Where
-early evaluations are on all of select, everything is kept.
+A pruned trial is extrapolated by the mean gain of the complete trials, at its own pace. Up to the last evaluation but one it
+keeps its difference to the other trials, noise included, because those evaluations use the same `budget.early_eval_examples`
+examples. The last one uses all of select, without that noise: of the difference to the mean of all trials at the evaluation
+where it was pruned, the part `1 − (1 − n_early / n_select) · noise² / variance`, between 0 and 1, remains. The noise is
+binomial (`costs`) less the part common to all trials; the variance is that of all trials with this evaluation. When early
+evaluations use all of select, the whole difference remains.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ N_NEIGHBOURS, N_FOLDS = 3, 5
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """A recorded trial with all its evaluations."""
+class RecordedTrial:
+    """A recorded trial, extrapolated to all evaluations."""
 
     here: Position
     scores: np.ndarray
-    """(n_evaluations,); NaN from where it failed."""
+    """(n_evaluations,); NaN from its failure on."""
     spent: np.ndarray
     """(n_evaluations, 2): seconds and compute, divided by the step's cost in plain steps."""
     is_complete: bool
@@ -61,11 +60,11 @@ class Replay:
 
     space: Space
     objective: Objective
-    trials: tuple[Recorded, ...]
+    trials: tuple[RecordedTrial, ...]
 
     @classmethod
     def of(cls, results: Sequence[Mapping[str, Any]], space: Space, objective: Objective) -> Replay:
-        """Read the contents of the results.json of runs. Raises `ConfigError` when no trial of them is COMPLETE."""
+        """The world of runs, given the contents of their results.json. Raises `ConfigError` without a COMPLETE trial."""
         raw = [trial for result in results for trial in result["trials"] if trial["config"] and trial["reason"] != INTERRUPTED]
         complete = [trial for trial in raw if trial["state"] == "COMPLETE"]
         if not complete:
@@ -73,11 +72,12 @@ class Replay:
         lengths = sorted({len(trial["evaluations"]) for trial in complete})
         if len(lengths) > 1:
             raise ConfigError([f"the recorded trials have {lengths} evaluations; give records of one kind of trial"])
-        usable = [trial for trial in raw if _is_usable(trial)]
-        going = [trial["evaluations"] for trial in usable if trial["state"] != "FAIL"]
-        level = [_level([trial[i]["score"] for trial in going if len(trial) > i]) for i in range(lengths[0])]
-        mean = _scores_of(complete).mean(axis=0)
-        return cls(space, objective, tuple(_whole(trial, mean, level, space, objective) for trial in usable))
+        usable = [trial for trial in raw if trial["state"] == "FAIL" or trial["evaluations"]]
+        curves = [[one["score"] for one in trial["evaluations"]] for trial in usable if trial["state"] != "FAIL"]
+        columns = [np.array([curve[i] for curve in curves if len(curve) > i]) for i in range(lengths[0])]
+        level = [(float(np.mean(column)), float(np.var(column))) for column in columns]
+        mean = np.mean([[one["score"] for one in trial["evaluations"]] for trial in complete], axis=0)
+        return cls(space, objective, tuple(_extrapolate(trial, mean, level, space, objective) for trial in usable))
 
     @cached_property
     def best(self) -> float:
@@ -105,10 +105,10 @@ class Replay:
         return _weights_of(self.trials)
 
     def leave_one_out(self) -> tuple[float, float]:
-        """Mean absolute error of the last score of COMPLETE trials, each predicted from the others, and of the others' mean.
+        """Mean absolute error of the final scores of COMPLETE trials, each predicted from the others, and by the others' mean.
 
-        The weights of the distance are estimated without the trial and the fifth of the record that it belongs to. NaN where
-        there are not two COMPLETE trials.
+        The weights of the distance are estimated without the fifth of the record that holds the trial. NaN with fewer than two
+        COMPLETE trials.
         """
         complete = [trial for trial in self.trials if trial.is_complete]
         if len(complete) < 2:
@@ -125,11 +125,11 @@ class Replay:
         return float(np.mean(nearest)), float(np.mean(mean))
 
 
-def _weights_of(trials: Sequence[Recorded]) -> dict[str, float]:
+def _weights_of(trials: Sequence[RecordedTrial]) -> dict[str, float]:
     return weights([trial.here for trial in trials], np.array([trial.scores[-1] for trial in trials]))
 
 
-def _predict(here: Position, trials: Sequence[Recorded], by: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
+def _predict(here: Position, trials: Sequence[RecordedTrial], by: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
     """Scores (n_evaluations,), and seconds and compute per plain step (n_evaluations, 2)."""
     apart = distances(here, [trial.here for trial in trials], by)
     nearest = np.argsort(apart, kind="stable")[:N_NEIGHBOURS]
@@ -146,25 +146,10 @@ def _predict(here: Position, trials: Sequence[Recorded], by: Mapping[str, float]
     )
 
 
-def _is_usable(trial: Mapping[str, Any]) -> bool:
-    """Whether a trial has an evaluation, or failed before its first one, which tells where trials fail."""
-    return trial["state"] == "FAIL" or bool(trial["evaluations"])
-
-
-def _scores_of(trials: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """(n_trials, n_evaluations) of trials that are equally long."""
-    return np.array([[evaluation["score"] for evaluation in trial["evaluations"]] for trial in trials])
-
-
-def _level(scores: Sequence[float]) -> tuple[float, float]:
-    """Mean and variance of the scores at one evaluation."""
-    return float(np.mean(scores)), float(np.var(scores))
-
-
-def _whole(
+def _extrapolate(
     trial: Mapping[str, Any], mean: np.ndarray, level: Sequence[tuple[float, float]], space: Space, objective: Objective
-) -> Recorded:
-    """A recorded trial with the evaluations that it did not come to.
+) -> RecordedTrial:
+    """A recorded trial, extrapolated to its missing evaluations.
 
     `mean` is the mean curve of the complete trials, `level` the mean and variance of all trials at each evaluation.
     """
@@ -175,14 +160,15 @@ def _whole(
     spent = np.array(known, dtype=float).reshape(m, 2)
     if trial["state"] != "FAIL" and m < n:
         scores[m:] = scores[m - 1] + mean[m:] - mean[m - 1]
-        scores[-1] -= (1 - kept(level[m - 1], config, objective)) * (scores[m - 1] - level[m - 1][0])
+        scores[-1] -= (1 - kept_part(level[m - 1], config, objective)) * (scores[m - 1] - level[m - 1][0])
     pace = spent[-1] / m if m else np.zeros(2)
     spent = np.concatenate([spent, np.arange(m + 1, n + 1)[:, None] * pace])
-    return Recorded(position(space, config), scores, spent / cost_in_plain_steps(config.smart), trial["state"] == "COMPLETE")
+    per_plain_step = spent / cost_in_plain_steps(config.smart)
+    return RecordedTrial(position(space, config), scores, per_plain_step, trial["state"] == "COMPLETE")
 
 
-def kept(level: tuple[float, float], config: TrialConfig, objective: Objective) -> float:
-    """The part, 0 to 1, of an early difference to the mean of all trials that is expected on all of select.
+def kept_part(level: tuple[float, float], config: TrialConfig, objective: Objective) -> float:
+    """The part, 0 to 1, of an early difference to the mean of all trials that remains on all of select.
 
     `level` is the mean and variance of the early scores of all trials; the module's docstring has the formula.
     """

@@ -1,28 +1,28 @@
-"""Generates learning curves over a space: a landscape of end scores, and power laws that lead there.
+"""Generates learning curves over a space: a landscape of final scores, and power laws that approach them.
 
 A world is drawn from its seed, and a course is a pure function of the world and the configuration. Positions u are in units
-of the parameters' ranges (`position`); `drawing` has the numbers.
+of the parameters' ranges (`position`); `drawing` has the constants.
 
-- End: `floor + (ceiling − floor) · exp(−drop / (ceiling − floor))`. The drop sums, over the coordinates that a configuration
-  uses, `w · max(|u − u* − r · (v − v*)| − t, 0)²` for numbers, where v is another number's position and t a tolerance, and a
-  label's own drop for choices. It is 0 at u* with the best labels, so regret needs no search for the best. Most w are small
-  and the learning rate's is the largest: the top is a plateau.
+- End: `floor + (ceiling − floor) · exp(−drop / (ceiling − floor))`. The drop is a sum over the active coordinates:
+  `w · max(|u − u* − r · (v − v*)| − t, 0)²` for numbers, where v is another number's position and t a tolerance, and a drop for
+  each label. It is 0 at u* with the best labels, so that the best score is known. Most w are small and the learning rate's is
+  the largest: the top is a plateau.
 - Defaults: u* lies near the space's first start configuration, and its labels are often the best ones.
 - Switches: a label's own drop is lowered by the mean drop of the parameters that it activates, so SMART helps in about half
   of the worlds.
 - Curve: at the share x of the budget `end − (end − start) · (x^−c − 1) / (x₀^−c − 1)`, a power law of rate c through `start` at
   x₀, half the first evaluation, and through `end` at 1. Rate and start depend on the position independently of the end, and
-  vary in proportion to the ends: curves cross, and slow learners win.
-- Failures: at high learning rates, with a logistic step from rare to certain, a trial becomes NaN at some evaluation, or sits
+  vary in proportion to the ends, so that curves cross and slow learners can be best.
+- Failures: at high learning rates, with a logistic step from rare to certain, a trial becomes NaN at some evaluation, or stays
   at the floor from there on.
 - Noise of training: normal, correlated over the evaluations.
 - Noise from the choice of examples: at score p its standard deviation is `sqrt(p (1 − p) Σ 1/n) / T` over the T scored tasks
   with n examples each, `budget.early_eval_examples` at the early evaluations and all of select at the last. Half of the
-  variance is common to all trials, since they are evaluated on the same examples, and a part is the same at each evaluation
-  of a trial.
+  variance is common to all trials, which are evaluated on the same examples, and a part is constant over a trial's
+  evaluations.
 - Seconds: `costs`, times a factor of each trial.
 
-The numbers are chosen by recorded sweeps, `python -m benchmarks.worlds --curves DIR`, of ten evaluations a trial: 1,024
+The constants are fitted to recorded sweeps, `python -m benchmarks.worlds --curves DIR`, of ten evaluations a trial: 1,024
 fine-tunes each of DeBERTa and DeBERTa-v3 on MultiNLI, 512 trainings each of ConvNeXt and AlexNet on ImageNet (Lourie, Cho, He
 2023), and 162 and 159 fine-tunes for translation from French and Chinese (Zhang and Duh 2024). In these, in this order:
 
@@ -59,7 +59,7 @@ SECONDS_JITTER = 0.05
 
 @dataclass(frozen=True)
 class Synthetic:
-    """The world of a seed."""
+    """The generated world of a seed."""
 
     space: Space
     objective: Objective
@@ -73,7 +73,7 @@ class Synthetic:
 
     @property
     def floor(self) -> float:
-        """The score of a trial that learns nothing."""
+        """The score at chance."""
         return self._landscape.floor
 
     @cached_property
@@ -82,12 +82,12 @@ class Synthetic:
         return draw_landscape(self.space, default, np.random.default_rng(self.seed))
 
     def true_score(self, config: TrialConfig) -> float:
-        """The score at the end without noise; the floor where the trial fails."""
+        """The final score without noise; the floor if the trial fails."""
         here = position(self.space, config)
         return self.floor if self._failure(config, here) else self._landscape.end(here)
 
     def expected_scores(self, config: TrialConfig) -> np.ndarray:
-        """The scores without noise, (n_evaluations,): NaN or the floor from where the trial fails."""
+        """The scores without noise, (n_evaluations,): NaN or the floor from the failure on."""
         here = position(self.space, config)
         scores, failure = self._landscape.curve(here, config.budget.evaluations), self._failure(config, here)
         if failure is not None:
@@ -101,8 +101,8 @@ class Synthetic:
         scores += self._landscape.training_noise(position(self.space, config), len(scores), rng)
         deviations, shared = costs.sampling_deviation(scores, config, tasks), costs.sampling_correlation(config, tasks)
         scores += self._landscape.sampling_noise(deviations, shared, rng)
-        luck = math.exp(rng.normal(0.0, SECONDS_JITTER))
-        seconds = [luck * s for s in costs.seconds(config, data, self.flops_per_s)]
+        factor = math.exp(rng.normal(0.0, SECONDS_JITTER))
+        seconds = [factor * s for s in costs.seconds(config, data, self.flops_per_s)]
         n, n_steps, computes = len(scores), costs.n_steps(config, data), costs.compute(config, data)
         evaluations = []
         for i, (score, second, compute) in enumerate(zip(scores.tolist(), seconds, computes, strict=True), start=1):

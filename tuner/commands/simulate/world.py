@@ -1,4 +1,4 @@
-"""The interface of learning curves that a simulated search runs on: for every configuration the course of its trial."""
+"""The interface of the learning curves of a simulated search: the course of a trial for every configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Course:
     """All evaluations of a trial that is not stopped."""
 
     evaluations: tuple[Evaluation, ...]
-    """From the first to the last; the trial fails at the first one with a metric that is NaN."""
+    """In order; the trial fails at the first one with a metric that is NaN."""
     true_score: float
-    """The last score without noise. Regret is measured in it, so that a lucky score does not count."""
+    """The last score without noise, in which regret is measured."""
 
 
 class World(Protocol):
@@ -26,14 +26,14 @@ class World(Protocol):
 
     @property
     def objective(self) -> Objective:
-        """The goal that the scores are computed for."""
+        """The objective of the scores."""
 
     @property
     def best(self) -> float:
         """The highest true score of any configuration."""
 
     def course(self, config: TrialConfig) -> Course:
-        """The course of a configuration's trial, each time the same."""
+        """The course of a configuration's trial; deterministic."""
 
 
 def scored_metrics(objective: Objective, config: TrialConfig) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from cluster.shape import GangShape
 from model.config import TrialConfig
 from tuner.config.budget import Budget, Used
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 if TYPE_CHECKING:
     from tuner.results.facts import SearchFacts
@@ -35,7 +35,7 @@ def affordable(n_trainings: int, training_s: float, slots: int, left: Used) -> i
     return max((n for n in range(n_trainings + 1) if fits(n)), default=0)
 
 
-class Reserve(SilentObserver):
+class Reserve(Observer):
     """Hears the trials of a search and says what its confirmation is expected to take: so often the longest complete trial.
 
     Nothing before the first complete trial: there is nothing to confirm then.

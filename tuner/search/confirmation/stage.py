@@ -18,7 +18,7 @@ from tuner.search.confirmation.outcome import Outcome, Tried, outcome
 from tuner.search.confirmation.records import FOLDER, Kept
 from tuner.search.confirmation.reserve import affordable
 from tuner.search.confirmation.trainings import FinalistTrials
-from tuner.tracking.events import Observer, SilentObserver, broadcast
+from tuner.tracking.events import Broadcast, Observer
 from tuner.tracking.side_trainings import SideTrainingReporter
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class TickForwarder(SilentObserver):
+class TickForwarder(Observer):
     """Forwards only `tick`, for observers whose trials are over."""
 
     search: Observer
@@ -126,7 +126,7 @@ class Stage:
         search = self.context.spending  # a target is the search's; nothing is reserved any more
         spending = replace(search, budget=replace(search.budget, target=None), reserve=Used)
         reporter, aside = SideTrainingReporter("finalist", names), self.observer.aside("finalist", names)
-        observers = broadcast(self.tracking, reporter, aside, TickForwarder(self.observer))
+        observers = Broadcast(self.tracking, reporter, aside, TickForwarder(self.observer))
         folder = self.context.run_dir / FOLDER
         ran = self.context.runner.run(trials, folder, observers, spending, trials.begun, resumable=set(names))
         return [f"the confirmation ended early: {ran.stopped_by}"] if ran.stopped_by and trials.n_missing else []

@@ -18,7 +18,7 @@ from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.search.controls.control import FOLDER, Cache, Control, Reached
 from tuner.study import Suggestion
-from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.events import Broadcast, Observer
 from tuner.tracking.side_trainings import SideTrainingReporter
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
     tell_stderr(f"training the single-task controls first: {', '.join(names.values())}")
     uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # their time counts, and no budget cuts them
     reporter = SideTrainingReporter("control", names)
-    ran = context.runner.within(WORK).run(trials, work, broadcast(reporter, observer.aside("control", names)), uncut)
+    ran = context.runner.within(WORK).run(trials, work, Broadcast(reporter, observer.aside("control", names)), uncut)
     ran.checkpoints.drop_others(())
     shutil.rmtree(work, ignore_errors=True)
     if context.interruption.requested:

@@ -1,14 +1,14 @@
 """MLflow: one parent run per search, one child per trial, written by the driver alone.
 
-Writes are put in a queue and done in order by a thread of its own, so that a slow server never slows a search. When it is away,
-they wait and are tried again, at the end too: MLflow never stops a search, and nothing is lost while the driver lives.
+A thread does the writes in order from a queue, so that a slow server never slows a search. Failed writes are retried, also at
+the end of the search: MLflow never stops a search, and nothing is lost while the driver runs.
 
-`tracking` hears the search and puts `writes` into the queue, in MLflow's `words`; `runs` knows which run each belongs to;
-`store` connects; `read` tells what is there.
+`listener` observes the search and queues writes; `runs` finds the run of each write and does it; `names` translates to MLflow's
+terms; `client` connects and reads; `registry` registers the champion.
 """
 
+from tuner.tracking.mlflow.client import RunFound, read_experiment, read_runs
 from tuner.tracking.mlflow.listener import MlflowTracking
 from tuner.tracking.mlflow.names import PAUSED_STATUS, STATUS, as_tag, flatten
-from tuner.tracking.mlflow.read import RunFound, read_experiment, read_runs
 
 __all__ = ["PAUSED_STATUS", "STATUS", "MlflowTracking", "RunFound", "as_tag", "flatten", "read_experiment", "read_runs"]

@@ -1,4 +1,4 @@
-"""Writes a search to MLflow as it happens."""
+"""Logs a running search to MLflow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -20,36 +20,21 @@ from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.pareto import best_of
 from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
+from tuner.tracking.mlflow import runs
 from tuner.tracking.mlflow.client import MlflowStore
 from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
-from tuner.tracking.mlflow.runs import Child, Runs
-from tuner.tracking.mlflow.writes import (
-    Write,
-    end,
-    log_datasets,
-    log_metrics,
-    log_params,
-    log_text,
-    measurements,
-    now_ms,
-    pause,
-    set_tags,
-)
-
-if TYPE_CHECKING:
-    pass
 
 MAX_NAME = 500
 """MLflow's limit: characters of a name."""
 ANSWER_S = 10.0
-"""How long the results wait for a store that has never answered."""
+"""Seconds that the results wait for a store that has not responded yet."""
 LAST_RETRIES_S = 90.0
-"""How long a server that is away is tried at the end of the search."""
+"""Seconds of retries at the end of the search while the server is unreachable."""
 
 
-class MlflowTracking(SilentObserver):
-    """Puts what it hears into the queue of writes. `run_id` names the parent run of an interrupted search to go on with.
+class MlflowTracking(Observer):
+    """Queues the writes of a search's events. `run_id` is the parent run of the interrupted search to resume.
 
     `n_workers` is the number of ranks of a trial, for its DeepSpeed configuration.
     """
@@ -66,13 +51,13 @@ class MlflowTracking(SilentObserver):
         self.tracking_uri = resolve_tracking_uri(tracking_uri, run_dir)
         self._run_dir = run_dir.resolve()
         self._experiment = experiment[:MAX_NAME]
-        # A server decides for itself where artifacts go; a database would put them in the working directory.
+        # A server has its own artifact location; a database would use the working directory.
         is_server = self.tracking_uri.startswith(("http", "databricks"))
-        self._runs = Runs(None if is_server else str(self._run_dir / "mlartifacts"), run_id)
+        self._runs = runs.Runs(None if is_server else str(self._run_dir / "mlartifacts"), run_id)
         self._queue = WriteQueue(MlflowStore(self.tracking_uri), warn)
         self._n_workers = n_workers
         self._sides: dict[int, tuple[str, dict[str, str]]] = {}
-        """Trainings that are no trials: the name of each one's run, and its tags."""
+        """Name and tags of the runs of controls and finalists, by number."""
         self._running: set[int] = set()
         self._tags: dict[str, str] = {}
         self._datasets: Mapping[str, Dataset] = {}
@@ -81,16 +66,16 @@ class MlflowTracking(SilentObserver):
 
     @property
     def experiment_id(self) -> str | None:
-        """None until the store has answered for the first time."""
+        """None before the store's first response."""
         return self._runs.experiment_id
 
     @property
     def run_id(self) -> str | None:
-        """The parent run's; None until the store has answered."""
+        """Of the parent run; None before the store's first response."""
         return self._runs.parent_id
 
     def search_started(self, plan: SearchFacts) -> None:
-        """Open the parent run, or the earlier one again, and bring its children up to what the study knows."""
+        """Create or reopen the parent run, and bring its children up to date with the study."""
         self._run_dir.mkdir(parents=True, exist_ok=True)
         self._n_finished = len(plan.finished)
         self._best = best_of(plan.finished)
@@ -108,16 +93,16 @@ class MlflowTracking(SilentObserver):
         if plan.git_commit:
             self._tags |= {"git_commit": plan.git_commit, "mlflow.source.git.commit": plan.git_commit}
         self._queue.put(partial(self._runs.open_experiment, name=self._experiment))
-        self._queue.put(partial(self._runs.open_parent, plan=plan, tags=dict(self._tags), at_ms=now_ms()))
+        self._queue.put(partial(self._runs.open_parent, plan=plan, tags=dict(self._tags), at_ms=runs.now_ms()))
         if plan.finished or plan.unfinished:
             self._catch_up(TRIAL, (*plan.finished, *plan.unfinished))
 
     def announce(self, sides: Mapping[int, tuple[str, dict[str, str]]]) -> None:
-        """Runs that are to be told as trials are and are none: by a number that no trial has, their names and tags."""
+        """Register controls or finalists, whose events are logged like those of trials: name and tags by number."""
         self._sides |= {number: (name, {TRAINING: str(number), **tags}) for number, (name, tags) in sides.items()}
 
     def catch_up(self, records: Sequence[TrialRecord]) -> None:
-        """Bring the runs of announced trainings that earlier sessions began up to what is known."""
+        """Bring the runs of announced trainings of earlier sessions up to date."""
         if records:
             self._catch_up(TRAINING, records)
 
@@ -125,25 +110,25 @@ class MlflowTracking(SilentObserver):
         self._open(number, config.to_dict())
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        for write in measurements(evaluation.to_dict() | {"score": score}, now_ms()):
+        for write in runs.measurements(evaluation.to_dict() | {"score": score}, runs.now_ms()):
             self._on_child(number, write)
 
     def trial_noted(self, number: int, note: str) -> None:
-        self._on_child(number, partial(set_tags, tags={"note": note}))
+        self._on_child(number, runs.set_tags, tags={"note": note})
 
     def trial_paused(self, record: TrialRecord) -> None:
         self._running.discard(record.number)
-        self._on_child(record.number, partial(pause, record=record))
+        self._on_child(record.number, runs.pause, record=record)
 
     def trial_finished(self, record: TrialRecord) -> None:
-        if record.number not in self._running:  # it was paused, it broke before it started, or an earlier session started it
+        if record.number not in self._running:  # paused, failed before its start, or started by an earlier session
             self._open(record.number, record.config)
-            for known in record.evaluations if record.same_as is not None else ():
-                for write in measurements(known, now_ms()):
+            for evaluation in record.evaluations if record.same_as is not None else ():
+                for write in runs.measurements(evaluation, runs.now_ms()):
                     self._on_child(record.number, write)
         self._running.discard(record.number)
         status, tags = ending(record)
-        self._on_child(record.number, partial(end, status=status, tags=tags, at_ms=now_ms()))
+        self._on_child(record.number, runs.end, status=status, tags=tags, at_ms=runs.now_ms())
         if record.number in self._sides:
             return
         self._n_finished += 1
@@ -153,65 +138,69 @@ class MlflowTracking(SilentObserver):
         self._best = best
         metrics = {f"best/{name}": value for name, value in record.metrics.items()}
         metrics |= {"best_score": record.score, "best_trial": float(record.number)}
-        self._on_parent(partial(log_metrics, metrics=metrics, step=self._n_finished, at_ms=now_ms()))
+        self._on_parent(runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
 
     def search_finished(self, results: dict[str, Any]) -> None:
-        """End the parent run: KILLED when interrupted, FAILED without a champion. Waits a while for a server that is away."""
+        """End the parent run: KILLED when interrupted, FAILED without a champion. Retries for `LAST_RETRIES_S` seconds."""
         for number in sorted(self._running):
-            self._on_child(number, partial(end, status="KILLED", tags=CUT_OFF, at_ms=now_ms()))
+            self._on_child(number, runs.end, status="KILLED", tags=CUT_OFF, at_ms=runs.now_ms())
         self._running.clear()
-        for metrics, tags in filter(None, [confirmed(results.get("confirmation"))]):
-            self._on_parent(partial(log_metrics, metrics=metrics, step=self._n_finished, at_ms=now_ms()))
-            self._on_parent(partial(set_tags, tags=tags))
+        confirmation = confirmed(results.get("confirmation"))
+        if confirmation is not None:
+            metrics, tags = confirmation
+            self._on_parent(runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
+            self._on_parent(runs.set_tags, tags=tags)
         for number in results["front"]:
-            self._on_child(number, partial(set_tags, tags={"front": "yes"}))
-        self._on_parent(partial(log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False)))
+            self._on_child(number, runs.set_tags, tags={"front": "yes"})
+        self._on_parent(runs.log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False))
         status = "KILLED" if results["finished"] is None else "FINISHED" if results["champion"] else "FAILED"
-        self._on_parent(partial(end, status=status, tags={}, at_ms=now_ms()))
+        self._on_parent(runs.end, status=status, tags={}, at_ms=runs.now_ms())
         self.settle()
 
     def wait_for_answer(self, limit_s: float = ANSWER_S) -> None:
-        """Wait until the store has answered for the first time, so that `run_id` is known, or until it has had its time."""
+        """Wait up to `limit_s` seconds for the store's first response, after which `run_id` is known."""
         self._runs.answered.wait(limit_s)
 
     def settle(self, limit_s: float = LAST_RETRIES_S) -> None:
-        """Wait until MLflow has everything that was told so far."""
+        """Wait up to `limit_s` seconds until all queued writes are done."""
         self._queue.drain(limit_s)
 
     def _open(self, number: int, values: Mapping[str, Any]) -> None:
-        """A trial's run with its parameters, from its configuration as plain values."""
+        """Create or reopen a trial's run; `values` is its configuration."""
         self._running.add(number)
         child = self._child(number, values)
-        self._queue.put(partial(self._runs.open, child=child, at_ms=now_ms()))
+        self._queue.put(partial(self._runs.open, child=child, at_ms=runs.now_ms()))
         for write in child.describe():
             self._on_child(number, write)
 
     def _catch_up(self, mark: str, records: Sequence[TrialRecord]) -> None:
         known = [(self._child(record.number, record.config), record) for record in records]
-        self._queue.put(partial(self._runs.catch_up, mark=mark, known=known, at_ms=now_ms()))
+        self._queue.put(partial(self._runs.catch_up, mark=mark, known=known, at_ms=runs.now_ms()))
 
-    def _child(self, number: int, values: Mapping[str, Any]) -> Child:
-        """The run of a trial, or of a training that is none, from its configuration as plain values."""
+    def _child(self, number: int, values: Mapping[str, Any]) -> runs.Child:
+        """The run of a trial, control or finalist; `values` is its configuration."""
         mark, (name, tags) = TRAINING, self._sides.get(number, ("", {}))
         if number not in self._sides:
             mark, name, tags = TRIAL, f"trial {number}", {TRIAL: str(number)}
-        return Child(number, mark, name, self._tags | tags_of(values) | tags, partial(self._descriptions, values))
+        return runs.Child(number, mark, name, self._tags | tags_of(values) | tags, partial(self._descriptions, values))
 
-    def _descriptions(self, values: Mapping[str, Any]) -> list[Write]:
-        """What is written of a trial before it trains; of one whose settings break a rule, only these."""
-        writes: list[Write] = [partial(log_params, params=flatten(values))]
+    def _descriptions(self, values: Mapping[str, Any]) -> list[runs.Write]:
+        """The writes before a training; an invalid configuration has its parameters only."""
+        writes: list[runs.Write] = [partial(runs.log_params, params=flatten(values))]
         with suppress(ConfigError):
             config = parse(values)
-            used = {task: self._datasets[task] for task in config.mixture if task in self._datasets}
+            datasets = {task: self._datasets[task] for task in config.mixture if task in self._datasets}
+            settings = yaml.safe_dump(config.to_dict(), sort_keys=False)
+            deepspeed = json.dumps(deepspeed_config(config, self._n_workers), indent=2)
             writes += [
-                partial(log_datasets, datasets=used),
-                partial(log_text, name="config.yaml", text=yaml.safe_dump(config.to_dict(), sort_keys=False)),
-                partial(log_text, name="deepspeed.json", text=json.dumps(deepspeed_config(config, self._n_workers), indent=2)),
+                partial(runs.log_datasets, datasets=datasets),
+                partial(runs.log_text, name="config.yaml", text=settings),
+                partial(runs.log_text, name="deepspeed.json", text=deepspeed),
             ]
         return writes
 
-    def _on_child(self, number: int, write: Write) -> None:
-        self._queue.put(partial(self._runs.on_child, number=number, write=write))
+    def _on_child(self, number: int, write: Callable[..., None], **arguments: Any) -> None:
+        self._queue.put(partial(self._runs.on_child, number=number, write=partial(write, **arguments)))
 
-    def _on_parent(self, write: Write) -> None:
-        self._queue.put(partial(self._runs.on_parent, write=write))
+    def _on_parent(self, write: Callable[..., None], **arguments: Any) -> None:
+        self._queue.put(partial(self._runs.on_parent, write=partial(write, **arguments)))

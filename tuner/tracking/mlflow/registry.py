@@ -1,4 +1,4 @@
-"""The champion in MLflow's model registry: logged with signature, input example and requirements, one version per search.
+"""Registers the champion in MLflow's model registry, with signature, input example and requirements: one version per search.
 
 Models are named by space and data, such as `smart_mtl-6ca11080`, because scores on other data are not comparable. The alias
 `champion` moves to a search's version when it beats the version that has it, by the same metric.
@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 ALIAS = "champion"
 REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
-"""What the logged model needs beside MLflow: nothing of this project."""
+"""Packages that the logged model needs besides MLflow."""
 SERVED = Path(__file__).with_name("served_model.py")
 EXAMPLES = {1: ("a text",), 2: ("first text", "second text")}
-"""Input examples of tasks of one text and of pairs."""
+"""Input examples of tasks with one and with two texts."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Previous:
     score: float
 
 
-def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, str]:
+def verdict(results: Mapping[str, Any], previous: Previous | None) -> tuple[bool, str]:
     """Whether a search's champion takes the alias from the version that has it, and why."""
-    champion, metric = found["champion"], found["metric"]
+    champion, metric = results["champion"], results["metric"]
     if not champion["feasible"]:
-        return False, "it does not meet the requirements, so it is no champion to others"
+        return False, "it does not meet the requirements, so it does not become champion"
     score = score_of(champion)
     if previous is None:
         return True, f"the first on these data, with a score of {score:.4f}"
@@ -56,63 +57,64 @@ def verdict(found: Mapping[str, Any], previous: Previous | None) -> tuple[bool, 
     return False, f"{before} stays champion with {previous.score:.4f}; this one has {score:.4f}"
 
 
-def register(run: Path, found: Mapping[str, Any], tracking_uri: str) -> Registered:
-    """Log the champion of the run in folder `run` and register it; a champion that is registered already stays as it is.
+def register(run: Path, results: Mapping[str, Any], tracking_uri: str) -> Registered:
+    """Log the champion of the run in folder `run` and register it, unless it is registered already.
 
-    `found` holds the contents of results.json, `tracking_uri` the store's address with its password. Loads the model, so it
-    wants a process of its own. Raises ConnectionError, with the reason in one line, when the store does not take it.
+    `results` holds the contents of results.json, `tracking_uri` the store's address with its password. Loads the model, so call
+    it in a separate process. Raises ConnectionError, with the reason in one line, when the store is unreachable or refuses it.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow and its database layer warn of their own deprecations
+        warnings.simplefilter("ignore")  # deprecation warnings of MLflow and its database layer
         import mlflow
 
         from tuner.tracking.mlflow.client import connect
 
         mlflow.set_tracking_uri(tracking_uri)
         try:
-            return _register(run, found, connect(tracking_uri))
+            return _register(run, results, connect(tracking_uri))
         except ConfigError:
             raise
-        except Exception as error:  # MLflow, its database layer and artifact stores raise what they like
+        except Exception as error:  # MLflow, its database layer and artifact stores have their own errors
             reason = mask_credentials(" ".join(str(error).split()))[:400]
             raise ConnectionError(reason or type(error).__name__) from error
 
 
-def _register(run: Path, found: Mapping[str, Any], client: MlflowClient) -> Registered:
-    name, run_id = model_name(found), found["mlflow"]["run_id"]
-    origin = _origin(found["champion"])
-    _make_model(client, name, found)
-    holder = _holder(client, name)
-    there = [
+def _register(run: Path, results: Mapping[str, Any], client: MlflowClient) -> Registered:
+    name, run_id = model_name(results), results["mlflow"]["run_id"]
+    origin = _origin(results["champion"])
+    _create_model(client, name, results)
+    aliases = client.get_registered_model(name).aliases
+    holder = client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
+    registered = [
         v
         for v in client.search_model_versions(f"run_id = '{run_id}'")
         if v.name == name and {tag: v.tags[tag] for tag in ("trial", "seed") if tag in v.tags} == origin
     ]
-    if there:
-        version = int(there[0].version)
-        has_it = holder is not None and int(holder.version) == version
-        return Registered(name, version, has_it, "it was registered before")
-    takes, said = verdict(found, holder and _previous(holder))
-    tags = origin | {"search": found["name"], "metric": found["metric"], "score": repr(score_of(found["champion"]))}
-    with _as_it_is(client, run_id):
-        address = _log(run, found, run_id)
-    created = client.create_model_version(name, address, run_id, tags=tags, description=said)
-    if takes:
+    if registered:
+        version = int(registered[0].version)
+        is_champion = holder is not None and int(holder.version) == version
+        return Registered(name, version, is_champion, "it was registered before")
+    is_champion, reason = verdict(results, holder and _previous(holder))
+    tags = origin | {"search": results["name"], "metric": results["metric"], "score": repr(score_of(results["champion"]))}
+    with _unchanged_status(client, run_id):
+        address = _log(run, results, run_id)
+    created = client.create_model_version(name, address, run_id, tags=tags, description=reason)
+    if is_champion:
         client.set_registered_model_alias(name, ALIAS, created.version)
-    return Registered(name, int(created.version), takes, said)
+    return Registered(name, int(created.version), is_champion, reason)
 
 
 def _origin(champion: Mapping[str, Any]) -> dict[str, str]:
-    """Tags that say which of a search's trainings it is."""
+    """Tags that identify the champion's training in its search."""
     confirmed = champion.get("confirmed")
     number = "default" if champion["number"] is None else str(champion["number"])
     return {"trial": number} | ({"seed": str(confirmed["seed"])} if confirmed else {})
 
 
 @contextmanager
-def _as_it_is(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Leave a run's status and end as they are: logging to it opens it again, and ends it as FINISHED."""
+def _unchanged_status(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Restore a run's status and end time, because logging a model reopens it and ends it as FINISHED."""
     before = client.get_run(run_id).info
     try:
         yield
@@ -123,31 +125,22 @@ def _as_it_is(client: MlflowClient, run_id: str) -> Iterator[None]:
             client.set_terminated(run_id, status=before.status, end_time=before.end_time)
 
 
-def _make_model(client: MlflowClient, name: str, found: Mapping[str, Any]) -> None:
+def _create_model(client: MlflowClient, name: str, results: Mapping[str, Any]) -> None:
     if client.search_registered_models(f"name = '{name}'"):
         return
-    tags = {
-        "space": found["space"],
-        "data_sha256": found["data"]["sha256"],
-        "generated": str(found["data"]["generated"]).lower(),
-    }
+    data = results["data"]
+    tags = {"space": results["space"], "data_sha256": data["sha256"], "generated": str(data["generated"]).lower()}
     client.create_registered_model(name, tags=tags)
 
 
-def _holder(client: MlflowClient, name: str) -> ModelVersion | None:
-    """The version that has the alias."""
-    aliases = client.get_registered_model(name).aliases
-    return client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
-
-
 def _previous(version: ModelVersion) -> Previous | None:
-    """What a version says of itself; None of one that was put there by hand and says nothing."""
+    """A version's metric and score from its tags; None for one that was registered by hand without them."""
     tags = version.tags
     return Previous(int(version.version), tags["metric"], float(tags["score"])) if {"metric", "score"} <= set(tags) else None
 
 
-def _log(run: Path, found: Mapping[str, Any], run_id: str) -> str:
-    """Log the champion as a model of the search's run. Returns its address."""
+def _log(run: Path, results: Mapping[str, Any], run_id: str) -> str:
+    """Log the champion as a model of the search's run. Returns its URI."""
     import mlflow
     import pandas as pd
     from mlflow.models import ModelSignature
@@ -166,20 +159,14 @@ def _log(run: Path, found: Mapping[str, Any], run_id: str) -> str:
                 python_model=str(SERVED),
                 artifacts={"model": str(exported)},
                 signature=ModelSignature(Schema(text), Schema(answer)),
-                input_example=pd.DataFrame(examples(found["champion"]["config"]["mixture"])),
-                pip_requirements=[f"{name}=={version}" for name, version in _versions().items()],
+                input_example=pd.DataFrame(examples(results["champion"]["config"]["mixture"])),
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
     return str(info.model_uri)
 
 
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in REQUIREMENTS}
-
-
 def examples(mixture: list[str]) -> list[dict[str, str]]:
-    """A request with a row for each task."""
+    """An example request with a row for each task."""
     from model.tasks import TASKS
 
     rows = []

@@ -1,61 +1,58 @@
-"""The runs of one search in MLflow's store: the parent, and its children by number."""
+"""The runs of one search in MLflow's store, and the writes to them: idempotent functions of the client and the run's id."""
 
 from __future__ import annotations
 
+import json
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from tuner.results.facts import SearchFacts
+from model.smart.alarms import alarms
+from tuner.results.facts import GENERATED_SOURCE, Dataset, SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.mlflow.names import CUT_OFF, PARENT, ending, flatten
-from tuner.tracking.mlflow.read import search_runs
-from tuner.tracking.mlflow.writes import Write, cut, end, log_datasets, log_params, measurements, pause
+from tuner.tracking.mlflow.client import search_runs
+from tuner.tracking.mlflow.names import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, ending, flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PARAMETERS = (
-    "name",
-    "space",
-    "profile",
-    "metric",
-    "sampler",
-    "pruner",
-    "n_trials",
-    "max_trials",
-    "n_evaluations",
-    "max_concurrent",
-    "data_source",
-    "data_summary",
-)
-"""The parent's, from `SearchFacts`."""
+    "name", "space", "profile", "metric", "sampler", "pruner", "n_trials", "max_trials", "n_evaluations", "max_concurrent",
+    "data_source", "data_summary",
+)  # fmt: skip
+"""Fields of `SearchFacts` that are the parent's parameters."""
+Write = Callable[["MlflowClient", str], None]
+MAX_BATCH, MAX_DIGEST = 100, 36
+"""MLflow's limits: parameters of one call, characters of a dataset's digest."""
 
 
 @dataclass(frozen=True)
 class Child:
-    """The run of a trial, or of a training that is none, as it is before it trains."""
+    """The run of a trial, control or finalist, before its training."""
 
     number: int
     mark: str
-    """The tag that holds the number: `words.TRIAL` or `words.TRAINING`."""
+    """The tag that holds the number: `names.TRIAL` or `names.TRAINING`."""
     name: str
     tags: dict[str, str]
     describe: Callable[[], Sequence[Write]]
-    """What is written of it first; made when it is needed."""
+    """Makes the first writes; called when they are needed."""
 
 
 class Runs:
-    """What it does is written by the queue's thread, and bears being done twice.
+    """The ids of a search's runs, and the writes that create, resume and complete them: idempotent, for the queue's thread.
 
-    `resumed_id` names the parent run of an earlier session. What the store has refused has no id, and is passed over.
+    `artifacts` is the location for artifacts, None for the server's default; `resumed_id` is the parent run of an earlier
+    session. A run whose creation the store has rejected has no id, and writes to it are skipped.
     """
 
     def __init__(self, artifacts: str | None, resumed_id: str | None) -> None:
         self.experiment_id: str | None = None
-        """None until the store has answered for the first time."""
+        """None before the store's first response."""
         self.parent_id: str | None = None
         self.answered = threading.Event()
         self._artifacts = artifacts
@@ -67,17 +64,17 @@ class Runs:
             write(client, self.parent_id)
 
     def on_child(self, client: MlflowClient, number: int, write: Write) -> None:
-        if number in self._children:  # else its creation was refused, which was told then
+        if number in self._children:  # else its creation was rejected, with a warning
             write(client, self._children[number])
 
     def open_experiment(self, client: MlflowClient, name: str) -> None:
-        found = client.get_experiment_by_name(name)
-        if found is None:
+        experiment = client.get_experiment_by_name(name)
+        if experiment is None:
             self.experiment_id = client.create_experiment(name, artifact_location=self._artifacts)
             return
-        if found.lifecycle_stage == "deleted":
-            client.restore_experiment(found.experiment_id)
-        self.experiment_id = found.experiment_id
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+        self.experiment_id = experiment.experiment_id
 
     def open_parent(self, client: MlflowClient, plan: SearchFacts, tags: Mapping[str, str], at_ms: int) -> None:
         if self._resumed_id and self._search(client, f"attributes.run_id = '{self._resumed_id}'"):
@@ -85,31 +82,31 @@ class Runs:
             self.parent_id = self._resumed_id
             self.answered.set()
             return
-        # A creation whose answer was lost, to a store that went away or to a driver that was killed, is not done twice.
+        # Do not create it again when the response to an earlier creation was lost.
         same = f"tags.started = '{plan.started}'" if plan.started else f"attributes.start_time = {at_ms}"
-        found = [run for run in self._search(client, same) if run.info.run_name == plan.name and PARENT not in run.data.tags]
-        self.parent_id = found[0].info.run_id if found else self._create(client, plan.name, tags, at_ms)
+        runs = [run for run in self._search(client, same) if run.info.run_name == plan.name and PARENT not in run.data.tags]
+        self.parent_id = runs[0].info.run_id if runs else self._create(client, plan.name, tags, at_ms)
         log_params(client, self.parent_id, params=flatten({name: getattr(plan, name) for name in PARAMETERS}))
         log_datasets(client, self.parent_id, plan.datasets)
         self.answered.set()
 
     def open(self, client: MlflowClient, child: Child, at_ms: int) -> None:
-        """Create a child's run; one that exists goes on (resumed from its checkpoint, or created and the answer lost)."""
-        if self.parent_id is None:  # it was refused, and that was told
+        """Create a child's run, or reopen it (it is resumed, or the response to its creation was lost)."""
+        if self.parent_id is None:  # rejected, with a warning
             return
-        found = self._search(client, self._below(f"tags.{child.mark} = '{child.number}'"))
-        if not found:
+        runs = self._search(client, self._below(f"tags.{child.mark} = '{child.number}'"))
+        if not runs:
             self._children[child.number] = self._create(client, child.name, child.tags | {PARENT: self.parent_id}, at_ms)
             return
-        self._children[child.number] = found[0].info.run_id
-        client.update_run(found[0].info.run_id, status="RUNNING")
-        for tag in {"reason", "state"} & set(found[0].data.tags):
-            client.delete_tag(found[0].info.run_id, tag)
+        run_id = self._children[child.number] = runs[0].info.run_id
+        client.update_run(run_id, status="RUNNING")
+        for tag in {"reason", "state"} & set(runs[0].data.tags):
+            client.delete_tag(run_id, tag)
 
     def catch_up(self, client: MlflowClient, mark: str, known: Sequence[tuple[Child, TrialRecord]], at_ms: int) -> None:
-        """Write what a kill, or a store that was away, kept from the children of one mark, and end those that run.
+        """Complete the children with one mark after a kill or an unreachable store, and end those that still run.
 
-        `known` is what earlier sessions began, with what is known of it.
+        `known` holds the trials or trainings of earlier sessions with their records.
         """
         if self.parent_id is None:
             return
@@ -117,21 +114,18 @@ class Runs:
         for child, record in known:
             run = runs.pop(str(child.number), None)
             if run is None and (record.evaluations or record.is_finished):
-                self._complete(client, self._create_whole(client, child, at_ms), 0, record, at_ms)
+                run_id = self._create(client, child.name, child.tags | {PARENT: self.parent_id}, at_ms)
+                for write in child.describe():
+                    write(client, run_id)
+                self._complete(client, run_id, 0, record, at_ms)
             elif run is not None and (run.info.status == "RUNNING" or not record.is_finished):
                 self._complete(client, run.info.run_id, int(run.data.metrics.get("evaluation", 0)), record, at_ms)
         for run in runs.values():
             if run.info.status == "RUNNING":
                 end(client, run.info.run_id, status="KILLED", tags=CUT_OFF, at_ms=at_ms)
 
-    def _create_whole(self, client: MlflowClient, child: Child, at_ms: int) -> str:
-        run_id = self._create(client, child.name, child.tags | {PARENT: str(self.parent_id)}, at_ms)
-        for write in child.describe():
-            write(client, run_id)
-        return run_id
-
     def _complete(self, client: MlflowClient, run_id: str, n_known: int, record: TrialRecord, at_ms: int) -> None:
-        """Write a record's evaluations after the first `n_known`, and end its run; an unfinished one is opened again later."""
+        """Write a record's evaluations after the first `n_known`, and end its run; a resumed trial reopens it."""
         for stored in record.evaluations[n_known:]:
             for write in measurements(stored, at_ms):
                 write(client, run_id)
@@ -150,3 +144,80 @@ class Runs:
 
     def _search(self, client: MlflowClient, condition: str) -> list[Run]:
         return search_runs(client, self.experiment_id, condition)
+
+
+def measurements(evaluation: Mapping[str, Any], at_ms: int) -> list[Write]:
+    """The writes of an evaluation as the study stores it: its metrics, and a tag for each alarm that they raise."""
+    numbers = {"score": evaluation["score"], "seconds": evaluation["seconds"]}
+    numbers |= {"evaluation": float(evaluation["index"]), "examples": float(evaluation["examples"])}
+    health = evaluation.get("health", {})
+    metrics = {**evaluation["metrics"], **evaluation["losses"], **numbers, **health, **evaluation.get("system", {})}
+    writes: list[Write] = [partial(log_metrics, metrics=metrics, step=evaluation["step"], at_ms=at_ms)]
+    raised = alarms(health, evaluation["losses"])
+    if raised:
+        writes.append(partial(set_tags, tags={alarm: ", ".join(tasks) for alarm, tasks in raised.items()}))
+    return writes
+
+
+def log_params(client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
+    entities = [Param(name, value) for name, value in params.items()]
+    for start in range(0, len(entities), MAX_BATCH):
+        client.log_batch(run_id, params=entities[start : start + MAX_BATCH])
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float], step: int, at_ms: int) -> None:
+    """Log metrics with the time of the event, by which MLflow recognises a metric that is sent twice."""
+    from mlflow.entities import Metric
+
+    client.log_batch(run_id, metrics=[Metric(name, value, at_ms, step) for name, value in metrics.items()])
+
+
+def log_datasets(client: MlflowClient, run_id: str, datasets: Mapping[str, Dataset]) -> None:
+    """Log each task's data as an MLflow dataset, identified by its digest, with the rows of each split."""
+    from mlflow.entities import Dataset as Entity
+    from mlflow.entities import DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(
+            Entity(
+                name=task,
+                digest=dataset.sha256[:MAX_DIGEST],
+                source_type="code" if dataset.source == GENERATED_SOURCE else "local",
+                source=json.dumps({"uri": dataset.source}),
+                profile=json.dumps(dict(dataset.rows)),
+            ),
+            [InputTag("mlflow.data.context", "training")],
+        )
+        for task, dataset in datasets.items()
+    ]
+    if inputs:
+        client.log_inputs(run_id, datasets=inputs)
+
+
+def log_text(client: MlflowClient, run_id: str, name: str, text: str) -> None:
+    client.log_text(run_id, text, name)
+
+
+def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    for name, value in cut(tags).items():
+        client.set_tag(run_id, name, value)
+
+
+def pause(client: MlflowClient, run_id: str, record: TrialRecord) -> None:
+    set_tags(client, run_id, {"state": record.state, "reason": record.reason or ""})
+    client.update_run(run_id, status=PAUSED_STATUS)
+
+
+def end(client: MlflowClient, run_id: str, status: str, tags: Mapping[str, str], at_ms: int) -> None:
+    set_tags(client, run_id, tags)
+    client.set_terminated(run_id, status=status, end_time=at_ms)
+
+
+def cut(tags: Mapping[str, str]) -> dict[str, str]:
+    return {name: as_tag(value) for name, value in tags.items()}
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""The registered champion as MLflow serves it: its own code, beside an exported model, and nothing of this project.
+"""The registered champion as MLflow serves it, from an exported model and without this project's code.
 
 A request has the columns `task`, `text` and, for tasks of pairs, `text2`; the answer has `label` and `score`: the probability
 of the label, or the value of a regression. MLflow runs this file when the model is loaded.
@@ -15,7 +15,7 @@ import pandas as pd
 
 
 class Champion(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
-    """Answers for all tasks of the model."""
+    """Predicts for all tasks of the model."""
 
     def load_context(self, context: Any) -> None:
         folder = Path(context.artifacts["model"])

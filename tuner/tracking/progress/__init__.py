@@ -2,28 +2,62 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from rich.console import Console
 
 from tuner.results.text import FILE_WIDTH
-from tuner.tracking.progress import notebook
 from tuner.tracking.progress.json_lines import JsonProgress
-from tuner.tracking.progress.stream import LastingStream
+from tuner.tracking.progress.notebook import NotebookProgress, is_notebook
 from tuner.tracking.progress.terminal import LiveProgress, NullProgress, PlainProgress, Progress
 
 
 def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
-    """The observer that suits the options and the stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
-    lasting = cast(IO[str], LastingStream(stream))
+    """The display for these options and this stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
+    robust = cast(IO[str], RobustStream(stream))
     if json:
-        return JsonProgress(lasting)
-    if not quiet and stream is sys.stdout and notebook.is_here():
-        return notebook.make(lasting)
-    console = Console(file=lasting, force_jupyter=False)  # where rich sees a notebook, it writes there and not to its file
+        return JsonProgress(robust)
+    if not quiet and stream is sys.stdout and is_notebook():
+        return NotebookProgress(robust)
+    console = Console(file=robust, force_jupyter=False)  # else rich would write to the notebook instead of the stream
     if not console.is_terminal:
-        console = Console(file=lasting, force_jupyter=False, width=FILE_WIDTH)
+        console = Console(file=robust, force_jupyter=False, width=FILE_WIDTH)
     if quiet:
         return NullProgress(console)
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)
+
+
+class RobustStream:
+    """A text stream whose writes never fail, so that `search | head` does not end a search of hours.
+
+    Output is dropped once the pipe or terminal is closed. Characters that the encoding lacks are written as escapes.
+    """
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            self._stream.write(text)
+        except UnicodeEncodeError as error:
+            self._stream.write(text.encode(error.encoding, "backslashreplace").decode(error.encoding))
+        except OSError:
+            self._redirect_to_null()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._redirect_to_null()
+
+    def _redirect_to_null(self) -> None:
+        """Redirect the file descriptor to /dev/null, since flushing the buffer would fail again at exit."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

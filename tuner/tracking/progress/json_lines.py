@@ -1,4 +1,4 @@
-"""`--json`: one JSON object per event and line."""
+"""The progress display of `--json`: one JSON object per event and line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from tuner.artifacts.addresses import mask_credentials
 from tuner.results.facts import SearchFacts
 from tuner.results.results_json import finite
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import Observer, SilentObserver
+from tuner.tracking.events import Observer
+from tuner.tracking.progress.terminal import Progress
 
 
-class JsonProgress(SilentObserver):
-    """`--json`: one JSON object per event and line, and nothing else on the stream. NaN and infinity become null."""
+class JsonProgress(Progress):
+    """Writes only JSON lines to the stream. NaN and infinity become null."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -26,7 +27,7 @@ class JsonProgress(SilentObserver):
         names = [field.name for field in fields(plan) if field.name not in ("finished", "unfinished")]
         facts = {name: getattr(plan, name) for name in names} | {"n_unfinished": len(plan.unfinished)}
         facts["tracking_uri"] = mask_credentials(plan.tracking_uri)
-        facts["datasets"] = {task: asdict(found) for task, found in plan.datasets.items()}
+        facts["datasets"] = {task: asdict(dataset) for task, dataset in plan.datasets.items()}
         self._emit("search_started", **facts | {"run_dir": str(plan.run_dir), "n_finished": len(plan.finished)})
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
@@ -50,10 +51,7 @@ class JsonProgress(SilentObserver):
         self._emit("search_finished", results=results)
 
     def aside(self, kind: str, names: Mapping[int, str]) -> Observer:
-        return JsonAside(self._stream, kind, names)
-
-    def close(self) -> None:
-        return
+        return JsonSideTrainings(self._stream, kind, names)
 
     def _emit(self, event: str, **values: Any) -> None:
         line = json.dumps(finite({"event": event} | values), ensure_ascii=False, allow_nan=False)
@@ -61,8 +59,8 @@ class JsonProgress(SilentObserver):
         self._stream.flush()
 
 
-class JsonAside(JsonProgress):
-    """Trainings that are no trials: the events of trials as `finalist_started`, `finalist_evaluated` and so on, with a name."""
+class JsonSideTrainings(JsonProgress):
+    """Writes the events of controls or finalists as `finalist_started`, `finalist_evaluated` and so on, with a name."""
 
     def __init__(self, stream: IO[str], kind: str, names: Mapping[int, str]) -> None:
         super().__init__(stream)

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a live table on a terminal, plain lines elsewhere, JSON for programs, or nothing."""
+"""Displays of a running search: a live table on a terminal, plain lines elsewhere, or the summary only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from rich.console import Console, Group
 from rich.control import Control
@@ -21,15 +21,15 @@ from tuner.results.facts import SearchFacts
 from tuner.results.summary import print_summary
 from tuner.results.text import GENERATED_NOTE, controls_text, duration, number_text, one_line
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.events import Observer, SilentObserver
-from tuner.tracking.progress.standings import Row, Standings
+from tuner.tracking.events import Observer
+from tuner.tracking.progress.state import ProgressState, Row
 
 REFRESH_PER_S = 2.0
 STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 
 
 def header(plan: SearchFacts) -> list[str]:
-    """Lines that say what is searched, on what, and where it goes."""
+    """The lines that describe a search: space, budget, data, and where the results go."""
     trials = trials_in_words(plan.n_trials, plan.max_trials)
     lines = [
         f"search {plan.name}: space {plan.space} ({plan.profile}), {trials}, {plan.max_concurrent} at once",
@@ -57,24 +57,24 @@ def header(plan: SearchFacts) -> list[str]:
     return lines
 
 
-def best_text(standings: Standings) -> str:
+def best_text(state: ProgressState) -> str:
     """`best 0.6410 (trial 1)`, or `best -` before the first complete trial."""
-    best = standings.best
+    best = state.best
     if best is None:
         return "best -"
     missed = f", misses the requirements by {number_text(best.shortfall)}" if best.shortfall else ""
     return f"best {number_text(best.score)} (trial {best.number}{missed})"
 
 
-class Progress(Observer, Protocol):
-    """An observer that shows what it hears."""
+class Progress(Observer):
+    """An observer that displays a search."""
 
     def close(self) -> None:
-        """Give the terminal back, however the search ended; may be called twice."""
+        """Restore the terminal, however the search ended; may be called twice."""
 
 
-class NullProgress(SilentObserver):
-    """`--quiet`: the final summary and nothing else."""
+class NullProgress(Progress):
+    """`--quiet`: prints the final summary only."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -82,94 +82,79 @@ class NullProgress(SilentObserver):
     def search_finished(self, results: dict[str, Any]) -> None:
         print_summary(self._console, results)
 
-    def close(self) -> None:
-        return
-
 
 class PlainProgress(NullProgress):
     """One line per event, for logs and pipes; lines start with `trial N`, so that grep finds a trial."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._standings = Standings()
-
-    def search_started(self, plan: SearchFacts) -> None:
-        self._standings.start(plan, at_s=0.0)
-        for line in header(plan):
-            self._say(line)
-
-    def trial_started(self, number: int, config: TrialConfig) -> None:
-        self._standings.trial_started(number)
-        self._say(f"trial {number}  started  {plain_config(config)}")
-
-    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        self._standings.evaluated(number, evaluation, score)
-        place = f"eval {evaluation.index}/{evaluation.n_evaluations}  step {evaluation.step}"
-        self._say(f"trial {number}  {place}  score {number_text(score)}  {best_text(self._standings)}")
-
-    def trial_noted(self, number: int, note: str) -> None:
-        self._say(f"trial {number}  note  {note}")
-
-    def trial_paused(self, record: TrialRecord) -> None:
-        self._standings.trial_paused(record)
-        self._say(f"trial {record.number}  PAUSED  score {number_text(record.score)}  {one_line(record.reason or '')}")
-
-    def trial_finished(self, record: TrialRecord) -> None:
-        self._standings.trial_finished(record)
-        reason = f"  {one_line(record.reason)}" if record.reason else ""
-        told = f"score {number_text(record.score)}  {record.seconds:.1f} s  {best_text(self._standings)}"
-        self._say(f"trial {record.number}  {record.state}  {told}{reason}")
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def plain_config(config: TrialConfig) -> str:
-    """The settings that tell trials apart at a glance."""
-    smart = f"eps {config.smart.epsilon:g} lambda {config.smart.lambda_:g} K {config.smart.steps}"
-    told = f"{'+'.join(config.mixture)}  {config.mixing.strategy}  {config.pair_encoding}  lr {config.optim.lr:.2g}"
-    return f"{told}  smart {smart if config.smart.enabled else 'off'}"
-
-
-class TableProgress(NullProgress, ABC):
-    """A table that follows the search in place, drawn anew at most `REFRESH_PER_S` times a second."""
-
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console)
         self._clock = clock
-        self._standings = Standings()
+        self._state = ProgressState()
+
+    def search_started(self, plan: SearchFacts) -> None:
+        self._state.start(plan, self._clock())
+        for line in header(plan):
+            self._print(line)
+
+    def trial_started(self, number: int, config: TrialConfig) -> None:
+        self._state.trial_started(number)
+        self._update(f"trial {number}  started  {plain_config(config)}")
+
+    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
+        self._state.evaluated(number, evaluation, score)
+        progress = f"eval {evaluation.index}/{evaluation.n_evaluations}  step {evaluation.step}"
+        self._update(f"trial {number}  {progress}  score {number_text(score)}  {best_text(self._state)}")
+
+    def trial_noted(self, number: int, note: str) -> None:
+        self._update(f"trial {number}  note  {note}")
+
+    def trial_paused(self, record: TrialRecord) -> None:
+        self._state.trial_paused(record)
+        self._update(f"trial {record.number}  PAUSED  score {number_text(record.score)}  {one_line(record.reason or '')}")
+
+    def trial_finished(self, record: TrialRecord) -> None:
+        self._state.trial_finished(record)
+        reason = f"  {one_line(record.reason)}" if record.reason else ""
+        outcome = f"score {number_text(record.score)}  {record.seconds:.1f} s  {best_text(self._state)}"
+        self._update(f"trial {record.number}  {record.state}  {outcome}{reason}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _update(self, line: str) -> None:
+        """Show an event that `line` describes."""
+        self._print(line)
+
+
+def plain_config(config: TrialConfig) -> str:
+    """The settings that differ most between trials, in one line."""
+    smart = f"eps {config.smart.epsilon:g} lambda {config.smart.lambda_:g} K {config.smart.steps}"
+    settings = f"{'+'.join(config.mixture)}  {config.mixing.strategy}  {config.pair_encoding}  lr {config.optim.lr:.2g}"
+    return f"{settings}  smart {smart if config.smart.enabled else 'off'}"
+
+
+class TableProgress(PlainProgress, ABC):
+    """A table that is updated in place, redrawn at most `REFRESH_PER_S` times a second."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(console, clock)
         self._drawn_s = -float("inf")
 
     @abstractmethod
     def draw(self, now_s: float) -> None:
-        """Show how `_standings` stand, in place of what was drawn before."""
+        """Draw the current state over the previous drawing."""
 
     def search_started(self, plan: SearchFacts) -> None:
-        self._standings.start(plan, self._clock())
-        for line in header(plan):
-            self._console.print(Text(line), soft_wrap=True)
-        self._follow(at_once=True)
-
-    def trial_started(self, number: int, config: TrialConfig) -> None:
-        self._standings.trial_started(number)
-        self._follow()
-
-    def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
-        self._standings.evaluated(number, evaluation, score)
-        self._follow()
-
-    def trial_paused(self, record: TrialRecord) -> None:
-        self._standings.trial_paused(record)
-        self._follow()
-
-    def trial_finished(self, record: TrialRecord) -> None:
-        self._standings.trial_finished(record)
-        self._follow()
+        super().search_started(plan)
+        self._redraw(at_once=True)
 
     def tick(self) -> None:
-        self._follow()
+        self._redraw()
 
-    def _follow(self, at_once: bool = False) -> None:
+    def _update(self, line: str) -> None:
+        self._redraw()
+
+    def _redraw(self, at_once: bool = False) -> None:
         now = self._clock()
         if at_once or now - self._drawn_s >= 1 / REFRESH_PER_S:
             self._drawn_s = now
@@ -177,26 +162,22 @@ class TableProgress(NullProgress, ABC):
 
 
 class LiveProgress(TableProgress):
-    """The table on a terminal; it is cleared at the end, where the summary takes its place."""
+    """The table on a terminal; the summary replaces it at the end."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock)
-        to_terminal = sys.stderr.isatty()  # what goes to a file is to stay there
+        to_terminal = sys.stderr.isatty()  # redirected stderr keeps its lines
         self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=to_terminal)
         self._size = console.size
 
     def draw(self, now_s: float) -> None:
-        if self._console.size != self._size:
-            self._clear()
+        if self._console.size != self._size:  # a resized terminal has wrapped the old table to an unknown height
+            self._size = self._console.size
+            self._live.stop()
+            self._console.control(Control.clear(), Control.home())
         if not self._live.is_started:
             self._live.start()
-        self._live.update(live_table(self._standings, now_s, self._console.height), refresh=True)
-
-    def _clear(self) -> None:
-        """Begin on an empty screen: a terminal that was resized has wrapped the old table, and nobody knows how high it is."""
-        self._size = self._console.size
-        self._live.stop()
-        self._console.control(Control.clear(), Control.home())
+        self._live.update(live_table(self._state, now_s, self._console.height), refresh=True)
 
     def search_finished(self, results: dict[str, Any]) -> None:
         self.close()
@@ -206,22 +187,22 @@ class LiveProgress(TableProgress):
         self._live.stop()
 
 
-def live_table(standings: Standings, now_s: float, height: int) -> Group:
-    """The table and its two lines of totals, in at most `height` lines of at most the console's width.
+def live_table(state: ProgressState, now_s: float, height: int) -> Group:
+    """The table and two lines of totals, in at most `height` lines of the console's width.
 
-    Running trials come first, then paused ones, then the last finished ones; what does not fit is left out.
+    Running trials come first, then paused ones, then the last finished ones; rows that do not fit are omitted.
     """
     table = Table(box=None, pad_edge=False, expand=True)
     for name in ("trial", "state", "eval", "step", "score", "best", "ETA"):
         table.add_column(name, justify="left" if name == "state" else "right", no_wrap=True)
-    table.add_column("reason", ratio=1, no_wrap=True, overflow="ellipsis", style="dim")  # takes the width that is left
-    for row in standings.visible(max(1, height - 4)):
-        table.add_row(*_cells(row, standings, now_s))
-    return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in totals(standings, now_s)))
+    table.add_column("reason", ratio=1, no_wrap=True, overflow="ellipsis", style="dim")  # takes the remaining width
+    for row in state.visible(max(1, height - 4)):
+        table.add_row(*_cells(row, state, now_s))
+    return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in totals(state, now_s)))
 
 
-def _cells(row: Row, standings: Standings, now_s: float) -> list[Text]:
-    """The cells of one trial, as text that is never read as markup."""
+def _cells(row: Row, state: ProgressState, now_s: float) -> list[Text]:
+    """The cells of one trial, without markup."""
     remaining = row.remaining_s if row.state == "RUNNING" else None
     cells = [
         str(row.number),
@@ -235,17 +216,17 @@ def _cells(row: Row, standings: Standings, now_s: float) -> list[Text]:
     ]
     texts = [Text(cell) for cell in cells]
     texts[1].stylize(STATE_STYLES[row.state])
-    if standings.best and standings.best.number == row.number:
+    if state.best and state.best.number == row.number:
         texts[4].stylize("bold")
     return texts
 
 
-def totals(standings: Standings, now_s: float) -> tuple[str, str]:
+def totals(state: ProgressState, now_s: float) -> tuple[str, str]:
     """`12.4/40 full trials  2 running  8 pruned  1 failed` and `best 0.6410 (trial 1)  elapsed 2:05  ETA 4:10`."""
-    n = standings.counts()
-    trials = f"{standings.used:.1f}/{standings.n_trials} full trials  {n['RUNNING']} running  "
+    n = state.counts()
+    trials = f"{state.used:.1f}/{state.n_trials} full trials  {n['RUNNING']} running  "
     trials += f"{n['PRUNED']} pruned  {n['FAIL']} failed"
     trials += f"  {n['PAUSED']} paused" if n["PAUSED"] else ""
-    trials += f"  {standings.n_repeats} repeated" if standings.n_repeats else ""
-    times = f"elapsed {duration(standings.elapsed_s(now_s))}  ETA {duration(standings.eta_s(now_s))}"
-    return trials, f"{best_text(standings)}  {times}"
+    trials += f"  {state.n_repeats} repeated" if state.n_repeats else ""
+    times = f"elapsed {duration(state.elapsed_s(now_s))}  ETA {duration(state.eta_s(now_s))}"
+    return trials, f"{best_text(state)}  {times}"

@@ -15,7 +15,7 @@ from tests.support import raylets
 from tests.support.searches import run_command
 from tuner.commands.doctor import ranks
 from tuner.commands.doctor.command import main
-from tuner.commands.doctor.ranks import DoctorRank, Meeting
+from tuner.commands.doctor.ranks import DoctorRank, RankGroup
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -41,9 +41,9 @@ def test_a_hanging_collective_is_a_line_and_its_processes_are_gone(tmp_path: Pat
     raylets.join_shared()
     (node,) = connect.nodes()
     hanging = type("Hanging", (HangingRank,), {"pids": str(tmp_path)})
-    found = ranks.reduce(Meeting((node, node)), rank_class=hanging, reduce_s=8.0)
+    found = ranks.check_all_reduce(RankGroup((node, node)), rank_class=hanging, reduce_s=8.0)
     assert found.status == "FAIL"
-    assert found.said == "2 ranks, gloo: no answer within 8 s"
+    assert found.message == "2 ranks, gloo: no answer within 8 s"
     pids = [int(path.name) for path in tmp_path.iterdir()]
     assert len(pids) == 2
     deadline = time.monotonic() + 20
@@ -76,9 +76,9 @@ def test_this_machine_is_well_and_nothing_is_left(tmp_path: Path, tiny_backbone:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_fault_has_its_line_and_its_mend(tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_fault_has_its_finding(tmp_path: Path, tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: no such database, a data folder without a file, a backbone without weights. Collectives are left out."""
-    monkeypatch.setattr(ranks, "meetings", lambda nodes, shape: [])
+    monkeypatch.setattr(ranks, "rank_groups", lambda nodes, shape: [])
     bare, data = tmp_path / "bare", tmp_path / "data"
     for folder in (bare, data):
         folder.mkdir()

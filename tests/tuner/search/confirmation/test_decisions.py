@@ -30,7 +30,7 @@ from tuner.search.confirmation.outcome import Tried, beats, ranked
 from tuner.search.confirmation.records import Kept
 from tuner.search.confirmation.reserve import Reserve, affordable, cost
 from tuner.search.confirmation.trainings import FinalistTrials
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 DEFAULT = config(2e-5)
 
@@ -112,7 +112,7 @@ def evaluation(index: int, score: float = 0.5) -> Evaluation:
     return Evaluation(index, 2, 10 * index, 20, 80 * index, {"sst/accuracy": score}, {}, float(index), compute=100.0 * index)
 
 
-class Heard(SilentObserver):
+class Heard(Observer):
     def __init__(self) -> None:
         self.ended: list[tuple[int, str]] = []
 

@@ -35,7 +35,7 @@ from tuner.search.confirmation.stage import Stage
 from tuner.search.context import Context
 from tuner.search.plan import Plan, make
 from tuner.search.plan.dry_run import describe
-from tuner.tracking.events import SilentObserver
+from tuner.tracking.events import Observer
 
 SPACE = """
 name: tiny
@@ -58,7 +58,7 @@ def trial(plan: Plan, number: int, score: float) -> TrialRecord:
     return TrialRecord(number, "COMPLETE", score, {"sst/accuracy": score}, [], config, 1.0, None, {"sst/accuracy": score})
 
 
-class Tracking(SilentObserver):
+class Tracking(Observer):
     def announce(self, sides: dict[int, Any]) -> None:
         self.sides = sides
 
@@ -93,7 +93,7 @@ class Sessions:
         spending = Spending(budget or Budget(), plan.shape, Meter(clock=clock or time.monotonic), lambda: Used(5.0, 5.0))
         runner = Runner(plan.shape, lambda: 1, self.interruption, None, 60.0, 600.0)
         context = Context(self.folder, plan.options.seed, runner, spending)
-        parts = (context, plan.confirmation, plan.objective, Requirements(), Tracking(), SilentObserver(), training_s)
+        parts = (context, plan.confirmation, plan.objective, Requirements(), Tracking(), Observer(), training_s)
         return Stage(*parts).run([trial(self.plan, number, score) for number, score in enumerate(scores)])  # type: ignore[arg-type]
 
     def _tune(self, bridge: Bridge, *others: Any, **seconds: float) -> dict[int, str]:

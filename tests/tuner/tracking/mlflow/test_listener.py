@@ -1,4 +1,4 @@
-"""What a search leaves in a real MLflow store: SQLite, and a server that is away for a while."""
+"""The runs of a search in a real MLflow store: SQLite, and a server that is unreachable for a while."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_a_search_without_champion(run_dir: Path, finished: str | None, status: 
     assert (child.info.status, child.data.tags["reason"]) == ("KILLED", "interrupted")
 
 
-def test_a_trial_that_broke_before_it_started_is_told(run_dir: Path) -> None:
+def test_a_trial_that_failed_before_its_start_is_logged(run_dir: Path) -> None:
     tracking = MlflowTracking(None, run_dir, "night")
     tracking.search_started(samples.facts(run_dir))
     tracking.trial_finished(samples.record(0, "FAIL", reason="no node has two GPUs"))
@@ -299,7 +299,7 @@ def _only_parent(run_dir: Path) -> str:
     return str(parent.info.run_id)
 
 
-def test_a_refused_write_is_told_once_and_left_out(run_dir: Path) -> None:
+def test_a_rejected_write_is_skipped_with_one_warning(run_dir: Path) -> None:
     told: list[str] = []
     tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
     facts = samples.facts(run_dir)
@@ -310,7 +310,7 @@ def test_a_refused_write_is_told_once_and_left_out(run_dir: Path) -> None:
     tracking.trial_finished(samples.record(0, score=0.5))
     tracking.search_finished(samples.results(facts, [], None))
     assert len(told) == 1
-    assert told[0].startswith("MLflow refused a write, which is left out (")
+    assert told[0].startswith("MLflow rejected a write, which is skipped (")
     child = Reader(tracking).children()["trial 0"]
     assert (child.info.status, child.data.params["seed"]) == ("FINISHED", "3")
 
@@ -327,7 +327,7 @@ def test_limits_of_mlflow(run_dir: Path) -> None:
     assert child.data.params["backbone"] == "b" * 6000
     assert child.data.tags["reason"] == "r" * 8000
     many = flatten({"section": {f"p{i}": i for i in range(250)}})
-    from tuner.tracking.mlflow.writes import log_params
+    from tuner.tracking.mlflow.runs import log_params
 
     reader = Reader(tracking)
     log_params(reader.client, child.info.run_id, many)
@@ -395,7 +395,7 @@ def wait_for(told: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_away_gets_everything_in_the_end(tmp_path: Path, server: tuple[str, Callable[[], None]]) -> None:
+def test_an_unreachable_server_gets_everything_later(tmp_path: Path, server: tuple[str, Callable[[], None]]) -> None:
     address, start = server
     mlflow_store.put_into(tmp_path, "server.db")
     told: list[str] = []
@@ -412,7 +412,7 @@ def test_a_server_that_is_away_gets_everything_in_the_end(tmp_path: Path, server
     tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
 
     assert len(told) == 1
-    assert told[0].startswith("MLflow is away; the search goes on")
+    assert told[0].startswith("cannot reach MLflow (")
     reader = Reader(tracking)
     children = reader.children()
     assert {name: run.info.status for name, run in children.items()} == {"trial 0": "FINISHED", "trial 1": "KILLED"}
@@ -448,7 +448,7 @@ def test_a_server_that_hangs_gets_everything_when_it_goes_on(
     tracking.trial_finished(samples.record(2, "FAIL", reason="out of luck"))
     tracking.search_finished(samples.results(facts, [samples.record(0, score=0.6)], samples.record(0, score=0.6)))
     assert len(told) == 1
-    assert told[0].startswith("MLflow is away; the search goes on")
+    assert told[0].startswith("cannot reach MLflow (")
     reader = Reader(tracking)
     children = reader.children()
     statuses = {"trial 0": "FINISHED", "trial 1": "KILLED", "trial 2": "FAILED"}
@@ -494,7 +494,7 @@ def test_a_note_is_a_tag(run_dir: Path) -> None:
     assert Reader(tracking).children()["trial 0"].data.tags["note"] == "accumulation 4 after out of memory"
 
 
-def test_a_paused_trial_is_scheduled_and_says_why(run_dir: Path) -> None:
+def test_a_paused_trial_is_scheduled_with_its_reason(run_dir: Path) -> None:
     """Trial 0 is promoted and completes, 1 never is, 2 is paused when the driver is killed, and still after it."""
     why = "paused by asha-promote at evaluation 1 of 2, score 0.5000"
     tracking = MlflowTracking(None, run_dir, "night")

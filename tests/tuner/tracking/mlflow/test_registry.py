@@ -42,7 +42,7 @@ from tuner.tracking.mlflow.registry import ALIAS, Previous, examples, register, 
         (record(0.9, feasible=False), None, False, "does not meet the requirements"),
     ],
 )
-def test_who_takes_the_alias(found: dict[str, Any], previous: Previous | None, takes: bool, said: str) -> None:
+def test_which_version_gets_the_alias(found: dict[str, Any], previous: Previous | None, takes: bool, said: str) -> None:
     has_it, why = verdict(found, previous)
     assert has_it is takes
     assert said in why
@@ -144,7 +144,7 @@ def test_the_command_registers_later_and_notes_it(store: tuple[Path, str], capsy
     assert noted["model"] == "smart_mtl-ab12cd34"
 
 
-def test_what_cannot_be_registered_is_told(
+def test_failed_registrations_are_reported(
     store: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -152,10 +152,10 @@ def test_what_cannot_be_registered_is_told(
     found = results.read(folder / results.FILE_NAME)
     options.save(options.Options(tracking_uri="http://127.0.0.1:9"), folder)
     assert main([str(folder)]) == NOT_TAKEN
-    assert capsys.readouterr().err.startswith("MLflow did not take the champion: ")
+    assert capsys.readouterr().err.startswith("the champion could not be registered in MLflow: ")
     results.write(folder / results.FILE_NAME, found | {"champion": None})
     assert main([str(folder)]) == WRONG_USAGE
-    assert capsys.readouterr().err == "copy has no champion; --resume copy goes on with it\n"
+    assert capsys.readouterr().err == "copy has no champion; resume the search with --resume copy\n"
 
 
 @pytest.mark.slow

@@ -54,9 +54,9 @@ for number in range(500):
     while number == 240 and "PAUSE" in os.environ and not Path(os.environ["PAUSE"]).exists():
         time.sleep(0.2)
         next(seconds)
-        shown._follow(at_once=True)
+        shown._redraw(at_once=True)
     if number % 20 == 0:
-        shown._follow(at_once=True) if hasattr(shown, "_follow") else None
+        shown._redraw(at_once=True) if hasattr(shown, "_redraw") else None
         sys.stdout.flush()
         os.write(1, os.environb[b"MARK"])
     while "RESIZE" in os.environ and Path(os.environ["RESIZE"], str(number)).with_suffix(".wait").exists():
@@ -187,7 +187,7 @@ def wrapped(screen: pyte.Screen, width: int) -> pyte.Screen:
     return made
 
 
-def test_a_window_that_is_resized_shows_one_whole_table_at_every_look(tmp_path: Path) -> None:
+def test_a_resized_window_always_shows_one_whole_table(tmp_path: Path) -> None:
     """80 columns, then 60, then 80 again, under 500 trials; lines that are too long are wrapped when it gets narrower."""
     sizes = {200: 60, 360: COLUMNS}
     for number in sizes:
@@ -253,7 +253,7 @@ def test_a_resized_tmux_window_shows_one_table(tmp_path: Path) -> None:
         tmux("kill-server")
 
 
-def test_what_is_said_meanwhile_scrolls_by_whole() -> None:
+def test_lines_on_stderr_scroll_by_unbroken() -> None:
     screen = pyte.HistoryScreen(COLUMNS, ROWS, history=5000, ratio=0.5)
     pyte.ByteStream(screen).feed(shown())
     history = ["".join(line[column].data for column in range(COLUMNS)).rstrip() for line in screen.history.top]
@@ -264,7 +264,7 @@ def test_what_is_said_meanwhile_scrolls_by_whole() -> None:
     assert sum("/500 full trials" in line for line in lines) == 0
 
 
-def test_what_is_said_to_a_file_goes_there_and_colours_only_where_they_are_wanted(tmp_path: Path) -> None:
+def test_redirected_stderr_goes_to_its_file_and_colours_only_to_terminals(tmp_path: Path) -> None:
     """`NO_COLOR=1 tuner.search 2> errors`: the live table does not take what goes to stderr."""
     assert COLOURS.search(shown())
     plain = shown(tmp_path / "errors", NO_COLOR="1")

@@ -15,10 +15,10 @@ from tests.support import samples
 from tuner.config import command_lines as commands
 from tuner.results.summary import MAX_ROWS, print_summary
 from tuner.results.text import GENERATED_NOTE, duration
-from tuner.tracking.events import Observer, broadcast
+from tuner.tracking.events import Broadcast, Observer
 from tuner.tracking.progress import make_progress
 from tuner.tracking.progress.json_lines import JsonProgress
-from tuner.tracking.progress.standings import Standings, eta_s
+from tuner.tracking.progress.state import ProgressState, eta_s
 from tuner.tracking.progress.terminal import LiveProgress, NullProgress, PlainProgress, live_table, totals
 
 HOSTILE = "[red]boom[/] [/nothing] \x1b[31m\n  second line"
@@ -61,14 +61,14 @@ def test_a_repeat_is_shown_and_does_not_count(tmp_path: Path) -> None:
     assert "trial 1  COMPLETE  score 0.6000  0.0 s  best 0.6000 (trial 0)  the same configuration as trial 0\n" in said
     assert "1 complete, 0 pruned, 0 failed\n1 repeated: results taken from the trial with the same configuration" in said
 
-    standings = Standings()
-    standings.start(facts, 0.0)
-    standings.trial_started(0)
-    standings.trial_finished(first)
-    standings.trial_finished(repeat)
-    assert totals(standings, 10.0)[0] == "1.0/4 full trials  0 running  0 pruned  0 failed  1 repeated"
-    assert standings.eta_s(10.0) == 30.0
-    assert [row.number for row in standings.visible(5)] == [1, 0]
+    state = ProgressState()
+    state.start(facts, 0.0)
+    state.trial_started(0)
+    state.trial_finished(first)
+    state.trial_finished(repeat)
+    assert totals(state, 10.0)[0] == "1.0/4 full trials  0 running  0 pruned  0 failed  1 repeated"
+    assert state.eta_s(10.0) == 30.0
+    assert [row.number for row in state.visible(5)] == [1, 0]
 
 
 def test_plain_lines(tmp_path: Path) -> None:
@@ -146,18 +146,18 @@ def test_live_view_follows_a_search_and_gives_the_cursor_back(tmp_path: Path) ->
 
 @pytest.mark.parametrize("height", [4, 24, 60])
 def test_live_table_of_500_trials_fits(tmp_path: Path, height: int) -> None:
-    standings = Standings()
-    standings.start(samples.facts(tmp_path, n_trials=500), at_s=0.0)
+    state = ProgressState()
+    state.start(samples.facts(tmp_path, n_trials=500), at_s=0.0)
     for number in range(497):
-        standings.trial_started(number)
-        standings.evaluated(number, samples.evaluation(1, 0.1), 0.1)
-        standings.trial_finished(
+        state.trial_started(number)
+        state.evaluated(number, samples.evaluation(1, 0.1), 0.1)
+        state.trial_finished(
             samples.record(number, "FAIL", reason=HOSTILE * 9) if number % 2 else samples.record(number, score=0.2)
         )
     for number in (497, 498, 499):
-        standings.trial_started(number)
-    standings.evaluated(498, samples.evaluation(1, 0.4321), 0.4321)
-    text = printed(lambda console: console.print(live_table(standings, 60.0, console.height)), height=height)
+        state.trial_started(number)
+    state.evaluated(498, samples.evaluation(1, 0.4321), 0.4321)
+    text = printed(lambda console: console.print(live_table(state, 60.0, console.height)), height=height)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert len(lines) <= height
@@ -185,31 +185,31 @@ def test_characters_that_a_stream_lacks_are_written_as_escapes(tmp_path: Path) -
 
 
 def test_totals(tmp_path: Path) -> None:
-    standings = Standings()
-    standings.start(samples.facts(tmp_path), at_s=100.0)
-    assert totals(standings, 101.0) == (
+    state = ProgressState()
+    state.start(samples.facts(tmp_path), at_s=100.0)
+    assert totals(state, 101.0) == (
         "0.0/4 full trials  0 running  0 pruned  0 failed",
         "best -  elapsed 0:01  ETA -",
     )
-    standings.trial_started(0)
-    standings.trial_finished(samples.record(0, "PRUNED", 0.5))
-    standings.trial_started(1)
-    standings.evaluated(1, samples.evaluation(1, 0.5), 0.5)
-    assert totals(standings, 160.0)[0] == "1.5/4 full trials  1 running  1 pruned  0 failed"
-    assert totals(standings, 160.0)[1] == "best -  elapsed 1:00  ETA 1:40"  # 1.5 of 4 trials took 60 s
+    state.trial_started(0)
+    state.trial_finished(samples.record(0, "PRUNED", 0.5))
+    state.trial_started(1)
+    state.evaluated(1, samples.evaluation(1, 0.5), 0.5)
+    assert totals(state, 160.0)[0] == "1.5/4 full trials  1 running  1 pruned  0 failed"
+    assert totals(state, 160.0)[1] == "best -  elapsed 1:00  ETA 1:40"  # 1.5 of 4 trials took 60 s
 
 
 def test_earlier_trials_count_as_done_but_not_as_pace(tmp_path: Path) -> None:
-    standings = Standings()
+    state = ProgressState()
     earlier = (samples.record(0, score=0.8), samples.record(1, "FAIL"))
-    standings.start(samples.facts(tmp_path, finished=earlier), at_s=0.0)
-    assert standings.eta_s(5.0) is None
-    standings.trial_started(2)
-    standings.trial_finished(samples.record(2, score=0.5))
-    assert standings.eta_s(30.0) == pytest.approx(57.0)  # 1 of the 2.9 full trials that were left: a failure used 0.1
-    assert standings.best is not None
-    assert standings.best.number == 0
-    assert standings.counts() == {"COMPLETE": 2, "FAIL": 1}
+    state.start(samples.facts(tmp_path, finished=earlier), at_s=0.0)
+    assert state.eta_s(5.0) is None
+    state.trial_started(2)
+    state.trial_finished(samples.record(2, score=0.5))
+    assert state.eta_s(30.0) == pytest.approx(57.0)  # 1 of the 2.9 full trials that were left: a failure used 0.1
+    assert state.best is not None
+    assert state.best.number == 0
+    assert state.counts() == {"COMPLETE": 2, "FAIL": 1}
 
 
 def test_eta() -> None:
@@ -255,7 +255,7 @@ def test_summary_ranks_and_names_the_commands(tmp_path: Path, monkeypatch: pytes
     assert "--resume" not in shown
 
 
-def test_summary_tells_the_alarms(tmp_path: Path) -> None:
+def test_summary_shows_the_alarms(tmp_path: Path) -> None:
     looks = [samples.unhealthy(1, 0.3), samples.evaluation(2, 0.4)]
     ill = {"evaluations": [look.to_dict() | {"score": 0.4} for look in looks]}
     line = "(sst): R_s is 0: the regulariser does nothing"
@@ -268,7 +268,7 @@ def test_summary_tells_the_alarms(tmp_path: Path) -> None:
         assert told == ([expected + line] if expected else [])
 
 
-def test_summary_of_an_interrupted_search_says_how_to_go_on(tmp_path: Path) -> None:
+def test_summary_of_an_interrupted_search_has_the_command_to_resume(tmp_path: Path) -> None:
     cut = [samples.record(number, "RUNNING", score=0.5) for number in (1, 4)]
     found = samples.results(samples.facts(tmp_path / "my night"), cut, None, finished=None)
     assert (found["trials"], found["unfinished"]) == ([], [1, 4])
@@ -325,7 +325,7 @@ def test_predict_command_takes_a_pair_where_there_is_no_single_text(tmp_path: Pa
 
 def test_broadcast_keeps_the_order(tmp_path: Path) -> None:
     streams = io.StringIO(), io.StringIO()
-    play(broadcast(*(make_progress(False, True, stream) for stream in streams)), tmp_path)
+    play(Broadcast(*(make_progress(False, True, stream) for stream in streams)), tmp_path)
     assert streams[0].getvalue() == streams[1].getvalue() != ""
 
 
@@ -347,18 +347,18 @@ def test_a_paused_trial_is_shown_until_it_goes_on(tmp_path: Path) -> None:
     pause(JsonProgress(stream))
     told = json.loads(stream.getvalue().splitlines()[-1])
     assert told == {"event": "trial_paused", "number": 1, "score": 0.5, "evaluation": 2, "reason": why}
-    standings = Standings()
-    standings.start(samples.facts(tmp_path, unfinished=(samples.record(0, "PAUSED", 0.3, reason=why),)), 0.0)
-    standings.trial_started(1)
-    standings.evaluated(1, samples.evaluation(2, 0.5), 0.5)
-    standings.trial_paused(record)
-    assert totals(standings, 1.0)[0] == "2.0/4 full trials  0 running  0 pruned  0 failed  2 paused"
-    assert [(row.number, row.state, row.index) for row in standings.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
-    standings.trial_started(1)
-    assert totals(standings, 1.0)[0] == "2.0/4 full trials  1 running  0 pruned  0 failed  1 paused"
+    state = ProgressState()
+    state.start(samples.facts(tmp_path, unfinished=(samples.record(0, "PAUSED", 0.3, reason=why),)), 0.0)
+    state.trial_started(1)
+    state.evaluated(1, samples.evaluation(2, 0.5), 0.5)
+    state.trial_paused(record)
+    assert totals(state, 1.0)[0] == "2.0/4 full trials  0 running  0 pruned  0 failed  2 paused"
+    assert [(row.number, row.state, row.index) for row in state.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
+    state.trial_started(1)
+    assert totals(state, 1.0)[0] == "2.0/4 full trials  1 running  0 pruned  0 failed  1 paused"
 
 
-def test_json_tells_of_finalists_as_of_trials() -> None:
+def test_json_has_the_events_of_finalists() -> None:
     stream = io.StringIO()
     finalists = JsonProgress(stream).aside("finalist", {1 << 40: "trial 3 seed 11"})
     finalists.trial_started(1 << 40, samples.CONFIG)

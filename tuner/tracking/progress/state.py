@@ -1,4 +1,4 @@
-"""Where the trials of a search stand: the state behind every view of it, without any drawing."""
+"""The state that progress displays show: a row for each trial and the totals."""
 
 from __future__ import annotations
 
@@ -13,47 +13,47 @@ from tuner.results.trial_record import TrialRecord
 
 @dataclass
 class Row:
-    """One trial as it is shown."""
+    """One displayed trial."""
 
     number: int
     state: str = "RUNNING"
     index: int = 0
-    """The last evaluation; 0 before the first."""
+    """Index of the last evaluation; 0 before the first."""
     n_evaluations: int = 0
     step: int = 0
     n_steps: int = 0
     score: float | None = None
     """Score of the last evaluation."""
     best_score: float | None = None
-    """Best score that this trial had so far."""
+    """Best score of this trial so far."""
     seconds: float = 0.0
     """Seconds of training and evaluation up to the last evaluation."""
     reason: str | None = None
     is_repeat: bool = False
-    """Told from another trial's record: it is shown, and does not count."""
+    """Copied from the record of an equal trial: shown, but not counted."""
     share: float = 0.0
     """The share of its schedule that the trial was trained for, 0 to 1."""
 
     @property
     def remaining_s(self) -> float | None:
-        """Seconds that a running trial still needs at its own pace; None before its first evaluation."""
+        """Seconds a running trial still needs at its own pace; None before its first evaluation."""
         return eta_s(self.seconds, self.step / self.n_steps if self.n_steps else 0.0)
 
 
 def eta_s(elapsed_s: float, share: float) -> float | None:
-    """Seconds that remain when `share` (0 to 1) of the work took `elapsed_s`; None while nothing is done."""
+    """Remaining seconds when `share` (0 to 1) of the work took `elapsed_s`; None for a share of 0."""
     if share <= 0.0:
         return None
     return elapsed_s * (1.0 - min(share, 1.0)) / share
 
 
-class Standings:
-    """Follows the events of a search and counts what its trials have used, in full trials, as `--trials` does."""
+class ProgressState:
+    """Collects the events of a search; usage is counted in full trials, as by `--trials`."""
 
     def __init__(self) -> None:
         self.n_trials = 0
         self.best: TrialRecord | None = None
-        """The complete trial of the highest score; of equals the earliest."""
+        """The complete trial with the highest score; the earliest of equal ones."""
         self._rows: dict[int, Row] = {}
         self._finished: list[int] = []
         self._used_earlier = 0.0
@@ -82,22 +82,24 @@ class Standings:
         row.best_score = score if row.best_score is None else max(row.best_score, score)
 
     def trial_paused(self, record: TrialRecord) -> None:
-        row = self._rows.setdefault(record.number, Row(record.number))
-        row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
-        row.share = record.share
-        if record.evaluations:  # of an earlier session, perhaps
+        row = self._row_of(record)
+        if record.evaluations:  # an earlier session's are unknown to this display
             last = record.evaluations[-1]
             row.index, row.n_evaluations, row.step, row.n_steps = (
                 last[name] for name in ("index", "n_evaluations", "step", "n_steps")
             )
 
     def trial_finished(self, record: TrialRecord) -> None:
-        row = self._rows.setdefault(record.number, Row(record.number))
-        row.state, row.score, row.reason, row.seconds = record.state, record.score, record.reason, record.seconds
-        row.is_repeat = record.same_as is not None
-        row.share = record.share
+        self._row_of(record).is_repeat = record.same_as is not None
         self._finished.append(record.number)
         self.best = best_of([record] if self.best is None else [self.best, record])
+
+    def _row_of(self, record: TrialRecord) -> Row:
+        """The trial's row with the values of its record."""
+        row = self._rows.setdefault(record.number, Row(record.number))
+        row.state, row.score, row.reason = record.state, record.score, record.reason
+        row.seconds, row.share = record.seconds, record.share
+        return row
 
     def counts(self) -> Counter[str]:
         """Trials by state, without repeats."""
@@ -109,11 +111,11 @@ class Standings:
 
     @property
     def used(self) -> float:
-        """Full trials that the trials of all sessions have used."""
+        """Full trials used by all sessions."""
         return sum(row.share for row in self._rows.values())
 
     def visible(self, n: int) -> list[Row]:
-        """At most `n` rows: running trials by number, then paused ones, then finished ones, the last first."""
+        """At most `n` rows: running trials by number, then paused ones, then finished ones, latest first."""
         running, paused = (
             sorted(number for number, row in self._rows.items() if row.state == state) for state in ("RUNNING", "PAUSED")
         )
@@ -123,6 +125,6 @@ class Standings:
         return now_s - self._started_s
 
     def eta_s(self, now_s: float) -> float | None:
-        """Seconds until the budget of trials is used, at the pace of this session; None while nothing is done."""
+        """Seconds until the trial budget is used, at this session's pace; None before any progress."""
         planned = self.n_trials - self._used_earlier
         return eta_s(self.elapsed_s(now_s), (self.used - self._used_earlier) / planned) if planned > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The doctor: what it makes of nodes' reports, and which ranks it has meet."""
+"""The doctor: findings from nodes' reports, and the groups of ranks."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from cluster.node import Node
 from cluster.shape import GangShape
 from tuner.artifacts.addresses import endpoint
-from tuner.commands.doctor import judge, ranks, stores
-from tuner.commands.doctor.finding import Finding, is_well, passed, skipped
+from tuner.commands.doctor import node_checks, ranks, stores
+from tuner.commands.doctor.finding import Finding
 from tuner.commands.doctor.node import Disk, NodeReport, code_digest, unreachable
-from tuner.commands.doctor.ranks import Meeting
+from tuner.commands.doctor.ranks import RankGroup
 
 CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
 REPORT = NodeReport(
@@ -39,20 +39,20 @@ def statuses(findings: list[Finding]) -> list[str]:
 def test_a_node_with_another_version_or_without_a_package_fails() -> None:
     other = changed(versions={"python": "3.11.7", "torch": "2.12.1"})
     lacking = changed(versions={"python": "3.12.1", "torch": None})
-    found = judge.versions({"a": REPORT, "b": other, "c": lacking, "d": REPORT})
+    found = node_checks.versions({"a": REPORT, "b": other, "c": lacking, "d": REPORT})
     assert statuses(found) == ["PASS", "FAIL", "FAIL", "PASS"]
-    assert found[1].said == "torch is 2.12.1, on a 2.13.0"
-    assert found[2].said == "python is 3.12.1, on a 3.11.7, torch is missing, on a 2.13.0"
-    assert found[1].mend
+    assert found[1].message == "torch is 2.12.1, on a 2.13.0"
+    assert found[2].message == "python is 3.12.1, on a 3.11.7, torch is missing, on a 2.13.0"
+    assert found[1].advice
 
 
 def test_what_the_driver_lacks_fails() -> None:
-    (found,) = judge.versions({"a": changed(versions={"python": "3.11.7", "torch": None})})
-    assert (found.status, found.said) == ("FAIL", "no torch")
+    (found,) = node_checks.versions({"a": changed(versions={"python": "3.11.7", "torch": None})})
+    assert (found.status, found.message) == ("FAIL", "no torch")
 
 
 def test_other_code_fails() -> None:
-    assert statuses(judge.code({"a": REPORT, "b": changed(code="b" * 64), "c": REPORT})) == ["PASS", "FAIL", "PASS"]
+    assert statuses(node_checks.code({"a": REPORT, "b": changed(code="b" * 64), "c": REPORT})) == ["PASS", "FAIL", "PASS"]
 
 
 def test_the_digest_of_the_code_sees_any_change(tmp_path: Path) -> None:
@@ -79,52 +79,50 @@ def test_the_digest_of_the_code_sees_any_change(tmp_path: Path) -> None:
 def test_clock_skew_is_what_the_answers_journey_cannot_explain(
     asked: float, answered: float, theirs: float, status: str, word: str
 ) -> None:
-    found = judge.clock("a", asked, answered, theirs)
+    found = node_checks.clock("a", asked, answered, theirs)
     assert found.status == status
-    assert word in found.said
+    assert word in found.message
 
 
 def test_gpus_that_torch_cannot_use_fail_and_their_absence_is_judged_by_what_trials_ask() -> None:
     with_gpu, broken = changed(gpus=(CARD, CARD)), changed(gpus=(CARD,), cuda="torch 2.13.0+cpu was built for CUDA None")
     asks, asks_none = GangShape(gpus_per_worker=1.0), GangShape()
-    found = judge.gpus({"a": REPORT, "b": with_gpu, "c": broken}, asks)
+    found = node_checks.gpus({"a": REPORT, "b": with_gpu, "c": broken}, asks)
     assert statuses(found) == ["SKIP", "PASS", "FAIL"]
-    assert "2 × H100 (driver 550.1)" in found[1].said
-    (nowhere,) = judge.gpus({"a": REPORT}, asks)
+    assert "2 × H100 (driver 550.1)" in found[1].message
+    (nowhere,) = node_checks.gpus({"a": REPORT}, asks)
     assert nowhere.status == "FAIL"
-    assert "--gpus-per-worker 0" in nowhere.mend
-    assert statuses(judge.gpus({"a": REPORT}, asks_none)) == ["SKIP"]
+    assert "--gpus-per-worker 0" in nowhere.advice
+    assert statuses(node_checks.gpus({"a": REPORT}, asks_none)) == ["SKIP"]
 
 
 def test_disks_are_held_against_what_the_search_writes() -> None:
-    need = judge.disk_need_gib(440 * 2**20, slots=8)
+    need = node_checks.disk_need_gib(440 * 2**20, slots=8)
     assert need == pytest.approx(1 + 440 / 1024 * (8 * 9 + 2))
     full = changed(disks=REPORT.disks | {"temporary": Disk("/tmp", 0.5, 0.97)})
     small = changed(disks=REPORT.disks | {"runs": Disk("/runs", need - 0.1, 0.4)})
     container = changed(disks=REPORT.disks | {"shared memory": Disk("/dev/shm", 0.06, 0.0)})
     reports = {"a": REPORT, "b": full, "c": small, "d": container}
-    assert statuses(judge.disks(reports, need, shares_memory=True)) == ["PASS", "FAIL", "FAIL", "FAIL"]
-    assert statuses(judge.disks(reports, None, shares_memory=False)) == ["PASS", "FAIL", "PASS", "PASS"]
+    assert statuses(node_checks.disks(reports, need, shares_memory=True)) == ["PASS", "FAIL", "FAIL", "FAIL"]
+    assert statuses(node_checks.disks(reports, None, shares_memory=False)) == ["PASS", "FAIL", "PASS", "PASS"]
 
 
-def test_stores_data_and_folder_are_told_node_by_node() -> None:
+def test_stores_data_and_folder_are_checked_on_every_node() -> None:
     away = changed(unreachable={"database": "Connection refused"})
-    found = judge.stores({"a": REPORT, "b": away}, {"database": ("db", 5432)})
+    found = node_checks.stores({"a": REPORT, "b": away}, {"database": ("db", 5432)})
     assert statuses(found) == ["PASS", "FAIL"]
-    assert "Connection refused" in found[1].said
-    assert "port 5432 of db" in found[1].mend
+    assert "Connection refused" in found[1].message
+    assert "port 5432 of db" in found[1].advice
     told: dict[str, str | list[str]] = {"a": "1" * 64, "b": "2" * 64, "c": ["/data/sts-train.csv does not exist"]}
-    found = judge.data(told, "1" * 64)
+    found = node_checks.data(told, "1" * 64)
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
-    assert "sts-train.csv" in found[2].said
-    found = judge.folder("/runs", {"a": True, "b": True, "c": False}, {"a": True, "b": False, "c": False})
+    assert "sts-train.csv" in found[2].message
+    found = node_checks.folder("/runs", {"a": True, "b": True, "c": False}, {"a": True, "b": False, "c": False})
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
-    assert "is not the driver's folder" in found[1].said
+    assert "is not the driver's folder" in found[1].message
 
 
-def test_a_skip_is_not_a_failure_and_every_line_is_one_line() -> None:
-    assert is_well([passed("a", "x"), skipped("b", "y")])
-    assert not is_well([Finding("a", "FAIL", "x")])
+def test_every_line_is_one_line() -> None:
     line = Finding("data", "FAIL", "two\nlines", "mend it", "10.0.0.1").line()
     assert line == "FAIL  data        10.0.0.1: two lines; mend it"
 
@@ -147,21 +145,21 @@ def test_endpoint_of_a_store(address: str, expected: tuple[str, int] | None) -> 
 
 
 @pytest.mark.parametrize(("scheme", "told"), [("journal:", ""), ("sqlite:///", "there is no folder")])
-def test_a_store_in_the_folder_that_the_search_makes_is_well(tmp_path: Path, scheme: str, told: str) -> None:
+def test_a_store_in_the_new_folder_of_the_search_passes(tmp_path: Path, scheme: str, told: str) -> None:
     run = tmp_path / "run"
     assert stores.database(f"{scheme}{run / 'file'}", run).status == "PASS"
     elsewhere = stores.database(f"{scheme}{tmp_path / 'x' / 'file'}", run)
     assert elsewhere.status == ("FAIL" if told else "PASS"), "a journal's folder is made"
-    assert told in elsewhere.said
+    assert told in elsewhere.message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_does_not_answer_is_told_without_its_password(tmp_path: Path) -> None:
+def test_a_database_without_an_answer_is_reported_without_its_password(tmp_path: Path) -> None:
     found = stores.database("postgresql://ann:open-sesame@127.0.0.1:9/optuna", tmp_path)
     assert found.status == "FAIL"
     assert "open-sesame" not in found.line()
     hanging = stores._in_time("database", "it", lambda: time.sleep(60), "mend", 0.2)
-    assert hanging.said == "it gives no answer within 0.2 s"
+    assert hanging.message == "it gives no answer within 0.2 s"
 
 
 def test_a_closed_port_has_a_reason() -> None:
@@ -173,27 +171,27 @@ SMALL = Node("3", "10.0.0.3", 1.0, 1.0, 1.0, 1.0)
 
 
 def test_ranks_meet_within_each_node_that_holds_a_gang() -> None:
-    found = ranks.meetings([HERE, THERE, SMALL], GangShape(n_workers=4, cpus_per_worker=2))
-    assert found[:2] == [Meeting((HERE,) * 4), Meeting((THERE,) * 4)]
+    found = ranks.rank_groups([HERE, THERE, SMALL], GangShape(n_workers=4, cpus_per_worker=2))
+    assert found[:2] == [RankGroup((HERE,) * 4), RankGroup((THERE,) * 4)]
     assert isinstance(found[2], Finding)
     assert found[2].status == "SKIP"
-    assert ranks.meetings([SMALL], GangShape()) == [Meeting((SMALL,) * 2)], "a lone rank is tried with a second"
+    assert ranks.rank_groups([SMALL], GangShape()) == [RankGroup((SMALL,) * 2)], "a lone rank is tried with a second"
 
 
 def test_ranks_of_gpus_need_one_each() -> None:
     shape = GangShape(gpus_per_worker=0.5)
-    one, two = ranks.meetings([SMALL, HERE], shape)
+    one, two = ranks.rank_groups([SMALL, HERE], shape)
     assert isinstance(one, Finding)
-    assert "second GPU" in one.said
-    assert two == Meeting((HERE, HERE), 1.0)
+    assert "second GPU" in one.message
+    assert two == RankGroup((HERE, HERE), 1.0)
     assert two.backend == "NCCL"
 
 
 def test_pairs_of_nodes_meet_where_a_gang_may_span_them() -> None:
-    found = ranks.meetings([HERE, THERE], GangShape(), spans_nodes=True)
-    assert [meeting.where for meeting in found if isinstance(meeting, Meeting)] == [
+    found = ranks.rank_groups([HERE, THERE], GangShape(), spans_nodes=True)
+    assert [group.where for group in found if isinstance(group, RankGroup)] == [
         "10.0.0.1",
         "10.0.0.2",
         "10.0.0.1 and 10.0.0.2",
     ]
-    assert len(ranks.meetings([HERE, THERE], GangShape())) == 2
+    assert len(ranks.rank_groups([HERE, THERE], GangShape())) == 2
