@@ -145,23 +145,23 @@ class Session:
     def ask(self, name: str) -> tuple[str, dict[str, Any]]:
         asked = self.bridge.ask(name)
         assert isinstance(asked, dict), asked
-        self.bridge.started(asked["number"])
+        self.bridge.on_start(asked["number"])
         return str(self.trials.of(asked["number"])), asked
 
     def report(self, number: int, index: int, score: float = 0.5, *, save: bool = False) -> bool:
         told = evaluation(index, score)
-        ends = self.bridge.reported(number, told)
+        ends = self.bridge.on_evaluation(number, told)
         if told.is_last or save:
             self._n += 1
             text = f"{number}-{index}"
-            self.bridge.saved(number, told, _Saved(made(self.folder / f"saved-{self._n}-{text}", text).path))
+            self.bridge.on_checkpoint(number, told, _Saved(made(self.folder / f"saved-{self._n}-{text}", text).path))
         return ends
 
     def train(self, name: str, score: float = 0.5) -> str:
         told, asked = self.ask(name)
         self.report(asked["number"], 1, score)
         self.report(asked["number"], 2, score)
-        self.bridge.ended(name)
+        self.bridge.on_end(name)
         return told
 
     def states(self) -> dict[str, str]:
@@ -182,7 +182,7 @@ class TestTrainings:
         assert (again, went_on["number"]) == (told, asked["number"])
         assert went_on["checkpoint"] == str(tmp_path / "checkpoints" / f"trial_{asked['number']}_evaluation_1_ranks_1")
         second.report(went_on["number"], 2, 0.4)
-        second.bridge.ended("c")
+        second.bridge.on_end("c")
         assert [look["score"] for look in second.trials.record(asked["number"]).evaluations] == [0.3, 0.4]
         assert [second.train(name) for name in "defg"] == [
             "trial 5 seed 12", "default seed 12", "trial 1 seed 11", "trial 1 seed 12",
@@ -207,8 +207,8 @@ class TestTrainings:
     def test_a_finalist_that_fails_is_out_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         session = Session(tmp_path)
         _, asked = session.ask("a")
-        assert session.bridge.reported(asked["number"], Failure("sst/loss became nan at step 3", 3))
-        session.bridge.ended("a")
+        assert session.bridge.on_evaluation(asked["number"], Failure("sst/loss became nan at step 3", 3))
+        session.bridge.on_end("a")
         assert [session.train(name) for name in "bcde"] == [
             "default seed 11", "default seed 12", "trial 1 seed 11", "trial 1 seed 12",
         ]  # fmt: skip

@@ -101,13 +101,13 @@ class Sessions:
         while isinstance(asked := bridge.ask("a"), dict):
             config = TrialConfig.model_validate(asked["config"])
             number, score = asked["number"], self.score(config)
-            bridge.started(number)
+            bridge.on_start(number)
             if math.isnan(score):
-                bridge.reported(number, Failure("sst/loss became nan at step 3", 3))
+                bridge.on_evaluation(number, Failure("sst/loss became nan at step 3", 3))
             else:
                 self._train(bridge, number, score)
                 self.trained.append((config.optim.lr, config.seed))
-            bridge.ended("a")
+            bridge.on_end("a")
             n_done += 1
             self.interruption.requested = n_done == self.most
         assert asked in (FINISHED, None)
@@ -116,8 +116,8 @@ class Sessions:
     def _train(self, bridge: Bridge, number: int, score: float) -> None:
         for index in (1, 2):
             told = Evaluation(index, 2, index, 2, index, {"sst/accuracy": score}, {}, float(index), compute=float(index))
-            bridge.reported(number, told)
-        bridge.saved(number, told, _Saved(made(self.folder / f"saved-{number}-{len(self.trained)}", "weights").path))
+            bridge.on_evaluation(number, told)
+        bridge.on_checkpoint(number, told, _Saved(made(self.folder / f"saved-{number}-{len(self.trained)}", "weights").path))
 
     def _dev(self, folders: dict[int, Path], *others: Any) -> Iterator[tuple[int, Dev]]:
         for number, folder in folders.items():
