@@ -82,7 +82,7 @@ class HandOver:
             front=self.study.front,
             stopped_by=stopped_by,
             warm_start=self.warm_start.to_dict() | self.study.history_outcome() if self.warm_start else None,
-            confirmation=confirmed.told if confirmed else None,
+            confirmation=confirmed.confirmation if confirmed else None,
         )
         if confirmed and confirmed.champion:
             results["champion"] = results_json.finite(confirmed.champion | {"path": str(path)})

@@ -22,7 +22,7 @@ from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
 from tuner.search import consistency
-from tuner.search.confirmation.records import FOLDER, Kept
+from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.search.confirmation.reserve import Reserve
 from tuner.search.confirmation.stage import Stage
 from tuner.search.context import Context
@@ -143,7 +143,7 @@ def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progr
 def _train(session: Session, listeners: Listeners) -> Ran:
     """Run the trials."""
     context, study = session.context, session.study
-    Kept(context.run_dir / FOLDER).end()  # an earlier session's confirmation is void
+    ConfirmationRecords(context.run_dir / FOLDER).end()  # an earlier session's confirmation is void
     trained = context.runner.run(
         study,
         context.run_dir,

@@ -185,7 +185,7 @@ def test_a_price_needs_gpus(tmp_path: Path) -> None:
     given = {"profile": "laptop", "runs_dir": str(tmp_path)}
     with pytest.raises(ConfigError, match="the trials have no GPU"):
         plans.make(Options(**given, price_per_gpu_hour=2.0), has_gpu=False)
-    with pytest.raises(ConfigError, match="give a price"):
+    with pytest.raises(ConfigError, match="price-per-gpu-hour -1: give 0 or more"):
         plans.make(Options(**given, price_per_gpu_hour=-1.0), has_gpu=False)
 
 
