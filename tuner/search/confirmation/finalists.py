@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +12,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.training.seeds import mix
 from tuner.results.pareto import front_of, merit
 from tuner.results.trial_record import TrialRecord
+from tuner.search.cache_key import digest
 from tuner.space import Space
 from tuner.space.untuned import untuned
 
@@ -73,7 +72,7 @@ class Finalist:
     @cached_property
     def identity(self) -> str:
         """Equal for configurations that differ only in their seed."""
-        return _digest({name: value for name, value in self.config.to_dict().items() if name != "seed"})
+        return digest({name: value for name, value in self.config.to_dict().items() if name != "seed"}, 10)
 
     @property
     def name(self) -> str:
@@ -98,14 +97,10 @@ class Training:
     @cached_property
     def number(self) -> int:
         """A hash of the configuration above all trials' numbers, the same in every session, so that none is trained twice."""
-        return (1 << 40) + int(_digest(self.config.to_dict()), 16)
+        return (1 << 40) + int(digest(self.config.to_dict(), 10), 16)
 
     def __str__(self) -> str:
         return f"{self.finalist.name} seed {self.seed}"
-
-
-def _digest(values: object) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
 
 
 def fresh_seeds(seed: int, n: int, taken: Collection[int]) -> list[int]:

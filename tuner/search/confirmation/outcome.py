@@ -1,4 +1,4 @@
-"""The outcome of a confirmation: the ranking of the finalists, and two entries of results.json, `confirmation` and `champion`."""
+"""The outcome of a confirmation: the ranking of the finalists, and `confirmation` and `champion` of results.json."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import statistics
@@ -22,8 +21,9 @@ from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
+from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
 from tuner.search.controls.control import FOLDER as CONTROLS
-from tuner.search.controls.control import LIBRARIES, Cache, weights
+from tuner.search.controls.control import Cache
 from tuner.search.preflight import choose, estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 
@@ -121,20 +121,21 @@ def read(path: Path) -> Measured | None:
 
 
 def key(work: Workload, assignment: probe.Assignment) -> str:
-    """A hash of all that the measurements depend on: configurations, data, backbone, gang, libraries and machines."""
-    versions, machine = environment.versions(), environment.hardware()
-    depends = {
-        "version": VERSION,
-        "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
-        "data": work.summary.sha256,
-        "backbone": weights(Path(assignment.largest.backbone)),
-        "shape": asdict(work.shape),
-        "at_once": assignment.at_once,
-        "libraries": {name: versions[name] for name in LIBRARIES},
-        "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
-        "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
-    }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
+    """A hash of everything that the measurements depend on."""
+    machine = environment.hardware()
+    return digest(
+        {
+            "version": VERSION,
+            "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
+            "data": work.summary.sha256,
+            "backbone": weights_of(assignment.largest.backbone),
+            "shape": asdict(work.shape),
+            "at_once": assignment.at_once,
+            "libraries": versions_of(TRAINING_LIBRARIES),
+            "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
+            "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
+        }
+    )
 
 
 def run(context: Context, work: Workload, used: float) -> Watch | None:
