@@ -112,9 +112,7 @@ def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
     work = context.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}
     tell_stderr(f"training the single-task controls first: {', '.join(names.values())}")
-    uncut = Spending(
-        Budget(), context.runner.shape, context.spending.meter
-    )  # counts their time, and cuts none
+    uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # counts their time, and cuts none
     reporter = SideTrainingReporter("control", names)
     ran = context.runner.within(WORK).run(trials, work, broadcast(reporter, observer.aside("control", names)), uncut)
     ran.checkpoints.drop_others(())
