@@ -389,7 +389,7 @@ class TestBudget:
         assert spending.reached(0.5) is None
         clock.now += 1
         assert spending.reached(0.5) == (
-            "the time budget of 1 min 40 s is used up, but for what the confirmation is expected to take, 1 min of training"
+            "the time budget of 1 min 40 s is used up, except 1 min of training reserved for the confirmation"
         )
         assert spending.left == Used(30.0, math.inf)
         clock.now += 30
