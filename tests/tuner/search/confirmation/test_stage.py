@@ -252,7 +252,7 @@ class TestPlan:
         assert "the best 2 trials and the untuned default, on 2 fresh seeds each, 6 trainings more at full budget" in told
         assert "% of it for the confirmation" in told
         limited = make(self.options(plan, time_budget="45m", target=0.9), has_gpu=False)
-        assert "what the confirmation is expected to take is reserved, half at most" in describe(limited)
+        assert "the expected time of the confirmation is reserved, at most half" in describe(limited)
         assert "reserved" not in describe(make(self.options(plan, target=0.9), has_gpu=False))
         assert "confirmation" not in describe(make(self.options(plan, finalists=0), has_gpu=False))
 
