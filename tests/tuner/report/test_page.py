@@ -247,7 +247,7 @@ def test_the_command_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
     assert report.main([str(folder), "--to", "mine.html"]) == DONE
     assert (elsewhere / "mine.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert "python -m tuner.search --set optim.lr=0.1 --trials 9 --seed 3" in (elsewhere / "mine.html").read_text("utf-8")
+    assert "python -m tuner.search --set optim.lr=0.1 --seed 3 --trials 9" in (elsewhere / "mine.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -306,8 +306,8 @@ def test_the_command_that_does_it_again_has_what_was_given_and_no_secret() -> No
         quiet=True,
     )
     assert commands.search(given) == (
-        "python -m tuner.search --space paper_table2 --set optim.lr=0.1 --set mode=finetune --skip-bad-rows "
-        "--require 'quora/accuracy>=0.8' --storage 'postgresql://ann:***@host/db'"
+        "python -m tuner.search --space paper_table2 --set optim.lr=0.1 --set mode=finetune "
+        "--require 'quora/accuracy>=0.8' --skip-bad-rows --storage 'postgresql://ann:***@host/db'"
     )
     assert parse_arguments(shlex.split(commands.search(given))[3:]).settings == given.settings
     assert commands.search(Options()) == "python -m tuner.search"
