@@ -38,7 +38,7 @@ search --profile laptop --tasks news | --tasks news | sst, quora, sts, cfimdb
 search --profile laptop --metric accuracy | metric accuracy | did you mean sst/accuracy? | own_mean
 search --profile laptop --metric dev/sst/accuracy | dev/sst/accuracy
 search --profile laptop --metric sst/accuracy,sst/accuracy | sst/accuracy,sst/accuracy | twice
-search --profile laptop --metric cue_gap/cfimdb/accuracy | metric cue_gap/cfimdb/accuracy | clean/cfimdb/accuracy,cue_gap
+search --profile laptop --metric cue_gap/cfimdb/accuracy | cannot be the first metric | clean/cfimdb/accuracy,cue_gap
 search --profile laptop --metric clean/cfimdb/accuracy | clean/cfimdb/accuracy | watch=[clean]
 search --profile laptop --require sst/accuracy | --require sst/accuracy | METRIC>=NUMBER
 search --profile laptop --require sst/accuracy>=80 | --require sst/accuracy>=80 | -1 to 1

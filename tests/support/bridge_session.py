@@ -68,16 +68,16 @@ class Session:
     def ask(self, trial_id: str) -> dict[str, Any]:
         asked = self.bridge.ask(trial_id)
         assert isinstance(asked, dict)
-        self.bridge.started(asked["number"])
+        self.bridge.on_start(asked["number"])
         return asked
 
     def report(self, number: int, index: int, score: float = 0.5, *, save: bool = False) -> bool:
         """One evaluation comes up; where it is asked for or due, so does what was saved. Returns whether the trial ends."""
         evaluation = Evaluation(index, N_EVALUATIONS, 10 * index, 40, 80 * index, {"sst/accuracy": score}, {}, float(index))
-        ends = self.bridge.reported(number, evaluation)
+        ends = self.bridge.on_evaluation(number, evaluation)
         if save or evaluation.is_last or self.bridge.wants_checkpoint(number):
             self._n_saved += 1
-            self.bridge.saved(number, evaluation, self._saved(f"{number} {index}"))
+            self.bridge.on_checkpoint(number, evaluation, self._saved(f"{number} {index}"))
         return ends
 
     def _saved(self, text: str) -> Any:

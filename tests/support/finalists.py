@@ -12,7 +12,7 @@ from tuner.config.requirements import Requirements
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.bootstrap import Dev, Goal
 from tuner.search.confirmation.finalists import Finalist, Training
-from tuner.search.confirmation.outcome import Outcome, Tried, outcome
+from tuner.search.confirmation.outcome import FinalistResult, Outcome, outcome
 
 NONE = Requirements()
 
@@ -34,7 +34,7 @@ LABELS = np.zeros(200)
 
 def tried(
     name: str, scores: list[float | None], *, right: float = 0.5, compute: float = 100.0, search: float = 0.9, **excess: float
-) -> Tried:
+) -> FinalistResult:
     """A finalist with a score on select per seed, None where it failed, of whose dev predictions a share is right."""
     is_default = name == "default"
     lr = 2e-5 if is_default else (2 + int(name)) * 1e-5
@@ -46,7 +46,7 @@ def tried(
         records.append(replace(record, requirements={key.replace("_", "/"): value for key, value in excess.items()}))
         dev[training.number] = Dev({"sst": (np.arange(200) >= right * 200).astype(float)}, {"sst": LABELS})
     there = frozenset(record.number for record in records if record.state == "COMPLETE")
-    return Tried(finalist, records, {number: dev[number] for number in there}, there)
+    return FinalistResult(finalist, records, {number: dev[number] for number in there}, there)
 
 
 def record_of(training: Training, score: float | None, compute: float) -> TrialRecord:
@@ -56,7 +56,7 @@ def record_of(training: Training, score: float | None, compute: float) -> TrialR
     return TrialRecord(training.number, "COMPLETE", score, {"sst/accuracy": score}, looks, training.config.to_dict(), 1.0, None)
 
 
-def come_to(*finalists: Tried, requirements: Requirements = NONE) -> Outcome:
+def come_to(*finalists: FinalistResult, requirements: Requirements = NONE) -> Outcome:
     goal = Goal("sst/accuracy", ())
     return outcome(
         finalists, n_finalists=2, seeds=[11, 12], goal=goal, requirements=requirements, seed=0, notes=["a note"]

@@ -127,7 +127,9 @@ def _default_won() -> Run:
     """The champion is no trial."""
     found = come_to(tried("3", [0.70, 0.72], search=0.8), tried("default", [0.75, 0.76]))
     assert found.champion is not None
-    return run_of(records(25, seed=8), confirmation=found.told, champion=found.champion | {"path": "/somewhere/champion"})
+    return run_of(
+        records(25, seed=8), confirmation=found.confirmation, champion=found.champion | {"path": "/somewhere/champion"}
+    )
 
 
 def _paused() -> Run:

@@ -84,7 +84,7 @@ def _table(title: str, registry: Mapping[str, Sampler] | Mapping[str, Pruner]) -
     columns = [name for name in names if hasattr(next(iter(registry.values())), name)]
     header = ["name", "rule", *(names[column] for column in columns)]
     rows = [
-        [f"`{name}`", entry.description, *("yes" if getattr(entry, column) else "" for column in columns)]
+        [f"`{name}`", entry.description, *("yes" if getattr(entry, column) else "no" for column in columns)]
         for name, entry in registry.items()
     ]
     lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]

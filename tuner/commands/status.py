@@ -64,7 +64,7 @@ def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when it does not exist."""
     from tuner.config import options, run_folder
     from tuner.results import results_json as results
-    from tuner.search.confirmation.records import FOLDER, Kept
+    from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
     from tuner.study import read_records
 
     given = options.load(folder)
@@ -79,7 +79,7 @@ def status(folder: Path) -> Status:
     path = folder / results.FILE_NAME
     if stage != "searching" and path.is_file() and results.read(path)["finished"]:
         stage = "finished"
-    confirmed = Kept(folder / FOLDER).progress() if stage != "finished" else None
+    confirmed = ConfirmationRecords(folder / FOLDER).progress() if stage != "finished" else None
     stage = "confirming" if stage == "searching" and confirmed else stage
     return replace(status_of(records, folder.name, stage, state), confirmed=confirmed)
 

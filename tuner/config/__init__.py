@@ -1,1 +1,1 @@
-"""What a user asks for: options, objective, requirements, budget and the run's folder."""
+"""The configuration of a search: options, objective, requirements, budget and the run's folder."""

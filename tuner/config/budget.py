@@ -1,6 +1,6 @@
-"""When a search has had enough: pure logic over what it has used, with the clock as an argument.
+"""The budget of a search, and the meter of its use, with the clock as an argument.
 
-A budget is a total over all sessions of a search, as `--trials` is; what earlier ones used is kept in the run's folder.
+A budget is a total over all sessions of a search, as `--trials` is; the use by earlier sessions is kept in the run's folder.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _UNITS_S = (86400.0, 3600.0, 60.0, 1.0)
 
 @dataclass(frozen=True)
 class Used:
-    """What a search has used."""
+    """The time that a search has used."""
 
     wall_s: float = 0.0
-    """Seconds that its sessions searched."""
+    """Wall-clock seconds of its sessions."""
     gang_s: float = 0.0
     """Seconds that trials held their gangs, summed over trials."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a search may use. None sets no limit. At its end running trials are cut at their next evaluation."""
+    """Limits of a search; None is no limit. At a limit running trials are cut at their next evaluation."""
 
     time_s: float | None = None
     """Wall-clock seconds."""
@@ -44,7 +44,7 @@ class Budget:
         return any(limit is not None for limit in (self.time_s, self.gpu_hours, self.target))
 
     def problems(self, shape: GangShape) -> list[str]:
-        """A sentence for everything that is wrong with it for trials of this shape."""
+        """A sentence for every problem of this budget with trials of this shape."""
         sentences = []
         if self.time_s is not None and not 0 < self.time_s < math.inf:
             sentences.append(f"--time-budget {self.time_s:g}: give a time above 0")
@@ -56,7 +56,7 @@ class Budget:
         return sentences
 
     def reached(self, used: Used, best_score: float | None, shape: GangShape) -> str | None:
-        """Why the search is over, as a clause, or None while it may go on. `best_score` is that of the best COMPLETE trial."""
+        """The limit that is reached, as a clause; None for none. `best_score` is that of the best COMPLETE trial."""
         gang_hours = used.gang_s / 3600
         if self.target is not None and best_score is not None and best_score >= self.target:
             return f"the target {self.target:g} is reached with a score of {best_score:.4f}"
@@ -67,7 +67,7 @@ class Budget:
         return None
 
     def left(self, used: Used, shape: GangShape) -> Used:
-        """What of it is not used; infinite where there is no limit."""
+        """The unused part; infinite where there is no limit."""
         gpus = shape.n_workers * shape.gpus_per_worker
         gang_s = self.gpu_hours * 3600 / gpus if self.gpu_hours is not None and gpus else math.inf
         return Used((math.inf if self.time_s is None else self.time_s) - used.wall_s, gang_s - used.gang_s)
@@ -85,7 +85,7 @@ class Budget:
 
 @dataclass
 class Meter:
-    """Measures what a search uses, on top of what `before` says that earlier sessions used. `clock` gives seconds."""
+    """Measures the use of a budget, on top of that by earlier sessions, `before`. `clock` returns seconds."""
 
     before: Used = field(default_factory=Used)
     clock: Callable[[], float] = time.monotonic
@@ -96,17 +96,18 @@ class Meter:
         self._held_since: dict[int, float] = {}
 
     def hold(self, number: int) -> None:
-        """Trial `number` has its gang, from now on."""
+        """Note that trial `number` has got its gang."""
         self._held_since.setdefault(number, self.clock())
 
     def release(self, number: int) -> None:
-        """It has given it back."""
+        """Note that trial `number` has returned its gang."""
         since = self._held_since.pop(number, None)
         if since is not None:
             self._released_s += self.clock() - since
 
     @property
     def used(self) -> Used:
+        """The use until now, by all sessions."""
         now = self.clock()
         held = sum(now - since for since in self._held_since.values())
         return Used(self.before.wall_s + now - self._began, self.before.gang_s + self._released_s + held)
@@ -114,29 +115,29 @@ class Meter:
 
 @dataclass
 class Spending:
-    """A search's budget, its gangs' shape and the meter of what it uses; by default without limits."""
+    """A search's budget with the meter of its use; by default without limits."""
 
     budget: Budget = field(default_factory=Budget)
     shape: GangShape = field(default_factory=GangShape)
     meter: Meter = field(default_factory=Meter)
     reserve: Callable[[], Used] = Used
-    """What of the budget is to be left for the confirmation."""
+    """The part of the budget that is reserved for the confirmation."""
 
     def reached(self, best_score: float | None) -> str | None:
-        """As `Budget.reached`, now, with what is reserved taken for used."""
+        """As `Budget.reached`, now, where the reserved part counts as used."""
         used = self.meter.used
         reason = self.budget.reached(used, best_score, self.shape)
         if reason is not None or not self.budget.is_limited:
             return reason
-        kept = self.reserve()
-        more = Used(used.wall_s + kept.wall_s, used.gang_s + kept.gang_s)
-        reason = self.budget.reached(more, None, self.shape)
-        told = f"but for what the confirmation is expected to take, {in_words(round(kept.gang_s, 1))} of training"
-        return None if reason is None else f"{reason}, {told}"
+        reserved = self.reserve()
+        with_reserved = Used(used.wall_s + reserved.wall_s, used.gang_s + reserved.gang_s)
+        reason = self.budget.reached(with_reserved, None, self.shape)
+        kept = f"except {in_words(round(reserved.gang_s, 1))} of training reserved for the confirmation"
+        return None if reason is None else f"{reason}, {kept}"
 
     @property
     def left(self) -> Used:
-        """What of the budget is not used; infinite where there is no limit."""
+        """The unused part of the budget; infinite where there is no limit."""
         return self.budget.left(self.meter.used, self.shape)
 
 

@@ -1,4 +1,4 @@
-"""The exact commands that a search ends with: they work as printed, from the folder that the search was started in."""
+"""Shell commands for the user, such as those at the end of a search; they work in the folder where the search was started."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tuner.artifacts.addresses import mask_credentials
 from tuner.config.options import Options
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
-"""Where `mlflow_ui` serves a database."""
+"""The address at which `mlflow_ui` serves a database."""
 NOT_REPEATED = ("name", "runs_dir", "resume", "quiet", "json", "dry_run", "debug")
-"""Options that say nothing of what is searched."""
+"""Options that do not influence what is searched."""
 
 
 def python() -> str:
-    """How to call this interpreter: `python` where the shell finds it by that name, else its path."""
+    """This interpreter: `python` where the shell finds it by that name, else its path."""
     named = shutil.which("python")
     if named and Path(named).absolute() == Path(sys.executable).absolute():
         return "python"
@@ -34,7 +34,7 @@ def near(path: Path) -> str:
 
 
 def mlflow_ui(tracking_uri: str, experiment_id: str | None, run_id: str | None) -> str:
-    """The run's page on a server, or the command that serves a database on the loopback address."""
+    """The run's page on a server; for a database the command that serves it on the loopback address."""
     if tracking_uri.startswith("http"):
         page = f"/#/experiments/{experiment_id}/runs/{run_id}" if run_id else ""
         return mask_credentials(tracking_uri.rstrip("/")) + page
@@ -43,13 +43,13 @@ def mlflow_ui(tracking_uri: str, experiment_id: str | None, run_id: str | None) 
 
 
 def mlflow_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
-    """A run's page on a server, or on the one that `mlflow_ui` starts for a database."""
+    """A run's page on a server; for a database on the server that `mlflow_ui` starts."""
     server = mask_credentials(tracking_uri.rstrip("/")) if tracking_uri.startswith("http") else LOCAL_SERVER
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def search(options: Options) -> str:
-    """What does a search again, with the options that were given and no others; the run gets a name of its own."""
+    """The command that repeats a search under a new name, with the options that differ from their defaults."""
     given = [(field.name, getattr(options, field.name), field.default) for field in fields(options)]
     arguments: list[str] = []
     for name, value, default in given:
@@ -62,24 +62,24 @@ def search(options: Options) -> str:
 
 
 def predict(champion: Path, mixture: list[str]) -> str:
-    """How to use the champion, on its first task of a single text, or of a pair where it has no other."""
+    """The command that applies the champion, to its first single-text task if it has one."""
     task = next((name for name in mixture if not TASKS[name].is_pair), mixture[0])
     texts = '"first text" "second text"' if TASKS[task].is_pair else '"text"'
     return f"{python()} -m model.predict --model {shlex.quote(near(champion))} --task {task} {texts}"
 
 
 def register(run_dir: Path) -> str:
-    """How to put a run's champion into MLflow's registry."""
+    """The command that registers a run's champion in MLflow."""
     return f"{python()} -m tuner register {shlex.quote(near(run_dir))}"
 
 
 def resume(run_dir: Path) -> str:
-    """How to go on with an interrupted run."""
+    """The command that resumes a run."""
     return f"{python()} -m tuner.search " + shlex.join(["--resume", run_dir.name, *_elsewhere(run_dir)])
 
 
 def report(run_dir: Path) -> str:
-    """How to write a run's page."""
+    """The command that writes a run's page."""
     return f"{python()} -m tuner report " + shlex.join([run_dir.name, *_elsewhere(run_dir)])
 
 

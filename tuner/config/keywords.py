@@ -1,4 +1,4 @@
-"""Options from Python keywords: a list, a path or a mapping where the command line has a text."""
+"""Options from Python keywords, which may be lists, paths or mappings where the command line has a text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model.config import ConfigError, nearest
 from tuner.config.options import Options, from_given, is_list
 
 JOINED = ("tasks", "metric")
-"""Options that a command line parts by commas, and Python may give as a list."""
+"""Options whose commas on the command line may be a list in Python."""
 IN_WORDS = {
     "tuple": "a text, or a list of texts",
     "str": "a text",
@@ -23,11 +23,11 @@ IN_WORDS = {
     "float": "a number",
     "bool": "True or False",
 }
-"""What an option takes, by its type."""
+"""The values of an option, by its type."""
 
 
 def options_of(keywords: Mapping[str, Any]) -> Options:
-    """The options that keywords name. Raises `ConfigError` for unknown names and for values of another type."""
+    """The options of these keywords. Raises `ConfigError` for unknown names and for values of another type."""
     valid = [field.name for field in dataclasses.fields(Options)]
     problems = [
         f"search() has no option {name}{nearest(name, valid) or '; the options are ' + ', '.join(valid)}"
@@ -35,14 +35,19 @@ def options_of(keywords: Mapping[str, Any]) -> Options:
         if name not in valid
     ]
     given = {name: _as_option(name, value) for name, value in keywords.items() if name in valid and value is not None}
-    problems += _type_problems(given)
+    hints = get_type_hints(Options)
+    problems += [
+        f"{name}={value!r}: give {IN_WORDS[next(kind for kind in IN_WORDS if kind in str(hints[name]))]}"
+        for name, value in given.items()
+        if not _fits(hints[name], value)
+    ]
     if problems:
         raise ConfigError(problems)
     return from_given(given)
 
 
 def _as_option(name: str, value: Any) -> Any:
-    """A value in the form that the command line gives it."""
+    """A keyword's value as the command line would give it."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if name == "settings" and isinstance(value, Mapping):
@@ -57,23 +62,11 @@ def _as_option(name: str, value: Any) -> Any:
 
 
 def _as_yaml(value: Any) -> str:
-    """A setting's value as `--set` reads it."""
+    """A setting's value as the text that `--set` reads."""
     try:
         return yaml.safe_dump([value], default_flow_style=True, width=float("inf")).strip()[1:-1]
     except yaml.YAMLError:
-        raise ConfigError(
-            [f"settings: {value!r} is no value of a setting; give a text, a number, a list or a mapping"]
-        ) from None
-
-
-def _type_problems(given: Mapping[str, Any]) -> list[str]:
-    """A sentence for each value that is of another type than its option's."""
-    hints = get_type_hints(Options)
-    return [
-        f"{name}={value!r}: give {IN_WORDS[next(kind for kind in IN_WORDS if kind in str(hints[name]))]}"
-        for name, value in given.items()
-        if not _fits(hints[name], value)
-    ]
+        raise ConfigError([f"settings: {value!r} is not a valid value; give a text, a number, a list or a mapping"]) from None
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -85,7 +78,7 @@ def _fits(hint: Any, value: Any) -> bool:
 
 
 def signature() -> inspect.Signature:
-    """What `help(search)` and a notebook's completion show: every option with its default, as a keyword."""
+    """The signature for `help(search)` and notebooks: every option as a keyword with its default."""
     plain = inspect.signature(Options)
     keywords = [parameter.replace(kind=parameter.KEYWORD_ONLY) for parameter in plain.parameters.values()]
     return inspect.Signature(keywords, return_annotation="SearchResult")

@@ -1,4 +1,4 @@
-"""What a search is after: one metric, the mean over several tasks, or several goals at once."""
+"""The objective of a search: one metric, the mean over several tasks, or several goals at once."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ Direction = Literal["maximize", "minimize"]
 MEAN = "mean"
 OWN_MEAN = "own_mean"
 CUE_GAP = "cue_gap/cfimdb/accuracy"
-"""clean − inverted: what a model loses where the cue says the opposite of the label. The one goal that is minimised."""
+"""clean − inverted accuracy: the loss on examples whose cue contradicts the label. The only goal that is minimised."""
 
 
 def metric_names() -> list[str]:
-    """Every `task/metric` that an evaluation can hold, by task."""
+    """Every `task/metric` of an evaluation, by task."""
     return [name for task in TASKS.values() for name in metric_registry.metric_names(task)]
 
 
 def goal_names() -> list[str]:
-    """Everything that a search can be after. What is measured on dev or train is not there: nothing is chosen on these."""
+    """All goals. Metrics on dev and train are not among them, because nothing is chosen on these splits."""
     of_arms = [f"{arm}/cfimdb/{metric}" for arm in ARMS for metric in metric_registry.names_of_kind("classification")]
     return [MEAN, OWN_MEAN, *metric_names(), *of_arms, CUE_GAP]
 
 
 def is_minimised(goal: str) -> bool:
-    """Whether less is better."""
+    """Whether lower values are better."""
     return goal == CUE_GAP or metric_registry.is_minimised(goal)
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One goal, or several parted by commas, as in `--metric`.
+    """One goal, or several separated by commas, as in `--metric`.
 
-    A goal is `mean`, taken over the main metric of each task in `targets`; `own_mean`, over those of a trial's own tasks,
-    whichever they are; or the name of one metric, such as `quora/f1`, or on an arm of a cue data set, `clean/cfimdb/accuracy`.
+    A goal is `mean`, over the main metrics of the tasks in `targets`; `own_mean`, over those of the trial's own tasks; or one
+    metric, such as `quora/f1`, or on an arm of a cue data set `clean/cfimdb/accuracy`.
 
-    Higher is better for all of them but the cue gap. Raises `ConfigError` for an unknown metric; for one that is named twice;
-    for the cue gap as the first or only goal; and for `mean` with unknown, repeated or absent targets.
+    Higher is better for all goals but the cue gap. Raises `ConfigError` for an unknown or repeated metric, for the cue gap as
+    the first or only goal, and for `mean` with unknown, repeated or missing targets.
     """
 
     name: str
@@ -56,8 +56,8 @@ class Objective:
             problems.append(f"the metric {self.name} names a goal twice: take one of them out")
         if is_minimised(self.goals[0]):
             problems.append(
-                f"the metric {CUE_GAP} is least for a model that knows nothing: name what it must be good at first, such as "
-                f"clean/cfimdb/accuracy,{CUE_GAP}"
+                f"{CUE_GAP} cannot be the first metric, because a random model minimises it; put the metric to maximise first, "
+                f"such as clean/cfimdb/accuracy,{CUE_GAP}"
             )
         if MEAN in self.goals:
             problems += target_problems(self.targets)
@@ -66,39 +66,39 @@ class Objective:
 
     @cached_property
     def goals(self) -> tuple[str, ...]:
-        """Names of the goals. The first one gives a trial's score."""
+        """Names of the goals. The first one is a trial's score."""
         return tuple(name.strip() for name in self.name.split(","))
 
     @property
     def directions(self) -> list[Direction]:
-        """In the order of the goals."""
+        """Direction of each goal."""
         return ["minimize" if is_minimised(goal) else "maximize" for goal in self.goals]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the goals are made from, as far as they are the same for all trials."""
+        """The metrics that the goals are computed from, as far as they are the same for all trials."""
         return tuple(dict.fromkeys(metric for goal in self.goals for metric in metrics_of(goal, self.targets)))
 
     @property
     def required_tasks(self) -> tuple[str, ...]:
-        """The tasks without which there is no score."""
+        """The tasks that a trial needs to have a score."""
         return tasks_of(self.metrics)
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The splits that a trial must watch to have its scores."""
+        """The splits that a trial must watch to have all scores."""
         return splits_of(self.metrics)
 
     def score(self, metrics: Mapping[str, float]) -> float:
-        """The first goal in an evaluation whose `metrics` hold at least those of `required_tasks`; may be NaN."""
+        """The value of the first goal, from the `metrics` of an evaluation of at least `required_tasks`; may be NaN."""
         return value_of(self.goals[0], metrics, self.targets)
 
     def scores(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Every goal by name."""
+        """The value of every goal, by name."""
         return {goal: value_of(goal, metrics, self.targets) for goal in self.goals}
 
     def describe(self) -> str:
-        """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`; several goals are parted by semicolons."""
+        """Such as `mean(sst/accuracy, quora/accuracy, sts/pearson)`, with semicolons between goals."""
         return "; ".join(map(self._words, self.goals))
 
     def _words(self, goal: str) -> str:
@@ -110,20 +110,20 @@ class Objective:
 
 
 def metrics_of(goal: str, targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The metrics that a goal is made from, as far as they are the same for all trials; `targets` are those of `mean`."""
+    """The metrics that a goal is computed from, as far as they are the same for all trials; `targets` are those of `mean`."""
     if goal == OWN_MEAN:
         return ()
     return tuple(TASKS[task].metric for task in targets) if goal == MEAN else (goal,)
 
 
 def value_of(goal: str, metrics: Mapping[str, float], targets: tuple[str, ...]) -> float:
-    """A goal in an evaluation whose `metrics` hold what it is made from."""
+    """The value of a goal, computed from the `metrics` of an evaluation."""
     names = metrics_of(goal, targets) or tuple(task.metric for task in TASKS.values() if task.metric in metrics)
     return sum(metrics[name] for name in names) / len(names)
 
 
 def tasks_of(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The tasks that the metrics are of, each once."""
+    """The tasks of these metrics, each once."""
     return tuple(dict.fromkeys(metric.split("/")[-2] for metric in metrics))
 
 
@@ -135,7 +135,7 @@ def splits_of(metrics: Sequence[str]) -> tuple[str, ...]:
 
 
 def goal_problems(name: str) -> list[str]:
-    """Why a goal cannot be had; empty where it can."""
+    """A sentence where there is no goal of this name."""
     if name in goal_names():
         return []
     if split_of(name) in ("dev", "train") or split_of(name).startswith("dev-"):
@@ -145,7 +145,7 @@ def goal_problems(name: str) -> list[str]:
 
 
 def target_problems(targets: tuple[str, ...]) -> list[str]:
-    """Why `mean` cannot be taken over these tasks."""
+    """A sentence for every problem with `mean` over these tasks."""
     tasks = list(TASKS)
     if not targets:
         return [f"the metric mean needs targets: one or more of {', '.join(tasks)}"]

@@ -27,58 +27,45 @@ SAMPLER_NAMES = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid")
 PRUNER_NAMES = ("median", "percentile", "asha", "asha-promote", "hyperband", "wilcoxon", "none")
 """What `--pruner` accepts: `tuner/study/pruners/` has a module of each name, with `_` for `-`."""
 FILE_NAME = "search.json"
-"""Where a run keeps the options it was started with, for `--resume`."""
+"""The options of a run, in its folder, for `--resume`."""
 STORES = ("storage", "tracking_uri")
-"""Addresses, of which a run's folder keeps no password: a resumed search may be given them again with it."""
+"""Addresses that are written without their passwords: `--resume` accepts them again, with the password."""
 REMOVED = ("rung_resource", "cpu_hours", "on_budget")
-"""Options of earlier versions that a run may have been started with."""
+"""Options of earlier versions, which old runs may have."""
 WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN = "what to search", "how long", "on what", "where it is kept", "what is shown"
 
 
 @dataclass(frozen=True)
 class Option:
-    """How an option is given and shown; its name, type and default are those of its field."""
+    """The rules and the help text of an option; its name, type and default are those of its field in `Options`."""
 
     group: str
     help: str
-    metavar: str | None
-    flag: str
-    """On the command line."""
-    least: float | None
-    most: float | None
-    above: float | None
-    """Bounds of a number; it is not `above` itself."""
-    unit: str
-    """What a number counts, such as `seconds`."""
-    is_fresh: bool
+    metavar: str | None = None
+    flag: str = ""
+    """On the command line; empty for the name with dashes."""
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    """Exclusive lower bound."""
+    unit: str = ""
+    """Unit of a number, such as `seconds`."""
+    fresh: bool = False
     """Whether `--resume` takes it from its own command line; else it is the run's."""
 
 
-def option(
-    default: Any,
-    group: str,
-    help: str,
-    metavar: str | None = None,
-    *,
-    flag: str = "",
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    unit: str = "",
-    fresh: bool = False,
-) -> Any:
-    """A field of `Options`. The help text ends with a default that is not None or False, unless it has one in brackets."""
+def option(default: Any, group: str, help: str, metavar: str | None = None, **rules: Any) -> Any:
+    """A field of `Options` with the `rules` of `Option`. A default is appended to the help text, unless that ends with one."""
     if default is not None and not isinstance(default, bool | tuple) and not help.endswith(")"):
         help += f" ({default:g})" if isinstance(default, int | float) else f" ({default})"
-    made = Option(group, help, metavar, flag, least, most, above, unit, fresh)
-    return field(default=default, metadata={"option": made})
+    return field(default=default, metadata={"option": Option(group, help, metavar, **rules)})
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a search may be given.
+    """All options of a search.
 
-    None means the default of the space or its profile, and where it has none the one in brackets.
+    None means the value of the space or its profile, else the default in brackets.
     """
 
     space: str = option("smart_mtl", WHAT, "a space of search_spaces/, or your own YAML file", "NAME|FILE")
@@ -188,8 +175,8 @@ class Options:
 @cache
 def table() -> Mapping[str, Option]:
     """Every option by the name of its field, with its flag."""
-    made = {one.name: one.metadata["option"] for one in dataclasses.fields(Options)}
-    return {name: dataclasses.replace(one, flag=one.flag or flag_of(name)) for name, one in made.items()}
+    options = {one.name: one.metadata["option"] for one in dataclasses.fields(Options)}
+    return {name: dataclasses.replace(one, flag=one.flag or flag_of(name)) for name, one in options.items()}
 
 
 def flag_of(name: str) -> str:
@@ -221,12 +208,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def problems_of(options: Options) -> list[str]:
-    """A sentence for each number that is out of its bounds, and for options that exclude each other."""
+    """A sentence for each number out of its bounds, and for options that exclude each other."""
     sentences = []
     for name, one in table().items():
         value = getattr(options, name)
-        bounds = (one.least, one.most, one.above)
-        if value is None or isinstance(value, str) or bounds == (None, None, None):
+        if value is None or isinstance(value, str) or (one.least, one.most, one.above) == (None, None, None):
             continue
         least = -math.inf if one.least is None else one.least
         if not (least <= value <= (one.most or math.inf) and (one.above is None or one.above < value < math.inf)):
@@ -261,11 +247,11 @@ def from_arguments(arguments: argparse.Namespace) -> Options:
 
 
 def from_given(given: dict[str, Any]) -> Options:
-    """Options of those that were given. A resumed run's own options come from its folder. Raises `ConfigError`."""
+    """Options from the given ones, and with `--resume` from the run's folder. Raises `ConfigError`."""
     if "resume" not in given:
         return Options(**given)
     folder = Path(given.get("runs_dir", Options.runs_dir)) / given["resume"]
-    fixed = [name for name in given if not (table()[name].is_fresh or name in (*STORES, "runs_dir"))]
+    fixed = [name for name in given if not (table()[name].fresh or name in (*STORES, "runs_dir"))]
     if not fixed:
         kept = load(folder)
         fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
@@ -276,7 +262,7 @@ def from_given(given: dict[str, Any]) -> Options:
 
 
 def save(options: Options, folder: Path) -> None:
-    """Keep the options in a run's folder, without the passwords of its stores."""
+    """Write the options to a run's folder, without the passwords of its stores."""
     addresses = {name: address and without_password(address) for name, address in stores(options).items()}
     text = json.dumps(dataclasses.asdict(options) | addresses, indent=2)
     write_whole(folder / FILE_NAME, text + "\n")
@@ -300,12 +286,12 @@ def load(folder: Path) -> Options:
 
 
 def stores(options: Options) -> dict[str, str | None]:
-    """The addresses of stores as they were given."""
+    """The addresses of the stores, by option."""
     return {name: getattr(options, name) for name in STORES}
 
 
 def not_kept(options: Options) -> list[str]:
-    """A sentence for each address whose password is in clear, and so not in the run's folder."""
+    """A sentence for each address with a password, which is not written to the run's folder."""
     return [
         f"the password in --{name.replace('_', '-')} is not kept; --resume, status and check look for it in "
         f"{ENVIRONMENT.get(address.partition(':')[0].partition('+')[0], 'the address')}, or write it as $NAME in single quotes"
@@ -319,7 +305,7 @@ ENVIRONMENT = {
     "http": "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD",
     "https": "$MLFLOW_TRACKING_USERNAME and $MLFLOW_TRACKING_PASSWORD",
 }
-"""Where the libraries look for a password that an address lacks, by its scheme."""
+"""The environment variables from which the libraries take a missing password, by the address's scheme."""
 
 
 def storage_of(options: Options, run_dir: Path) -> str:

@@ -1,8 +1,7 @@
-"""What a champion must reach, as in `--require "quora/accuracy>=0.80"` and `--require no-negative-transfer`: constraints beside
-the goals.
+"""Constraints on the champion, as in `--require "quora/accuracy>=0.80"` and `--require no-negative-transfer`.
 
-The excess of a requirement is how far a trial is beyond its bound, in units of the metric: ≤ 0 where it is met, else by how
-much it is missed. The shortfall is the sum of what is missed (Deb 2000).
+The excess of a requirement is the violation of its bound in units of the metric, ≤ 0 where it is met. The shortfall of a trial
+is the sum of its positive excesses (Deb 2000).
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ FORM = re.compile(r"(?P<goal>[^<>=]+)(?P<sense>>=|<=)(?P<bound>[^<>=]+)")
 
 
 def shortfall(excess: Mapping[str, float]) -> float:
-    """What is missed in all; 0 where everything is met."""
+    """The sum of the positive excesses; 0 where all requirements are met."""
     return sum(value for value in excess.values() if value > 0)
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A bound on what a search measures: any goal of `--metric`, on splits that nothing is reported on."""
+    """A bound on any goal of `--metric`."""
 
     goal: str
     sense: str
@@ -38,12 +37,12 @@ class Requirement:
 
     @classmethod
     def parse(cls, text: str) -> Requirement:
-        """Read `quora/accuracy>=0.80`. Raises `ConfigError` with everything that is wrong with it."""
-        found = FORM.fullmatch(text.strip())
-        if found is None:
+        """Read `quora/accuracy>=0.80`. Raises `ConfigError` with all problems."""
+        match = FORM.fullmatch(text.strip())
+        if match is None:
             forms = f'METRIC>=NUMBER or METRIC<=NUMBER, such as "quora/accuracy>=0.80", nor {NO_NEGATIVE_TRANSFER}[:MARGIN]'
             raise ConfigError([f"--require {text} is not {forms}{nearest(text, [NO_NEGATIVE_TRANSFER])}"])
-        goal, sense, bound = (found[name].strip() for name in ("goal", "sense", "bound"))
+        goal, sense, bound = (match[name].strip() for name in ("goal", "sense", "bound"))
         problems = [f"--require {text}: {problem}" for problem in goal_problems(goal)]
         number = _number(bound)
         if number is None:
@@ -58,18 +57,18 @@ class Requirement:
         return f"{self.goal}{self.sense}{self.bound:g}"
 
     def excess(self, value: float) -> float:
-        """How far `value` is beyond the bound."""
+        """The violation of the bound by `value`; negative where it is met."""
         return self.bound - value if self.sense == ">=" else value - self.bound
 
 
 @dataclass(frozen=True)
 class NoNegativeTransfer:
-    """No task of a trial's mixture more than `margin` below its control: the task trained alone (`tuner.search.controls`)."""
+    """No task of a trial may be more than `margin` below its control, the task trained alone (`tuner.search.controls`)."""
 
     margin: float = DEFAULT_MARGIN
     """δ, in units of the tasks' main metrics."""
     controls: Mapping[str, float] = field(default_factory=dict)
-    """What each task's control reached in its main metric; empty until they are trained."""
+    """Each control's value of its task's main metric; empty until the controls are trained."""
 
     @classmethod
     def parse(cls, text: str) -> NoNegativeTransfer:
@@ -84,7 +83,7 @@ class NoNegativeTransfer:
         return f"{NO_NEGATIVE_TRANSFER}:{self.margin:g}"
 
     def excess(self, metrics: Mapping[str, float]) -> float:
-        """max over the trial's tasks of control − δ − the trial's own; NaN where one of its metrics is NaN."""
+        """The maximum of control − δ − metric over the trial's tasks; NaN where one of its metrics is NaN."""
         below = [
             control - self.margin - metrics[TASKS[task].metric]
             for task, control in self.controls.items()
@@ -104,7 +103,7 @@ class Requirements:
 
     @classmethod
     def parse(cls, texts: Sequence[str], targets: tuple[str, ...] = ()) -> Requirements:
-        """Raises `ConfigError` with the problems of all texts, and where two of them cannot stand together."""
+        """Read all texts. Raises `ConfigError` with the problems of each, and where two contradict each other."""
         problems: list[str] = []
         each: list[Requirement] = []
         transfers: list[NoNegativeTransfer] = []
@@ -126,31 +125,31 @@ class Requirements:
         return cls(tuple(each), targets, transfers[0] if transfers else None)
 
     def with_controls(self, controls: Mapping[str, float]) -> Requirements:
-        """The same, knowing what the controls reached."""
+        """A copy with the controls' values."""
         return self if self.transfer is None else replace(self, transfer=replace(self.transfer, controls=controls))
 
     @property
     def texts(self) -> list[str]:
-        """All of them as the user could have written them; empty where nothing is required."""
+        """Each requirement as the user could have written it."""
         return [*map(str, self.each), *([] if self.transfer is None else [str(self.transfer)])]
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that every trial must measure for them."""
+        """The metrics that every trial must measure."""
         return tuple(dict.fromkeys(metric for one in self.each for metric in metrics_of(one.goal, self.targets)))
 
     @property
     def required_tasks(self) -> tuple[str, ...]:
-        """The tasks without which they say nothing."""
+        """The tasks that every trial must have."""
         return tasks_of(self.metrics)
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The splits that a trial must watch for them."""
+        """The splits that every trial must watch."""
         return splits_of(self.metrics)
 
     def excess(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Each requirement's excess in an evaluation, by its text; NaN where what it bounds is NaN."""
+        """Each requirement's excess in an evaluation, by its text; NaN where the value is NaN."""
         excess = {str(one): one.excess(value_of(one.goal, metrics, self.targets)) for one in self.each}
         return excess if self.transfer is None else excess | {str(self.transfer): self.transfer.excess(metrics)}
 

@@ -1,4 +1,4 @@
-"""The folder of a run: one driver at a time, and what a later session must know."""
+"""The folder of a run: its lock, and the state that sessions pass on."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ LOCK_FILE = ".lock"
 
 @dataclass(frozen=True)
 class State:
-    """What sessions of the same search hand on."""
+    """Values that the sessions of a search pass on."""
 
     started: str
-    """When the first one began, ISO 8601."""
+    """When the first session began, ISO 8601."""
     mlflow_run_id: str | None = None
-    """Parent run to go on with."""
+    """MLflow's parent run."""
     wall_s: float = 0.0
-    """Seconds that the sessions searched."""
+    """Wall-clock seconds of the sessions."""
     gang_s: float = 0.0
-    """Seconds that trials held their gangs."""
+    """Seconds that trials held their gangs, summed over trials."""
     n_trials: int | None = None
-    """Trials in total that the last session was to come to."""
+    """Total of full trials that the last session was given."""
     stored_as: str | None = None
-    """The run's own part of `--storage-path`, which other runs of its name do not touch."""
+    """The run's subfolder of `--storage-path`, unique among runs of the same name."""
 
 
 def find(run: str, runs_dir: Path) -> Path:
-    """The folder of a run: a name in `runs_dir`, or a path. Raises `ConfigError` with the runs that there are."""
-    candidates = ((runs_dir / run).expanduser(), Path(run).expanduser())
-    found = next((folder for folder in candidates if folder.is_dir()), None)
-    if found is not None and run.strip():
-        return found
+    """The folder of a run, given by its name in `runs_dir` or its path. Raises `ConfigError`, which lists the runs."""
+    for folder in ((runs_dir / run).expanduser(), Path(run).expanduser()):
+        if run.strip() and folder.is_dir():
+            return folder
     names = (FILE_NAME, RESULTS_FILE)
     runs = sorted({path.parent.name for name in names for path in runs_dir.expanduser().glob(f"*/{name}")})
     listed = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
@@ -60,14 +59,14 @@ def write_state(folder: Path, state: State) -> None:
 
 
 def update_state(folder: Path, **changes: Any) -> None:
-    """Change some of what is kept there, and leave the rest."""
+    """Replace some values of the state."""
     state = read_state(folder)
-    assert state is not None, "a run's state is written when it begins"
+    assert state is not None, "the state is written when a run begins"
     write_state(folder, replace(state, **changes))
 
 
 def is_held(folder: Path) -> bool:
-    """Whether a process runs the search of this folder."""
+    """Whether a process is running the search of this folder."""
     path = folder / LOCK_FILE
     if not path.is_file():
         return False
@@ -81,12 +80,12 @@ def is_held(folder: Path) -> bool:
 
 @contextmanager
 def opened(folder: Path, options: Options) -> Iterator[None]:
-    """Hold the run's folder, with its options in it. A new one goes again when the search cannot even begin.
+    """Lock the run's folder and write its options there. A new folder is deleted when the search raises `ConfigError`.
 
     Raises `ConfigError` when the folder cannot be written or another process runs this search.
     """
     is_new = not folder.exists()
-    made = [parent for parent in folder.parents if not parent.exists()]
+    new_parents = [parent for parent in folder.parents if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK_FILE).open("ab")
@@ -103,7 +102,7 @@ def opened(folder: Path, options: Options) -> Iterator[None]:
         except ConfigError:
             if is_new:
                 shutil.rmtree(folder)
-                with suppress(OSError):  # a sibling run may have come
-                    for parent in made:
+                with suppress(OSError):  # another run may be in there now
+                    for parent in new_parents:
                         parent.rmdir()
             raise

@@ -1,15 +1,12 @@
-"""What happens to trials, apart from how Ray Tune runs them.
-
-The study decides, the observer hears, and the models and checkpoints worth it are kept.
-"""
+"""The bridge between Ray Tune's events and the study: it asks the study for decisions, informs the observer and keeps files."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from model.config import parse
 from model.training.evaluation import Evaluation, Failure
@@ -17,21 +14,23 @@ from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import Spending
-from tuner.config.objective import Objective
+from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
-from tuner.results.trial_record import INTERRUPTED, TrialRecord
-from tuner.study import Suggestion, Verdict
+from tuner.results.trial_record import INTERRUPTED
+from tuner.study import Study, Suggestion, Verdict
 from tuner.tracking.events import Observer
 
+Trials = Study | FixedTrials
+"""What supplies trials and judges them."""
 FINISHED = "FINISHED"
-"""Tune's word for a searcher that has no more trials."""
+"""Tune's value for a searcher that has no more trials."""
 TICK_S = 1.0
 GRACE_S = 30.0
-"""How long the running trials of an interrupted search may train on to their next evaluation, to be saved there."""
+"""Seconds after an interruption in which a running trial may reach its next evaluation, to be saved there."""
 
 
 class Bridge:
-    """What searcher, scheduler and callbacks share: the study, who listens, and the models and checkpoints worth keeping.
+    """The state that Tune's searcher, scheduler and callbacks share; the `on_` methods handle Tune's events.
 
     `unfinished` are trials of an earlier session, which come first. Tune copies and pickles its plug-ins into its own
     snapshot; the bridge is never copied and pickles to nothing, because the study's storage is the record.
@@ -56,20 +55,20 @@ class Bridge:
         self._spending = spending or Spending()
         best = study.best
         self._best_score = best.score if best is not None and not best.shortfall else None
-        """Of the COMPLETE trials that meet the requirements: a budget's target is reached by no other."""
+        """Of the COMPLETE trials that meet the requirements; the budget's target is compared with it."""
         self.stopped_by: str | None = None
-        """Which budget ended the search, once one has."""
+        """The budget that ended the search, in words."""
         self._max_concurrent = max_concurrent
         self._interruption = interruption
         self._running: dict[str, int] = {}
-        """Trials that Tune has, by its own identifiers."""
-        self._started: set[int] = set()
-        """Those of them that train."""
+        """Numbers of the trials that Tune has, by Tune's identifiers."""
+        self._training: set[int] = set()
+        """Running trials whose processes have started."""
         self._leaving: set[int] = set()
-        """Those of them that end in Tune at their next checkpoint, to go on later: paused, or saved by an interruption."""
+        """Running trials that end in Tune at their next checkpoint and continue later: paused or interrupted ones."""
         self._nodes: dict[int, str] = {}
-        """Where they run."""
-        self._give_up_at = math.inf
+        """Host name of each running trial."""
+        self._deadline = math.inf
         self._last_tick = 0.0
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Bridge:
@@ -78,24 +77,27 @@ class Bridge:
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
-    def should_end(self) -> bool:
-        """Whether all trials are to be ended: the user asked for it, and what trains is saved, or took too long."""
+    def should_stop(self) -> bool:
+        """Whether Tune must end all trials now: interrupted, and the running trials are saved or the grace time is over."""
         if not self._interruption.requested:
             return False
-        if self._give_up_at == math.inf:
-            self._give_up_at = time.monotonic() + GRACE_S
-            tell_stderr(f"ending: running trials are saved at their next evaluation, for {GRACE_S:g} s; again to end at once")
-        return not self._started or time.monotonic() > self._give_up_at
+        if self._deadline == math.inf:
+            self._deadline = time.monotonic() + GRACE_S
+            tell_stderr(
+                f"stopping: saving running trials at their next evaluation (up to {GRACE_S:g} s); "
+                "press Ctrl-C again to stop now"
+            )
+        return not self._training or time.monotonic() > self._deadline
 
     def ask(self, trial_id: str) -> dict[str, Any] | str | None:
-        """What Tune hands to the next trial; None when there is nothing to do now, `FINISHED` when the search is."""
+        """Tune's `config` of the next trial; None when there is none at the moment, `FINISHED` when the search is over."""
         if self._is_over():
             self._settle()
             return FINISHED
         if self._interruption.requested or len(self._running) >= self._max_concurrent():
             return None
         asked = self._next()
-        self._tell_ended()
+        self._report_ended()
         if asked is None:
             return None if self._study.waits and self._running else FINISHED
         self._running[trial_id] = asked.number
@@ -108,31 +110,24 @@ class Bridge:
         }
 
     def _next(self) -> Suggestion | None:
-        """What an earlier session left, then what the study asks for."""
+        """The next unfinished trial of an earlier session, then a new one of the study."""
         while self._unfinished:
             asked = self._unfinished.popleft()
             if not self._models.has(asked.number):
                 return asked
-            self._complete(asked.number)  # it had trained to its end, and only that was not told
+            self._complete(asked.number)  # trained to its end; only the study's record was missing
         return self._study.ask()
 
-    def _tell_ended(self) -> None:
-        """Pass on what the study ended by itself; Tune never hears of it."""
-        while self._study.ended:
-            self._finished(self._study.ended.pop(0))
-
-    def _settle(self) -> None:
-        """What is paused when a budget ends the search stays where it is."""
-        self._study.settle(self.stopped_by)
-        self._tell_ended()
-
-    def started(self, number: int) -> None:
-        self._started.add(number)
+    def on_start(self, number: int) -> None:
+        """A trial's processes have started."""
+        self._training.add(number)
         self._spending.meter.hold(number)
         self._observer.trial_started(number, parse(self._study.record(number).config))
 
-    def reported(self, number: int, report: Evaluation | Failure, note: str | None = None, node: str | None = None) -> bool:
-        """Pass an evaluation on, made on the node of this name. Returns whether the trial ends in Tune."""
+    def on_evaluation(
+        self, number: int, report: Evaluation | Failure, note: str | None = None, node: str | None = None
+    ) -> bool:
+        """Handle a trial's report from host `node`, and return whether Tune must end the trial."""
         record = self._study.record(number)
         if record.is_finished:
             return True
@@ -145,7 +140,7 @@ class Bridge:
         if isinstance(report, Failure):
             self._fail(number, report.reason)
             return True
-        if report.index > len(record.evaluations):  # else a retried trial repeats what is known
+        if report.index > len(record.evaluations):  # a retried trial repeats earlier evaluations
             verdict = self._study.report(number, report)
             self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
             if verdict is Verdict.PAUSE:
@@ -153,154 +148,112 @@ class Bridge:
                 self._observer.trial_paused(self._study.record(number))
                 return True
             if verdict is not Verdict.CONTINUE:
-                self._finished(number)
+                self._finish(number)
                 return True
-        if self._is_cut(number, report):
+        if not report.is_last and self._is_over():
+            self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
+            self._finish(number)
             return True
         if not report.is_last and self._interruption.requested:
             self._leaving.add(number)
         return report.is_last or number in self._leaving
 
-    def _is_over(self) -> bool:
-        """Whether a budget has ended the search: nothing starts any more."""
-        self.stopped_by = self.stopped_by or self._spending.reached(self._best_score)
-        return self.stopped_by is not None
-
-    def _is_cut(self, number: int, report: Evaluation) -> bool:
-        """End a trial at this evaluation once a budget has ended the search. What is trained to its end is kept."""
-        if report.is_last or not self._is_over():
-            return False
-        self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
-        self._finished(number)
-        return True
-
     def wants_checkpoint(self, number: int) -> bool:
         """Whether the evaluation that was just reported must be saved."""
         return number in self._leaving
 
-    def saved(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
-        """Keep a trial's checkpoint, or the model of one that trained to its end; it is told COMPLETE only then."""
-        if self._study.record(number).is_finished:  # Tune saves a trial that is due even when it has just been pruned
+    def on_checkpoint(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
+        """Keep a trial's checkpoint; the one of its last evaluation is the trained model."""
+        if self._study.record(number).is_finished:  # Tune also saves a trial that was pruned at this evaluation
             self._checkpoints.drop(number)
-            return
-        if not isinstance(report, Evaluation):
-            return
-        if not report.is_last:
+        elif isinstance(report, Evaluation) and report.is_last:
+            reason = self._models.keep(number, checkpoint)
+            if reason is not None:
+                self._fail(number, reason)
+        elif isinstance(report, Evaluation):
             reason = self._checkpoints.keep(number, report.index, checkpoint)
             if reason is not None:
-                tell_stderr(f"trial {number}: its checkpoint of evaluation {report.index} cannot be kept: {reason}")
-            return
-        reason = self._models.keep(number, checkpoint)
-        if reason is not None:
-            self._fail(number, reason)
+                tell_stderr(f"trial {number}: cannot keep the checkpoint of evaluation {report.index}: {reason}")
 
-    def ended(self, trial_id: str) -> None:
-        """Tune has let go of a trial: what is not told yet has trained to its end."""
-        number = self._let_go(trial_id)
+    def on_end(self, trial_id: str) -> None:
+        """Tune has ended a trial without an error: it is paused, interrupted, or trained to its end if it is not finished."""
+        number = self._release(trial_id)
         if number is None or self._study.record(number).is_finished:
             return
         if number in self._leaving:
             self._leaving.remove(number)
             is_paused = self._study.record(number).state == "PAUSED"
             self._observer.trial_left(number, "paused" if is_paused else INTERRUPTED)
-            self._released(number)
-            return
-        if not self._models.has(number):
+            if is_paused:
+                self._study.release(number)
+                if self._is_over():
+                    self._settle()
+        elif self._models.has(number):
+            self._complete(number)
+        else:
             self._fail(number, "the trained model was not saved")
-            return
-        self._complete(number)
 
-    def _released(self, number: int) -> None:
-        """A trial has left Tune to go on later."""
-        if self._study.record(number).state == "PAUSED":
-            self._study.release(number)
-            if self._is_over():
-                self._settle()
+    def on_recover(self, number: int, reason: str) -> None:
+        """A trial's process has died or hangs; Tune restarts the trial from its last checkpoint."""
+        tell_stderr(f"trial {number}: restarting from its last checkpoint: {reason}")
+        self._nodes.pop(number, None)
+        self._observer.trial_left(number, "died")
+
+    def on_error(self, trial_id: str, reason: str) -> None:
+        """Tune has given up a trial after its retries."""
+        number = self._release(trial_id)
+        if number is not None and not self._study.record(number).is_finished:
+            self._fail(number, reason)
+
+    def tick(self) -> None:
+        """Call the observer's `tick`, at most once in `TICK_S` seconds."""
+        if time.monotonic() - self._last_tick >= TICK_S:
+            self._last_tick = time.monotonic()
+            self._observer.tick()
+
+    def _is_over(self) -> bool:
+        """Whether a budget has ended the search, so that no trial may start."""
+        self.stopped_by = self.stopped_by or self._spending.reached(self._best_score)
+        return self.stopped_by is not None
+
+    def _settle(self) -> None:
+        """End the paused trials: a budget is used up, so none of them is promoted."""
+        self._study.settle(self.stopped_by)
+        self._report_ended()
+
+    def _report_ended(self) -> None:
+        """Finish the trials that the study ended by itself, of which Tune has no event."""
+        while self._study.ended:
+            self._finish(self._study.ended.pop(0))
+
+    def _release(self, trial_id: str) -> int | None:
+        """Forget a trial that Tune has ended, and return its number; None for one that was never started."""
+        number = self._running.pop(trial_id, None)
+        if number is not None:
+            self._training.discard(number)
+            self._nodes.pop(number, None)
+            self._spending.meter.release(number)
+        return number
 
     def _complete(self, number: int) -> None:
         self._study.complete(number)
         record = self._study.record(number)
         if record.score is not None and not record.shortfall and (self._best_score is None or record.score > self._best_score):
             self._best_score = record.score
-        self._finished(number)
-
-    def lost(self, number: int, reason: str) -> None:
-        """A trial's process has died or hangs, and Tune starts it again from its last checkpoint."""
-        tell_stderr(f"trial {number} lost its processes and goes on from its last checkpoint: {reason}")
-        self._nodes.pop(number, None)
-        self._observer.trial_left(number, "died")
-
-    def broke(self, trial_id: str, reason: str) -> None:
-        """Tune has given a trial up."""
-        number = self._let_go(trial_id)
-        if number is not None and not self._study.record(number).is_finished:
-            self._fail(number, reason)
-
-    def tick(self) -> None:
-        if time.monotonic() - self._last_tick >= TICK_S:
-            self._last_tick = time.monotonic()
-            self._observer.tick()
-
-    def _let_go(self, trial_id: str) -> int | None:
-        number = self._running.pop(trial_id, None)
-        if number is not None:
-            self._started.discard(number)
-            self._nodes.pop(number, None)
-            self._spending.meter.release(number)
-        return number
+        self._finish(number)
 
     def _fail(self, number: int, reason: str) -> None:
         self._study.fail(number, reason)
-        self._finished(number)
+        self._finish(number)
 
-    def _finished(self, number: int) -> None:
+    def _finish(self, number: int) -> None:
         self._checkpoints.drop(number)
         drop_beaten(self._models, self._study)
         self._observer.trial_finished(self._study.record(number))
 
 
 def drop_beaten(models: Models, study: Trials) -> None:
-    """Keep the best trial's model, those on the front of several goals, and those of trials that are not told yet."""
+    """Delete all models but those of the best trial, of the Pareto front, and of trials that are not finished."""
     best = study.best
     kept = {record.number for record in (*study.front, *([best] if best is not None else []))}
     models.drop_others(kept.union(study.unfinished))
-
-
-class Trials(Protocol):
-    """Gives trials out and judges them; `tuner.study.Study` says what each method does."""
-
-    @property
-    def objective(self) -> Objective: ...
-
-    @property
-    def ended(self) -> list[int]: ...
-
-    @property
-    def best(self) -> TrialRecord | None: ...
-
-    @property
-    def front(self) -> Sequence[TrialRecord]: ...
-
-    @property
-    def unfinished(self) -> Collection[int]: ...
-
-    @property
-    def waits(self) -> bool: ...
-
-    def ask(self) -> Suggestion | None: ...
-
-    def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
-
-    def release(self, number: int) -> None: ...
-
-    def settle(self, why: str | None = None) -> None: ...
-
-    def complete(self, number: int) -> None: ...
-
-    def prune(self, number: int, reason: str) -> None: ...
-
-    def fail(self, number: int, reason: str) -> None: ...
-
-    def note(self, number: int, note: str) -> None: ...
-
-    def record(self, number: int) -> TrialRecord: ...

@@ -1,4 +1,4 @@
-"""Trainings that nobody samples and nothing prunes, as the bridge drives them: controls, finalists, a trial trained again."""
+"""Trainings of known configurations, without sampler and pruner: controls, finalists, a trial that is reproduced."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 
 class FixedTrials(ABC):
-    """A `tuner.execution.bridge.Trials` of known configurations, each trained once, in order.
+    """Has the methods of `Study` that the bridge calls, and gives out known configurations, each once and in order.
 
-    Only a score that is not finite ends a training early.
+    Only a score that is not finite ends a training early; `prune` is called where a budget is used up.
     """
 
     best: TrialRecord | None = None
+    """Always None: models are kept by `front` instead."""
     waits = False
 
     def __init__(self, objective: Objective, requirements: Requirements | None = None) -> None:
@@ -34,11 +35,11 @@ class FixedTrials(ABC):
 
     @abstractmethod
     def wanted(self) -> Iterable[Suggestion]:
-        """All trainings, those that were begun among them."""
+        """All trainings in order, including those that have begun."""
 
     @property
     def front(self) -> Sequence[TrialRecord]:
-        """Those whose models are kept when all are trained."""
+        """The trainings whose models are kept after the last one."""
         return ()
 
     @property
@@ -76,7 +77,6 @@ class FixedTrials(ABC):
         self._end(number, "COMPLETE", None)
 
     def prune(self, number: int, reason: str) -> None:
-        """A budget has cut it."""
         self._end(number, "PRUNED", reason)
 
     def fail(self, number: int, reason: str) -> None:

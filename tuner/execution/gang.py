@@ -1,8 +1,10 @@
-"""A gang: the ranks of one trial, one actor each, inside the trial's placement group."""
+"""A gang: the ranks of one trial, one actor each, in the trial's placement group."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
@@ -25,30 +27,31 @@ if TYPE_CHECKING:
     from model.training.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
 
 DEATH_S = 5.0
-"""How long a rank's error may have come before the news that a peer's process died, which caused it."""
+"""Seconds to wait, after a rank's error, for Ray's report of the death of another rank that caused it."""
 
 
 class RankError(Exception):
-    """A rank's code raised: trying again would raise again. Holds one line for the record."""
+    """A rank raised an exception, and would again after a retry. The message is one line for the trial's record."""
 
 
 class RankOutOfMemoryError(RankError):
-    """A rank had no memory for its share of an update: a smaller share may fit."""
+    """A rank ran out of memory in an update; smaller micro-batches may fit."""
 
 
 class LeavingError(RayActorError):  # type: ignore[misc]
-    """A node is about to go. Tune does not count preemptions as failures."""
+    """A node is about to shut down; Tune restarts the trial and does not count a preemption as a failure."""
 
-    def __init__(self, said: str) -> None:
-        super().__init__(error_msg=said, preempted=True)
+    def __init__(self) -> None:
+        message = "one of its nodes is about to shut down, or one of its processes got SIGTERM"
+        super().__init__(error_msg=message, preempted=True)
 
 
 class Gang:
-    """Starts the ranks in the current placement group and speaks to all of them at once.
+    """Starts the ranks in the current placement group and calls methods on all of them at once.
 
-    A peer that dies can leave the others waiting in a collective for ever, so the first failure kills them all; the next
-    `begin` starts afresh. A process that died raises Ray's error, and ranks that waited for another in vain, for at most
-    `collective_timeout_s`, raise `CollectiveError`, so that Tune tries again; a rank's own exception raises `RankError`.
+    A rank that dies can leave the others waiting in a collective for ever, so the first failure kills them all; the next
+    `begin` starts new ones. A dead process raises Ray's error, and a collective that takes longer than
+    `collective_timeout_s` raises `CollectiveError`: Tune retries both. A rank's own exception raises `RankError`.
     """
 
     def __init__(self, shape: GangShape, data: Any, shelf: Any = None, collective_timeout_s: float = TIMEOUT_S) -> None:
@@ -58,84 +61,83 @@ class Gang:
         self._shelf = shelf
         self._actors: list[Any] = []
         self._leaders: list[Any] = []
-        """A rank of each node."""
+        """One rank of each node, which moves that node's files."""
         self._nodes: set[str] = set()
 
     def begin(self, config: dict[str, Any]) -> None:
-        """Set up a trial on every rank: on the warm ones, if they live, else on new ones."""
+        """Set up a trial on the ranks of the previous one, or on new ones where these are dead."""
         if config["engine"]["zero_stage"] == 3:
             self.kill()  # ZeRO-3 leaks from trial to trial
         if self._actors:
             try:
                 self._all("begin", config, self._data, self._shelf)
                 return
-            except RayError:  # one had died since the last trial, which is no fault of this one
+            except RayError:  # a rank died since the previous trial: not a failure of this one
                 self.kill()
         self._start()
         self._all("begin", config, self._data, self._shelf)
 
     def advance(self) -> Evaluation | Failure:
-        """Train all ranks to the next evaluation; they report the same."""
-        reported: Evaluation | Failure = self._all("advance")[0]
-        return reported
+        """Train all ranks to the next evaluation; all ranks report the same."""
+        report: Evaluation | Failure = self._all("advance")[0]
+        return report
 
     def must_leave(self) -> bool:
-        """Whether a rank's node is about to go, or a rank itself was told to end."""
+        """Whether a rank's node is about to shut down, or a rank got SIGTERM."""
         return not self._nodes.isdisjoint(connect.draining()) or any(self._all("must_leave"))
 
     def rehearse(self, n_updates: int) -> Rehearsal:
-        """Time updates and an evaluation of the trial that was begun; the first rank's."""
+        """Time `n_updates` updates and an evaluation of the current trial, on the first rank."""
         timed: Rehearsal = self._all("rehearse", n_updates)[0]
         return timed
 
     def heaviest_update(self) -> None:
-        """The update that needs most memory, on every rank."""
+        """Run the update that needs most memory, on every rank."""
         self._all("heaviest_update")
 
-    def save(self, folder: str) -> None:
-        self._all("save", folder)
+    def save(self, folder: str, metrics: dict[str, float] | None = None) -> None:
+        """Write a checkpoint to `folder`, or with `metrics` the trained model."""
+        self._all("save", folder, metrics)
 
     def load(self, folder: str) -> None:
+        """Load the checkpoint in `folder`."""
         self._all("load", folder)
 
-    def export(self, folder: str, metrics: dict[str, float]) -> None:
-        self._all("export", folder, metrics)
-
     def store(self, store: Store, prefix: str, metrics: dict[str, float] | None = None) -> StoredFolder:
-        """Bring a checkpoint, or with `metrics` the trained model, to the store, each node what its ranks wrote."""
-        name = _scratch_name()
-        try:
-            self._all("save_here", name, metrics)
-            found = self._wait([leader.files_here.remote(name) for leader in self._leaders])
-            files = {file: digest for of_node in found for file, digest in of_node.items()}
-            stored = named(store, prefix, files)
-            self._wait([leader.put.remote(name, stored, own) for leader, own in zip(self._leaders, found, strict=True)])
-            stored.finish(files)
+        """Upload a checkpoint, or with `metrics` the trained model, from every node to the store."""
+        with self._scratch() as name:
+            self._all("save", name, metrics)
+            files_by_node = self._wait([leader.files_here.remote(name) for leader in self._leaders])
+            all_files = {file: digest for files in files_by_node for file, digest in files.items()}
+            stored = named(store, prefix, all_files)
+            uploads = zip(self._leaders, files_by_node, strict=True)
+            self._wait([leader.put.remote(name, stored, files) for leader, files in uploads])
+            stored.finish(all_files)
             return stored
-        finally:
-            self._discard(name)
 
     def load_stored(self, stored: StoredFolder) -> None:
-        """Fetch a checkpoint to each node, and go on from it."""
-        name = _scratch_name()
-        try:
+        """Download a checkpoint to every node and load it."""
+        with self._scratch() as name:
             self._wait([leader.fetch.remote(name, stored) for leader in self._leaders])
-            self._all("load_here", name)
-        finally:
-            self._discard(name)
+            self._all("load", name)
 
-    def _discard(self, name: str) -> None:
-        """Free the nodes' disks of what passed over them; nobody waits for it."""
-        for leader in self._leaders:
-            leader.discard.remote(name)
+    @contextmanager
+    def _scratch(self) -> Iterator[str]:
+        """A new name for the ranks' `scratch` folders, which are deleted at the end without waiting for it."""
+        name = f"smart-tuner-{uuid.uuid4().hex}"
+        try:
+            yield name
+        finally:
+            for leader in self._leaders:
+                leader.discard.remote(name)
 
     def leave(self) -> NoReturn:
-        """Give the nodes back, and have Tune start the trial again elsewhere, which is no failure of it."""
+        """Kill the ranks and have Tune restart the trial on other nodes."""
         self.kill()
-        raise LeavingError("a node it runs on is about to go, or one of its processes was told to")
+        raise LeavingError
 
     def kill(self) -> None:
-        """End every rank's process."""
+        """Kill every rank's process."""
         for actor in self._actors:
             ray.kill(actor)
         self._actors, self._leaders, self._nodes = [], [], set()
@@ -143,10 +145,10 @@ class Gang:
     def _start(self) -> None:
         group = ray.util.get_current_placement_group()
         n_workers, n_threads, n_gpus = self._shape.n_workers, self._shape.cpus_per_worker, self._shape.gpus_per_worker
-        # Tune drops the supervisor's bundle from the group because it is empty; the ranks' are the last ones either way.
+        # Tune drops the supervisor's bundle because it is empty; the ranks' bundles are the last ones in either case.
         first = group.bundle_count - n_workers
         remote = ray.remote(RankWorker)
-        if self._shape.placement == PACK:  # they are where this process is
+        if self._shape.placement == PACK:  # on this process's node
             environment = forked_environment(n_threads, n_gpus)
         else:
             environment = {"env_vars": process_environment(n_threads, n_gpus)}
@@ -170,7 +172,7 @@ class Gang:
         return self._wait([getattr(actor, method).remote(*arguments) for actor in self._actors])
 
     def _wait(self, calls: list[Any]) -> list[Any]:
-        """The calls' results, or the first failure, as soon as it happens."""
+        """The results of `calls`; raises the first failure as soon as it happens, after killing the gang."""
         pending = list(calls)
         try:
             while pending:
@@ -197,12 +199,8 @@ class Gang:
         return [ray.get(call) for call in calls]
 
 
-def _scratch_name() -> str:
-    return f"smart-tuner-{uuid.uuid4().hex}"
-
-
 def _death_among(calls: list[Any]) -> RayError | None:
-    """The death of a process among the other ranks' calls: it breaks collectives, and may be reported after the breakage."""
+    """The death of another rank's process, if one of `calls` has it; Ray may report it after the error that it causes."""
     ready = ray.wait(calls, num_returns=len(calls), timeout=DEATH_S)[0] if calls else []
     for call in ready:
         try:

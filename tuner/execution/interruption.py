@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends a search cleanly, a later one at once."""
+"""Ctrl-C and SIGTERM: the first one stops a search cleanly, a later one at once."""
 
 from __future__ import annotations
 
@@ -11,43 +11,40 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 TOGETHER_S = 1.0
-"""Signals within this time are one: `timeout` sends its own to the process and to its group."""
+"""Seconds within which signals count as one: `timeout` sends SIGTERM to the process and to its group."""
 
 
 class Interruption:
-    """Whether the user has asked the search to end."""
+    """Whether the user has interrupted the search."""
 
     def __init__(self) -> None:
         self.requested = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within, the first signal sets `requested`; a later one raises KeyboardInterrupt or ends the process.
+        """Within this context the first signal sets `requested`; a later one has its usual effect.
 
-        Python lets the main thread alone listen: in another one nothing is changed.
+        Python handles signals in the main thread only; in another thread this does nothing.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in SIGNALS}
+        requested_at = 0.0
 
-        heard_at = 0.0
-
-        def note(number: int, frame: Any) -> None:
-            nonlocal heard_at
+        def on_signal(number: int, frame: Any) -> None:
+            nonlocal requested_at
             if not self.requested:
                 self.requested = True
-                heard_at = time.monotonic()
-            elif time.monotonic() - heard_at > TOGETHER_S:
+                requested_at = time.monotonic()
+            elif time.monotonic() - requested_at > TOGETHER_S:
                 restore()
                 signal.raise_signal(number)
 
         def restore() -> None:
-            for number, handler in before.items():
+            for number, handler in previous.items():
                 signal.signal(number, handler)
 
-        for number in SIGNALS:
-            signal.signal(number, note)
+        previous = {number: signal.signal(number, on_signal) for number in SIGNALS}
         try:
             yield
         finally:

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from tuner.artifacts.folder import StoredFolder
 
 
-def scratch(name: str) -> Path:
-    """A folder on this node's disk, the same to all ranks there."""
-    return Path(tempfile.gettempdir()) / name
-
-
 T = TypeVar("T")
 AHEAD = ("model.engine.preimport",)
-"""What a process has imported that ranks are forked from."""
+"""Modules that the fork server of the ranks has imported."""
+
+
+def scratch(name: str) -> Path:
+    """The folder `name` below this node's temporary folder, the same for all its ranks; an absolute path as it is."""
+    return Path(tempfile.gettempdir(), name)
 
 
 class RankWorker:
@@ -50,16 +50,16 @@ class RankWorker:
         self._usage = Usage()
         self._must_leave = False
 
-    def _note_notice(self, number: int, frame: Any) -> None:
-        """SIGTERM comes some time before SIGKILL: meanwhile the trial is saved at its next evaluation, and moves."""
+    def _on_sigterm(self, number: int, frame: Any) -> None:
+        """SIGTERM comes some time before SIGKILL: the trial is saved at its next evaluation and restarted elsewhere."""
         self._must_leave = True
 
     def must_leave(self) -> bool:
-        """Whether this process was told to end."""
+        """Whether this process got SIGTERM."""
         return self._must_leave
 
     def rendezvous(self) -> tuple[str, int]:
-        """This node's address and a free port on it, for rank 0 to be found at."""
+        """This node's address and a free port on it: rank 0's, where the others connect."""
         import socket
 
         import ray
@@ -69,15 +69,15 @@ class RankWorker:
             return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
 
     def meet(self, address: tuple[str, int]) -> None:
-        """Enter the gang's process group; returns when every rank has."""
+        """Join the gang's process group at rank 0's `address`; returns when every rank has."""
         from model.engine.deepspeed import join
 
         self._address = address
-        signal.signal(signal.SIGTERM, self._note_notice)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
         join(self._place())
 
     def begin(self, config: dict[str, Any], data: TokenizedData, shelf: Any = None) -> None:
-        """Set up a trial, in place of the one before. `shelf` has the features of frozen encoders, or takes them."""
+        """Set up a trial in place of the previous one. `shelf` is the actor of `feature_cache`, or None for no cache."""
         from model.config import parse
         from model.training.features import key_of
         from model.training.trial import Training
@@ -93,17 +93,18 @@ class RankWorker:
         self._usage = Usage()
 
     def idle(self) -> None:
-        """Return once the calls before are done."""
+        """Return when the calls before this one have ended."""
 
     def advance(self) -> Evaluation | Failure:
-        """Train to the next evaluation. Raises `OutOfMemory` where there is no memory for it."""
+        """Train to the next evaluation. Raises `OutOfMemory`."""
         from model.training.evaluation import Evaluation
 
-        reported = self._in_memory(self._current.advance)
-        used = self._usage.lap()
-        return replace(reported, system=used) if isinstance(reported, Evaluation) else reported
+        report = self._in_memory(self._current.advance)
+        usage = self._usage.lap()
+        return replace(report, system=usage) if isinstance(report, Evaluation) else report
 
     def _in_memory(self, work: Callable[[], T]) -> T:
+        """The result of `work()`; raises `OutOfMemory` for every form that the error takes in torch and DeepSpeed."""
         from model.engine.out_of_memory import OutOfMemory, is_out_of_memory
 
         try:
@@ -115,65 +116,56 @@ class RankWorker:
             raise OutOfMemory(lines[0] if lines else "no memory is left") from None
 
     def rehearse(self, n_updates: int) -> Rehearsal:
-        """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory` where there is no memory for them."""
+        """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory`."""
         from model.training.rehearsal import rehearse
 
         return self._in_memory(lambda: rehearse(self._current, n_updates))
 
     def heaviest_update(self) -> None:
-        """The update that needs most memory. Raises `OutOfMemory` where there is none for it."""
+        """Run the update that needs most memory. Raises `OutOfMemory`."""
         from model.training.rehearsal import heaviest_update
 
         self._in_memory(lambda: heaviest_update(self._current))
 
-    def save(self, folder: str) -> None:
-        self._current.save(Path(folder))
+    def save(self, folder: str, metrics: dict[str, float] | None = None) -> None:
+        """Write a checkpoint to `scratch(folder)`, or with `metrics` the trained model, which rank 0 gathers from all ranks."""
+        path = scratch(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        if metrics is None:
+            self._current.save(path)
+        else:
+            self._current.export(path, metrics)
 
     def load(self, folder: str) -> None:
-        self._current.load(Path(folder))
-
-    def export(self, folder: str, metrics: dict[str, float]) -> None:
-        """Write the trained model; rank 0 does, with the help of all."""
-        self._current.export(Path(folder), metrics)
+        """Load the checkpoint in `scratch(folder)`."""
+        self._current.load(scratch(folder))
 
     def node(self) -> str:
-        """The node this rank is on."""
+        """Ray's identifier of this rank's node."""
         import ray
 
         return str(ray.get_runtime_context().get_node_id())
 
-    def save_here(self, name: str, metrics: dict[str, float] | None) -> None:
-        """Write to this node's own disk: a checkpoint, or with `metrics` the trained model."""
-        folder = scratch(name)
-        folder.mkdir(parents=True, exist_ok=True)
-        if metrics is None:
-            self._current.save(folder)
-        else:
-            self._current.export(folder, metrics)
-
     def files_here(self, name: str) -> dict[str, str]:
-        """SHA-256 of what the ranks of this node wrote, by file."""
+        """SHA-256 of each file that this node's ranks have written to `scratch(name)`."""
         from tuner.artifacts.folder import contents
 
         return contents(scratch(name))
 
     def put(self, name: str, stored: StoredFolder, files: dict[str, str]) -> None:
-        """Bring what the ranks of this node wrote to the store."""
+        """Upload the files in `scratch(name)` to the store."""
         stored.put(scratch(name), files)
 
     def fetch(self, name: str, stored: StoredFolder) -> None:
-        """Bring a checkpoint from the store to this node."""
+        """Download a checkpoint from the store to `scratch(name)`."""
         stored.fetch(scratch(name))
 
-    def load_here(self, name: str) -> None:
-        self._current.load(scratch(name))
-
     def discard(self, name: str) -> None:
-        """Delete what was written to, or fetched to, this node."""
+        """Delete `scratch(name)`."""
         shutil.rmtree(scratch(name), ignore_errors=True)
 
     def end(self) -> None:
-        """Give the trial's memory back."""
+        """Free the trial's memory."""
         if self._training is not None:
             self._training.close()
             self._training = None
@@ -193,9 +185,9 @@ class RankWorker:
 def predict_on_dev(
     model: str | dict[str, bytes], data: TokenizedData, n_threads: int
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A saved model's predictions on the dev split, which nothing was chosen on, and the labels there: (n,) by task.
+    """A saved model's predictions and the labels on the dev split, each (n,) by task.
 
-    `model` is its folder or, for a node that does not see that, the folder's files by their paths in it.
+    `model` is its folder or, for a node that does not see the folder, its files' contents by relative path.
     """
     if isinstance(model, dict):
         with tempfile.TemporaryDirectory() as folder:
@@ -211,25 +203,26 @@ def predict_on_dev(
     from model.training.evaluate import predict_split
 
     torch.set_num_threads(n_threads)
-    read = saved_model.read(Path(model))
-    network = read.network.to(Rank().device)
-    labels = {task: data.tasks[task]["dev"].labels.astype(np.float64) for task in read.config.mixture}
-    return {
-        task: predict_split(network, data, read.config, task, "dev", np.arange(len(own))) for task, own in labels.items()
-    }, labels
+    saved = saved_model.read(Path(model))
+    network = saved.network.to(Rank().device)
+    labels = {task: data.tasks[task]["dev"].labels.astype(np.float64) for task in saved.config.mixture}
+    predictions = {
+        task: predict_split(network, data, saved.config, task, "dev", np.arange(len(labels[task]))) for task in labels
+    }
+    return predictions, labels
 
 
 def forked_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, Any]:
-    """Ray's `runtime_env` of a process that trains or predicts on a node where Python and the project lie as they lie here."""
+    """Ray's `runtime_env` of a process forked from this node's fork server; all paths must be the same as in this process."""
     from cluster import connect
 
     return {"env_vars": process_environment(n_threads, n_gpus), "py_executable": fork.python(connect.job(), AHEAD)}
 
 
 def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:
-    """Environment that keeps a process to its cores and GPUs: oversubscribed threads slow training several times over.
+    """Environment variables that keep a process to its cores and GPUs.
 
-    Ray hides no GPU from a process that asked for none.
+    Oversubscribed threads slow training several times over, and Ray hides no GPU from a process that asked for none.
     """
     quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     inherited = {name: os.environ[name] for name in ("HF_HUB_OFFLINE", "HF_HOME") if name in os.environ}

@@ -1,6 +1,6 @@
-"""Runs trainings through Ray Tune: the one place where trials, models, checkpoints, the bridge and Tune are put together.
+"""Runs trainings through Ray Tune: the one place where trials, models, checkpoints, the bridge and Tune are wired.
 
-Every stage of a search that trains uses it: controls, trials, confirmation, and the command `reproduce`.
+The stages controls, trials and confirmation use it, and the command `reproduce`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tuner.tracking.events import Observer
 
 @dataclass(frozen=True)
 class Ran:
-    """What a run of trainings left."""
+    """The result of a run of trainings."""
 
     models: Models
     checkpoints: Checkpoints
     stopped_by: str | None
-    """The budget or target that ended it early."""
+    """The budget or target that ended it early, in words; None where none did."""
     tune_states: dict[int, str]
-    """Tune's own final state of each training, by number."""
+    """Tune's final status of each training, by number."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Runner:
     """Where checkpoints and models go; None for the run's folder."""
 
     def within(self, folder: str) -> Runner:
-        """The same, with a folder of its own in the store."""
+        """A copy that uses the subfolder `folder` of the store."""
         return replace(self, store=self.store and self.store.within(folder))
 
     def run(

@@ -1,4 +1,4 @@
-"""One Tune trial: supervises its gang, holds no tensor. One `step` is one evaluation."""
+"""Tune's trainable: supervises one trial's gang. One `step` is one evaluation."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tuner.artifacts.store import Store
 from tuner.execution.gang import Gang, RankError, RankOutOfMemoryError
 
 REPORT, NOTE = "report", "note"
-"""Keys of a result under which the `Evaluation` or `Failure` travels up, and a line on how the trial runs, or None."""
+"""Keys of a Tune result: the `Evaluation` or `Failure`, and a note about the trial or None."""
 
 
 class Stored(tune.Checkpoint):  # type: ignore[misc]
-    """What Tune, which knows folders only, has of a checkpoint in the store: its key there, or why there is none."""
+    """Tune's handle of a checkpoint in the store, which Tune itself, made for folders, cannot read: its key, or the error."""
 
     def __init__(self, stored: StoredFolder | None, failed: str | None = None) -> None:
         self.stored = stored
@@ -39,7 +39,7 @@ class Stored(tune.Checkpoint):  # type: ignore[misc]
         super().__init__(self.key, LocalFileSystem())
 
     def to_directory(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Fetch it, or the reason why there is none. Raises OSError, and `StoreAwayError`."""
+        """Download the checkpoint to `path`, or write the error there. Raises OSError and `StoreAwayError`."""
         assert path is not None
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,15 +51,15 @@ class Stored(tune.Checkpoint):  # type: ignore[misc]
 
 
 class GangTrial(tune.Trainable):  # type: ignore[misc]
-    """Tune's view of a trial. `config` holds `number`, the trial's `config`, and the `checkpoint` to go on from or None: its
-    folder, or its key in the `store` where there is one; the rest is the search's own.
+    """Trains one trial after another on one gang, in an actor that loads no tensor.
 
-    With a store, checkpoints go from the ranks' nodes to it and back, past Tune, which can neither wait for one that is away
-    nor gather the files of several nodes.
+    `config` holds the trial's `number`, its `config` and the `checkpoint` to load: a folder, a key in the `store`, or None.
+    With a store, the ranks upload and download checkpoints themselves: Tune can neither wait for an unreachable store nor
+    gather the files of several nodes.
 
-    `data` is a one-element list with an object reference, so that the supervisor never fetches what it points to; `shelf` is
-    the actor of `feature_cache`. An evaluation makes a checkpoint after `checkpoint_every_s` seconds of work: those of a
-    short trial would cost more than it.
+    `data` is a one-element list with an object reference, so that Ray does not fetch the object into this actor; `shelf` is
+    the actor of `feature_cache`. A checkpoint is due `checkpoint_every_s` seconds after the last one; a shorter trial makes
+    none, because saving would cost more than training it again.
     """
 
     def setup(
@@ -79,7 +79,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Serve the next trial with the same processes."""
+        """Begin the next trial in the same processes."""
         self._begin(new_config)
         return True
 
@@ -87,43 +87,44 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         self._last: Evaluation | None = None
         self._failure: Failure | None = None
         self._note: str | None = None
-        self._moves = False
+        self._leaves = False
         self._config = parse(config["config"])
         self._number = config["number"]
         self._saved_at = time.monotonic()
         try:
             self._gang.begin(config["config"])
-            self._go_on(config)
+            checkpoint = config["checkpoint"]
+            if checkpoint is not None and self._store is not None:
+                self._load(StoredFolder(self._store, checkpoint))
+            elif checkpoint is not None and Path(checkpoint).is_dir():
+                self._load(checkpoint)
         except RankError as error:
             self._failure = Failure(str(error), step=0)
 
-    def _go_on(self, config: dict[str, Any]) -> None:
-        """Load the checkpoint, if there is one. One that cannot be read costs time only: the beginning leads to the same."""
-        checkpoint = config["checkpoint"]
-        if checkpoint is None or (self._store is None and not Path(checkpoint).is_dir()):
-            return
+    def _load(self, checkpoint: str | StoredFolder) -> None:
+        """Load a checkpoint; one that cannot be read costs only time, because training from step 0 gives the same result."""
         try:
-            if self._store is not None:
-                self._gang.load_stored(StoredFolder(self._store, checkpoint))
+            if isinstance(checkpoint, StoredFolder):
+                self._gang.load_stored(checkpoint)
             else:
                 self._gang.load(checkpoint)
         except RankError:
-            self._gang.begin(config["config"])
+            self._gang.begin(self._config.to_dict())
 
     def step(self) -> dict[str, Any]:
-        """Train to the next evaluation. The last result asks for a checkpoint, which is the trained model itself."""
-        if self._moves and self._failure is None:  # what it has done is saved
+        """Train to the next evaluation. The checkpoint of the last one is the trained model."""
+        if self._leaves and self._failure is None:  # the last step was saved
             self._gang.leave()
-        reported = self._failure or self._advance()
-        if isinstance(reported, Failure):
-            return {REPORT: reported, NOTE: self._note}
-        self._last = reported
-        self._moves = self._gang.must_leave()
-        due = self._moves or time.monotonic() - self._saved_at > self._checkpoint_every_s
-        return {REPORT: reported, NOTE: self._note, SHOULD_CHECKPOINT: reported.is_last or due}
+        report = self._failure or self._advance()
+        if isinstance(report, Failure):
+            return {REPORT: report, NOTE: self._note}
+        self._last = report
+        self._leaves = self._gang.must_leave()
+        is_due = self._leaves or time.monotonic() - self._saved_at > self._checkpoint_every_s
+        return {REPORT: report, NOTE: self._note, SHOULD_CHECKPOINT: report.is_last or is_due}
 
     def _advance(self) -> Evaluation | Failure:
-        """The gang's next report. Out of memory, it begins anew with smaller micro-batches, as long as there are any."""
+        """The gang's next report. Out of memory, the trial starts again with smaller micro-batches, down to 1."""
         while True:
             try:
                 return self._gang.advance()
@@ -144,34 +145,35 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         return Failure(reason, step=self._last.step if self._last else 0)
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
-        """Tune's order to save: to the store where there is one, else into its folder."""
+        """Called by Tune to save: to the store where there is one, else into Tune's folder."""
         if self._store is None:
             return super().save(checkpoint_dir)
-        return _TrainingResult(checkpoint=self._put(self._store), metrics=dict(self._last_result or {}))
+        return _TrainingResult(checkpoint=self._upload(self._store), metrics=dict(self._last_result or {}))
 
     def restore(self, checkpoint_path: Any) -> None:
-        """Tune's order to go on after a process died. One that cannot be had costs time only.
+        """Called by Tune after a process died.
 
-        Tune's own would load a pickle that lies in a checkpoint: here only somebody else can have laid it there.
+        Tune's own method would also load a pickle in the checkpoint's folder; this project writes none, so that it could only
+        be an attacker's.
         """
         if self._store is None:
             with checkpoint_path.checkpoint.as_directory() as folder:
                 Path(folder, _DICT_CHECKPOINT_FILE_NAME).unlink(missing_ok=True)
             super().restore(checkpoint_path)
-            return
-        stored = checkpoint_path.checkpoint.stored
-        if stored is None:
-            return
-        try:
-            self._gang.load_stored(stored)
-        except RankError:
-            self._gang.begin(self._config.to_dict())
+        elif checkpoint_path.checkpoint.stored is not None:
+            self._load(checkpoint_path.checkpoint.stored)
 
-    def _put(self, store: Store) -> Stored:
-        assert self._last is not None
+    @property
+    def _final_metrics(self) -> dict[str, float] | None:
+        """The last evaluation's metrics where it was the trial's last, so that the model is saved; else None."""
+        assert self._last is not None, "Tune saves only after an evaluation"
+        return self._last.metrics if self._last.is_last else None
+
+    def _upload(self, store: Store) -> Stored:
+        assert self._last is not None, "Tune saves only after an evaluation"
         prefix = f"{FOLDER.format(self._number)}/evaluation_{self._last.index}"
         try:
-            stored = self._gang.store(store, prefix, self._last.metrics if self._last.is_last else None)
+            stored = self._gang.store(store, prefix, self._final_metrics)
         except (RankError, OSError, StoreAwayError) as error:
             self._failure = Failure(str(error), self._last.step)
             return Stored(None, str(error))
@@ -180,27 +182,21 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         return Stored(stored)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """The model for use when training is over; before, all that is needed to go on.
+        """Write the model after the last evaluation, else a checkpoint.
 
-        What cannot be written ends the trial with the reason: trying again would train it again to no avail.
+        A failed write ends the trial with the reason, because training it again would fail again.
         """
-        assert self._last is not None
+        assert self._last is not None, "Tune saves only after an evaluation"
         try:
-            if self._last.is_last:
-                self._gang.export(checkpoint_dir, self._last.metrics)
-            else:
-                self._gang.save(checkpoint_dir)
+            self._gang.save(checkpoint_dir, self._final_metrics)
         except RankError as error:
             self._failure = Failure(str(error), self._last.step)
-            with suppress(OSError):  # on a full disk not even this: a model that is not whole is known by what it lacks
+            with suppress(OSError):  # a full disk; an incomplete model is recognised by its missing files
                 Path(checkpoint_dir, FAILED).write_text(str(error), encoding="utf-8")
         self._saved_at = time.monotonic()
 
     def load_checkpoint(self, checkpoint: str) -> None:
-        try:
-            self._gang.load(checkpoint)
-        except RankError:  # it cannot be read: the beginning leads to the same
-            self._gang.begin(self._config.to_dict())
+        self._load(checkpoint)
 
     def cleanup(self) -> None:
         self._gang.kill()

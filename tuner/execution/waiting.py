@@ -1,4 +1,4 @@
-"""Trials that wait for the cluster: who waits, for what, and what is missing, said once; and again when it is over."""
+"""Reports trials that wait for resources: once with what is missing, and again when they have started."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from model.config import ConfigError
 from tuner.artifacts.write_queue import tell_stderr
 
 LOOK_S = 2.0
-"""Between two looks at the cluster."""
+"""Seconds between two looks at the cluster."""
 PATIENCE_S = 10.0
-"""How long a trial may wait unmentioned: one that has just ended gives its place back within that."""
+"""Seconds that a trial may wait without a report; a trial that has just ended frees its resources within that time."""
 
 
 class Cluster(Protocol):
-    """What `cluster.connect` tells of the cluster."""
+    """The functions of `cluster.connect` that `Waiting` uses."""
 
     def nodes(self) -> list[Node]: ...
 
@@ -29,7 +29,7 @@ class Cluster(Protocol):
 
 
 class Waiting:
-    """Told now and then which trials wait for their processes and which have them."""
+    """Reports each trial that waits longer than `PATIENCE_S`. Call `look` whenever `is_due`."""
 
     def __init__(
         self,
@@ -45,14 +45,14 @@ class Waiting:
         self._clock = clock
         self._looked_at = 0.0
         self._since: dict[int | None, float] = {}
-        """When each was first seen to wait; None stands for a search that cannot even begin a trial."""
-        self._told: set[int | None] = set()
+        """When each trial was first seen waiting, by number; None is a search for which the cluster has no room at all."""
+        self._reported: set[int | None] = set()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Waiting:
         return self
 
     def __getstate__(self) -> dict[str, object]:
-        """Nothing: Tune pickles its plug-ins into its own snapshot, which nobody reads."""
+        """Empty: Tune pickles its plug-ins into a snapshot that is never read."""
         return {}
 
     def is_due(self) -> bool:
@@ -60,56 +60,51 @@ class Waiting:
         return self._clock() - self._looked_at >= LOOK_S
 
     def look(self, pending: Sequence[int], running: Sequence[int]) -> None:
-        """Tell of the trials `pending` that wait for long, and of those told of that are now `running`."""
+        """Report the `pending` trials that have waited too long, and the reported ones that are now `running`."""
         now = self._looked_at = self._clock()
         waiting: list[int | None] = list(pending)
         if not pending and not running and self._shape.slots_of(self._cluster.nodes()) < 1:
             waiting = [None]
-        for number in sorted(self._told.difference(waiting), key=str):
-            self._told.remove(number)
+        for number in sorted(self._reported.difference(waiting), key=str):
+            self._reported.remove(number)
             if number is None:
-                self._warn("the search goes on: the cluster has room for a trial again")
+                self._warn("the search continues: the cluster has room for a trial again")
             elif number in running:
                 self._warn(f"trial {number} has started")
         self._since = {number: self._since.get(number, now) for number in waiting}
         for number, since in self._since.items():
-            if number not in self._told and now - since >= PATIENCE_S and (number is None or not self._cluster.is_placed()):
-                self._told.add(number)
-                self._warn(self._sentence(number, len(running)))
+            if number not in self._reported and now - since >= PATIENCE_S and (number is None or not self._cluster.is_placed()):
+                self._reported.add(number)
+                self._warn(self._sentence("the search" if number is None else f"trial {number}", len(running)))
 
-    def _sentence(self, number: int | None, n_running: int) -> str:
-        who = "the search" if number is None else f"trial {number}"
-        nodes = self._cluster.nodes()
-        asked = self._shape.describe()
+    def _sentence(self, name: str, n_running: int) -> str:
+        """Why `name` waits: what a trial needs, and what is free or too small."""
+        nodes, needed = self._cluster.nodes(), self._shape.describe()
         if self._shape.slots_of(nodes) < 1:
             there = ", ".join(node.describe() for node in nodes) or "no node"
-            return (
-                f"{who} waits: a trial asks for {asked}, and what is left of the cluster can never give it: {there}; "
-                "it goes on when nodes come back"
-            )
+            return f"{name} waits: a trial needs {needed}, but the cluster is too small now ({there}); add nodes"
         free = ", ".join(node.describe_free() for node in nodes)
-        return f"{who} waits: a trial asks for {asked}; free now: {free}; {self._held(nodes, n_running)}"
+        return f"{name} waits: a trial needs {needed}; free now: {free}; {self._users(nodes, n_running)}"
 
-    def _held(self, nodes: Sequence[Node], n_running: int) -> str:
-        """What is not free, by whom."""
-        ours = n_running * self._shape.n_workers
-        cpus = sum(node.cpus - node.free_cpus for node in nodes) - ours * self._shape.cpus_per_worker
-        gpus = sum(node.gpus - node.free_gpus for node in nodes) - ours * self._shape.gpus_per_worker
-        held = " and ".join(
-            f"{amount:g} {what}" for amount, what in ((round(cpus, 4), "CPU"), (round(gpus, 4), "GPU")) if amount > 0
+    def _users(self, nodes: Sequence[Node], n_running: int) -> str:
+        """What uses the resources that are not free."""
+        n_ranks = n_running * self._shape.n_workers
+        cpus = sum(node.cpus - node.free_cpus for node in nodes) - n_ranks * self._shape.cpus_per_worker
+        gpus = sum(node.gpus - node.free_gpus for node in nodes) - n_ranks * self._shape.gpus_per_worker
+        used = " and ".join(
+            f"{amount:g} {unit}" for amount, unit in ((round(cpus, 4), "CPU"), (round(gpus, 4), "GPU")) if amount > 0
         )
-        others = self._cluster.other_drivers()
-        if not held:
-            return f"the {n_running} running trial(s) of this search hold the rest"
-        return f"others hold {held}" + (f": {', '.join(others)}" if others else "")
+        if not used:
+            return f"the {n_running} running trial(s) of this search use the rest"
+        drivers = self._cluster.other_drivers()
+        return f"other programs use {used}" + (f": {', '.join(drivers)}" if drivers else "")
 
 
 def slots(shape: GangShape, most: int | None) -> Callable[[], int]:
-    """Counts the trials that fit, at most `most`, anew each time: the cluster may have grown.
+    """A function that counts the trials that fit the cluster as it is then, at most `most`.
 
     Raises `ConfigError` when not even one fits.
     """
-    from cluster import connect
 
     def count() -> int:
         fitting = shape.slots_of(connect.nodes())
@@ -119,7 +114,7 @@ def slots(shape: GangShape, most: int | None) -> Callable[[], int]:
         there = ", ".join(node.describe() for node in connect.nodes())
         raise ConfigError(
             [
-                f"a trial asks for {shape.describe()}, which the cluster can never give: {there}; "
+                f"a trial needs {shape.describe()}, but the cluster is too small: {there}; "
                 "lower --workers-per-trial, --cpus-per-worker or --gpus-per-worker"
             ]
         )

@@ -1,4 +1,4 @@
-"""What every stage of a search needs, beside what is its own."""
+"""The values that every stage of a search needs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Context:
     seed: int
     runner: Runner
     spending: Spending
-    """The search's budget, and what all stages have used of it."""
+    """The search's budget and its use by all stages."""
 
     @property
     def interruption(self) -> Interruption:

@@ -1,4 +1,4 @@
-"""The end of a search: its results, the champion's model with its metrics on dev, and the champion's registration."""
+"""Hands over the results of a search: results.json, the champion's model with its metrics on dev, its registration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from tuner.artifacts.models import FOLDER
 from tuner.artifacts.retry import on_disk
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config import command_lines
-from tuner.results import environment, results_json
+from tuner.results import results_json
+from tuner.results.environment import describe as describe_environment
 from tuner.search.confirmation import dev_scores
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class HandOver:
         confirmed: Outcome | None = None,
         finalists: Models | None = None,
     ) -> dict[str, Any]:
-        """Put the champion's model at `champion/` and write results.json. Returns its contents.
+        """Move the champion's model to `champion/`, write results.json and return its contents.
 
-        The champion is the finalist that was `confirmed`, with its model in `finalists`; without one it is the best trial, with
+        The champion is the first finalist of the outcome `confirmed`, with its model in `finalists`, else the best trial, with
         its model in `models`.
         """
         champion, path = self.study.best, self.context.run_dir / FOLDER
@@ -70,7 +71,7 @@ class HandOver:
             rows={task: dataset.rows for task, dataset in self.facts.datasets.items()},
             started=self.facts.started,
             finished=None if interrupted else now(),
-            environment=environment.describe(),
+            environment=describe_environment(),
             mlflow={
                 "tracking_uri": self.tracking.tracking_uri,
                 "experiment_id": self.tracking.experiment_id,
@@ -82,7 +83,7 @@ class HandOver:
             front=self.study.front,
             stopped_by=stopped_by,
             warm_start=self.warm_start.to_dict() | self.study.history_outcome() if self.warm_start else None,
-            confirmation=confirmed.told if confirmed else None,
+            confirmation=confirmed.confirmation if confirmed else None,
         )
         if confirmed and confirmed.champion:
             results["champion"] = results_json.finite(confirmed.champion | {"path": str(path)})
@@ -90,36 +91,34 @@ class HandOver:
         return results
 
     def add_dev_metrics(self, results: dict[str, Any]) -> None:
-        """Score the champion on the dev split once, as `champion.dev` of results.json; nothing was chosen on that split.
+        """Evaluate the champion once on the dev split, on which nothing was chosen, as `champion.dev` of results.json.
 
         Raises KeyboardInterrupt when the user interrupts.
         """
-        ((_, scored),) = dev_scores.scored({0: Path(results["champion"]["path"])}, self.context.runner)
-        results["champion"]["dev"] = scored.metrics
+        ((_, dev),) = dev_scores.scored({0: Path(results["champion"]["path"])}, self.context.runner)
+        results["champion"]["dev"] = dev.metrics
         self.keep(results)
 
     def register(self, results: dict[str, Any]) -> dict[str, Any]:
-        """Register the champion in MLflow, in a process of its own because that loads the model.
+        """Register the champion in MLflow, in a separate process because that loads the model.
 
-        Returns results.json's contents with the registration as `champion.registered`. Where MLflow does not take the champion,
-        the command that registers it later is printed.
+        Returns results.json's contents with the registration as `champion.registered`. Where it fails, the reason and the
+        command that registers the champion later are printed.
         """
         run_dir = self.context.run_dir
         self.keep(results)
-        self.tracking.settle()  # the model is logged with the search's run
+        self.tracking.settle()  # the model is logged to the search's run, which must exist
         command = [sys.executable, "-m", "tuner", "register", str(run_dir)]
-        later = f"register it later with: {command_lines.register(run_dir)}"
-        login = {**os.environ, **in_environment(self.tracking.tracking_uri)}  # the run's folder keeps no password
+        environment = {**os.environ, **in_environment(self.tracking.tracking_uri)}  # the run's folder has no password
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=REGISTER_S, env=login)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=REGISTER_S, env=environment)
+            if done.returncode == 0:
+                return results_json.read(run_dir / results_json.FILE_NAME)
+            reason = (done.stderr.strip().splitlines() or ["MLflow did not take the champion"])[-1]
         except subprocess.TimeoutExpired:
-            tell_stderr(f"MLflow did not take the champion within {REGISTER_S:g} s; {later}")
-            return results
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["MLflow did not take the champion"]
-            tell_stderr(f"{lines[-1]}; {later}")
-            return results
-        return results_json.read(run_dir / results_json.FILE_NAME)
+            reason = f"MLflow did not take the champion within {REGISTER_S:g} s"
+        tell_stderr(f"{reason}; register it later with: {command_lines.register(run_dir)}")
+        return results
 
     def keep(self, results: dict[str, Any]) -> None:
         """Write results.json, waiting while the disk is full."""

@@ -1,7 +1,7 @@
 """Start a search: check the options, start Ray, run the session, write the report.
 
-Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing written; 3 the champion is only the trial, or
-finalist, nearest to the requirements, because none meets them; 130 interrupted.
+Exit status: 0 a champion exists; 1 the search failed; 2 wrong usage, nothing was written; 3 no trial or finalist meets the
+requirements, and the champion is the one nearest to them; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, WRONG_USA
 
 if TYPE_CHECKING:
     from tuner.search.plan import Plan
-    from tuner.search.tokenise import Tokenisation
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Run a search with these command-line arguments, and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
     try:
         result = start(parse_arguments(argv), sys.stdout)
@@ -38,9 +38,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def start(options: Options, out: IO[str]) -> SearchResult | None:
-    """Check the options and run their search, which shows itself on `out`. Returns None where there was a dry run.
+    """Check the options, run the search with its progress on `out`, and return its result; None after a dry run.
 
-    Raises `ConfigError` for wrong usage, `StoreAwayError` and KeyboardInterrupt, all with sentences for the user.
+    Raises `ConfigError` for wrong usage, `StoreAwayError` and KeyboardInterrupt, all with messages for the user.
     """
     from tuner.search import plan
 
@@ -50,14 +50,14 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 
         print(describe(planned), file=out)
         if not planned.options.no_preflight:
-            _rehearse(planned, out)
+            _preflight_only(planned, out)
         return None
     run(planned, out)
     return SearchResult.read(planned.run_dir)
 
 
 def run(plan: Plan, out: IO[str]) -> int:
-    """Run a checked search from beginning to end. Returns the exit status; raises as `start` does."""
+    """Run the search of a plan. Returns the exit status; raises as `start` does."""
     from cluster import connect
     from tuner.config import command_lines as commands
     from tuner.config import run_folder
@@ -69,67 +69,60 @@ def run(plan: Plan, out: IO[str]) -> int:
     with run_folder.opened(plan.run_dir, plan.options), interruption.listening():
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
+        tokenisation = tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)
         try:
-            with (
-                closing(tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)) as tokenisation,
-                _leaving_nothing(tokenisation),
-                _forking(plan, joined) as fork,
-            ):
+            with closing(tokenisation), _forking(plan, joined) as fork:
                 tokenisation.begin()
                 dashboard = _connect(plan)
                 fork()
-                from tuner.search import session  # takes seconds: the run is held, and Ctrl-C is heard
+                from tuner.search import session  # takes seconds: only now, with the run locked and Ctrl-C handled
 
                 with closing(make_progress(plan.options.quiet, plan.options.json, out)) as progress:
                     status = session.run(plan, tokenisation, dashboard, interruption, progress)
         except Exception as error:
+            if isinstance(error, ConfigError):  # the search cannot begin
+                tokenisation.discard()
             away = away_in(error)
             if away is None:
                 raise
-            raise StoreAwayError(f"{away}; go on with: {commands.resume(plan.run_dir)}") from error
+            raise StoreAwayError(f"{away}; resume with: {commands.resume(plan.run_dir)}") from error
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; go on with: {commands.resume(plan.run_dir)}") from None
+            raise KeyboardInterrupt(f"interrupted; resume with: {commands.resume(plan.run_dir)}") from None
         finally:
             if not joined:
                 connect.disconnect()
-    _report(plan)  # of a run that nobody holds any more
+    _report(plan)  # outside of the lock: the report shows a run that has ended
     return status
 
 
 @contextmanager
-def _leaving_nothing(tokenisation: Tokenisation) -> Iterator[None]:
-    """Where the search cannot even begin."""
-    try:
-        yield
-    except ConfigError:
-        tokenisation.discard()
-        raise
-
-
-@contextmanager
 def _forking(plan: Plan, joined: bool) -> Iterator[Callable[[], None]]:
-    """Start the fork server of the ranks on this node; call what is yielded once Ray is connected.
+    """Start this node's fork server of the ranks; yields a function to call once Ray is connected.
 
-    A search that starts its own Ray has a fork server of its own, which imports while Ray starts. In a process that has joined
-    a Ray already (`joined`), one fork server serves all searches.
+    The server of a search that starts its own Ray imports while Ray starts. In a process that has already `joined` a Ray, all
+    searches share a server.
     """
-    from cluster import fork
+    from cluster import connect, fork
     from tuner.execution.rank import AHEAD
 
+    def key() -> str | None:
+        """The name by which ranks find the server; None where no rank fits this node."""
+        return connect.job() if plan.shape.has_room_on(connect.nodes()[0]) else None
+
     def keep() -> None:
-        key = _key_of_ranks(plan)
-        if key is not None:
-            fork.keep(key, AHEAD)
+        name = key()
+        if name is not None:
+            fork.keep(name, AHEAD)
 
     if joined:
         yield keep
         return
     with fork.ahead(AHEAD) as serve:
-        yield lambda: serve(_key_of_ranks(plan))
+        yield lambda: serve(key())
 
 
-def _rehearse(plan: Plan, out: IO[str]) -> None:
-    """Show what a preflight finds, and leave nothing behind. Raises as a search would."""
+def _preflight_only(plan: Plan, out: IO[str]) -> None:
+    """Print what a preflight finds, and leave nothing behind. Raises as a search would."""
     from cluster import connect
     from tuner.search import session, tokenise
     from tuner.search.preflight import stage as preflight
@@ -151,7 +144,7 @@ def _rehearse(plan: Plan, out: IO[str]) -> None:
 
 
 def _report(plan: Plan) -> None:
-    """Write the page that the summary named. The search is over and handed over: whatever goes wrong here is told alone."""
+    """Write the page that the summary names; an error is only printed, because the search itself has succeeded."""
     from tuner.config import command_lines as commands
     from tuner.report import page
 
@@ -160,10 +153,11 @@ def _report(plan: Plan) -> None:
     except Exception as error:
         reason = "; ".join(error.problems) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
         again = commands.report(plan.run_dir)
-        print(f"the report could not be written ({reason}); the results stand; try again with: {again}", file=sys.stderr)
+        print(f"cannot write the report ({reason}); the results are complete; try again with: {again}", file=sys.stderr)
 
 
 def _connect(plan: Plan) -> str | None:
+    """Connect to Ray, and return its dashboard's address."""
     from cluster import connect
 
     try:
@@ -172,10 +166,3 @@ def _connect(plan: Plan) -> str | None:
         raise ConfigError(
             [f"no Ray cluster answers at {plan.options.address}; start one there, or give another --address: {error}"]
         ) from None
-
-
-def _key_of_ranks(plan: Plan) -> str | None:
-    """By which ranks on this node find what they are forked from; None where no rank fits this node."""
-    from cluster import connect
-
-    return connect.job() if plan.shape.has_room_on(connect.nodes()[0]) else None

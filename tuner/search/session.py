@@ -1,4 +1,4 @@
-"""One session of a search, from a checked plan to results, stage by stage.
+"""Runs one session of a search, from a plan to results, stage by stage:
 
 tokenise → preflight → controls → trials → confirmation → hand_over
 """
@@ -22,7 +22,7 @@ from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
 from tuner.search import consistency
-from tuner.search.confirmation.records import FOLDER, Kept
+from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.search.confirmation.reserve import Reserve
 from tuner.search.confirmation.stage import Stage
 from tuner.search.context import Context
@@ -47,35 +47,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Session:
-    """What exists before the first trial starts."""
+    """The state of a session before its first trial."""
 
     context: Context
     reserve: Reserve
     watch: preflight.Watch | None
     controls: Mapping[str, Mapping[str, Any]]
     requirements: Requirements
-    """With the thresholds that follow from the controls."""
+    """With the thresholds from the controls."""
     study: Study
     unfinished: Sequence[Suggestion]
     """Trials that an earlier session began."""
     started: str
     """When the first session began, ISO 8601."""
     mlflow_run_id: str | None
-    """The parent run of an earlier session."""
+    """The parent run of an earlier session; None in the first one."""
 
 
 @dataclass(frozen=True)
 class Listeners:
-    """What listens to the trials, and the facts of the search that it was given."""
+    """The observers of a session, and the facts of the search."""
 
     facts: SearchFacts
     tracking: MlflowTracking
     observer: Observer
-    """All of them."""
+    """All observers together, `tracking` included."""
 
 
 def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interruption: Interruption, progress: Progress) -> int:
-    """Search. Returns the exit status."""
+    """Run all stages of a search, and return the exit status."""
     session = _prepare(plan, tokenisation, interruption, progress)
     listeners = _listen(plan, session, dashboard, progress)
     trained = _train(session, listeners)
@@ -128,7 +128,7 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
 
 
 def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progress) -> Listeners:
-    """Open MLflow's run and the records of the run's folder, and announce the search to all listeners."""
+    """Make all observers, MLflow's run and the records in the run's folder included, and announce the search to them."""
     meter, n_workers = session.context.spending.meter, plan.shape.n_workers
     tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=n_workers)
     optuna = {"storage": plan.storage, "study_name": plan.name}
@@ -142,9 +142,9 @@ def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progr
 
 
 def _train(session: Session, listeners: Listeners) -> Ran:
-    """Run the trials."""
+    """The stage trials."""
     context, study = session.context, session.study
-    Kept(context.run_dir / FOLDER).end()  # an earlier session's confirmation is void
+    ConfirmationRecords(context.run_dir / FOLDER).end()  # new trials make an earlier session's confirmation void
     trained = context.runner.run(
         study,
         context.run_dir,
@@ -162,7 +162,7 @@ def _finish(plan: Plan, session: Session, listeners: Listeners, trained: Ran, ha
     context, study, watch = session.context, session.study, session.watch
     confirmed, finalists = None, None
     if plan.confirmation and study.best and not context.interruption.requested:
-        hand_over.write(trained.models, interrupted=True, stopped_by=trained.stopped_by)  # what a kill from here on leaves
+        hand_over.write(trained.models, interrupted=True, stopped_by=trained.stopped_by)  # in case the confirmation is killed
         stage = Stage(
             context,
             plan.confirmation,
@@ -191,16 +191,16 @@ def _finish(plan: Plan, session: Session, listeners: Listeners, trained: Ran, ha
 
 
 def _used_before(plan: Plan) -> float:
-    """Full trials that earlier sessions have used."""
+    """Compute of earlier sessions, in full trials."""
     try:
         return sum(record.share for record in read_records(plan.storage, plan.name)) if plan.resumed else 0.0
-    except ConfigError:  # the session before ended without a study
+    except ConfigError:  # the previous session ended before it made the study
         return 0.0
 
 
 def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
-    if plan.warm_start:  # before the study is made from it
+    if plan.warm_start:
         earlier.save(plan.warm_start.sources, plan.run_dir)
     study = Study(
         plan.storage,
@@ -217,33 +217,30 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         history=plan.warm_start.history if plan.warm_start else History(),
         requirements=requirements,
     )
-    n_there = len(study.records())
-    if n_there and not plan.resumed:
+    n_trials = len(study.records())
+    if n_trials and not plan.resumed:
         raise ConfigError(
-            [f"the storage already has a study {plan.name} with {n_there} trial(s); give this search another --name"]
+            [f"the storage already has a study {plan.name} with {n_trials} trial(s); give this search another --name"]
         )
     return study
 
 
 def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
-    study = session.study
-    rows = "; ".join(
+    records, summary = session.study.records(), plan.summary
+    rows = (
         f"{task} {splits['train']} train, {splits['select']} select, {splits['dev']} dev"
-        for task, splits in plan.summary.rows.items()
+        for task, splits in summary.rows.items()
     )
-    found = git(PROJECT)
+    revision = git(PROJECT)
     return SearchFacts(
         name=plan.name,
         run_dir=plan.run_dir,
         space=plan.space.name,
         profile=plan.space.profile or "none",
         data_source=plan.options.data,
-        data_summary=rows,
-        data_sha256=plan.summary.sha256,
-        datasets={
-            task: Dataset(plan.options.data, plan.summary.task_sha256[task], splits)
-            for task, splits in plan.summary.rows.items()
-        },
+        data_summary="; ".join(rows),
+        data_sha256=summary.sha256,
+        datasets={task: Dataset(plan.options.data, summary.task_sha256[task], splits) for task, splits in summary.rows.items()},
         metric=plan.objective.describe(),
         requirements=tuple(plan.requirements.texts),
         n_trials=plan.n_trials,
@@ -254,10 +251,10 @@ def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
         max_trials=plan.max_trials,
         dashboard_url=dashboard,
         tracking_uri=plan.tracking_uri,
-        git_commit=found["commit"] if found else None,
+        git_commit=revision["commit"] if revision else None,
         started=session.started,
-        finished=tuple(record for record in study.records() if record.is_finished),
-        unfinished=tuple(record for record in study.records() if not record.is_finished),
+        finished=tuple(record for record in records if record.is_finished),
+        unfinished=tuple(record for record in records if not record.is_finished),
         budget=plan.budget_in_words,
         confirmation=plan.confirmation.describe() if plan.confirmation else "none",
         gang=asdict(plan.shape),
@@ -266,14 +263,14 @@ def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
 
 
 def _keep_run_id(context: Context, tracking: MlflowTracking) -> None:
-    """Note MLflow's parent run for a later session, once the store has answered."""
+    """Write the identifier of MLflow's parent run to the run's folder, if the server has answered."""
     run_id = tracking.run_id
     if run_id is not None:
         on_disk(lambda: run_folder.update_state(context.run_dir, mlflow_run_id=run_id))
 
 
 def _check(plan: Plan, results: dict[str, Any], tune_states: dict[int, str]) -> None:
-    """Compare what the stores have of the trials, print where they disagree, and note it in `results`."""
+    """Compare the stores of the search, print their disagreements, and add them to `results`."""
     findings = consistency.check(plan.run_dir, results, plan.storage, plan.tracking_uri, tune_states)
     for sentence in (*findings.notes, *findings.disagreements):
         print(sentence, file=sys.stderr)
@@ -281,7 +278,7 @@ def _check(plan: Plan, results: dict[str, Any], tune_states: dict[int, str]) -> 
 
 
 def _status(results: dict[str, Any]) -> int:
-    """The exit status of a finished search; where no trial was completed, what to do is printed."""
+    """The exit status of a finished search; prints what to do if a budget ended it before the first complete trial."""
     if results["finished"] and not results["champion"] and results["stopped_by"]:
         sentence = f"no trial was completed before {results['stopped_by']}"
         print(f"{sentence}; use --resume {results['name']} with a larger budget", file=sys.stderr)
@@ -289,5 +286,5 @@ def _status(results: dict[str, Any]) -> int:
 
 
 def slots_of(plan: Plan) -> Callable[[], int]:
-    """How many trials run at once; the number changes as nodes come and go."""
+    """A function that counts the trials that can run at once, which changes with the nodes."""
     return slots(plan.shape, plan.options.max_concurrent)

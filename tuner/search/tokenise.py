@@ -1,13 +1,11 @@
-"""The data of a search, tokenised once for all its trials, by a process of its own while Ray starts.
+"""Tokenises the data of a search once for all its trials, in a separate process while Ray starts.
 
-The driver never holds them: they go through a file into the object store. The file stays beside the runs, for later searches
-of the same data with the same tokenizer.
+The driver never holds the tokens: they go through a file into the object store. The file stays beside the runs, for later
+searches of the same data with the same tokenizer.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 import subprocess
 import sys
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from model.config import ConfigError
 from model.data.source import DataSource, DataSummary
 from model.encoder import backbone as backbones
+from tuner.search.cache_key import contents_of, digest, versions_of
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
@@ -27,20 +26,20 @@ if TYPE_CHECKING:
 FOLDER = ".tokens"
 """Beside the runs."""
 OWN = "tokens.npz"
-"""In the run's folder, until they are in the object store: where a backbone is a name alone, its tokenizer may change."""
+"""In the run's folder, deleted after use: for a backbone on the hub, whose tokenizer may change under the same name."""
 KEPT = 4
-"""Files beside the runs: the last ones used."""
-CUT_SHORT_S = 3600.0
-"""A file that nobody has written to for so long is not going to be finished."""
+"""Number of files beside the runs, the last used ones."""
+ABANDONED_S = 3600.0
+"""Seconds without a write after which a temporary file counts as abandoned."""
 VERSION = 1
 LIBRARIES = ("transformers", "tokenizers")
-OF_TOKENIZERS = (".json", ".txt", ".model")
-"""Files of a backbone's folder in which tokenizers are."""
+TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
+"""Files of a backbone's folder that tokenizers are read from."""
 
 
 @dataclass(frozen=True)
 class DataRequest:
-    """What is to be tokenised, and how."""
+    """The rows to tokenise, the tokenizer and the cache file."""
 
     source: DataSource
     tasks: tuple[str, ...]
@@ -49,34 +48,28 @@ class DataRequest:
     backbone: str
     max_length: int
     path: Path | None = None
-    """Where the tokens are, or are to be kept; None for nowhere."""
+    """The cache file; None for none."""
 
     def tokens(self) -> TokenizedData:
-        """Take them from the file, or make them and keep them there.
-
-        Raises `ConfigError` as `model.data.source.read` does.
-        """
+        """Read the tokens from the cache file, or make them and write it. Raises `ConfigError` as `model.data.source.read`."""
         from model.data import tokenised
-
-        found = tokenised.load(self.path) if self.path is not None else None
-        if found is None:
-            found = self._tokenise()
-            if self.path is not None:
-                with suppress(OSError):  # a full disk: they are made again next time
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                    tokenised.save(self.path, found)
-        return found
-
-    def _tokenise(self) -> TokenizedData:
         from model.data.source import read
         from model.data.tokenised import tokenise
 
+        cached = tokenised.load(self.path) if self.path is not None else None
+        if cached is not None:
+            return cached
         dataset = read(self.source, self.tasks, skip_bad_rows=self.skip_bad_rows, arms=self.arms)
-        return tokenise(dataset, backbones.load_tokenizer(self.backbone), self.max_length)
+        data = tokenise(dataset, backbones.load_tokenizer(self.backbone), self.max_length)
+        if self.path is not None:
+            with suppress(OSError):  # a full disk: the next search tokenises again
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                tokenised.save(self.path, data)
+        return data
 
 
 class Tokenisation:
-    """Brings a search's data into the object store, tokenised by a process of its own."""
+    """Puts a search's data into the object store, tokenised by a separate process."""
 
     def __init__(self, request: DataRequest) -> None:
         self._request = request
@@ -84,7 +77,7 @@ class Tokenisation:
         self._was_there = request.path is None or request.path.is_file()
 
     def begin(self) -> None:
-        """Start to tokenise, unless that was done before. What goes wrong is told by `finish`, which does it again."""
+        """Start the process, unless the cache file exists. `finish` repeats the work where it fails, and raises its error."""
         if self._was_there:
             return
         self._process = subprocess.Popen(
@@ -92,14 +85,14 @@ class Tokenisation:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the search to hear
+            start_new_session=True,  # the search handles Ctrl-C
         )
         assert self._process.stdin is not None
         with suppress(BrokenPipeError), self._process.stdin as out:
             out.write(pickle.dumps(self._request))
 
     def finish(self) -> Any:
-        """A reference into the object store. Raises `ConfigError` as `model.data.source.read` does."""
+        """A reference to the data in the object store. Raises `ConfigError` as `model.data.source.read` does."""
         if self._process is not None:
             self._process.wait()
         data = put_into_object_store(self._request)
@@ -113,56 +106,53 @@ class Tokenisation:
         return data
 
     def close(self) -> None:
-        """End what may still run."""
+        """Kill the process if it still runs."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
     def discard(self) -> None:
-        """Take back what was kept of it, for a search that cannot even begin leaves nothing."""
+        """Delete the new cache file: a search that cannot begin leaves nothing behind."""
         self.close()
         path = self._request.path
         if path is None or self._was_there:
             return
-        with suppress(OSError):  # another search may keep its own there
+        with suppress(OSError):  # the folder may have other searches' files
             for file in (path, *path.parent.glob(f".{path.name}*.tmp")):
                 file.unlink(missing_ok=True)
             path.parent.rmdir()
 
 
 def tokenisation(request: DataRequest, summary: DataSummary, run_dir: Path) -> Tokenisation:
-    """The tokenisation for a search that is about to begin; `summary` is of the same rows, which were read before."""
+    """The tokenisation for the search in `run_dir`; `summary` is that of the requested rows."""
     name = key(request, summary)
     path = run_dir / OWN if name is None else run_dir.parent / FOLDER / f"{name}.npz"
     if name is None:
-        path.unlink(missing_ok=True)  # a killed session's
+        path.unlink(missing_ok=True)  # left by a killed session
     return Tokenisation(replace(request, path=path))
 
 
 def key(request: DataRequest, summary: DataSummary) -> str | None:
-    """A hash of all that the tokens depend on; None where the tokenizer is known by a name alone.
+    """A hash of everything that the tokens depend on; None for a backbone on the hub.
 
-    `summary` is of the same rows, which were read before.
+    `summary` is that of the requested rows.
     """
-    from tuner.results.environment import versions
-
     folder = Path(backbones.locate(request.backbone))
     if not folder.is_dir():
         return None
-    files = sorted(path for path in folder.iterdir() if path.suffix in OF_TOKENIZERS)
-    installed = versions()
-    depends = {
-        "version": VERSION,
-        "data": [asdict(summary), request.tasks, request.arms],
-        "tokenizer": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        "max_length": request.max_length,
-        "libraries": {name: installed[name] for name in LIBRARIES},
-    }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
+    return digest(
+        {
+            "version": VERSION,
+            "data": [asdict(summary), request.tasks, request.arms],
+            "tokenizer": contents_of(folder, *TOKENIZER_FILES),
+            "max_length": request.max_length,
+            "libraries": versions_of(LIBRARIES),
+        }
+    )
 
 
 def put_into_object_store(request: DataRequest) -> Any:
-    """Have a process of this node put the tokens into the object store, made there where no file has them yet.
+    """Put the tokens into the object store from a process on this node, and return their reference.
 
     Raises `ConfigError` as `model.data.source.read` does.
     """
@@ -188,15 +178,15 @@ def put_into_object_store(request: DataRequest) -> Any:
 
 
 def prepare_data(request: DataRequest) -> tuple[TokenizedData, bool]:
-    """The second value lets one wait without the first."""
+    """The tokens, and a second value to wait for without fetching the first."""
     return request.tokens(), True
 
 
 def drop_others(folder: Path) -> None:
-    """Leave the files that were used last, and nothing that a kill cut short. Raises OSError."""
+    """Delete all cache files but the `KEPT` last used ones, and abandoned temporary files. Raises OSError."""
     files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime, reverse=True)
-    begun_long_ago = [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > CUT_SHORT_S]
-    for path in (*files[KEPT:], *begun_long_ago):
+    abandoned = [path for path in folder.glob(".*.tmp") if time.time() - path.stat().st_mtime > ABANDONED_S]
+    for path in (*files[KEPT:], *abandoned):
         path.unlink(missing_ok=True)
 
 

@@ -236,15 +236,15 @@ def test_resume_writes_what_a_killed_driver_had_not_sent(made: Path, tmp_path: P
     from tuner.tracking.mlflow import read_runs
 
     assert tracking.run_id is not None
-    told = {r.number: consistency.Told(r.state, r.score, r.reason) for r in records}
-    assert consistency.mlflow_disagreements(told, read_runs(tracking.tracking_uri, tracking.run_id)) == []
+    trials = [{"number": r.number, "state": r.state, "score": r.score, "reason": r.reason} for r in records]
+    assert consistency.mlflow_disagreements(trials, read_runs(tracking.tracking_uri, tracking.run_id)) == []
 
 
 def test_scores_are_equal_up_to_what_a_database_loses() -> None:
-    one = consistency.Told("COMPLETE", 0.1 + 0.2, None)
-    assert one.agrees(consistency.Told("COMPLETE", 0.3, None))
-    assert not one.agrees(consistency.Told("COMPLETE", 0.30001, None))
-    assert not one.agrees(consistency.Told("COMPLETE", None, None))
+    one = consistency.Entry("COMPLETE", 0.1 + 0.2, None)
+    assert one.agrees(consistency.Entry("COMPLETE", 0.3, None))
+    assert not one.agrees(consistency.Entry("COMPLETE", 0.30001, None))
+    assert not one.agrees(consistency.Entry("COMPLETE", None, None))
 
 
 def test_evaluation_of_samples_has_the_score_that_is_played() -> None:
@@ -258,11 +258,11 @@ def test_a_paused_trial_is_unfinished_in_all_stores_or_reported() -> None:
     records = [samples.record(0, "PAUSED", 0.5, reason=why)]
     parent = RunFound(None, "KILLED", None, None, None)
     runs = [parent, RunFound(0, "SCHEDULED", "PAUSED", 0.5, why)]
-    assert consistency.compare({}, "results.json", consistency.optuna_told(records, {0}), "Optuna") == []
-    assert consistency.mlflow_disagreements({}, runs, {0}) == []
-    assert consistency.compare({}, "results.json", consistency.optuna_told(records), "Optuna") == [
+    assert consistency.compare({}, "results.json", consistency.optuna_entries(records, {0}), "Optuna") == []
+    assert consistency.mlflow_disagreements([], runs, {0}) == []
+    assert consistency.compare({}, "results.json", consistency.optuna_entries(records), "Optuna") == [
         "trial 0 is still PAUSED in Optuna"
     ]
-    assert consistency.mlflow_disagreements({}, runs) == ["trial 0 is still PAUSED in MLflow"]
-    (line,) = consistency.mlflow_disagreements({}, [parent, RunFound(0, "KILLED", "PAUSED", 0.5, why)], {0})[:1]
+    assert consistency.mlflow_disagreements([], runs) == ["trial 0 is still PAUSED in MLflow"]
+    (line,) = consistency.mlflow_disagreements([], [parent, RunFound(0, "KILLED", "PAUSED", 0.5, why)], {0})[:1]
     assert line == "trial 0: MLflow has the status KILLED and the tag state PAUSED, which do not go together"

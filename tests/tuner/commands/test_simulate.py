@@ -441,27 +441,27 @@ class ThroughBridge:
         if config is None or isinstance(config, str):
             return None
         self.ids[config["number"]] = f"t{self.n_started}"
-        self.bridge.started(config["number"])
+        self.bridge.on_start(config["number"])
         return Suggestion(config["number"], parse(config["config"]))
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
-        stops = self.bridge.reported(number, evaluation)
+        stops = self.bridge.on_evaluation(number, evaluation)
         if evaluation.is_last:
-            self.bridge.saved(number, evaluation, Trained())
+            self.bridge.on_checkpoint(number, evaluation, Trained())
         state = self.study.record(number).state
         if not stops or state == "RUNNING":
             return Verdict.CONTINUE
         if state == "PAUSED":
             assert self.bridge.wants_checkpoint(number)
             return Verdict.PAUSE
-        self.bridge.ended(self.ids[number])
+        self.bridge.on_end(self.ids[number])
         return Verdict.PRUNE if state == "PRUNED" else Verdict.STOP
 
     def release(self, number: int) -> None:
-        self.bridge.ended(self.ids[number])
+        self.bridge.on_end(self.ids[number])
 
     def complete(self, number: int) -> None:
-        self.bridge.ended(self.ids[number])
+        self.bridge.on_end(self.ids[number])
 
 
 class Trained:

@@ -54,8 +54,8 @@ class TestObjective:
         assert objective.watched == ()
 
     @pytest.mark.parametrize(("name", "expected"), [
-        (CUE_GAP, "is least for a model that knows nothing"),
-        (f"{CUE_GAP},{CLEAN}", "is least for a model that knows nothing"),
+        (CUE_GAP, "cannot be the first metric, because a random model minimises it"),
+        (f"{CUE_GAP},{CLEAN}", "cannot be the first metric, because a random model minimises it"),
         (f"{CLEAN},{CLEAN}", "names a goal twice"),
         ("sst/accuracy,dev/sst/accuracy", "the metric dev/sst/accuracy is on dev"),
         ("dev-inverted/cfimdb/accuracy", "nothing is chosen on what is reported"),

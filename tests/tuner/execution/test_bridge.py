@@ -33,7 +33,7 @@ def test_a_trial_goes_on_from_its_checkpoint_and_repeats_nothing(tmp_path: Path)
     assert second.bridge.ask("c") is None, "no slot is free"
     for index in (2, 3, 4):
         assert second.report(0, index) == (index == 4)
-    second.bridge.ended("a")
+    second.bridge.on_end("a")
     assert second.heard.evaluations == [(0, 3), (0, 4)]
     assert second.heard.ended == [(0, "COMPLETE")]
     assert second.checkpoints.last(0) is None, "what has ended needs no checkpoint"
@@ -60,17 +60,17 @@ def test_an_interruption_saves_what_runs_and_ends_nothing(tmp_path: Path, capsys
     for name in "ab":
         session.ask(name)
     assert not session.report(0, 1)
-    assert not session.bridge.should_end()
+    assert not session.bridge.should_stop()
     session.interruption.requested = True
     assert session.bridge.ask("c") is None
-    assert not session.bridge.should_end(), "two trials train"
+    assert not session.bridge.should_stop(), "two trials train"
     assert session.report(0, 2)
-    session.bridge.ended("a")
-    assert not session.bridge.should_end()
-    assert session.bridge.reported(1, Failure("a rank failed", 10)), "which no checkpoint mends"
-    session.bridge.ended("b")
-    assert session.bridge.should_end()
-    assert "saved at their next evaluation" in capsys.readouterr().err
+    session.bridge.on_end("a")
+    assert not session.bridge.should_stop()
+    assert session.bridge.on_evaluation(1, Failure("a rank failed", 10)), "which no checkpoint mends"
+    session.bridge.on_end("b")
+    assert session.bridge.should_stop()
+    assert "saving running trials at their next evaluation" in capsys.readouterr().err
     assert session.heard.ended == [(1, "FAIL")]
     session.study.park()
 
@@ -87,10 +87,10 @@ def test_an_interruption_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pyt
     session = Session(tmp_path)
     session.ask("a")
     session.interruption.requested = True
-    assert not session.bridge.should_end()
+    assert not session.bridge.should_stop()
     now = bridges.time.monotonic()
     monkeypatch.setattr(bridges.time, "monotonic", lambda: now + bridges.GRACE_S + 1)
-    assert session.bridge.should_end()
+    assert session.bridge.should_stop()
 
 
 def test_a_trial_that_ends_at_its_last_evaluation_is_not_kept_waiting_by_an_interruption(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_trial_that_ends_at_its_last_evaluation_is_not_kept_waiting_by_an_inte
         session.report(0, index)
     session.interruption.requested = True
     assert session.report(0, 4)
-    session.bridge.ended("a")
+    session.bridge.on_end("a")
     assert session.heard.ended == [(0, "COMPLETE")]
 
 
@@ -112,7 +112,7 @@ def paused_session(folder: Path, n_trials: int = 9) -> Session:
     for number in (1, 2):
         assert session.ask("b")["number"] == number
         assert session.report(number, 1, 0.5 - 0.1 * number)
-        session.bridge.ended("b")
+        session.bridge.on_end("b")
     return session
 
 
@@ -125,7 +125,7 @@ def test_a_trial_pauses_with_a_checkpoint_and_is_promoted_from_it(tmp_path: Path
     assert session.heard.paused == [1, 2]
     assert session.ask("b")["number"] == 3
     assert session.report(3, 1, 0.1)  # four came to the rung: two of them go on
-    session.bridge.ended("b")
+    session.bridge.on_end("b")
     assert session.ask("b") == {
         "number": 1,
         "config": session.study.record(1).config,
@@ -140,9 +140,9 @@ def test_what_still_holds_its_processes_is_not_promoted(tmp_path: Path) -> None:
         session.ask(name)
     session.report(0, 1, 0.9)
     assert session.report(1, 1, 0.5)
-    session.bridge.broke("a", "its processes died")  # now trial 1 is the best that is left
+    session.bridge.on_error("a", "its processes died")  # now trial 1 is the best that is left
     assert session.bridge.ask("d") is None, "it is still being saved"
-    session.bridge.ended("b")
+    session.bridge.on_end("b")
     assert session.ask("d")["number"] == 1
 
 
@@ -156,12 +156,12 @@ def test_after_a_kill_the_paused_are_paused_and_repeat_nothing(tmp_path: Path, h
     again.checkpoints.drop_others({0, *again.study.paused})
     assert again.study.paused == [1, 2]
     assert again.ask("a")["number"] == 0
-    again.bridge.broke("a", "its processes died")
+    again.bridge.on_error("a", "its processes died")
     asked = again.ask("a")
     assert (asked["number"], asked["checkpoint"]) == (1, checkpoint_of(tmp_path, 1) if has_checkpoint else None)
     for index in (2, 3, 4) if has_checkpoint else (1, 2, 3, 4):
         assert again.report(1, index, 0.4) == (index == 4)
-    again.bridge.ended("a")
+    again.bridge.on_end("a")
     assert again.heard.evaluations == [(1, 2), (1, 3), (1, 4)]
     assert again.heard.ended == [(0, "FAIL"), (1, "COMPLETE")]
 
@@ -171,7 +171,7 @@ def test_the_search_waits_while_a_trial_runs_that_may_make_room_and_then_settles
     assert session.bridge.ask("b") is None
     for index in (2, 3, 4):
         session.report(0, index, 0.9)
-    session.bridge.ended("a")
+    session.bridge.on_end("a")
     assert session.bridge.ask("b") == FINISHED
     assert session.heard.ended == [(0, "COMPLETE"), (1, "PRUNED"), (2, "PRUNED")]
     assert session.study.record(1).reason == "not promoted from evaluation 1 of 4, score 0.4000"
@@ -189,8 +189,8 @@ def test_an_interruption_leaves_the_paused_paused(tmp_path: Path) -> None:
     session = paused_session(tmp_path)
     session.interruption.requested = True
     assert session.report(0, 2, 0.9)
-    session.bridge.ended("a")
-    assert session.bridge.should_end()
+    session.bridge.on_end("a")
+    assert session.bridge.should_stop()
     assert [record.state for record in session.study.records()] == ["RUNNING", "PAUSED", "PAUSED"]
     session.study.park()
     assert [record.state for record in session.study.records()] == ["PAUSED", "PAUSED"]
@@ -205,11 +205,11 @@ def test_a_pause_that_cannot_be_saved_costs_time_alone(tmp_path: Path, capsys: p
         session.ask(name)
     session.report(0, 1, 0.9)
     evaluation = Evaluation(1, N_EVALUATIONS, 10, 40, 80, {"sst/accuracy": 0.5}, {}, 1.0)
-    assert session.bridge.reported(1, evaluation)
-    session.bridge.saved(1, evaluation, Folder(tmp_path / "gone"))
-    assert "its checkpoint of evaluation 1 cannot be kept" in capsys.readouterr().err
-    session.bridge.ended("b")
-    session.bridge.broke("a", "its processes died")
+    assert session.bridge.on_evaluation(1, evaluation)
+    session.bridge.on_checkpoint(1, evaluation, Folder(tmp_path / "gone"))
+    assert "cannot keep the checkpoint of evaluation 1" in capsys.readouterr().err
+    session.bridge.on_end("b")
+    session.bridge.on_error("a", "its processes died")
     asked = session.ask("b")
     assert (asked["number"], asked["checkpoint"]) == (1, None)
 

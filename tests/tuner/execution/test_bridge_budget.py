@@ -63,17 +63,17 @@ class Search:
         asked = self.bridge.ask(trial_id)
         assert isinstance(asked, dict)
         number: int = asked["number"]
-        self.bridge.started(number)
+        self.bridge.on_start(number)
         return number
 
     def evaluate(self, number: int, index: int, score: float) -> bool:
-        return self.bridge.reported(number, samples.evaluation(index, score, pearson=score))
+        return self.bridge.on_evaluation(number, samples.evaluation(index, score, pearson=score))
 
     def complete(self, trial_id: str, number: int, score: float) -> None:
         last = samples.evaluation(2, score, pearson=score)
-        assert self.bridge.reported(number, last)
-        self.bridge.saved(number, last, Checkpoint())
-        self.bridge.ended(trial_id)
+        assert self.bridge.on_evaluation(number, last)
+        self.bridge.on_checkpoint(number, last, Checkpoint())
+        self.bridge.on_end(trial_id)
 
 
 def test_what_runs_when_the_time_is_up_is_cut_at_its_next_evaluation(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_what_runs_when_the_time_is_up_is_cut_at_its_next_evaluation(tmp_path: P
     search.clock.now += 9000
     assert search.bridge.ask("b") == FINISHED
     assert search.evaluate(number, 1, 0.5)
-    search.bridge.ended("a")
+    search.bridge.on_end("a")
     record = search.study.record(number)
     reason = "cut at evaluation 1 of 2: the time budget of 2 h 30 min is used up"
     assert (record.state, record.score, record.reason) == ("PRUNED", 0.5, reason)
@@ -156,12 +156,12 @@ def test_what_is_paused_when_the_time_is_up_is_settled_and_what_pauses_later_too
     first, second = search.start("a"), search.start("b")
     assert not search.evaluate(first, 1, 0.9)
     assert search.evaluate(second, 1, 0.5)
-    search.bridge.ended("b")
+    search.bridge.on_end("b")
     third = search.start("b")
     search.clock.now += 9000
     assert search.bridge.ask("c") == FINISHED
     assert search.evaluate(third, 1, 0.4)
-    search.bridge.ended("b")
+    search.bridge.on_end("b")
     up = "not promoted from evaluation 1 of 2, score {}: the time budget of 2 h 30 min is used up"
     assert [record.reason for record in search.heard.finished] == [up.format("0.5000"), up.format("0.4000")]
     assert [search.study.record(number).state for number in (first, second, third)] == ["RUNNING", "PRUNED", "PRUNED"]

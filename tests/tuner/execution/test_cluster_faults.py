@@ -35,7 +35,7 @@ SPACE = small(
     trials=N_TRIALS,
     sampler="grid",
 )
-TOLD_TO_END = ": a node it runs on is about to go, or one of its processes was told to\n"
+TOLD_TO_END = ": one of its nodes is about to shut down, or one of its processes got SIGTERM\n"
 OBJECT_STORE = 80 * 2**20
 """Bytes: about the least that Ray accepts."""
 
@@ -126,7 +126,7 @@ def assert_as_if_nothing_had_been(search: SearchHere, folder: Path, calm: list[A
 
 def lost(search: SearchHere, number: int) -> str:
     """Wait until a trial's processes are given up, and for the reason."""
-    return search.wait_for(f"trial {number} lost its processes and goes on")
+    return search.wait_for(f"trial {number}: restarting from its last checkpoint")
 
 
 def are_gone(ranks: Sequence[dict[str, Any]]) -> Callable[[], bool]:

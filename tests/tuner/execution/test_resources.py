@@ -93,7 +93,7 @@ def test_what_can_never_fit_is_refused_with_what_there_is(cluster: Any, tmp_path
         search = SearchHere(tmp_path, tiny_backbone, "--workers-per-trial", "2")
         assert search.end() == 2
     (said,) = search.err
-    assert "a trial asks for 2 × (1 CPU) on one node, which the cluster can never give: " in said
+    assert "a trial needs 2 × (1 CPU) on one node, but the cluster is too small: " in said
     assert " has 1 CPU and 0 GPU" in said and "lower --workers-per-trial" in said
     assert not (tmp_path / "one").exists()
 
@@ -108,8 +108,8 @@ def test_a_search_waits_for_other_jobs_and_takes_what_joins(cluster: Any, tmp_pa
         lend_tokens(tmp_path)
         search = Search(tmp_path, tiny_backbone, "--address", cluster.address, "--gpus-per-worker", "0.25", "--trials", "2")
         said = search.wait_for("trial 0 waits")
-        assert "a trial asks for 1 × (1 CPU, 0.25 GPU) on one node; free now: " in said
-        assert " 1 of 1 CPU and 0.2 of 1 GPU; others hold 0.8 GPU: the process " in said
+        assert "a trial needs 1 × (1 CPU, 0.25 GPU) on one node; free now: " in said
+        assert " 1 of 1 CPU and 0.2 of 1 GPU; other programs use 0.8 GPU: the process " in said
         ray.util.remove_placement_group(held)
         search.wait_for("trial 0 has started")
         search.wait_for('"trial_started"')
@@ -135,11 +135,11 @@ def test_a_search_whose_nodes_are_gone_says_so_and_goes_on_with_new_ones(
         search = SearchHere(tmp_path, tiny_backbone, "--trials", "1", "--checkpoint-every", "0")
         search.wait_for('"evaluated"')
         cluster.remove_node(there.pop())
-        said = search.wait_for(" waits: a trial asks for 1 × (1 CPU) on one node, and what is left of the cluster")
-        assert "can never give it: " in said and " has 0 CPU and 0 GPU" in said
+        said = search.wait_for(" waits: a trial needs 1 × (1 CPU) on one node, but the cluster is too small now")
+        assert "the cluster is too small now (" in said and " has 0 CPU and 0 GPU" in said
         there.append(cluster.add_node(num_cpus=1))
         assert search.end() == 0, search.err
-    assert any(" has started" in line or "goes on" in line for line in search.err), search.err
+    assert any(" has started" in line or "continues" in line for line in search.err), search.err
     found = results_of(tmp_path / "one")
     assert [trial["state"] for trial in found["trials"]] == ["COMPLETE"]
     assert found["consistency"] == []

@@ -54,8 +54,8 @@ def test_who_waits_for_what_is_said_once_and_when_it_is_over() -> None:
     waiting = cluster.waiting(TWO)
     assert cluster.later(waiting, [3], [2]) == []
     assert cluster.later(waiting, [3], [2]) == [
-        "trial 3 waits: a trial asks for 2 × (1 CPU) on one node; free now: 10.0.0.1 has 1 of 4 CPU and 0 of 0 GPU; "
-        "others hold 1 CPU: the process 7 on 10.0.0.2"
+        "trial 3 waits: a trial needs 2 × (1 CPU) on one node; free now: 10.0.0.1 has 1 of 4 CPU and 0 of 0 GPU; "
+        "other programs use 1 CPU: the process 7 on 10.0.0.2"
     ]
     assert cluster.later(waiting, [3], [2]) == []
     assert cluster.later(waiting, [], [2, 3]) == ["trial 3 has started"]
@@ -83,11 +83,11 @@ def test_lost_nodes_are_waited_for_aloud() -> None:
     waiting = cluster.waiting(TWO)
     cluster.later(waiting, [], [])
     assert cluster.later(waiting, [], []) == [
-        "the search waits: a trial asks for 2 × (1 CPU) on one node, and what is left of the cluster can never give it: "
-        "10.0.0.1 has 1 CPU and 0 GPU; it goes on when nodes come back"
+        "the search waits: a trial needs 2 × (1 CPU) on one node, but the cluster is too small now "
+        "(10.0.0.1 has 1 CPU and 0 GPU); add nodes"
     ]
     cluster.there.append(node("10.0.0.9", 2, 2))
-    assert cluster.later(waiting, [], []) == ["the search goes on: the cluster has room for a trial again"]
+    assert cluster.later(waiting, [], []) == ["the search continues: the cluster has room for a trial again"]
 
 
 def test_a_trial_of_lost_nodes_and_one_that_was_ended_meanwhile() -> None:
@@ -95,7 +95,7 @@ def test_a_trial_of_lost_nodes_and_one_that_was_ended_meanwhile() -> None:
     waiting = cluster.waiting(TWO)
     cluster.later(waiting, [5], [])
     (said,) = cluster.later(waiting, [5], [])
-    assert said.startswith("trial 5 waits: ") and "can never give it: no node;" in said
+    assert said.startswith("trial 5 waits: ") and "too small now (no node);" in said
     cluster.there.append(node("10.0.0.9", 2, 2))
     assert cluster.later(waiting, [], []) == []
 

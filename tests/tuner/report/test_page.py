@@ -294,7 +294,7 @@ def test_a_report_that_fails_does_not_fail_the_search(tmp_path: Path, monkeypatc
     monkeypatch.setattr("tuner.report.page.write", fail)
     launch._report(type("Planned", (), {"run_dir": tmp_path / "runs" / "night", "options": None}))  # type: ignore[arg-type]
     told = capsys.readouterr().err
-    assert "the report could not be written (ZeroDivisionError: no such luck); the results stand" in told
+    assert "cannot write the report (ZeroDivisionError: no such luck); the results are complete" in told
     assert f"-m tuner report night --runs-dir {tmp_path / 'runs'}" in told
 
 

@@ -78,7 +78,7 @@ def test_what_a_command_line_would_refuse_is_raised(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
     with pytest.raises(ConfigError, match="leave out --space"):
         search(resume="night", space="smart_mtl", runs_dir=tmp_path)
-    with pytest.raises(ConfigError, match="no value of a setting"):
+    with pytest.raises(ConfigError, match="is not a valid value"):
         search(settings={"optim.lr": object()})
 
 

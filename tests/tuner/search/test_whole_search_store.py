@@ -67,7 +67,7 @@ def test_ranks_on_two_nodes_come_to_the_same_through_a_store_that_is_away_for_a_
     wait_until(lambda: n_cpus() == 3, "the node does not join")
     refused = search_here(*arguments, "--name", "spread", "--cpus-per-worker", "3")
     assert (refused.status, refused.err.count("\n")) == (2, 1)
-    assert "1 × (3 CPU) on one node, which the cluster can never give" in refused.err
+    assert "1 × (3 CPU) on one node, but the cluster is too small: " in refused.err
 
     where = ["--placement", "spread", "--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0"]
     options = [*small, "--workers-per-trial", "2", *where]
@@ -174,11 +174,11 @@ def test_a_node_that_shares_no_disk_trains_through_the_store(
         refused = SearchHere(tmp_path, tiny_backbone, *where)
         assert refused.end() == 2, refused.err
         (said,) = refused.err
-        assert f"does not share the run's folder {runs}/one (it finds nothing" in said and "; give --" in said
+        assert f"does not share the run's folder {runs}/one (files that this machine writes" in said and "; give --" in said
         refused = SearchHere(tmp_path, tiny_backbone, *where, "--storage-path", str(runs / "shared"))
         assert refused.end() == 2, refused.err
         (said,) = refused.err
-        assert f"cannot use --storage-path {runs}/shared: it finds nothing" in said
+        assert f"cannot use --storage-path {runs}/shared: files that this machine writes there are not visible" in said
         search = SearchHere(
             tmp_path, tiny_backbone, *where, "--storage-path", f"{s3.url}/runs", "--checkpoint-every", "0", "--trials", "1"
         )

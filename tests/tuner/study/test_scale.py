@@ -137,10 +137,10 @@ def test_the_end_of_a_trial_reads_no_other(space: Space, counting: CountingStora
         started = between.ask("one")
         assert isinstance(started, dict)
         for index in range(1, N_EVALUATIONS + 1):
-            between.reported(started["number"], evaluation(index, 0.5))
+            between.on_evaluation(started["number"], evaluation(index, 0.5))
         (tmp_path / str(started["number"])).mkdir()  # its model
         counting.reset()
-        between.ended("one")
+        between.on_end("one")
         assert study.record(started["number"]).state == "COMPLETE"
         costs.append((dict(counting.calls), counting.n_read))
     assert costs[0] == costs[1]

@@ -82,18 +82,18 @@ def test_the_bridge_reports_asking_placing_losing_and_leaving(tmp_path: Path) ->
     for name in ("trial_asked", "trial_placed", "trial_left"):
         setattr(session.heard, name, lambda *values, name=name: heard.append((name, *values)))
     session.bridge.ask("a")
-    session.bridge.started(0)
-    session.bridge.reported(0, samples.evaluation(1, 0.5), None, "node-a")
-    session.bridge.reported(0, samples.evaluation(2, 0.5), None, "node-a")
-    session.bridge.lost(0, "killed")
-    session.bridge.reported(0, samples.evaluation(2, 0.5), None, "node-b")
+    session.bridge.on_start(0)
+    session.bridge.on_evaluation(0, samples.evaluation(1, 0.5), None, "node-a")
+    session.bridge.on_evaluation(0, samples.evaluation(2, 0.5), None, "node-a")
+    session.bridge.on_recover(0, "killed")
+    session.bridge.on_evaluation(0, samples.evaluation(2, 0.5), None, "node-b")
     assert heard == [
         ("trial_asked", 0),
         ("trial_placed", 0, "node-a"),
         ("trial_left", 0, "died"),
         ("trial_placed", 0, "node-b"),
     ]
-    assert session.bridge.reported(0, Failure("a rank failed", 10), None, "node-b")
+    assert session.bridge.on_evaluation(0, Failure("a rank failed", 10), None, "node-b")
 
 
 def test_a_trial_is_set_up_trains_evaluates_and_is_saved() -> None:

@@ -1,9 +1,9 @@
-"""Two finalists on the same dev examples: the difference of their scores, and how sure it is.
+"""The difference of two finalists' scores on the same dev examples, with a bootstrap confidence interval.
 
 The Multi-Bootstrap (Sellam et al. 2022, "The MultiBERTs"): each resample draws the examples of each task with replacement, the
 same for both finalists, and the seeds of each finalist with replacement; a finalist's score is the mean over its drawn seeds,
-every metric computed anew on the drawn examples. So the interval covers other examples and other seeds. Few seeds are too
-few to know their spread: with two, half of its variance is missing.
+every metric computed anew on the drawn examples. So the interval covers other examples and other seeds. With few seeds it is
+too narrow: with two, it contains half of the variance over seeds.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Floats = npt.NDArray[np.float64]
 
 N_RESAMPLES = 2000
 CONFIDENCE = 0.95
-"""Two-sided, by percentiles."""
+"""Of the two-sided percentile interval."""
 AT_ONCE = 1_000_000
-"""Counts of examples held at once."""
+"""Largest size of an array of resampled counts: resamples × examples."""
 
 
 @dataclass(frozen=True)
 class Dev:
-    """A trained model on dev."""
+    """A trained model's predictions on dev."""
 
     predictions: Mapping[str, Floats]
     """By task of its mixture, (n,)."""
@@ -39,16 +39,16 @@ class Dev:
 
     @cached_property
     def metrics(self) -> dict[str, float]:
-        """`task/metric`, as the evaluation of the model computes them."""
-        found: dict[str, float] = {}
+        """Every metric by `task/metric`."""
+        metrics: dict[str, float] = {}
         for task, predictions in self.predictions.items():
-            found |= compute(TASKS[task], predictions, self.labels[task])
-        return found
+            metrics |= compute(TASKS[task], predictions, self.labels[task])
+        return metrics
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is compared: the search's first goal, on dev."""
+    """The score that is compared: the search's first goal, on dev."""
 
     name: str
     targets: tuple[str, ...]
@@ -56,11 +56,11 @@ class Goal:
 
     @classmethod
     def of(cls, goal: str, targets: tuple[str, ...]) -> Goal:
-        """Of a goal on an arm of select, the same metric on all of dev: dev's arms are kept for the report."""
+        """The goal on dev; for a goal on an arm of select it is the same metric on all of dev."""
         return cls("/".join(goal.split("/")[-2:]), targets)
 
     def metrics(self, tasks: Sequence[str]) -> tuple[str, ...]:
-        """What it is made from, for a model of these tasks."""
+        """The metrics that the goal is the mean of, for a model of these tasks."""
         return metrics_of(self.name, self.targets) or tuple(TASKS[task].metric for task in tasks)
 
     def score(self, dev: Dev) -> float:
@@ -69,24 +69,22 @@ class Goal:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One finalist minus another, mean over the seeds of each."""
+    """A difference of two finalists' mean scores over their seeds."""
 
     difference: float
     low: float
     high: float
-    """The interval of the difference."""
+    """The `CONFIDENCE` interval of the difference."""
     probability_better: float
-    """Share of the resamples in which the first is better; ties count half."""
+    """Share of the resamples in which the first finalist is better; ties count half."""
     n_resamples: int
 
 
 def compare(first: Sequence[Dev], second: Sequence[Dev], goal: Goal, seed: int, n_resamples: int = N_RESAMPLES) -> Comparison:
-    """Models of two finalists, one or more seeds each, on the same examples."""
+    """Compare two finalists, given the models of one or more seeds of each, on the same examples."""
     rng = np.random.default_rng(seed)
     scores = _resampled_scores([*first, *second], goal, rng, n_resamples)
-    ours = _over_seeds(scores[: len(first)], rng)
-    theirs = _over_seeds(scores[len(first) :], rng)
-    differences = ours - theirs
+    differences = _over_seeds(scores[: len(first)], rng) - _over_seeds(scores[len(first) :], rng)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(differences, [tail, 1 - tail])
     better = np.mean(differences > 0) + np.mean(differences == 0) / 2
@@ -101,26 +99,26 @@ def draw(n: int, n_resamples: int, rng: np.random.Generator) -> Floats:
 
 
 def _over_seeds(scores: Floats, rng: np.random.Generator) -> Floats:
-    """(B,): the mean over seeds drawn anew in each resample, from scores: (S, B)."""
+    """Means over seeds drawn with replacement in each resample: (B,), from scores: (S, B)."""
     n_seeds, n_resamples = scores.shape
     drawn = rng.integers(n_seeds, size=(n_seeds, n_resamples))
     return np.asarray(np.take_along_axis(scores, drawn, axis=0).mean(0))
 
 
 def _resampled_scores(models: Sequence[Dev], goal: Goal, rng: np.random.Generator, n_resamples: int) -> Floats:
-    """(M, B): the score of each model on each resample, the same examples for all of them."""
-    wanted = [goal.metrics(list(model.predictions)) for model in models]
-    tasks = list(dict.fromkeys(name.split("/")[0] for names in wanted for name in names))
+    """Scores of M models on B resamples of examples, the same examples for all models: (M, B)."""
+    metrics = [goal.metrics(list(model.predictions)) for model in models]
+    tasks = list(dict.fromkeys(name.split("/")[0] for names in metrics for name in names))
     totals = np.zeros((len(models), n_resamples))
     for task in tasks:
         labels = next(model.labels[task] for model in models if task in model.labels)
         step = max(1, AT_ONCE // len(labels))
         for start in range(0, n_resamples, step):
             counts = draw(len(labels), min(step, n_resamples - start), rng)
-            for row, (model, names) in enumerate(zip(models, wanted, strict=True)):
+            for row, (model, names) in enumerate(zip(models, metrics, strict=True)):
                 for name in (name for name in names if name.split("/")[0] == task):
                     resampled = METRICS[name.split("/")[1]].resampled
                     totals[row, start : start + step] += resampled(
                         model.predictions[task], labels, counts, TASKS[task].n_classes
                     )
-    return np.asarray(totals / np.array([[len(names)] for names in wanted]))
+    return np.asarray(totals / np.array([[len(names)] for names in metrics]))

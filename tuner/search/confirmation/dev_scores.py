@@ -1,4 +1,4 @@
-"""Trained models on the dev split, which nothing is chosen on: scored on the cluster, as many at once as fit."""
+"""Evaluates trained models on the dev split, on which nothing is chosen; on the cluster, as many at once as fit."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ POLL_S = 0.5
 
 
 def scored(folders: Mapping[int, Path], runner: Runner, tick: Callable[[], None] = lambda: None) -> Iterator[tuple[int, Dev]]:
-    """Each model's number and its scores on dev, as soon as they are known. `folders` are the models', by number.
+    """Yield each model's number and its predictions on dev as they are ready; `folders` are the models' folders by number.
 
-    Raises KeyboardInterrupt when the user interrupts.
+    Calls `tick` about every `POLL_S` seconds. Raises KeyboardInterrupt when the user interrupts.
     """
     import ray
 
     from cluster import connect
     from tuner.execution.rank import forked_environment, predict_on_dev, process_environment
 
-    shape, sends_files = runner.shape, runner.store is not None  # else the nodes see the models' folders
+    shape, sends_files = runner.shape, runner.store is not None  # without a store all nodes share the run's folder
     need = (shape.cpus_per_worker, shape.gpus_per_worker)
     remote = ray.remote(predict_on_dev).options(
         num_cpus=shape.cpus_per_worker,
@@ -45,5 +45,5 @@ def scored(folders: Mapping[int, Path], runner: Runner, tick: Callable[[], None]
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    """By their paths within it."""
+    """Contents of all files below `folder`, by relative path."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

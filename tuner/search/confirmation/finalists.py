@@ -1,45 +1,44 @@
-"""Who is trained again: the best trials and the untuned default, each on the same fresh seeds."""
+"""The finalists: the best trials and the untuned default, each trained again on the same fresh seeds."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, count
 
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from model.training.seeds import mix
 from tuner.results.pareto import front_of, merit
 from tuner.results.trial_record import TrialRecord
+from tuner.search.cache_key import digest
 from tuner.space import Space
 from tuner.space.untuned import untuned
 
 FRESH = 0xF1
-"""Second part of a fresh seed's own seed: what it is for (`model.training.seeds`)."""
+"""Identifies this use of `model.training.seeds.mix`."""
 N_ON_GPU, N_ON_CPU = 3, 2
-"""Finalists, and seeds of each, where nobody says how many."""
+"""Default number of finalists, and of seeds of each."""
 DEFAULT = "default"
-"""What the untuned default is called where trials have numbers."""
+"""Name of the untuned default, in place of a trial's number."""
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What a search's confirmation is to be."""
+    """The plan of a confirmation."""
 
     n_finalists: int
-    """Trials, besides the untuned default."""
+    """Trials, without the untuned default."""
     n_seeds: int
     """Fresh seeds of each."""
     default: TrialConfig | None
     without_default: str | None = None
-    """Why there is none, in a clause."""
+    """Why there is no default, in a clause."""
 
     @property
     def n_trainings(self) -> int:
-        """At most: a search may have fewer complete trials."""
+        """Trainings at most: a search may have fewer complete trials."""
         return (self.n_finalists + (self.default is not None)) * self.n_seeds
 
     def describe(self) -> str:
@@ -51,7 +50,7 @@ class Confirmation:
 
 
 def confirmation_for(space: Space, seed: int, n_finalists: int, n_seeds: int) -> Confirmation | None:
-    """The confirmation of a search; None where there are to be no finalists."""
+    """The plan of a search's confirmation; None without finalists."""
     if n_finalists == 0:
         return None
     try:
@@ -62,17 +61,18 @@ def confirmation_for(space: Space, seed: int, n_finalists: int, n_seeds: int) ->
 
 @dataclass(frozen=True)
 class Finalist:
-    """A configuration to be confirmed."""
+    """A configuration to train again."""
 
     config: TrialConfig
-    """In canonical form; its own seed is one that no training of the confirmation has."""
+    """In canonical form; its seed is not among the fresh ones."""
     trial: TrialRecord | None
-    """The best trial that had it; None for a default that no trial tried."""
+    """The best trial with it; None for a default that no trial had."""
     is_default: bool = False
 
     @cached_property
     def identity(self) -> str:
-        return identity(self.config)
+        """Equal for configurations that differ only in their seed."""
+        return digest({name: value for name, value in self.config.to_dict().items() if name != "seed"}, 10)
 
     @property
     def name(self) -> str:
@@ -96,32 +96,22 @@ class Training:
 
     @cached_property
     def number(self) -> int:
-        """A hash of its configuration: the same in every session, so that nothing is trained twice. Above trials' numbers."""
-        return (1 << 40) + int(_digest(self.config.to_dict()), 16)
+        """A hash of the configuration above all trials' numbers, the same in every session, so that none is trained twice."""
+        return (1 << 40) + int(digest(self.config.to_dict(), 10), 16)
 
     def __str__(self) -> str:
         return f"{self.finalist.name} seed {self.seed}"
 
 
-def _digest(values: object) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def identity(config: TrialConfig) -> str:
-    """The same for configurations that differ in their seed alone."""
-    return _digest({name: value for name, value in config.to_dict().items() if name != "seed"})
-
-
 def fresh_seeds(seed: int, n: int, taken: Collection[int]) -> list[int]:
-    """n different seeds, a function of the search's, none of `taken`. More of them begin with the same ones."""
-    found: list[int] = []
-    index = 0
-    while len(found) < n:
-        fresh = int(mix(seed, FRESH, index)) % 2**31
-        index += 1
-        if fresh not in taken and fresh not in found:
-            found.append(fresh)
-    return found
+    """n different seeds that are not in `taken`, derived from the search's `seed`; a larger n only adds seeds."""
+    candidates = (int(mix(seed, FRESH, index)) % 2**31 for index in count())
+    seeds: dict[int, None] = {}
+    while len(seeds) < n:
+        candidate = next(candidates)
+        if candidate not in taken:
+            seeds[candidate] = None
+    return list(seeds)
 
 
 def choose(
@@ -129,29 +119,30 @@ def choose(
 ) -> list[Finalist]:
     """The finalists, best search score first, the default at the end.
 
-    The n best COMPLETE configurations other than the default, as `front.best_of` orders them: those that meet the requirements
-    come first. Under several goals only members of the front are among them. Configurations with the identities `confirmed`,
-    which cost nothing more, stay finalists whatever trials came since.
+    They are the n best COMPLETE configurations without the default, in the order of `pareto.merit`: those that meet the
+    requirements come first. With several goals only members of the Pareto front are among them. Configurations with an identity
+    in `confirmed` are trained already and remain finalists.
     """
     complete = sorted((r for r in records if r.state == "COMPLETE" and r.score is not None), key=merit, reverse=True)
     if any(len(record.scores) > 1 for record in complete):
         front = {record.number for record in front_of(complete)}
-        complete.sort(key=lambda record: record.number not in front)  # stable: of the others, only confirmed ones are asked for
+        complete.sort(key=lambda record: record.number not in front)  # stable, and only confirmed ones of the rest are taken
         n = min(n, len(front))
     by_identity: dict[str, Finalist] = {}
     for record in complete:
         finalist = Finalist(canonical(parse(record.config)), record)
         by_identity.setdefault(finalist.identity, finalist)
-    own = None if default is None else by_identity.pop(identity(default), Finalist(default, None))
+    untried = None if default is None else Finalist(default, None)
+    tried = None if untried is None else by_identity.pop(untried.identity, untried)
     others = list(by_identity.values())
     chosen = [*others[:n], *(finalist for finalist in others[n:] if finalist.identity in confirmed)]
-    if default is None or own is None or not (chosen or own.trial):
+    if default is None or tried is None or not (chosen or tried.trial):
         return chosen
-    return [*chosen, Finalist(default, own.trial, is_default=True)]
+    return [*chosen, Finalist(default, tried.trial, is_default=True)]
 
 
 def in_order(finalists: Sequence[Finalist], seeds: Sequence[int]) -> list[Training]:
-    """All trainings, the most needed first: the best trial and the default seed by seed, then the other finalists in turn."""
+    """All trainings, most important first: the best trial and the default seed by seed, then the other finalists one by one."""
     defaults = [finalist for finalist in finalists if finalist.is_default]
     others = [finalist for finalist in finalists if not finalist.is_default]
     pair = [finalist.trainings(seeds) for finalist in (*others[:1], *defaults)]

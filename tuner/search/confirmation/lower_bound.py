@@ -1,4 +1,4 @@
-"""The lower confidence bound of a finalist's mean over seeds: what the finalists are ranked by."""
+"""Lower confidence bounds of the finalists' means over seeds, by which they are ranked (Student's t)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 
 CONFIDENCE = 0.95
-"""One-sided."""
+"""Of the one-sided bound."""
 OWN_VARIANCE_FROM = 5
-"""Seeds from which a finalist's own spread is used; with fewer, that of all finalists pooled.
+"""Seeds from which on each finalist's own standard deviation is used; with fewer, the pooled one.
 
-From two seeds of its own a bound is 4.5 standard deviations below the mean (t = 6.3 with one degree of freedom): nothing but
-noise. Four finalists of two seeds pooled have four degrees (t = 2.1).
+With two seeds its own bound is 4.5 standard deviations below the mean (t = 6.3 with one degree of freedom), which is mostly
+noise. Four finalists of two seeds pooled have four degrees of freedom (t = 2.1).
 """
 
 
 def spread(scores: Sequence[float]) -> float | None:
-    """The standard deviation of scores (n,), with n − 1; None for fewer than two."""
+    """The sample standard deviation √(Σ(xᵢ − x̄)² / (n − 1)) of scores (n,); None for n < 2."""
     n = len(scores)
     if n < 2:
         return None
@@ -25,7 +25,10 @@ def spread(scores: Sequence[float]) -> float | None:
 
 
 def pooled(samples: Sequence[Sequence[float]]) -> tuple[float, int] | None:
-    """The standard deviation within samples, and its degrees of freedom Σ(n − 1); None where no sample has two scores."""
+    """The pooled standard deviation √(Σ(nⱼ − 1)sⱼ² / Σ(nⱼ − 1)) of samples j, and its degrees of freedom Σ(nⱼ − 1).
+
+    None where no sample has two scores.
+    """
     degrees = sum(max(len(sample) - 1, 0) for sample in samples)
     if degrees == 0:
         return None
@@ -34,14 +37,14 @@ def pooled(samples: Sequence[Sequence[float]]) -> tuple[float, int] | None:
 
 
 def is_pooled(samples: Sequence[Sequence[float]]) -> bool:
-    """Whether some finalist has too few seeds for a spread of its own. One rule for all, or bounds would not compare."""
+    """Whether some sample is too small for its own standard deviation; then all use the pooled one, to be comparable."""
     return any(len(sample) < OWN_VARIANCE_FROM for sample in samples)
 
 
 def lower_bounds(samples: Sequence[Sequence[float]]) -> list[float | None]:
-    """mean − t · s / √n of each sample (n ≥ 1), with t the quantile of Student's distribution at `CONFIDENCE`.
+    """x̄ − t · s / √n of each sample (n ≥ 1), with t the quantile of Student's distribution at `CONFIDENCE`.
 
-    None for all where no finalist has two seeds: one score says nothing of its spread.
+    None for all samples where none has two scores, because the spread is unknown.
     """
     from scipy.stats import t
 

@@ -1,4 +1,4 @@
-"""What a confirmation came to: the order of the finalists, and the entries `confirmation` and `champion` of results.json."""
+"""The outcome of a confirmation: the ranking of the finalists, and `confirmation` and `champion` of results.json."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from tuner.search.confirmation.finalists import Finalist
 from tuner.search.confirmation.lower_bound import CONFIDENCE, is_pooled, lower_bounds, pooled, spread
 
 DIGITS = 9
-"""Decimals to which bounds are compared: what differs by rounding is a tie."""
+"""Decimals to which bounds are compared, so that rounding errors decide nothing."""
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A finalist and its trainings, by seed; those that were never begun are not there."""
+class FinalistResult:
+    """A finalist with its trainings on the fresh seeds."""
 
     finalist: Finalist
     trainings: Sequence[TrialRecord]
+    """Those that were begun, by seed."""
     dev: Mapping[int, Dev]
-    """Of the complete trainings, by number."""
+    """Predictions of the complete trainings' models, by number."""
     with_model: frozenset[int]
-    """Trainings whose model is there."""
+    """Numbers of the trainings whose model is kept."""
 
     @property
     def complete(self) -> list[TrialRecord]:
@@ -36,16 +37,17 @@ class Tried:
 
     @property
     def scores(self) -> list[float]:
-        """On select, by seed."""
+        """Scores on select, by seed."""
         return [record.score for record in self.complete if record.score is not None]
 
     @property
     def is_ranked(self) -> bool:
-        """Whether it was confirmed: a configuration that fails on one seed in three is not one to trust."""
+        """Whether it takes part in the ranking: it has a model, and failed on no seed."""
         return bool(self.with_model) and all(record.state != "FAIL" for record in self.trainings)
 
     @property
     def mean(self) -> float:
+        """Mean score on select."""
         return statistics.fmean(self.scores)
 
     @property
@@ -55,81 +57,90 @@ class Tried:
 
     @property
     def optimism(self) -> float | None:
-        """By how much the search's score overstates the confirmed mean; None of a default that no trial tried."""
+        """The search's score minus the confirmed mean; None for a default that no trial had."""
         trial = self.finalist.trial
         return None if trial is None or trial.score is None else trial.score - self.mean
 
     @property
     def metrics(self) -> dict[str, float]:
-        """On select, mean over seeds."""
+        """Mean of each metric on select."""
         return means([record.metrics for record in self.complete])
 
     @property
     def representative(self) -> TrialRecord:
-        """The training whose model is handed over: of those that miss the least of the requirements the best on select.
+        """The training whose model is handed over: of those that miss the requirements least, the best on select.
 
-        Which one has no part in the ranking, and dev none in which one.
+        It does not influence the ranking, and dev does not influence the choice.
         """
-        there = [record for record in self.complete if record.number in self.with_model]
-        return max(there, key=lambda record: (-record.shortfall, record.score, -record.number))
+        candidates = [record for record in self.complete if record.number in self.with_model]
+        return max(candidates, key=lambda record: (-record.shortfall, record.score, -record.number))
+
+    @property
+    def all_dev(self) -> list[Dev]:
+        """Predictions of all complete trainings' models."""
+        return [self.dev[record.number] for record in self.complete]
+
+    def on_dev(self, goal: Goal) -> dict[str, Any] | None:
+        """Mean and standard deviation over seeds of each metric and of the goal on dev; None without predictions."""
+        models = [self.dev[record.number] for record in self.complete if record.number in self.dev]
+        if not models:
+            return None
+        names = means([dev.metrics for dev in models])
+        values = {name: [dev.metrics[name] for dev in models] for name in names}
+        values["score"] = [goal.score(dev) for dev in models]
+        return {name: {"mean": statistics.fmean(each), "sd": spread(each)} for name, each in values.items()}
 
 
-def means(each: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """By name, over those names that all have."""
-    names = [name for name in each[0] if all(name in one for one in each)] if each else []
-    return {name: statistics.fmean(one[name] for one in each) for name in names}
+def means(mappings: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each name that all `mappings` have."""
+    names = [name for name in mappings[0] if all(name in one for one in mappings)] if mappings else []
+    return {name: statistics.fmean(one[name] for one in mappings) for name in names}
 
 
-def ranked(tried: Sequence[Tried], requirements: Requirements) -> list[tuple[Tried, float | None]]:
-    """The confirmed finalists, best first, with their lower bounds.
+def ranked(results: Sequence[FinalistResult], requirements: Requirements) -> list[tuple[FinalistResult, float | None]]:
+    """The finalists that take part in the ranking, best first, with their lower bounds.
 
-    Those whose mean misses the requirements come last, by how much they miss. Then the bound decides, or the mean where one
-    seed gives none; of equals the cheaper one, then the default, then the earlier trial.
+    The order is by the shortfall of the mean metrics from the requirements, then by the lower bound, or by the mean where one
+    seed gives no bound; ties go to the cheaper one, then to the default, then to the earlier trial.
     """
-    there = [one for one in tried if one.is_ranked]
-    bounds = dict(zip(map(id, there), lower_bounds([one.scores for one in there]), strict=True))
+    candidates = [result for result in results if result.is_ranked]
+    bounds = lower_bounds([result.scores for result in candidates])
 
-    def order(one: Tried) -> tuple[float, float, float, bool, int]:
-        bound = bounds[id(one)]
-        missed = shortfall(requirements.excess(one.metrics))
-        trial = one.finalist.trial
-        decides = one.mean if bound is None else bound
-        return missed, -round(decides, DIGITS), one.cost, not one.finalist.is_default, trial.number if trial else -1
+    def order(pair: tuple[FinalistResult, float | None]) -> tuple[float, float, float, bool, int]:
+        result, bound = pair
+        finalist = result.finalist
+        score = round(result.mean if bound is None else bound, DIGITS)
+        number = finalist.trial.number if finalist.trial else -1
+        return shortfall(requirements.excess(result.metrics)), -score, result.cost, not finalist.is_default, number
 
-    return [(one, bounds[id(one)]) for one in sorted(there, key=order)]
-
-
-def compared(first: Tried, other: Tried, goal: Goal, seed: int) -> Comparison:
-    """Two finalists on dev."""
-    ours, theirs = ([one.dev[record.number] for record in one.complete] for one in (first, other))
-    return compare(ours, theirs, goal, seed)
+    return sorted(zip(candidates, bounds, strict=True), key=order)
 
 
-def beats(against: Comparison | None, *, default_won: bool) -> str | None:
-    """Whether the champion is better than the untuned default on dev, beyond what the examples and seeds leave open."""
+def beats(comparison: Comparison | None, *, default_won: bool) -> str | None:
+    """Whether the champion is better than the untuned default on dev: the interval of the difference decides."""
     if default_won:
         return NO
-    if against is None:
+    if comparison is None:
         return None
-    if against.low > 0:
+    if comparison.low > 0:
         return YES
-    return NO if against.high < 0 else UNDECIDED
+    return NO if comparison.high < 0 else UNDECIDED
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is told of a confirmation, and whose model is handed over."""
+    """The entries of results.json, and whose model is handed over."""
 
-    told: dict[str, Any]
+    confirmation: dict[str, Any]
     """`confirmation` of results.json."""
     champion: dict[str, Any] | None
-    """`champion` of results.json but for the path; None where no finalist was confirmed."""
+    """`champion` of results.json without its path; None where no finalist is ranked."""
     model: int | None
-    """The training whose model that is."""
+    """Number of the training whose model is the champion's."""
 
 
 def outcome(
-    tried: Sequence[Tried],
+    results: Sequence[FinalistResult],
     *,
     n_finalists: int,
     seeds: Sequence[int],
@@ -138,63 +149,63 @@ def outcome(
     seed: int,
     notes: Sequence[str],
 ) -> Outcome:
-    """Rank the finalists on select, then compare the first with the others on dev.
+    """Rank the finalists on select, then compare the first with the runner-up and the default on dev.
 
-    `n_finalists` trials were asked for besides the default, `seeds` of each; `seed` is the resampling's.
+    `n_finalists` and `seeds` are as planned, the default not counted; `seed` is that of the resampling.
     """
-    order = ranked(tried, requirements)
-    unranked = [one for one in tried if not one.is_ranked]
-    first = order[0][0] if order else None
-    against: dict[str, tuple[Tried, Comparison]] = {}
-    for one, _ in order[1:]:
-        roles = [RUNNER_UP] if not against else []
-        roles += [DEFAULT] if one.finalist.is_default else []
+    ranking = ranked(results, requirements)
+    first = ranking[0][0] if ranking else None
+    comparisons: dict[str, tuple[FinalistResult, Comparison]] = {}
+    for result, _ in ranking[1:]:
+        roles = [RUNNER_UP] if not comparisons else []
+        roles += [DEFAULT] if result.finalist.is_default else []
         if roles and first is not None:
-            comparison = compared(first, one, goal, seed)
-            against |= dict.fromkeys(roles, (one, comparison))
-    default = against.get(DEFAULT)
-    verdict = beats(default[1] if default else None, default_won=first is not None and first.finalist.is_default)
-    together = pooled([one.scores for one, _ in order])
-    told = {
+            comparisons |= dict.fromkeys(roles, (result, compare(first.all_dev, result.all_dev, goal, seed)))
+    with_default = comparisons[DEFAULT][1] if DEFAULT in comparisons else None
+    scores = [result.scores for result, _ in ranking]
+    common_spread = pooled(scores) if is_pooled(scores) else None
+    confirmation = {
         "n_finalists": n_finalists,
         "seeds": list(seeds),
         "confidence": CONFIDENCE,
-        "pooled_sd": together[0] if together and is_pooled([one.scores for one, _ in order]) else None,
+        "pooled_sd": common_spread[0] if common_spread else None,
         "metric_on_dev": goal.name,
         "finalists": [
-            *(_entry(one, rank, bound, goal, requirements) for rank, (one, bound) in enumerate(order, start=1)),
-            *(_entry(one, None, None, goal, requirements) for one in unranked),
+            *(_entry(result, rank, bound, goal, requirements) for rank, (result, bound) in enumerate(ranking, start=1)),
+            *(_entry(result, None, None, goal, requirements) for result in results if not result.is_ranked),
         ],
         "comparisons": [
-            {"against": role, "finalist": one.finalist.name, **asdict(comparison)}
-            for role, (one, comparison) in against.items()
+            {"against": role, "finalist": result.finalist.name, **asdict(comparison)}
+            for role, (result, comparison) in comparisons.items()
         ],
-        "beats_default": verdict,
+        "beats_default": beats(with_default, default_won=first is not None and first.finalist.is_default),
         "notes": list(notes),
     }
     if first is None:
-        return Outcome(told, None, None)
-    record = first.representative
-    return Outcome(told, _champion(first, record, order[0][1], goal, requirements), record.number)
+        return Outcome(confirmation, None, None)
+    champion = _champion(first, ranking[0][1], goal, requirements)
+    return Outcome(confirmation, champion, first.representative.number)
 
 
-def _entry(one: Tried, rank: int | None, bound: float | None, goal: Goal, requirements: Requirements) -> dict[str, Any]:
-    trial, is_there = one.finalist.trial, bool(one.complete)
+def _entry(
+    result: FinalistResult, rank: int | None, bound: float | None, goal: Goal, requirements: Requirements
+) -> dict[str, Any]:
+    trial, has_scores = result.finalist.trial, bool(result.complete)
     return {
         "rank": rank,
-        "name": one.finalist.name,
+        "name": result.finalist.name,
         "trial": None if trial is None else trial.number,
-        "is_default": one.finalist.is_default,
+        "is_default": result.finalist.is_default,
         "search_score": None if trial is None else trial.score,
-        "mean": one.mean if is_there else None,
-        "sd": spread(one.scores),
+        "mean": result.mean if has_scores else None,
+        "sd": spread(result.scores),
         "bound": bound,
-        "optimism": one.optimism if is_there else None,
-        "cost": one.cost if is_there else None,
-        "requirements": _requirements(requirements.excess(one.metrics)) if is_there else {},
-        "dev": _on_dev(one, goal),
-        "trainings": [_training(record, one.dev.get(record.number), goal) for record in one.trainings],
-        "config": one.finalist.config.to_dict(),
+        "optimism": result.optimism if has_scores else None,
+        "cost": result.cost if has_scores else None,
+        "requirements": _requirements(requirements.excess(result.metrics)) if has_scores else {},
+        "dev": result.on_dev(goal),
+        "trainings": [_training(record, result.dev.get(record.number), goal) for record in result.trainings],
+        "config": result.finalist.config.to_dict(),
     }
 
 
@@ -214,25 +225,15 @@ def _training(record: TrialRecord, dev: Dev | None, goal: Goal) -> dict[str, Any
     }
 
 
-def _on_dev(one: Tried, goal: Goal) -> dict[str, Any] | None:
-    """Mean and standard deviation over seeds of each metric on dev, and of what is compared there."""
-    found = [one.dev[record.number] for record in one.complete if record.number in one.dev]
-    if not found:
-        return None
-    names = means([dev.metrics for dev in found])
-    each = {name: [dev.metrics[name] for dev in found] for name in names} | {"score": [goal.score(dev) for dev in found]}
-    return {name: {"mean": statistics.fmean(values), "sd": spread(values)} for name, values in each.items()}
-
-
 def _requirements(excess: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     return {text: {"met": value <= 0, "missed_by": max(value, 0.0)} for text, value in excess.items()}
 
 
-def _champion(first: Tried, record: TrialRecord, bound: float | None, goal: Goal, requirements: Requirements) -> dict[str, Any]:
-    """Score, metrics and configuration of the model that is handed over. It meets a requirement where the mean does too."""
-    confirmed = requirements.excess(first.metrics)
-    excess = {text: max(value, record.requirements.get(text, -math.inf)) for text, value in confirmed.items()}
-    trial = first.finalist.trial
+def _champion(result: FinalistResult, bound: float | None, goal: Goal, requirements: Requirements) -> dict[str, Any]:
+    """The entry of the model that is handed over. It meets a requirement where both its own value and the mean do."""
+    record, trial = result.representative, result.finalist.trial
+    of_mean = requirements.excess(result.metrics)
+    excess = {text: max(value, record.requirements.get(text, -math.inf)) for text, value in of_mean.items()}
     return {
         "number": None if trial is None else trial.number,
         "score": record.score,
@@ -240,18 +241,18 @@ def _champion(first: Tried, record: TrialRecord, bound: float | None, goal: Goal
         "requirements": _requirements(excess),
         "metrics": record.metrics,
         "config": record.config,
-        "dev": first.dev[record.number].metrics,
+        "dev": result.dev[record.number].metrics,
         "confirmed": {
-            "name": first.finalist.name,
-            "is_default": first.finalist.is_default,
+            "name": result.finalist.name,
+            "is_default": result.finalist.is_default,
             "seed": record.config["seed"],
             "training": record.number,
-            "n_seeds": len(first.scores),
-            "mean": first.mean,
-            "sd": spread(first.scores),
+            "n_seeds": len(result.scores),
+            "mean": result.mean,
+            "sd": spread(result.scores),
             "bound": bound,
             "search_score": None if trial is None else trial.score,
-            "optimism": first.optimism,
-            "dev": _on_dev(first, goal),
+            "optimism": result.optimism,
+            "dev": result.on_dev(goal),
         },
     }

@@ -1,10 +1,11 @@
-"""What is kept of a confirmation in the run's folder, so that nothing of it is done twice: each file whole or not at all."""
+"""The files of a confirmation in the run's folder, from which a later session continues; each is written atomically."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,64 +17,78 @@ from tuner.search.confirmation.bootstrap import Dev
 FOLDER = "confirmation"
 """In the run's folder."""
 PLAN = "plan.json"
-"""While trainings are missing: the numbers of all of them."""
+"""The numbers of all trainings; there while some are missing."""
 
 
-class Kept:
-    """`folder` holds `NUMBER.json` for every training that was begun, as far as it came, and
-    `NUMBER.dev.json` with what its model says of dev."""
+class ConfirmationRecords:
+    """Reads and writes `NUMBER.json`, the record of a training, and `NUMBER.dev.json`, its model's predictions on dev.
+
+    Writing waits while the disk is full. A file that cannot be parsed counts as missing.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def record(self, number: int) -> TrialRecord | None:
-        """What is known of a training; None where it was never begun, or its file is no more what was written."""
+        """The record of a training; None for one that has not begun."""
         try:
-            found = TrialRecord(**json.loads((self.folder / f"{number}.json").read_text(encoding="utf-8")))
+            record = TrialRecord(**self._read(f"{number}.json"))
         except (OSError, ValueError, TypeError):
             return None
-        return found if found.number == number else None
+        return record if record.number == number else None
+
+    def is_complete(self, number: int) -> bool:
+        """Whether the training has ended with a score."""
+        record = self.record(number)
+        return record is not None and record.state == "COMPLETE"
 
     def put(self, record: TrialRecord) -> None:
-        """Waits where the disk is full."""
-        on_disk(lambda: self._write(f"{record.number}.json", asdict(record)))
+        """Write the record of a training."""
+        self._write(f"{record.number}.json", asdict(record))
 
     def drop(self, number: int) -> None:
+        """Delete all files of a training."""
         for kind in ("json", "dev.json"):
             (self.folder / f"{number}.{kind}").unlink(missing_ok=True)
 
     def dev(self, number: int) -> Dev | None:
-        """A trained model on dev, or None where it was not scored yet, or its file is no more what was written."""
+        """The predictions of a training's model on dev; None where there are none yet."""
         try:
-            found = json.loads((self.folder / f"{number}.dev.json").read_text(encoding="utf-8"))
-            predictions, labels = ({task: np.array(v) for task, v in found[part].items()} for part in ("predictions", "labels"))
+            values = self._read(f"{number}.dev.json")
+            arrays = [{task: np.array(v) for task, v in values[part].items()} for part in ("predictions", "labels")]
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        return Dev(predictions, labels)
+        return Dev(*arrays)
 
     def put_dev(self, number: int, dev: Dev) -> None:
-        values = {
-            part: {task: values.tolist() for task, values in arrays.items()}
-            for part, arrays in (("predictions", dev.predictions), ("labels", dev.labels))
-        }
-        on_disk(lambda: self._write(f"{number}.dev.json", values))
+        """Write the predictions of a training's model on dev."""
+        parts = {"predictions": dev.predictions, "labels": dev.labels}
+        values = {part: {task: array.tolist() for task, array in arrays.items()} for part, arrays in parts.items()}
+        self._write(f"{number}.dev.json", values)
 
     def begin(self, numbers: list[int]) -> None:
-        """Note what is to be trained, for whoever asks how the search stands."""
-        on_disk(lambda: self._write(PLAN, numbers))
+        """Write which trainings are planned, for `progress`."""
+        self._write(PLAN, numbers)
 
     def end(self) -> None:
+        """Delete the plan: the confirmation is over, or void."""
         (self.folder / PLAN).unlink(missing_ok=True)
 
     def progress(self) -> tuple[int, int] | None:
-        """Trainings that have ended, and all of them, of a confirmation under way; None where none is."""
+        """The numbers of ended and of planned trainings; None where no confirmation is under way."""
         try:
-            numbers = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+            numbers = self._read(PLAN)
         except (OSError, ValueError):
             return None
         records = [self.record(number) for number in numbers]
         return sum(record is not None and record.is_finished for record in records), len(numbers)
 
+    def _read(self, name: str) -> Any:
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
     def _write(self, name: str, values: object) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / name, json.dumps(values) + "\n")
+        def write() -> None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self.folder / name, json.dumps(values) + "\n")
+
+        on_disk(write)

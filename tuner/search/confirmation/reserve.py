@@ -1,4 +1,4 @@
-"""What a search leaves of its budget for the confirmation, and how much of the confirmation a budget can pay."""
+"""The share of a search's budget that is reserved for the confirmation, and the trainings that a budget can pay."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from tuner.results.facts import SearchFacts
 
 MOST = 0.5
-"""Share of a budget that is reserved at most: below it the search would be too short to have anything to confirm."""
+"""Largest reserved share of a budget: the search needs the rest to have something to confirm."""
 
 
 def cost(n_trainings: int, training_s: float, slots: int) -> Used:
-    """What so many trainings take, `slots` at a time."""
+    """The time of `n_trainings`, `slots` at once."""
     return Used(math.ceil(n_trainings / max(slots, 1)) * training_s, n_trainings * training_s)
 
 
 def affordable(n_trainings: int, training_s: float, slots: int, left: Used) -> int:
-    """How many of the trainings `left` can pay."""
+    """The number of trainings that the budget `left` can pay, at most `n_trainings`."""
 
     def fits(n: int) -> bool:
         needed = cost(n, training_s, slots)
@@ -36,9 +36,9 @@ def affordable(n_trainings: int, training_s: float, slots: int, left: Used) -> i
 
 
 class Reserve(Observer):
-    """Hears the trials of a search and says what its confirmation is expected to take: so often the longest complete trial.
+    """Computes the expected cost of the confirmation: each training as long as the longest complete trial so far.
 
-    Nothing before the first complete trial: there is nothing to confirm then.
+    It is 0 before the first complete trial, when there is nothing to confirm.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Reserve(Observer):
         self._clock = clock
         self._began: dict[int, float] = {}
         self.training_s = 0.0
-        """Seconds that the longest complete trial held its gang, set-up included; 0 before there is one."""
+        """Seconds that the longest complete trial held its gang, with set-up; 0 before there is one."""
 
     def search_started(self, plan: SearchFacts) -> None:
         for record in plan.finished:
@@ -71,7 +71,7 @@ class Reserve(Observer):
             self.training_s = max(self.training_s, record.seconds, held_s)
 
     def __call__(self) -> Used:
-        """What is to be left of the budget."""
+        """The reserved part of the budget."""
         if not self.training_s:
             return Used()
         expected = cost(self._n_trainings, self.training_s, self._slots())

@@ -1,4 +1,4 @@
-"""The confirmation as it runs: after the last trial, through the same gangs and slots, each training kept when it is done."""
+"""Runs the confirmation after the last trial, on the same gangs and slots; every training is kept as soon as it ends."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tuner.config.budget import Used
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation import dev_scores
 from tuner.search.confirmation.bootstrap import Goal
-from tuner.search.confirmation.finalists import Confirmation, Finalist, Training, choose, fresh_seeds, identity, in_order
-from tuner.search.confirmation.outcome import Outcome, Tried, outcome
-from tuner.search.confirmation.records import FOLDER, Kept
+from tuner.search.confirmation.finalists import Confirmation, Finalist, choose, fresh_seeds, in_order
+from tuner.search.confirmation.outcome import FinalistResult, Outcome, outcome
+from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.search.confirmation.reserve import affordable
 from tuner.search.confirmation.trainings import FinalistTrials
 from tuner.tracking.events import Broadcast, Observer
@@ -48,143 +48,125 @@ class Stage:
     requirements: Requirements
     tracking: MlflowTracking
     observer: Observer
-    """Everything that listens to the search."""
+    """All observers of the search."""
     training_s: float
-    """Expected seconds of a training; 0 where nothing is known."""
+    """Expected seconds of a training; 0 where unknown."""
 
     def __post_init__(self) -> None:
-        folder = self.context.run_dir / FOLDER
-        self.kept = Kept(folder)
-        self.models = Models(folder / "models")
+        self.folder = self.context.run_dir / FOLDER
+        self.files = ConfirmationRecords(self.folder)
+        self.models = Models(self.folder / "models")
 
     def run(self, records: Sequence[TrialRecord]) -> Outcome | None:
-        """Confirm the best of a search's trials; None where there are none, or when the user asks to end meanwhile."""
-        wanted, seed = self.confirmation, self.context.seed
-        seeds = fresh_seeds(seed, wanted.n_seeds, {seed, *_seeds_of(records)})
-        finalists = choose(records, wanted.default, wanted.n_finalists, self._confirmed(records, seeds))
+        """Confirm the best trials among `records`; None without finalists, and where the user interrupts."""
+        plan, seed = self.confirmation, self.context.seed
+        used_seeds = {record.config["seed"] for record in records if "seed" in record.config}
+        seeds = fresh_seeds(seed, plan.n_seeds, {seed} | used_seeds)
+        finalists = choose(records, plan.default, plan.n_finalists, self._confirmed(records, seeds))
         if not finalists:
             return None
-        self._forget_what_lacks_its_model(finalists, seeds)
-        trials = FinalistTrials(in_order(finalists, seeds), self.kept, self.objective, self.requirements)
-        notes = [] if wanted.default else [f"there is no untuned default to compare with: {wanted.without_default}"]
+        for finalist in finalists:
+            self._drop_without_model(finalist, seeds)
+        trials = FinalistTrials(in_order(finalists, seeds), self.files, self.objective, self.requirements)
+        notes = [] if plan.default else [f"there is no untuned default to compare with: {plan.without_default}"]
         notes += self._shorten(trials)
-        self.kept.begin([training.number for training in trials.trainings])
+        self.files.begin([training.number for training in trials.trainings])
         notes += self._train(trials)
         if self.context.interruption.requested:
             return None
+        missing = [record.number for record in trials.front if self.files.dev(record.number) is None]
         try:
-            self._score_on_dev(trials)
+            folders = {number: self.models.path(number) for number in missing}
+            for number, dev in dev_scores.scored(folders, self.context.runner, self.observer.tick):
+                self.files.put_dev(number, dev)
         except KeyboardInterrupt:
             return None
-        found = self._outcome(finalists, seeds, trials, notes)
-        self.kept.end()
-        for name in ("checkpoints", "tune"):  # nothing is unfinished any more
-            shutil.rmtree(self.context.run_dir / FOLDER / name, ignore_errors=True)
-        return found
+        result = self._outcome(finalists, seeds, trials, notes)
+        self.files.end()
+        for name in ("checkpoints", "tune"):  # no training is unfinished
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        return result
 
     def _confirmed(self, records: Sequence[TrialRecord], seeds: Sequence[int]) -> set[str]:
-        """Identities of the configurations that earlier sessions confirmed on all of these seeds."""
-        configs = {identity(one.config): one for one in choose(records, None, len(records))}
+        """Identities of the configurations that earlier sessions trained on all of these seeds."""
         return {
-            name
-            for name, finalist in configs.items()
-            if all(_is_complete(self.kept.record(training.number)) for training in finalist.trainings(seeds))
+            finalist.identity
+            for finalist in choose(records, None, len(records))
+            if all(self.files.is_complete(training.number) for training in finalist.trainings(seeds))
         }
 
-    def _forget_what_lacks_its_model(self, finalists: Sequence[Finalist], seeds: Sequence[int]) -> None:
-        """A training whose model is neither there nor scored is done again; so is one of a finalist without any model."""
-        for finalist in finalists:
-            trainings = finalist.trainings(seeds)
-            for training in trainings:
-                is_complete = _is_complete(self.kept.record(training.number))
-                if is_complete and not self.models.has(training.number) and self.kept.dev(training.number) is None:
-                    self.kept.drop(training.number)
-            complete = [one.number for one in trainings if _is_complete(self.kept.record(one.number))]
-            if complete and not any(map(self.models.has, complete)):
-                self.kept.drop(complete[0])
+    def _drop_without_model(self, finalist: Finalist, seeds: Sequence[int]) -> None:
+        """Drop complete trainings with neither a model nor predictions on dev; and one training if no model is left at all."""
+        numbers = [training.number for training in finalist.trainings(seeds)]
+        for number in filter(self.files.is_complete, numbers):
+            if not self.models.has(number) and self.files.dev(number) is None:
+                self.files.drop(number)
+        complete = list(filter(self.files.is_complete, numbers))
+        if complete and not any(map(self.models.has, complete)):
+            self.files.drop(complete[0])
 
     def _shorten(self, trials: FinalistTrials) -> list[str]:
-        """Leave out the trainings that the budget cannot pay, from the end, and say so."""
+        """Leave out the last trainings that the budget cannot pay; returns a note if there are any."""
         n_missing = trials.n_missing
         n_paid = affordable(n_missing, self.training_s, self.context.runner.slots(), self.context.spending.left)
         if n_paid == n_missing:
             return []
-        there = {record.number for record in trials.front}
-        missing = [training.number for training in trials.trainings if training.number not in there]
+        complete = {record.number for record in trials.front}
+        missing = [training.number for training in trials.trainings if training.number not in complete]
         trials.leave_out(missing[n_paid:])
         paid = f"what is left of the budget pays {n_paid} of {n_missing} trainings, the best trial's and the default's first"
         return [f"{paid}; --resume with a larger budget goes on with the rest"]
 
     def _train(self, trials: FinalistTrials) -> list[str]:
-        """Train what is missing. Returns what ended it early, if a budget did."""
+        """Train what is missing; returns a note if a budget ends it early."""
         names = {training.number: str(training) for training in trials.trainings}
-        self.tracking.announce(self._side_runs(trials.trainings))
+        tags = {one.number: {"finalist": one.finalist.name, "seed": str(one.seed)} for one in trials.trainings}
+        self.tracking.announce({number: (f"finalist {names[number]}", tags[number]) for number in names})
         self.tracking.catch_up([record for record in trials.records() if record.evaluations])
         if trials.n_missing == 0:
             return []
         tell_stderr(f"confirming the finalists: {trials.n_missing} trainings")
-        search = self.context.spending  # a target is the search's; nothing is reserved any more
-        spending = replace(search, budget=replace(search.budget, target=None), reserve=Used)
-        reporter, aside = SideTrainingReporter("finalist", names), self.observer.aside("finalist", names)
-        observers = Broadcast(self.tracking, reporter, aside, TickForwarder(self.observer))
-        folder = self.context.run_dir / FOLDER
-        ran = self.context.runner.run(trials, folder, observers, spending, trials.begun, resumable=set(names))
+        spending = self.context.spending  # the target is for trials, and the reserve may be used now
+        spending = replace(spending, budget=replace(spending.budget, target=None), reserve=Used)
+        reporter, side_observer = SideTrainingReporter("finalist", names), self.observer.aside("finalist", names)
+        observer = Broadcast(self.tracking, reporter, side_observer, TickForwarder(self.observer))
+        ran = self.context.runner.run(trials, self.folder, observer, spending, trials.begun, resumable=set(names))
         return [f"the confirmation ended early: {ran.stopped_by}"] if ran.stopped_by and trials.n_missing else []
-
-    def _side_runs(self, trainings: Sequence[Training]) -> dict[int, tuple[str, dict[str, str]]]:
-        """MLflow's name and tags of each training."""
-        return {one.number: (f"finalist {one}", {"finalist": one.finalist.name, "seed": str(one.seed)}) for one in trainings}
-
-    def _score_on_dev(self, trials: FinalistTrials) -> None:
-        """Once for each trained model."""
-        done = [record.number for record in trials.front]
-        folders = {number: self.models.path(number) for number in done if self.kept.dev(number) is None}
-        for number, found in dev_scores.scored(folders, self.context.runner, self.observer.tick):
-            self.kept.put_dev(number, found)
 
     def _outcome(
         self, finalists: Sequence[Finalist], seeds: Sequence[int], trials: FinalistTrials, notes: list[str]
     ) -> Outcome:
-        """The outcome; of each finalist the model that stands for it is kept."""
+        """The outcome; only the finalists' representative models are kept."""
         records = {record.number: record for record in trials.records()}
-        tried = []
+        results = []
         for finalist in finalists:
-            own = [records[one.number] for one in finalist.trainings(seeds) if one.number in records]
-            there = {record.number: self.kept.dev(record.number) for record in own if record.state == "COMPLETE"}
-            dev = {number: found for number, found in there.items() if found is not None}
-            tried.append(Tried(finalist, own, dev, frozenset(number for number in dev if self.models.has(number))))
-        notes = [*notes, *_failures(tried)]
-        found = outcome(
-            tried,
+            trainings = [records[one.number] for one in finalist.trainings(seeds) if one.number in records]
+            complete = (record.number for record in trainings if record.state == "COMPLETE")
+            dev = {number: predictions for number in complete if (predictions := self.files.dev(number)) is not None}
+            results.append(FinalistResult(finalist, trainings, dev, frozenset(filter(self.models.has, dev))))
+        result = outcome(
+            results,
             n_finalists=self.confirmation.n_finalists,
             seeds=seeds,
             goal=Goal.of(self.objective.goals[0], self.objective.targets),
             requirements=self.requirements,
             seed=self.context.seed,
-            notes=notes,
+            notes=[*notes, *_failures(results)],
         )
-        self.models.drop_others({one.representative.number for one in tried if one.is_ranked})
-        return found
+        self.models.drop_others({one.representative.number for one in results if one.is_ranked})
+        return result
 
 
-def _failures(tried: Sequence[Tried]) -> list[str]:
-    """What the user should know of finalists that were left out, or have fewer seeds."""
+def _failures(results: Sequence[FinalistResult]) -> list[str]:
+    """Notes on finalists that failed or were not trained."""
     notes = []
-    for one in tried:
-        name = "the untuned default" if one.finalist.is_default else one.finalist.name
-        failed = [record for record in one.trainings if record.state == "FAIL"]
+    for result in results:
+        name = "the untuned default" if result.finalist.is_default else result.finalist.name
+        failed = [record for record in result.trainings if record.state == "FAIL"]
         if failed:
             notes.append(f"{name} failed on the seed {failed[0].config['seed']} and is left out: {failed[0].reason}")
-        elif not one.complete:
+        elif not result.complete:
             notes.append(f"{name} was not confirmed: the budget ended before")
-        if one.finalist.is_default and not one.is_ranked:
+        if result.finalist.is_default and not result.is_ranked:
             notes.append("so there is no untuned default to compare with")
     return notes
-
-
-def _is_complete(record: TrialRecord | None) -> bool:
-    return record is not None and record.state == "COMPLETE"
-
-
-def _seeds_of(records: Sequence[TrialRecord]) -> set[int]:
-    return {record.config["seed"] for record in records if "seed" in record.config}

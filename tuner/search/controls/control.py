@@ -1,12 +1,11 @@
-"""What the control of a task is, and the folder in which what it reached is kept for every later search.
+"""The control of a task, and the cache of the controls' results for later searches.
 
-A control is the untuned configuration (`tuner.space.untuned`) with its task alone and SMART off, on the search's seed and
-budget. Its key is a hash of all that its result depends on, so a search with other data, backbone or budget trains its own.
+A control is the untuned configuration (`tuner.space.untuned`) of one task with SMART off, on the search's seed and budget. Its
+key is a hash of everything that its result depends on, so a search with other data, backbone or budget trains its own.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,35 +17,34 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
-from tuner.results import environment
+from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
 from tuner.space import Space
 from tuner.space.untuned import untuned
 
 FOLDER = ".controls"
-"""Beside the runs: no run has a name that begins with a dot."""
+"""Beside the runs, whose names never begin with a dot."""
 VERSION = 1
-"""Raised when training comes to compute something else."""
-LIBRARIES = ("torch", "transformers", "tokenizers", "deepspeed", "numpy", "scipy", "scikit-learn")
+"""To be raised when a change of the training code changes results."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A task to be trained alone."""
+    """The training of one task alone."""
 
     task: str
     config: TrialConfig
     key: str
-    """Its name in the cache."""
+    """Name of its file in the cache."""
 
     @property
     def number(self) -> int:
-        """The same in every session; above trials' numbers."""
+        """Its number as a training, above all trials' numbers and the same in every session."""
         return (1 << 40) + int(self.key[:10], 16)
 
 
 @dataclass(frozen=True)
-class Reached:
-    """What a control came to."""
+class ControlResult:
+    """The result of a control."""
 
     task: str
     metric: str
@@ -57,11 +55,11 @@ class Reached:
     trained_by: str
     """The search that trained it."""
     evaluations: Sequence[Mapping[str, Any]]
-    """As a trial's record has them."""
+    """As in a trial's record."""
 
 
 def configure(space: Space, task: str, seed: int) -> TrialConfig:
-    """The control's configuration. Raises `ConfigError` where the space has no untuned default, or none for the task alone."""
+    """The control's configuration. Raises `ConfigError` where the space has no untuned default for the task alone."""
     try:
         default = untuned(space, seed).to_dict()
         alone = {"mixture": [task], "watch": [], "smart": {"enabled": False}, "mixing": {}}
@@ -73,61 +71,50 @@ def configure(space: Space, task: str, seed: int) -> TrialConfig:
 
 
 def controls(space: Space, tasks: tuple[str, ...], seed: int, summary: DataSummary, n_workers: int) -> tuple[Control, ...]:
-    """The controls of a search's tasks; raises `ConfigError` with the problems of all of them."""
+    """The control of each task; raises `ConfigError` with the problems of all of them."""
     problems: list[str] = []
-    found: list[Control] = []
+    valid: list[Control] = []
     for task in tasks:
         try:
             config = configure(space, task, seed)
         except ConfigError as error:
             problems += error.problems
             continue
-        found.append(Control(task, config, key(config, summary.task_sha256[task], n_workers)))
+        valid.append(Control(task, config, key(config, summary.task_sha256[task], n_workers)))
     if problems:
         raise ConfigError(problems)
-    return tuple(found)
+    return tuple(valid)
 
 
 def key(config: TrialConfig, data_sha256: str, n_workers: int) -> str:
-    """A hash of all that a control's result depends on, but for the machine's arithmetic."""
-    versions = environment.versions()
-    depends = {
-        "version": VERSION,
-        "config": config.to_dict(),
-        "data": data_sha256,
-        "n_workers": n_workers,
-        "backbone": weights(Path(config.backbone)),
-        "libraries": {name: versions[name] for name in LIBRARIES},
-    }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def weights(backbone: Path) -> dict[str, str]:
-    """A backbone's files by content, where it is a folder: its name does not say what is in it."""
-    files = [*sorted(backbone.glob("*.safetensors")), *sorted(backbone.glob("*.json"))] if backbone.is_dir() else []
-    return {file.name: _digest(file) for file in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """A hash of everything that a control's result depends on, except the machine's arithmetic."""
+    return digest(
+        {
+            "version": VERSION,
+            "config": config.to_dict(),
+            "data": data_sha256,
+            "n_workers": n_workers,
+            "backbone": weights_of(config.backbone),
+            "libraries": versions_of(TRAINING_LIBRARIES),
+        }
+    )
 
 
 class Cache:
-    """`folder` holds `KEY.json` for every control that was trained to its end; each appears whole or not at all."""
+    """A folder with `KEY.json` for every complete control, written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def get(self, control: Control) -> Reached | None:
-        """What it reached, or None when nobody has trained it, or its file is no more what was written."""
+    def get(self, control: Control) -> ControlResult | None:
+        """The control's result; None where its file is missing or damaged."""
         try:
-            found = Reached(**json.loads((self._folder / f"{control.key}.json").read_text(encoding="utf-8")))
+            result = ControlResult(**json.loads((self._folder / f"{control.key}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        return found if (found.task, found.metric) == (control.task, TASKS[control.task].metric) else None
+        return result if (result.task, result.metric) == (control.task, TASKS[control.task].metric) else None
 
-    def put(self, control: Control, reached: Reached) -> None:
-        """Raises OSError."""
+    def put(self, control: Control, result: ControlResult) -> None:
+        """Write a control's result. Raises OSError."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self._folder / f"{control.key}.json", json.dumps(asdict(reached), indent=2) + "\n")
+        write_whole(self._folder / f"{control.key}.json", json.dumps(asdict(result), indent=2) + "\n")

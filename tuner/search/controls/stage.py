@@ -1,4 +1,4 @@
-"""The controls as they run: before the first trial, through the same gangs and slots, each kept as soon as it is done."""
+"""Trains the controls before the first trial, on the same gangs and slots; every result is cached as soon as it is there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tuner.config.budget import Budget, Spending
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
-from tuner.search.controls.control import FOLDER, Cache, Control, Reached
+from tuner.search.controls.control import FOLDER, Cache, Control, ControlResult
 from tuner.study import Suggestion
 from tuner.tracking.events import Broadcast, Observer
 from tuner.tracking.side_trainings import SideTrainingReporter
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from tuner.tracking.mlflow import MlflowTracking
 
 OWN = "controls.json"
-"""In the run's folder: what the search was begun with, whatever becomes of the cache."""
+"""In the run's folder: a copy of the results, so that a resumed search does not need the cache."""
 WORK = "controls"
-"""In the run's folder while they are trained."""
+"""In the run's folder during training."""
 
 
 class ControlTrials(FixedTrials):
-    """Each control that nobody has trained yet, once; its score is its task's main metric."""
+    """Gives out the controls that are not in the cache; the score is the task's main metric."""
 
     def __init__(self, controls: Sequence[Control], cache: Cache, run: str) -> None:
         super().__init__(Objective(OWN_MEAN))
@@ -49,7 +49,7 @@ class ControlTrials(FixedTrials):
         metric = TASKS[control.task].metric
         self.cache.put(
             control,
-            Reached(
+            ControlResult(
                 task=control.task,
                 metric=metric,
                 value=record.metrics[metric],
@@ -64,55 +64,55 @@ class ControlTrials(FixedTrials):
 def run(context: Context, controls: Sequence[Control], observer: Observer) -> dict[str, dict[str, Any]]:
     """Train the controls that are not in the cache.
 
-    Returns what each reached, by task: `Reached` as a mapping, with the training's `number`, and whether it was `cached`.
-    Raises `ConfigError` when one fails, and KeyboardInterrupt when the user interrupts; what is trained by then is kept.
+    Returns each result by task: `ControlResult` as a mapping, with the training's `number` and whether it was `cached`.
+    Raises `ConfigError` when one fails, and KeyboardInterrupt when the user interrupts; complete results remain in the cache.
     """
-    own = context.run_dir / OWN
-    if not controls or own.is_file():
-        return dict(json.loads(own.read_text(encoding="utf-8"))) if controls else {}
+    path = context.run_dir / OWN
+    if not controls:
+        return {}
+    if path.is_file():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     cache = Cache(context.run_dir.parent / FOLDER)
     cached = {control.task for control in controls if cache.get(control)}
     missing = [control for control in controls if control.task not in cached]
     if missing:
         _train(context, ControlTrials(missing, cache, context.run_dir.name), observer)
-    found = [(control, cache.get(control)) for control in controls]
-    reached = {
-        control.task: asdict(one) | {"number": control.number, "cached": control.task in cached}
-        for control, one in found
-        if one is not None
-    }
-    write_whole(own, json.dumps(reached, indent=2) + "\n")
-    return reached
+    results: dict[str, dict[str, Any]] = {}
+    for control in controls:
+        result = cache.get(control)
+        if result is not None:
+            results[control.task] = asdict(result) | {"number": control.number, "cached": control.task in cached}
+    write_whole(path, json.dumps(results, indent=2) + "\n")
+    return results
 
 
-def facts_of(reached: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What results.json has of each control."""
+def facts_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The entry of each control in results.json."""
     names = ("metric", "value", "config", "cached")
-    return {task: {name: one[name] for name in names} for task, one in reached.items()}
+    return {task: {name: result[name] for name in names} for task, result in results.items()}
 
 
-def track(reached: Mapping[str, Mapping[str, Any]], tracking: MlflowTracking) -> None:
-    """Give each control a run below the search's, which is open. They were trained before, here or by an earlier search."""
-    kept = {task: one for task, one in reached.items() if "evaluations" in one}  # a run begun before they were kept
-    tags = {
-        task: {"control": task, "cached": str(one["cached"]).lower(), "trained_by": one["trained_by"]}
-        for task, one in kept.items()
-    }
-    tracking.announce({one["number"]: (f"control {task}", tags[task]) for task, one in kept.items()})
-    tracking.catch_up([_record(one) for one in kept.values()])
-
-
-def _record(one: Mapping[str, Any]) -> TrialRecord:
-    metrics = one["evaluations"][-1]["metrics"]
-    looks, config, seconds = one["evaluations"], one["config"], one["seconds"]
-    return TrialRecord(one["number"], "COMPLETE", one["value"], metrics, looks, config, seconds, reason=None)
+def track(results: Mapping[str, Mapping[str, Any]], tracking: MlflowTracking) -> None:
+    """Log each control as a child run of the search's MLflow run."""
+    runs: dict[int, tuple[str, dict[str, str]]] = {}
+    records = []
+    for task, result in results.items():
+        if "evaluations" not in result:  # a run of an earlier version
+            continue
+        number, evaluations = result["number"], result["evaluations"]
+        tags = {"control": task, "cached": str(result["cached"]).lower(), "trained_by": result["trained_by"]}
+        runs[number] = f"control {task}", tags
+        values = (evaluations[-1]["metrics"], evaluations, result["config"], result["seconds"])
+        records.append(TrialRecord(number, "COMPLETE", result["value"], *values, reason=None))
+    tracking.announce(runs)
+    tracking.catch_up(records)
 
 
 def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
     work = context.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}
     tell_stderr(f"training the single-task controls first: {', '.join(names.values())}")
-    uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # their time counts, and no budget cuts them
+    uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # counts their time, and cuts none
     reporter = SideTrainingReporter("control", names)
     ran = context.runner.within(WORK).run(trials, work, Broadcast(reporter, observer.aside("control", names)), uncut)
     ran.checkpoints.drop_others(())
@@ -120,7 +120,7 @@ def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
     if context.interruption.requested:
         raise KeyboardInterrupt
     failed = [
-        f"the control of {names[record.number]}, without which no-negative-transfer says nothing, failed: {record.reason}"
+        f"the control of {names[record.number]}, which no-negative-transfer needs, failed: {record.reason}"
         for record in trials.records()
         if record.state != "COMPLETE"
     ]

@@ -1,7 +1,7 @@
-"""Every option of a search, checked before anything starts, and all problems told at once.
+"""The plan of a search: every option checked before anything starts, and all problems reported at once.
 
-`planning` makes a `Plan` in the order of its checks. A check is left out where what it needs has a problem of its own: whether
-the space's configurations fit data and gang is known only when all else is sound.
+`make` runs the checks in order. It skips a check whose input has a problem itself: whether the space's configurations fit the
+data and the gang is checked only when everything else is sound.
 """
 
 from tuner.search.plan.make import make

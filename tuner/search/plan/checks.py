@@ -1,133 +1,104 @@
-"""What the search is for, its metric and its requirements, and whether all that takes part can follow them."""
+"""Rules between options, space, data and gang; each returns a sentence for every problem."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from pathlib import Path
-
-from cluster.shape import GangShape
-from model.config import ConfigError, TrialConfig
-from model.tasks import TASKS
-from tuner.artifacts import store as stores
-from tuner.artifacts.store import Store
-from tuner.config.budget import Budget, seconds_of
-from tuner.config.objective import MEAN, Objective
-from tuner.config.options import FILE_NAME, Options, problems_of
+from cluster.shape import PLACEMENTS, SPREAD, GangShape
+from model import mixing
+from model.config import ConfigError, TrialConfig, nearest
+from model.data.source import DataSummary
+from model.encoder import backbone
+from tuner.config.budget import Budget
+from tuner.config.objective import Objective
+from tuner.config.options import Options
 from tuner.config.requirements import Requirements
 from tuner.search.plan.resolve import Choices
-from tuner.space import Space
-from tuner.study import SAMPLERS, probe, pruner_problems
+from tuner.study import SAMPLERS, pruner_problems
+
+Samples = tuple[TrialConfig, ...]
 
 
-def objective_of(options: Options, space: Space, targets: tuple[str, ...]) -> Objective:
-    """The metric; `mean` is taken over those of the space's targets that `--tasks` leaves."""
-    name = options.metric or space.metric
-    return Objective(name, targets if MEAN in name.split(",") else ())
+def placement_problems(options: Options) -> list[str]:
+    """Whether the placement exists, and has a store where it needs one."""
+    if options.placement not in PLACEMENTS:
+        given = f"--placement {options.placement}{nearest(options.placement, list(PLACEMENTS))}"
+        return [f"{given}: choose one of {', '.join(PLACEMENTS)}"]
+    if options.placement == SPREAD and options.storage_path is None:
+        return [
+            "--placement spread leaves parts of a trial's checkpoints on several nodes; give --storage-path, a folder "
+            "that all nodes share or a URL such as s3://bucket/folder"
+        ]
+    return []
 
 
-def targets_of(space: Space, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(task for task in space.targets if task in wanted)
-
-
-def restrict(
-    space: Space, wanted: tuple[str, ...], objective: Objective, requirements: Requirements
-) -> tuple[Space, list[str]]:
-    """The space of the wanted tasks whose mixtures have what goals and requirements need, and what was left out."""
-    required = dict.fromkeys((*objective.required_tasks, *requirements.required_tasks))
-    return space.restrict(tasks=wanted, required=tuple(required))
-
-
-def check_goals(objective: Objective, requirements: Requirements, choices: Choices) -> None:
-    """Whether sampler and pruner can follow as many goals."""
+def goal_problems(objective: Objective, requirements: Requirements, choices: Choices) -> list[str]:
+    """Whether sampler and pruner can handle this number of goals."""
     sampler = choices.sampler
     problems = pruner_problems(choices.pruner, objective, requirements) if choices.pruner else []
     if len(objective.goals) > 1 and not SAMPLERS[sampler].several_goals:
         able = ", ".join(name for name, entry in SAMPLERS.items() if entry.several_goals)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
-    if problems:
-        raise ConfigError(problems)
+    return problems
 
 
-def check_watched(objective: Objective, requirements: Requirements, samples: tuple[TrialConfig, ...]) -> None:
-    """Whether every trial measures what goals and requirements are made from."""
+def price_problems(options: Options, shape: GangShape) -> list[str]:
+    """Whether a price of GPU-hours applies."""
+    if options.price_per_gpu_hour is None or shape.gpus_per_worker:
+        return []
+    return [
+        f"--price-per-gpu-hour {options.price_per_gpu_hour:g}: the trials have no GPU ({shape.describe()}); leave it out, or "
+        "give them GPUs with --gpus-per-worker"
+    ]
+
+
+def target_problems(budget: Budget, objective: Objective) -> list[str]:
+    """Whether there is one score to compare with the target."""
+    if budget.target is None or len(objective.goals) == 1:
+        return []
+    return [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
+
+
+def uniformity_problems(samples: Samples) -> list[str]:
+    """Whether settings that must be equal in all trials of a search are fixed."""
+    problems = [
+        f"{name} is searched, but a search tokenises its data once: fix it, and run a search for each value"
+        for name in ("backbone", "max_length")
+        if len({getattr(sample, name) for sample in samples}) > 1
+    ]
+    if len({sample.budget.evaluations for sample in samples}) > 1:
+        problems.append("budget.evaluations is searched, but pruning compares trials evaluation by evaluation: fix it")
+    return problems
+
+
+def watch_problems(objective: Objective, requirements: Requirements, samples: Samples) -> list[str]:
+    """Whether every trial evaluates the splits that goals and requirements are computed from."""
     needs = {f"the metric {objective.name} needs": objective.watched, "--require needs": requirements.watched}
     given = "[" + ", ".join(dict.fromkeys((*samples[0].watch, *objective.watched, *requirements.watched))) + "]"
-    problems = [
+    return [
         f'{need} trials that watch {" and ".join(missing)}: --set "watch={given}"'
         for need, watched in needs.items()
         if (missing := [split for split in watched if any(split not in sample.watch for sample in samples)])
     ]
-    if problems:
-        raise ConfigError(problems)
 
 
-def check_options(options: Options) -> None:
-    """The numbers of the command line, and options that exclude each other."""
-    problems = problems_of(options)
-    if problems:
-        raise ConfigError(problems)
+def backbone_problems(samples: Samples) -> list[str]:
+    """Whether the backbone, where it is on this machine, takes sequences of `max_length`."""
+    sample = samples[0]
+    known = backbone.architecture(sample.backbone) or {}
+    longest = known.get("max_position_embeddings", sample.max_length)
+    if sample.max_length <= longest:
+        return []
+    return [f"max_length {sample.max_length} is more than the {longest} positions of {sample.backbone}: use {longest} or less"]
 
 
-def run_dir_of(options: Options) -> Path:
-    runs = Path(options.runs_dir).expanduser().absolute()
-    if options.resume is not None:
-        return runs / options.resume
-    name = options.name or f"{Path(options.space).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    if not all(part.isalnum() or part in "._-" for part in name) or name.startswith("."):
-        raise ConfigError([f"--name {name}: use letters, digits, dots, dashes and underscores"])
-    folder = runs / name
-    if folder.exists():
-        mend = f"--resume {name} goes on with it" if (folder / FILE_NAME).is_file() else "it is no run"
-        raise ConfigError([f"--name {name}: {folder} exists already ({mend}); give another name"])
-    return folder
-
-
-def wanted_tasks(options: Options) -> tuple[str, ...]:
-    if options.tasks is None:
-        return tuple(TASKS)
-    names = tuple(name.strip() for name in options.tasks.split(",") if name.strip())
-    unknown = [name for name in names if name not in TASKS]
-    if unknown or not names:
-        raise ConfigError([f"--tasks {options.tasks}: name one or more of {', '.join(TASKS)}, parted by commas"])
-    return names
-
-
-def probe_storage(options: Options, storage: str) -> None:
-    """Whether the storage that was asked for can be used; the run's own is in a folder that is not there yet."""
-    if options.storage is not None:
-        probe(storage)
-
-
-def store_of(options: Options) -> Store | None:
-    return None if options.storage_path is None else stores.checked(options.storage_path)
-
-
-def budget_of(options: Options) -> Budget:
-    return Budget(
-        time_s=None if options.time_budget is None else seconds_of(options.time_budget),
-        gpu_hours=options.gpu_hours,
-        target=options.target,
-    )
-
-
-def check_budget(budget: Budget, shape: GangShape) -> None:
-    problems = budget.problems(shape)
-    if problems:
-        raise ConfigError(problems)
-
-
-def check_price(options: Options, shape: GangShape) -> None:
-    if options.price_per_gpu_hour is not None and not shape.gpus_per_worker:
-        raise ConfigError(
-            [
-                f"--price-per-gpu-hour {options.price_per_gpu_hour:g}: the trials have no GPU ({shape.describe()}); leave "
-                "it out, or give them GPUs with --gpus-per-worker"
-            ]
-        )
-
-
-def check_target(budget: Budget, objective: Objective) -> None:
-    if budget.target is not None and len(objective.goals) > 1:
-        raise ConfigError(
-            [f"--target {budget.target:g} is a score of one goal, and --metric {objective.name} names several: leave it out"]
-        )
+def training_problems(samples: Samples, summary: DataSummary, shape: GangShape) -> list[str]:
+    """Whether every configuration can be trained on these data with this gang."""
+    problems: list[str] = []
+    for sample in samples:
+        problems += sample.gang_problems(shape.n_workers)
+        sizes = {task: summary.rows[task]["train"] for task in sample.mixture}
+        try:
+            steps = mixing.n_steps(sample.budget, sample.mixing, sizes, sample.optim.batch_size)
+            mixing.evaluation_steps(steps, sample.budget.evaluations)
+        except ConfigError as error:
+            problems += error.problems
+    return list(dict.fromkeys(problems))

@@ -1,4 +1,4 @@
-"""What `--dry-run` prints of the plan from arithmetic alone; `tuner.search.preflight` adds what it measures."""
+"""Describes a plan for `--dry-run`, without measuring; `tuner.search.preflight` adds its forecast."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def describe(plan: Plan) -> str:
 
 
 def _controls(plan: Plan) -> list[str]:
-    """Which tasks are trained alone first."""
+    """The line on the single-task controls."""
     if not plan.controls:
         return []
     cache = Cache(plan.run_dir.parent / FOLDER)
-    told = [control.task + (" (in the cache)" if cache.get(control) else "") for control in plan.controls]
-    return [f"controls   {', '.join(told)}: each trained alone first, untuned and without SMART; they are no trials"]
+    tasks = [control.task + (" (in the cache)" if cache.get(control) else "") for control in plan.controls]
+    return [f"controls   {', '.join(tasks)}: each trained alone first, untuned and without SMART; they are no trials"]
 
 
 def _confirmation(plan: Plan) -> list[str]:
-    """What is trained again after the last trial."""
+    """The line on the confirmation."""
     if plan.confirmation is None:
         return []
     n = plan.n_confirming
@@ -55,7 +55,7 @@ def _confirmation(plan: Plan) -> list[str]:
 
 
 def _cost(plan: Plan) -> list[str]:
-    """The work of a typical trial, in plain examples; and the search's time, where it can be told from arithmetic."""
+    """The work of a typical trial in plain examples, and the estimated time of the search without a preflight."""
     work = [
         sum(estimate.training_examples(sample, plan.summary).values()) * cost_in_plain_steps(sample.smart)
         for sample in plan.samples

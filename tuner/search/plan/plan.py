@@ -1,4 +1,4 @@
-"""A search that can start."""
+"""The plan of a search: its checked options and everything derived from them."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Plan:
     objective: Objective
     requirements: Requirements
     controls: tuple[Control, ...]
-    """Tasks that are trained alone before the first trial; none without `no-negative-transfer`."""
+    """Trained before the first trial; none without `no-negative-transfer`."""
     source: DataSource
     summary: DataSummary
     samples: tuple[TrialConfig, ...]
-    """Random configurations of the space: what holds for all of them, and estimates."""
+    """Random configurations of the space, for checks and estimates."""
     n_trials: int
-    """Full trials whose compute the search may use."""
+    """The compute of the search, in full trials."""
     max_trials: int | None
     """Trials at most; None for no limit."""
     sampler: str
@@ -48,16 +48,16 @@ class Plan:
     """Optuna's, `journal:PATH` or a URL."""
     tracking_uri: str
     store: Store | None
-    """Where checkpoints and models go; the run's folder where there is none."""
+    """Where checkpoints and models go; None for the run's folder."""
     shape: GangShape
     budget: Budget
-    """What ends the search besides its number of trials."""
+    """Limits besides the number of trials."""
     warm_start: WarmStart | None
-    """What is taken from earlier searches."""
+    """Results of earlier searches."""
     confirmation: Confirmation | None
-    """What is trained again on fresh seeds after the last trial; None for nothing."""
+    """The finalists' trainings after the last trial; None for none."""
     notes: tuple[str, ...]
-    """What the user should know: mixtures and rows left out, searched settings that change nothing."""
+    """Sentences for the user, such as on mixtures and rows left out, and on settings without effect."""
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """All tasks of all mixtures: what is read and tokenised."""
+        """All tasks of all mixtures."""
         return tasks_of(self.samples)
 
     @property
@@ -84,21 +84,21 @@ class Plan:
 
     @property
     def budget_in_words(self) -> str:
-        """The budget, and that the search leaves a part of it to the confirmation."""
-        told, limits = self.budget.describe(), (self.budget.time_s, self.budget.gpu_hours)
-        if self.confirmation is None or all(limit is None for limit in limits):
-            return told
-        return f"{told}; what the confirmation is expected to take is reserved, half at most"
+        """The budget, and that a part of it is reserved for the confirmation."""
+        text = self.budget.describe()
+        if self.confirmation is None or (self.budget.time_s is None and self.budget.gpu_hours is None):
+            return text
+        return f"{text}; the expected time of the confirmation is reserved, at most half"
 
     @property
     def data_request(self) -> DataRequest:
-        """What is to be tokenised."""
+        """The data to tokenise."""
         skip, sample = self.options.skip_bad_rows, self.samples[0]
         return DataRequest(self.source, self.tasks, self.arms, skip, sample.backbone, sample.max_length)
 
     @property
     def workload(self) -> Workload:
-        """What the search is going to train."""
+        """The trainings, for the preflight."""
         return Workload(
             samples=self.samples,
             summary=self.summary,

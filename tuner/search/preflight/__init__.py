@@ -1,1 +1,1 @@
-"""Before the first trial: does the largest configuration fit, what do a few take, and what will the search cost?"""
+"""The preflight, before the first trial: checks that the largest configuration fits the memory, and forecasts time and cost."""

@@ -1,4 +1,4 @@
-"""From a few measured configurations to the time, GPU-hours and price of a search: pure functions."""
+"""Forecasts the time, GPU-hours and price of a search from a few measured configurations; pure functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from cluster.shape import GangShape
 from model.config import TrialConfig, parse
 from model.data.source import DataSummary
-from tuner.search.preflight import choose, estimate
+from tuner.search.preflight import estimate
 
 DRAWS = 200
 LOW, HIGH = 0.05, 0.95
@@ -23,45 +23,45 @@ LOW, HIGH = 0.05, 0.95
 
 @dataclass(frozen=True)
 class Timed:
-    """A configuration as it was measured in a gang."""
+    """The measured times of a configuration in a gang, in seconds."""
 
     config: Mapping[str, Any]
     begin_s: float
-    """Setting the trial up on warm ranks."""
+    """Set-up of the trial on warm ranks."""
     update_s: float
     example_s: float
-    """An example of an evaluation."""
+    """One example of an evaluation."""
     health_s: float
-    """What an evaluation takes besides."""
+    """The rest of an evaluation: measuring SMART's health."""
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """What trials at once on a node, sharing its GPUs, cores and memory, do to each other."""
+    """The measured slowdown of trials that run at once on a node and share its GPUs, cores and memory."""
 
     at_once: int
     slowdown: float
-    """An update's time in one of them over that of one alone, 1 or more."""
+    """Time of an update in one of them over that of a trial alone, ≥ 1."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a preflight found; kept in the run's folder and beside the runs."""
+    """The measurements of a preflight."""
 
     timed: tuple[Timed, ...]
     left_out: int
-    """Configurations that the bound on time left no room for."""
+    """Number of configurations that were not measured for lack of time."""
     start_s: float
-    """Starting a gang's processes."""
+    """Seconds to start a gang's processes."""
     note: str | None
-    """How the largest configuration fits, where it needs smaller micro-batches."""
+    """How the largest configuration fits the memory, where it needs smaller micro-batches."""
     took_s: float
     crowd: Crowd | None
-    """None where one trial trains at a time, or several were not measured."""
+    """None where several trials at once were not measured."""
 
     @property
     def slowdown(self) -> float:
-        """By which the seconds of `timed` grow in the search."""
+        """Factor by which trials at once slow each other down."""
         return self.crowd.slowdown if self.crowd else 1.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Measured:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measured:
-        """Raises TypeError or KeyError where it is none."""
+        """Read what `to_dict` returned. Raises TypeError or KeyError for anything else."""
         crowd = values["crowd"] and Crowd(**values["crowd"])
         return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"]), "crowd": crowd})
 
@@ -92,26 +92,26 @@ class Range:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What the rest of a search will take."""
+    """The expected cost of the rest of a search."""
 
     seconds: Range
     gang_s: Range
-    """Seconds that trials hold their gangs."""
+    """Seconds that trials hold their gangs, summed over trials."""
     gpu_hours: Range | None
     """None where trials have no GPU."""
     price: Range | None
 
 
 def trial_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
-    """Seconds of a trial on warm ranks that is not pruned, beside as many others as were measured at once."""
-    points = sorted((choose.work(parse(one.config), summary), one.update_s) for one in _like(config, measured))
-    update_s = along([work for work, _ in points], [seconds for _, seconds in points], choose.work(config, summary))
+    """Seconds of a trial that is not pruned, on warm ranks, with the measured slowdown."""
+    points = sorted((estimate.work(parse(one.config), summary), one.update_s) for one in _like(config, measured))
+    update_s = interpolate([work for work, _ in points], [seconds for _, seconds in points], estimate.work(config, summary))
     begin_s = statistics.median(one.begin_s for one in measured.timed)
-    return begin_s + choose.n_steps(config, summary) * update_s * measured.slowdown + evaluation_s(config, summary, measured)
+    return begin_s + estimate.n_steps(config, summary) * update_s * measured.slowdown + evaluation_s(config, summary, measured)
 
 
 def evaluation_s(config: TrialConfig, summary: DataSummary, measured: Measured) -> float:
-    """Seconds that all evaluations of a trial take, beside the others."""
+    """Seconds of all evaluations of a trial, with the measured slowdown."""
     like = _like(config, measured)
     evaluated = sum(estimate.evaluated_examples(config, summary).values())
     example_s = statistics.fmean(one.example_s for one in like)
@@ -121,12 +121,12 @@ def evaluation_s(config: TrialConfig, summary: DataSummary, measured: Measured) 
 
 
 def _like(config: TrialConfig, measured: Measured) -> list[Timed]:
-    """What was measured of its encoding of pairs, or all where nothing was."""
+    """The measured configurations with the same pair encoding, else all."""
     return [one for one in measured.timed if one.config["pair_encoding"] == config.pair_encoding] or list(measured.timed)
 
 
-def along(works: Sequence[float], seconds: Sequence[float], work: float) -> float:
-    """Seconds at `work`: between measured points on the line that joins them, beyond them in proportion. `works` ascend."""
+def interpolate(works: Sequence[float], seconds: Sequence[float], work: float) -> float:
+    """Seconds at `work`: linear between the measured points, proportional outside of them. `works` must ascend."""
     if work <= works[0]:
         return seconds[0] * work / works[0]
     if work >= works[-1]:
@@ -135,7 +135,7 @@ def along(works: Sequence[float], seconds: Sequence[float], work: float) -> floa
 
 
 def makespan(trials_s: Sequence[float], slots: int, start_s: float) -> float:
-    """Seconds until all are done, when each takes the slot that is free first; a slot's processes start once."""
+    """Seconds until all trials have ended, each on the first free slot; a slot's processes start once, in `start_s`."""
     free = [start_s] * slots
     for seconds in trials_s:
         heapq.heappush(free, heapq.heappop(free) + seconds)
@@ -153,14 +153,14 @@ def forecast(
     limit_s: float | None = None,
     price_per_gpu_hour: float | None = None,
 ) -> Forecast:
-    """`trials_s` are the seconds of random configurations; `n_trials` full trials of them are to be trained, `slots` at once.
+    """Forecast `n_trials` full trials, `slots` at once, drawn from random configurations that take `trials_s` seconds each.
 
-    What pruning saves is spent on more trials, so the pruner changes nothing here. `besides_s` are gang-seconds of what comes
-    before and after the trials, spread over the slots; `limit_s` is what a time budget leaves.
+    What pruning saves is spent on more trials, so the pruner has no influence. `besides_s` are the gang-seconds of controls and
+    confirmation; `limit_s` is what is left of the time budget.
     """
     rng = random.Random(0)
-    n_draws = math.ceil(n_trials)
-    draws = [[rng.choice(trials_s) * n_trials / n_draws for _ in range(n_draws)] for _ in range(DRAWS)]
+    n_drawn = math.ceil(n_trials)
+    draws = [[rng.choice(trials_s) * n_trials / n_drawn for _ in range(n_drawn)] for _ in range(DRAWS)]
     seconds = _range([makespan(draw, slots, start_s) for draw in draws], besides_s / slots, limit_s)
     gang_s = _range([sum(draw) for draw in draws], besides_s, None if limit_s is None else limit_s * slots)
     n_gpus = shape.n_workers * shape.gpus_per_worker
@@ -170,6 +170,7 @@ def forecast(
 
 
 def _range(drawn: Sequence[float], more: float, limit: float | None) -> Range:
+    """Median and 5–95 % range of the drawn values, plus `more`, at most `limit`."""
     values = (statistics.median(drawn), float(np.quantile(drawn, LOW)), float(np.quantile(drawn, HIGH)))
     expected, low, high = (min(value + more, limit) if limit is not None else value + more for value in values)
     return Range(expected, low, high)
@@ -181,7 +182,7 @@ def about(seconds: float) -> str:
 
 
 def in_range(range_: Range) -> str:
-    """Such as `12 min (8–15)`; bounds in a unit of their own carry it."""
+    """Such as `12 min (8–15)`; a bound in another unit has its own, as in `1.7 min (60 s–2.0 h)`."""
     low, high = (_number(end) if _unit(end) == _unit(range_.expected) else about(end) for end in (range_.low, range_.high))
     return f"{about(range_.expected)} ({low}–{high})"
 
@@ -196,22 +197,22 @@ def _number(seconds: float) -> str:
     return f"{number:.1f}" if name == "h" or (name == "min" and number < 9.95) else f"{number:.0f}"
 
 
-def describe(found: Forecast) -> list[str]:
+def describe(expected: Forecast) -> list[str]:
     """Lines such as `ETA 12 min (8–15)` and `GPU-hours 1.6 (1.1–2.0), cost 4.80 (3.30–6.00)`."""
-    lines = [f"ETA {in_range(found.seconds)}"]
-    if found.gpu_hours is not None:
-        hours = found.gpu_hours
-        cost = found.price
+    lines = [f"ETA {in_range(expected.seconds)}"]
+    hours, cost = expected.gpu_hours, expected.price
+    if hours is not None:
         priced = f", cost {cost.expected:.2f} ({cost.low:.2f}–{cost.high:.2f})" if cost else ""
         lines.append(f"GPU-hours {hours.expected:.2g} ({hours.low:.2g}–{hours.high:.2g}){priced}")
     return lines
 
 
-def error_of(found: Forecast, took_s: float) -> float:
-    """By how much a search took longer than expected, as a share of that."""
-    return (took_s - found.seconds.expected) / found.seconds.expected if found.seconds.expected else 0.0
+def error_of(forecast: Forecast, took_s: float) -> float:
+    """The relative error (actual − expected) / expected of the time; 0 where nothing was expected."""
+    expected_s = forecast.seconds.expected
+    return (took_s - expected_s) / expected_s if expected_s else 0.0
 
 
-def outcome(found: Forecast, took_s: float) -> str:
+def outcome(forecast: Forecast, took_s: float) -> str:
     """Such as `ETA 12 min (8–15), took 13 min: +8 %`."""
-    return f"ETA {in_range(found.seconds)}, took {about(took_s)}: {100 * error_of(found, took_s):+.0f} %"
+    return f"ETA {in_range(forecast.seconds)}, took {about(took_s)}: {100 * error_of(forecast, took_s):+.0f} %"

@@ -1,4 +1,4 @@
-"""Gangs that are measured instead of trained, in placement groups like a trial's: one, then as many as will train at once."""
+"""Measures configurations in gangs like a trial's: in one, then in as many as will train at once on its node."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ from tuner.execution.gang import Gang, RankOutOfMemoryError, reason_of
 from tuner.search.preflight.forecast import Crowd, Measured, Timed
 
 BOUND_S = 60.0
-"""How long configurations are measured, after the gang has started; one that was begun is finished."""
+"""Seconds of measuring after the gang has started; no configuration begins after that."""
 MOST_UPDATES = 5
 CROWD_LEAST_S = 10.0
-"""Gangs beside the first are started for measurements that are bounded by this much, or more: they take as long to start."""
+"""Smallest bound on the time with which more gangs are started; starting them takes about as long."""
 CROWD_SHARE = 0.05
-"""Of that bound, what the updates of one of several gangs may take where it is alone."""
+"""Share of the bound that a gang's updates may take in the comparison of one gang with several."""
 MOST_AT_ONCE = 8
-"""Gangs that are measured together, at most."""
+"""Largest number of gangs that are measured together."""
 PLACE_S, PLACE_MORE_S = 60.0, 10.0
 POLL_S = 0.5
 T = TypeVar("T")
 
 
 class CannotFitError(Exception):
-    """The largest configuration does not fit the memory with a micro-batch of 1. Its text is the allocator's."""
+    """A configuration does not fit the memory with a micro-batch of 1. Its text is the allocator's."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to measure."""
+    """The configurations to measure."""
 
     largest: TrialConfig
     others: tuple[TrialConfig, ...]
     bound_s: float = BOUND_S
     at_once: int = 1
-    """Trials that will train at once, as far as they are measured."""
+    """Number of gangs to measure at once."""
 
 
 class Probe:
-    """Supervises a gang, from within its placement group. Holds no tensor."""
+    """An actor that supervises a gang from within its placement group, as `GangTrial` does."""
 
     def __init__(self, shape: GangShape, data: list[Any]) -> None:
         self._shape = shape
@@ -59,7 +59,7 @@ class Probe:
         self._begins_s: list[float] = []
 
     def measure(self, assignment: Assignment) -> Measured:
-        """Raises `CannotFitError` and `RankError`."""
+        """Measure configurations in this gang. Raises `CannotFitError` and `RankError`."""
         began = time.monotonic()
         fitting, _ = self._fitting(assignment.largest, self._gang.heaviest_update)
         end = time.monotonic() + assignment.bound_s
@@ -68,9 +68,9 @@ class Probe:
             if timed and time.monotonic() > end:
                 break
             timed.append(self._time(config, assignment.bound_s / 20))
-        self._gang.kill()  # with the memory that the largest had
+        self._gang.kill()  # frees the memory of the largest configuration
         size, asked = (micro_batch(config, self._shape.n_workers) for config in (fitting, assignment.largest))
-        note = f"the largest configuration needs micro-batches of {size} instead of {asked}: such trials begin anew with them"
+        note = f"the largest configuration needs micro-batches of {size} instead of {asked}: such trials start again with them"
         return Measured(
             timed=tuple(timed),
             left_out=len(assignment.others) - len(timed),
@@ -81,25 +81,25 @@ class Probe:
         )
 
     def begin(self, config: Mapping[str, Any]) -> None:
-        """Set a trial up, and make its first update."""
+        """Set up a trial and run its first update."""
         self._gang.begin(dict(config))
         self._gang.rehearse(1)
 
     def update_s(self, n_updates: int) -> float:
-        """Seconds of an update of the trial that was begun: the median of its next."""
+        """Median seconds of the next `n_updates` updates of the current trial."""
         return self._gang.rehearse(n_updates).update_s
 
     def _time(self, config: TrialConfig, share_s: float) -> Timed:
-        """A configuration's times; with smaller micro-batches where it needs them, as its trial would have them."""
+        """Time a configuration, with smaller micro-batches where a trial would need them."""
         before = len(self._begins_s)
         fitting, first = self._fitting(config, lambda: self._gang.rehearse(1))
         n_updates = max(2, min(MOST_UPDATES, int(share_s / first.update_s)))
-        found = self._gang.rehearse(n_updates)
+        times = self._gang.rehearse(n_updates)
         begin_s = sum(self._begins_s[before:])
-        return Timed(fitting.to_dict(), begin_s, found.update_s, found.example_s, found.health_s)
+        return Timed(fitting.to_dict(), begin_s, times.update_s, times.example_s, times.health_s)
 
     def _fitting(self, config: TrialConfig, work: Callable[[], T]) -> tuple[TrialConfig, T]:
-        """The configuration with the largest micro-batch, halving by halving, that has memory for `work`; and its result."""
+        """Halve the micro-batch until `work` fits the memory; returns that configuration and the result of `work`."""
         while True:
             began = time.monotonic()
             try:
@@ -121,19 +121,18 @@ class _Placed:
 
 
 def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callable[[], bool]) -> Measured:
-    """Measure in a gang on the cluster, and then in as many as will train at once on its node. `wanted` is asked now and then
-    whether to go on.
+    """Measure in a gang on the cluster, and then in as many as will train at once on its node.
 
-    Raises what `Probe.measure` does, TimeoutError when the cluster has no room for a gang now, and KeyboardInterrupt when
-    it is no longer wanted.
+    Raises what `Probe.measure` raises, TimeoutError when the cluster has no room for a gang, and KeyboardInterrupt as soon as
+    `wanted()` is false.
     """
 
     def answers(calls: Sequence[Any]) -> list[Any]:
         while len(ray.wait(calls, num_returns=len(calls), timeout=POLL_S)[0]) < len(calls):
             if not wanted():
                 raise KeyboardInterrupt
-        found: list[Any] = ray.get(list(calls))
-        return found
+        results: list[Any] = ray.get(list(calls))
+        return results
 
     with ExitStack() as held:
         placed = _supervisors(held, shape, data, 1)
@@ -155,7 +154,7 @@ def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callab
 
 
 def _crowd(probes: Sequence[Any], timed: Timed, bound_s: float, answers: Callable[[Sequence[Any]], list[Any]]) -> Crowd | None:
-    """The same updates of the same trial, in the first gang alone, then in the others beside it; None where there are none."""
+    """Compare the same updates in the first gang alone and in all gangs at once; None for a single gang."""
     if len(probes) < 2:
         return None
     n_updates = max(2, min(MOST_UPDATES, int(CROWD_SHARE * bound_s / timed.update_s)))
@@ -166,21 +165,21 @@ def _crowd(probes: Sequence[Any], timed: Timed, bound_s: float, answers: Callabl
 
 
 def slowdown(alone_s: float, beside_s: Sequence[float]) -> float:
-    """How many times as long an update takes beside others, the mean over gangs; 1 where it seems quicker, which is noise."""
+    """Mean time of an update beside others over that alone; at least 1, because less is noise."""
     return max(1.0, statistics.fmean(beside_s) / alone_s)
 
 
 def _supervisors(held: ExitStack, shape: GangShape, data: Any, count: int, near: str | None = None) -> list[_Placed]:
-    """As many as there is room for of `count`, in placement groups of their own, on the node `near` if one is named."""
+    """Start up to `count` probes, each in its own placement group, on the node `near` if given, as far as there is room."""
     groups = [placement_group(shape.bundles()[1:], strategy="STRICT_PACK", _soft_target_node_id=near) for _ in range(count)]
     for group in groups:
-        held.callback(remove_placement_group, group)  # and the ranks go with it
+        held.callback(remove_placement_group, group)  # which also ends the ranks
     end = time.monotonic() + (PLACE_S if near is None else PLACE_MORE_S)
-    found = []
+    placed = []
     for group in groups:
         if group.wait(max(0.0, end - time.monotonic())):
             strategy = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
             probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=strategy).remote(shape, [data])
             held.callback(ray.kill, probe)
-            found.append(_Placed(probe, placement_group_table(group)["bundles_to_node_id"][0]))
-    return found
+            placed.append(_Placed(probe, placement_group_table(group)["bundles_to_node_id"][0]))
+    return placed

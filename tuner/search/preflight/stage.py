@@ -1,8 +1,7 @@
-"""The preflight as a search runs it: measured once, kept in the run's folder and beside the runs, and judged at the end."""
+"""Runs the preflight: measures once, caches the measurements, prints a forecast, and compares it with the time at the end."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import statistics
@@ -22,9 +21,10 @@ from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
+from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
 from tuner.search.controls.control import FOLDER as CONTROLS
-from tuner.search.controls.control import LIBRARIES, Cache, weights
-from tuner.search.preflight import choose, estimate, probe
+from tuner.search.controls.control import Cache
+from tuner.search.preflight import estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 
 if TYPE_CHECKING:
@@ -36,22 +36,22 @@ if TYPE_CHECKING:
 OWN = "preflight.json"
 """In the run's folder."""
 FOLDER = ".preflight"
-"""Beside the runs: what was measured, by a hash of all that it depends on."""
+"""Beside the runs: measurements by a hash of everything that they depend on."""
 VERSION = 2
 SHARE, LEAST_S = 0.05, 2.0
-"""Of a short search's time, what may be spent on measuring it, and the least that says something, seconds."""
+"""Largest share of a search's time for measuring, and the least useful time in seconds."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a search is going to train."""
+    """The trainings of a search."""
 
     samples: tuple[TrialConfig, ...]
     """Random configurations of the space."""
     summary: DataSummary
     shape: GangShape
     n_trials: int
-    """Full trials whose compute the search may use, earlier sessions included."""
+    """Full trials' compute, earlier sessions included."""
     controls: tuple[Control, ...]
     n_confirming: int
     """Trainings of the confirmation, at most."""
@@ -63,38 +63,36 @@ class Workload:
 def measure(
     work: Workload, run_dir: Path, data: Any, goes_on: Callable[[], bool], *, at_once: int, keep: bool
 ) -> Measured | str:
-    """What the space's configurations take on this cluster where `at_once` train; measured now, unless it was before. Else why
-    it is not known.
+    """Measurements for `at_once` trials on this cluster, from the cache or made now; a text with the reason where that failed.
 
-    With `keep` it is written into the run's folder and beside the runs. Raises `ConfigError` when the largest configuration
-    does not fit the memory.
+    With `keep` they are written into the run's folder and the cache. Raises `ConfigError` when the largest configuration does
+    not fit the memory, and KeyboardInterrupt when `goes_on()` is false.
     """
     assignment = probe.Assignment(
-        choose.largest(work.samples, work.shape.n_workers),
-        tuple(choose.along_the_cost(work.samples, work.summary)),
+        estimate.largest(work.samples, work.shape.n_workers),
+        tuple(estimate.along_the_cost(work.samples, work.summary)),
         bound_s(work),
         min(at_once, probe.MOST_AT_ONCE),
     )
     own, shared = run_dir / OWN, run_dir.parent / FOLDER / f"{key(work, assignment)}.json"
-    found = read(own) or read(shared)
     try:
-        found = found or probe.in_gangs(work.shape, data, assignment, goes_on)
+        measured = read(own) or read(shared) or probe.in_gangs(work.shape, data, assignment, goes_on)
     except (RayError, RankError, TimeoutError) as error:
         cause = getattr(error, "cause", None) or error
         if isinstance(error, RayTaskError) and isinstance(cause, probe.CannotFitError):
             raise ConfigError([_too_large(assignment.largest, str(cause))]) from None
         return reason_of(cause)
     if keep:
-        text = json.dumps(found.to_dict(), indent=2) + "\n"
-        with suppress(OSError):  # without it a later session measures again
+        text = json.dumps(measured.to_dict(), indent=2) + "\n"
+        with suppress(OSError):  # a later session measures again
             shared.parent.mkdir(parents=True, exist_ok=True)
             for path in (own, shared):
                 write_whole(path, text)
-    return found
+    return measured
 
 
 def bound_s(work: Workload) -> float:
-    """How long to measure: a share of what the search takes by arithmetic, where that is known; a minute at most."""
+    """Seconds to measure: a share of the search's estimated time where there is an estimate; a minute at most."""
     n_parameters = estimate.layer_parameters(work.samples[0].backbone)
     if n_parameters is None or work.shape.gpus_per_worker:
         return probe.BOUND_S
@@ -113,7 +111,7 @@ def _too_large(config: TrialConfig, reason: str) -> str:
 
 
 def read(path: Path) -> Measured | None:
-    """What an earlier preflight wrote; None where there is none, or no whole one."""
+    """Measurements of an earlier preflight; None where the file is missing or damaged."""
     try:
         return Measured.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError):
@@ -121,26 +119,27 @@ def read(path: Path) -> Measured | None:
 
 
 def key(work: Workload, assignment: probe.Assignment) -> str:
-    """A hash of all that the measurements depend on: configurations, data, backbone, gang, libraries and machines."""
-    versions, machine = environment.versions(), environment.hardware()
-    depends = {
-        "version": VERSION,
-        "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
-        "data": work.summary.sha256,
-        "backbone": weights(Path(assignment.largest.backbone)),
-        "shape": asdict(work.shape),
-        "at_once": assignment.at_once,
-        "libraries": {name: versions[name] for name in LIBRARIES},
-        "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
-        "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
-    }
-    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:24]
+    """A hash of everything that the measurements depend on."""
+    machine = environment.hardware()
+    return digest(
+        {
+            "version": VERSION,
+            "configs": [config.to_dict() for config in (assignment.largest, *assignment.others)],
+            "data": work.summary.sha256,
+            "backbone": weights_of(assignment.largest.backbone),
+            "shape": asdict(work.shape),
+            "at_once": assignment.at_once,
+            "libraries": versions_of(TRAINING_LIBRARIES),
+            "machine": {name: machine[name] for name in ("cpu", "cpus", "gpus")},
+            "nodes": sorted((node.cpus, node.gpus) for node in connect.nodes()),
+        }
+    )
 
 
 def run(context: Context, work: Workload, used: float) -> Watch | None:
-    """Measure a few configurations, print what the search will take, and watch it; None where that is not known.
+    """Measure a few configurations and print the forecast; returns a watch for its error, or None without a forecast.
 
-    `used` are the full trials that earlier sessions have used.
+    `used` is the compute of earlier sessions in full trials.
     """
     runner, n_trials = context.runner, work.n_trials - used
     if n_trials <= 0:
@@ -159,10 +158,9 @@ def run(context: Context, work: Workload, used: float) -> Watch | None:
 def foresee(
     work: Workload, run_dir: Path, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0
 ) -> Forecast | None:
-    """What `n_trials` full trials, `at_once` of them training, the confirmation, and controls that are not in the cache will
-    take; None where nothing was measured.
+    """Forecast `n_trials` full trials, `at_once` at a time, the confirmation, and the controls that are not in the cache.
 
-    `used_s` is spent of the time budget.
+    None where nothing was measured. `used_s` is the used part of the time budget.
     """
     if isinstance(measured, str):
         return None
@@ -183,14 +181,14 @@ def foresee(
 
 
 def lines_of(work: Workload, measured: Measured | str, foreseen: Forecast | None) -> list[str]:
-    """Lines for people."""
+    """The forecast as lines to print, or the reason why there is none."""
     if isinstance(measured, str) or foreseen is None:
         return [f"preflight: no estimate ({measured})"] if isinstance(measured, str) else []
     trials_s = [trial_s(sample, work.summary, measured) for sample in work.samples]
     typical = statistics.median(trials_s)
     evaluating_s = sum(evaluation_s(sample, work.summary, measured) for sample in work.samples)
     n, many = len(measured.timed), "s" * (len(measured.timed) != 1)
-    rest = f", {measured.left_out} more left out for want of time" if measured.left_out else ""
+    rest = f", {measured.left_out} more left out for lack of time" if measured.left_out else ""
     crowd = measured.crowd
     beside = f"; {crowd.at_once} trials at once take {crowd.slowdown:.2f} times as long as one alone" if crowd else ""
     lines = [
@@ -203,19 +201,19 @@ def lines_of(work: Workload, measured: Measured | str, foreseen: Forecast | None
 
 
 class Watch:
-    """Holds the forecast against what this session takes, from now on."""
+    """Measures what this session takes, from now on, for the comparison with the forecast."""
 
     def __init__(self, measured: Measured, foreseen: Forecast, meter: Meter) -> None:
         self._measured, self._foreseen, self._meter = measured, foreseen, meter
         self._began, self._held_before_s = time.monotonic(), meter.used.gang_s
 
     def stop(self) -> None:
-        """The last training has ended."""
+        """Note the end of the last training."""
         self._took_s = time.monotonic() - self._began
         self._held_s = self._meter.used.gang_s - self._held_before_s
 
     def results(self, shape: GangShape, price_per_gpu_hour: float | None, *, whole: bool) -> dict[str, Any]:
-        """`preflight` of results.json. `whole` says that the search came to its own end: else the ETA is not judged."""
+        """`preflight` of results.json. `whole` is false for a search that was stopped early, whose time has no error."""
         foreseen, hours = self._foreseen, self._held_s * shape.n_workers * shape.gpus_per_worker / 3600
         return {
             "measured": self._measured.to_dict(),

@@ -1,1 +1,1 @@
-"""Earlier results for a new search (`--warm-start`): read, mapped into its space, and trusted as far as they prove right."""
+"""Earlier results for a new search (`--warm-start`): reads them, maps them into its space, and selects the usable ones."""

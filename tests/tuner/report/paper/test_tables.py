@@ -105,7 +105,7 @@ def test_a_confirmation_changes_no_cell(tmp_path: Path) -> None:
     found = full_run(tmp_path)
     came = come_to(tried("3", [0.70, 0.72], search=0.8), tried("default", [0.75, 0.76]))
     assert came.champion is not None
-    confirmed = found | {"confirmation": came.told, "champion": came.champion | {"path": None}}
+    confirmed = found | {"confirmation": came.confirmation, "champion": came.champion | {"path": None}}
     assert documents(confirmed) == documents(found)
     results.write(tmp_path / results.FILE_NAME, confirmed)
     assert report.main(["--paper", str(tmp_path), "--format", "json"]) == 0

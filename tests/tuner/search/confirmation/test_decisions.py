@@ -25,9 +25,9 @@ from tuner.execution.interruption import Interruption
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.bootstrap import Comparison, Dev
-from tuner.search.confirmation.finalists import Finalist, choose, fresh_seeds, identity, in_order
-from tuner.search.confirmation.outcome import Tried, beats, ranked
-from tuner.search.confirmation.records import Kept
+from tuner.search.confirmation.finalists import Finalist, choose, fresh_seeds, in_order
+from tuner.search.confirmation.outcome import FinalistResult, beats, ranked
+from tuner.search.confirmation.records import ConfirmationRecords
 from tuner.search.confirmation.reserve import Reserve, affordable, cost
 from tuner.search.confirmation.trainings import FinalistTrials
 from tuner.tracking.events import Observer
@@ -78,7 +78,11 @@ class TestChoice:
         assert names(choose(records, None, 2)) == ["trial 3", "trial 1"]
 
     def test_what_was_confirmed_stays(self) -> None:
-        assert names(choose(self.records, DEFAULT, 1, {identity(config(5e-5))})) == ["trial 5", "trial 3", "default"]
+        assert names(choose(self.records, DEFAULT, 1, {Finalist(config(5e-5), None).identity})) == [
+            "trial 5",
+            "trial 3",
+            "default",
+        ]
 
     def test_of_nothing_there_is_nothing(self) -> None:
         assert choose([trial(0, 3e-5, 0.1, state="PRUNED")], DEFAULT, 2) == []
@@ -126,7 +130,7 @@ class Session:
     def __init__(self, folder: Path, spending: Spending | None = None) -> None:
         self.folder = folder
         self.trainings = in_order(choose(TestChoice.records, DEFAULT, 2), [11, 12])
-        self.kept = Kept(folder)
+        self.kept = ConfirmationRecords(folder)
         self.trials = FinalistTrials(self.trainings, self.kept, Objective("sst/accuracy"), NONE)
         self.models, self.checkpoints = Models(folder / "models"), Checkpoints(folder / "checkpoints", 1)
         self.heard, self.interruption = Heard(), Interruption()
@@ -145,27 +149,27 @@ class Session:
     def ask(self, name: str) -> tuple[str, dict[str, Any]]:
         asked = self.bridge.ask(name)
         assert isinstance(asked, dict), asked
-        self.bridge.started(asked["number"])
-        return str(self.trials.of(asked["number"])), asked
+        self.bridge.on_start(asked["number"])
+        return str(self.trials.training(asked["number"])), asked
 
     def report(self, number: int, index: int, score: float = 0.5, *, save: bool = False) -> bool:
         told = evaluation(index, score)
-        ends = self.bridge.reported(number, told)
+        ends = self.bridge.on_evaluation(number, told)
         if told.is_last or save:
             self._n += 1
             text = f"{number}-{index}"
-            self.bridge.saved(number, told, _Saved(made(self.folder / f"saved-{self._n}-{text}", text).path))
+            self.bridge.on_checkpoint(number, told, _Saved(made(self.folder / f"saved-{self._n}-{text}", text).path))
         return ends
 
     def train(self, name: str, score: float = 0.5) -> str:
         told, asked = self.ask(name)
         self.report(asked["number"], 1, score)
         self.report(asked["number"], 2, score)
-        self.bridge.ended(name)
+        self.bridge.on_end(name)
         return told
 
     def states(self) -> dict[str, str]:
-        return {str(self.trials.of(record.number)): record.state for record in self.trials.records()}
+        return {str(self.trials.training(record.number)): record.state for record in self.trials.records()}
 
 
 class TestTrainings:
@@ -182,7 +186,7 @@ class TestTrainings:
         assert (again, went_on["number"]) == (told, asked["number"])
         assert went_on["checkpoint"] == str(tmp_path / "checkpoints" / f"trial_{asked['number']}_evaluation_1_ranks_1")
         second.report(went_on["number"], 2, 0.4)
-        second.bridge.ended("c")
+        second.bridge.on_end("c")
         assert [look["score"] for look in second.trials.record(asked["number"]).evaluations] == [0.3, 0.4]
         assert [second.train(name) for name in "defg"] == [
             "trial 5 seed 12", "default seed 12", "trial 1 seed 11", "trial 1 seed 12",
@@ -207,8 +211,8 @@ class TestTrainings:
     def test_a_finalist_that_fails_is_out_and_the_rest_goes_on(self, tmp_path: Path) -> None:
         session = Session(tmp_path)
         _, asked = session.ask("a")
-        assert session.bridge.reported(asked["number"], Failure("sst/loss became nan at step 3", 3))
-        session.bridge.ended("a")
+        assert session.bridge.on_evaluation(asked["number"], Failure("sst/loss became nan at step 3", 3))
+        session.bridge.on_end("a")
         assert [session.train(name) for name in "bcde"] == [
             "default seed 11", "default seed 12", "trial 1 seed 11", "trial 1 seed 12",
         ]  # fmt: skip
@@ -240,7 +244,7 @@ class TestTrainings:
         assert Session(tmp_path).ask("a")[0] == "trial 5 seed 11"
 
     def test_dev_is_kept_whole(self, tmp_path: Path) -> None:
-        kept, dev = Kept(tmp_path), Dev({"sst": np.array([0.0, 3.0])}, {"sst": np.array([0.0, 2.0])})
+        kept, dev = ConfirmationRecords(tmp_path), Dev({"sst": np.array([0.0, 3.0])}, {"sst": np.array([0.0, 2.0])})
         assert kept.dev(7) is None
         kept.put_dev(7, dev)
         found = kept.dev(7)
@@ -260,7 +264,7 @@ class TestTrainings:
         assert session.kept.progress() is None
 
 
-def order(*finalists: Tried, requirements: Requirements = NONE) -> list[str]:
+def order(*finalists: FinalistResult, requirements: Requirements = NONE) -> list[str]:
     return [one.finalist.name for one, _ in ranked(finalists, requirements)]
 
 
@@ -301,19 +305,19 @@ class TestOutcome:
         assert (confirmed["mean"], confirmed["optimism"]) == pytest.approx((0.72, 0.08))
         assert confirmed["sd"] == pytest.approx(math.sqrt(2) * 0.02)
         assert found.model == found.champion["confirmed"]["training"]
-        assert [one["rank"] for one in found.told["finalists"]] == [1, 2]
+        assert [one["rank"] for one in found.confirmation["finalists"]] == [1, 2]
 
     def test_a_champion_that_beats_the_default_on_dev(self) -> None:
-        found = come_to(tried("1", [0.7, 0.7], right=0.9), tried("default", [0.6, 0.6], right=0.5)).told
+        found = come_to(tried("1", [0.7, 0.7], right=0.9), tried("default", [0.6, 0.6], right=0.5)).confirmation
         assert found["beats_default"] == YES
         assert [one["against"] for one in found["comparisons"]] == ["runner-up", "default"], "which are the same finalist"
         assert "the champion beats the untuned default on dev" in sentences(found)
 
     def test_one_that_does_not_says_so(self) -> None:
-        found = come_to(tried("1", [0.7, 0.7], right=0.5), tried("default", [0.6, 0.6], right=0.5)).told
+        found = come_to(tried("1", [0.7, 0.7], right=0.5), tried("default", [0.6, 0.6], right=0.5)).confirmation
         assert found["beats_default"] == UNDECIDED
         assert "THE CHAMPION DOES NOT BEAT THE UNTUNED DEFAULT beyond chance on dev" in sentences(found)
-        worse = come_to(tried("1", [0.7, 0.7], right=0.2), tried("default", [0.6, 0.6], right=0.9)).told
+        worse = come_to(tried("1", [0.7, 0.7], right=0.2), tried("default", [0.6, 0.6], right=0.9)).confirmation
         assert worse["beats_default"] == NO
 
     def test_a_default_that_wins_is_the_champion(self) -> None:
@@ -321,12 +325,12 @@ class TestOutcome:
         assert found.champion is not None
         assert found.champion["number"] is None, "no trial had tried it"
         assert found.champion["confirmed"]["optimism"] is None
-        assert found.told["beats_default"] == NO
-        assert [one["against"] for one in found.told["comparisons"]] == ["runner-up"]
-        assert "THE SEARCH DOES NOT BEAT THE UNTUNED DEFAULT, which is the champion" in sentences(found.told)
+        assert found.confirmation["beats_default"] == NO
+        assert [one["against"] for one in found.confirmation["comparisons"]] == ["runner-up"]
+        assert "THE SEARCH DOES NOT BEAT THE UNTUNED DEFAULT, which is the champion" in sentences(found.confirmation)
 
     def test_without_a_default_nothing_is_said_of_it(self) -> None:
-        found = come_to(tried("1", [0.6, 0.6]), tried("2", [0.7, 0.7]), tried("default", [0.9, None])).told
+        found = come_to(tried("1", [0.6, 0.6]), tried("2", [0.7, 0.7]), tried("default", [0.9, None])).confirmation
         assert found["beats_default"] is None
         assert [one["name"] for one in found["finalists"]] == ["trial 2", "trial 1", "default"]
         assert found["finalists"][-1]["rank"] is None
@@ -334,8 +338,8 @@ class TestOutcome:
 
     def test_where_all_fail_there_is_no_confirmed_champion(self) -> None:
         found = come_to(tried("1", [None]), tried("default", [None]))
-        assert (found.champion, found.model, found.told["beats_default"]) == (None, None, None)
-        assert sentences(found.told) == ["a note"]
+        assert (found.champion, found.model, found.confirmation["beats_default"]) == (None, None, None)
+        assert sentences(found.confirmation) == ["a note"]
 
     def test_a_requirement_is_met_where_the_mean_and_the_model_meet_it(self) -> None:
         required = Requirements.parse(["sst/accuracy>=0.72"])
@@ -385,7 +389,7 @@ class TestBudget:
         assert spending.reached(0.5) is None
         clock.now += 1
         assert spending.reached(0.5) == (
-            "the time budget of 1 min 40 s is used up, but for what the confirmation is expected to take, 1 min of training"
+            "the time budget of 1 min 40 s is used up, except 1 min of training reserved for the confirmation"
         )
         assert spending.left == Used(30.0, math.inf)
         clock.now += 30

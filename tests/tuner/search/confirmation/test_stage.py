@@ -101,13 +101,13 @@ class Sessions:
         while isinstance(asked := bridge.ask("a"), dict):
             config = TrialConfig.model_validate(asked["config"])
             number, score = asked["number"], self.score(config)
-            bridge.started(number)
+            bridge.on_start(number)
             if math.isnan(score):
-                bridge.reported(number, Failure("sst/loss became nan at step 3", 3))
+                bridge.on_evaluation(number, Failure("sst/loss became nan at step 3", 3))
             else:
                 self._train(bridge, number, score)
                 self.trained.append((config.optim.lr, config.seed))
-            bridge.ended("a")
+            bridge.on_end("a")
             n_done += 1
             self.interruption.requested = n_done == self.most
         assert asked in (FINISHED, None)
@@ -116,8 +116,8 @@ class Sessions:
     def _train(self, bridge: Bridge, number: int, score: float) -> None:
         for index in (1, 2):
             told = Evaluation(index, 2, index, 2, index, {"sst/accuracy": score}, {}, float(index), compute=float(index))
-            bridge.reported(number, told)
-        bridge.saved(number, told, _Saved(made(self.folder / f"saved-{number}-{len(self.trained)}", "weights").path))
+            bridge.on_evaluation(number, told)
+        bridge.on_checkpoint(number, told, _Saved(made(self.folder / f"saved-{number}-{len(self.trained)}", "weights").path))
 
     def _dev(self, folders: dict[int, Path], *others: Any) -> Iterator[tuple[int, Dev]]:
         for number, folder in folders.items():
@@ -136,7 +136,7 @@ def sessions(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ses
 
 
 def names(found: Outcome) -> list[str]:
-    return [one["name"] for one in found.told["finalists"]]
+    return [one["name"] for one in found.confirmation["finalists"]]
 
 
 def test_each_is_trained_once_on_each_seed_and_scored_once_on_dev(sessions: Sessions) -> None:
@@ -178,14 +178,14 @@ def test_more_trials_are_confirmed_anew_and_what_is_there_is_used(sessions: Sess
 def test_what_the_budget_cannot_pay_is_left_out_and_told(sessions: Sessions) -> None:
     found = sessions.run(0.6, 0.7, 0.8, budget=Budget(time_s=3600.0), training_s=1000.0)
     assert found is not None
-    assert [len(one["trainings"]) for one in found.told["finalists"] if one["rank"]] in ([2, 1], [1, 2])
-    assert found.told["notes"][0].startswith(
+    assert [len(one["trainings"]) for one in found.confirmation["finalists"] if one["rank"]] in ([2, 1], [1, 2])
+    assert found.confirmation["notes"][0].startswith(
         "what is left of the budget pays 3 of 6 trainings, the best trial's and the default's first; --resume with a larger"
     )
-    assert "trial 1 was not confirmed: the budget ended before" in found.told["notes"]
+    assert "trial 1 was not confirmed: the budget ended before" in found.confirmation["notes"]
     larger = sessions.run(0.6, 0.7, 0.8, budget=Budget(time_s=36000.0), training_s=1000.0)
     assert larger is not None
-    assert larger.told["notes"] == []
+    assert larger.confirmation["notes"] == []
     assert len(set(sessions.trained)) == len(sessions.trained) == 6
 
 
@@ -200,17 +200,17 @@ def test_a_budget_that_ends_in_the_middle_cuts_and_is_told(sessions: Sessions) -
     found = sessions.run(0.8, budget=Budget(time_s=60.0), training_s=10.0, clock=clock)
     assert found is not None
     assert len(sessions.trained) == 3, "the third is cut at its first evaluation"
-    states = [training["state"] for one in found.told["finalists"] for training in one["trainings"]]
+    states = [training["state"] for one in found.confirmation["finalists"] for training in one["trainings"]]
     assert sorted(states) == ["COMPLETE", "COMPLETE", "PRUNED"]
-    assert "the confirmation ended early: the time budget of 1 min is used up" in found.told["notes"]
+    assert "the confirmation ended early: the time budget of 1 min is used up" in found.confirmation["notes"]
 
 
 def test_without_any_budget_left_nothing_is_confirmed(sessions: Sessions) -> None:
     found = sessions.run(0.6, 0.7, budget=Budget(time_s=60.0), training_s=1000.0)
     assert found is not None
-    assert (found.champion, found.told["beats_default"]) == (None, None)
-    assert found.told["notes"][0].startswith("what is left of the budget pays 0 of 6 trainings")
-    assert heading(found.told).startswith("no finalist was confirmed")
+    assert (found.champion, found.confirmation["beats_default"]) == (None, None)
+    assert found.confirmation["notes"][0].startswith("what is left of the budget pays 0 of 6 trainings")
+    assert heading(found.confirmation).startswith("no finalist was confirmed")
 
 
 def test_a_default_that_fails_is_told(sessions: Sessions, plan: Plan) -> None:
@@ -220,8 +220,8 @@ def test_a_default_that_fails_is_told(sessions: Sessions, plan: Plan) -> None:
     sessions.score = lambda config: math.nan if config.optim.lr == lr else 0.7
     found = sessions.run(0.6, 0.7)
     assert found is not None
-    assert found.told["beats_default"] is None
-    (failed, without) = found.told["notes"]
+    assert found.confirmation["beats_default"] is None
+    (failed, without) = found.confirmation["notes"]
     assert failed.startswith("the untuned default failed on the seed ")
     assert failed.endswith("and is left out: sst/loss became nan at step 3")
     assert without == "so there is no untuned default to compare with"
@@ -252,7 +252,7 @@ class TestPlan:
         assert "the best 2 trials and the untuned default, on 2 fresh seeds each, 6 trainings more at full budget" in told
         assert "% of it for the confirmation" in told
         limited = make(self.options(plan, time_budget="45m", target=0.9), has_gpu=False)
-        assert "what the confirmation is expected to take is reserved, half at most" in describe(limited)
+        assert "the expected time of the confirmation is reserved, at most half" in describe(limited)
         assert "reserved" not in describe(make(self.options(plan, target=0.9), has_gpu=False))
         assert "confirmation" not in describe(make(self.options(plan, finalists=0), has_gpu=False))
 

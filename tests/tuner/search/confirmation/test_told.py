@@ -26,7 +26,7 @@ from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.finalists import DEFAULT
 from tuner.search.confirmation.outcome import Outcome
-from tuner.search.confirmation.records import FOLDER, Kept
+from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.mlflow.registry import Previous, _origin, verdict
 
@@ -42,7 +42,7 @@ def confirmed(default: float = 0.60) -> Outcome:
 def told(tmp_path: Path, found: Outcome) -> dict[str, Any]:
     """results.json of a search that was confirmed."""
     plan = samples.facts(tmp_path / "night")
-    built = samples.results(plan, [samples.record(3, score=0.8)], samples.record(3, score=0.8), confirmation=found.told)
+    built = samples.results(plan, [samples.record(3, score=0.8)], samples.record(3, score=0.8), confirmation=found.confirmation)
     return built | {"champion": found.champion and found.champion | {"path": str(plan.run_dir / "champion")}}
 
 
@@ -97,14 +97,14 @@ def test_the_card_has_mean_and_spread_beside_the_models_own(tmp_path: Path) -> N
     found = confirmed()
     assert found.champion is not None
     contents = exported(found.champion["config"])
-    contents |= {"confirmation": found.told, "champion": found.champion}
+    contents |= {"confirmation": found.confirmation, "champion": found.champion}
     text = card(contents)
     assert "## Confirmation" in text
     assert "| sst/accuracy | 0.9000 | 0.0000 |" in text
     assert "- the champion beats the untuned default on dev" in text
     assert "Trial 3, of 1 (1 COMPLETE)" in text
     won = confirmed(default=0.9)
-    text = card(contents | {"confirmation": won.told, "champion": won.champion})
+    text = card(contents | {"confirmation": won.confirmation, "champion": won.champion})
     assert "The untuned default, beside the trials, 1 (1 COMPLETE)" in text
 
 
@@ -120,7 +120,7 @@ def test_the_registry_compares_confirmed_means() -> None:
 
 
 def test_status_tells_how_far_the_confirmation_is(folder: Path) -> None:
-    kept = Kept(folder / FOLDER)
+    kept = ConfirmationRecords(folder / FOLDER)
     kept.begin([1, 2, 3])
     kept.put(TrialRecord(1, "COMPLETE", 0.5, {}, [], {}, 1.0, None))
     with run_folder.opened(folder, Options()):

@@ -17,7 +17,7 @@ from tests.support import samples
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import NoNegativeTransfer, Requirements
-from tuner.search.controls.control import Cache, Control, Reached, configure, key
+from tuner.search.controls.control import Cache, Control, ControlResult, configure, key
 from tuner.search.controls.stage import ControlTrials
 from tuner.search.plan import make
 from tuner.search.plan.dry_run import describe
@@ -70,7 +70,7 @@ def control(config: TrialConfig | None = None, task: str = "sst") -> Control:
     return Control(task, config, key(config, "aa", 1))
 
 
-REACHED = Reached("sst", "sst/accuracy", 0.4, 12.0, {}, "first", [])
+REACHED = ControlResult("sst", "sst/accuracy", 0.4, 12.0, {}, "first", [])
 
 
 class TestControl:

@@ -17,18 +17,18 @@ from tests.support import tiny
 from tests.support.estimate_summary import SUMMARY
 from tuner.config.options import Options
 from tuner.search import plan as plans
-from tuner.search.preflight import choose, probe, stage
+from tuner.search.preflight import estimate, probe, stage
 from tuner.search.preflight.forecast import (
     Crowd,
     Measured,
     Range,
     Timed,
     about,
-    along,
     describe,
     evaluation_s,
     forecast,
     in_range,
+    interpolate,
     makespan,
     outcome,
     trial_s,
@@ -45,35 +45,35 @@ PLAIN = {"enabled": False}
 
 def test_the_work_of_an_update_is_tokens_times_the_cost_of_a_step() -> None:
     tokens = 10 * ((2 + 1.3 * 10) + (2 + 1.3 * 20))
-    assert choose.work(config(smart=PLAIN), SUMMARY) == pytest.approx(tokens)
-    assert choose.work(config(smart={"steps": 1, "mu": 1.0}), SUMMARY) == pytest.approx(3 * tokens)
-    assert choose.work(config(smart=PLAIN, mode="pretrain"), SUMMARY) == pytest.approx(tokens / 3)
+    assert estimate.work(config(smart=PLAIN), SUMMARY) == pytest.approx(tokens)
+    assert estimate.work(config(smart={"steps": 1, "mu": 1.0}), SUMMARY) == pytest.approx(3 * tokens)
+    assert estimate.work(config(smart=PLAIN, mode="pretrain"), SUMMARY) == pytest.approx(tokens / 3)
 
 
 def test_the_largest_configuration_is_that_of_most_activations() -> None:
     small, wide = config(smart=PLAIN), config(smart=PLAIN, optim={"batch_size": 20})
     smart, teacher = (config(optim={"batch_size": 20}, smart={"mu": mu}) for mu in (0.0, 1.0))
     accumulated = config(optim={"batch_size": 20, "accumulation": 4})
-    assert choose.largest([small, wide, smart, accumulated], 1) is smart
-    assert choose.largest([teacher, smart], 1) is teacher
-    assert choose.memory(smart, 1) == 2 * choose.memory(wide, 1) == 4 * choose.memory(small, 1)
-    assert choose.memory(smart, 2) == choose.memory(smart, 1) / 2
+    assert estimate.largest([small, wide, smart, accumulated], 1) is smart
+    assert estimate.largest([teacher, smart], 1) is teacher
+    assert estimate.memory(smart, 1) == 2 * estimate.memory(wide, 1) == 4 * estimate.memory(small, 1)
+    assert estimate.memory(smart, 2) == estimate.memory(smart, 1) / 2
 
 
 def test_median_dearest_and_cheapest_of_each_encoding_are_measured_medians_first() -> None:
     sizes = (10, 20, 30, 40, 50)
     samples = [config(optim={"batch_size": n}, pair_encoding=e) for n in sizes for e in ("cosine", "cross")]
     random.Random(0).shuffle(samples)
-    found = [(one.pair_encoding, one.optim.batch_size) for one in choose.along_the_cost(samples, SUMMARY)]
+    found = [(one.pair_encoding, one.optim.batch_size) for one in estimate.along_the_cost(samples, SUMMARY)]
     assert found == [("cosine", 30), ("cross", 30), ("cosine", 50), ("cross", 50), ("cosine", 10), ("cross", 10)]
-    assert choose.along_the_cost([samples[0]] * 4, SUMMARY) == [samples[0]]
+    assert estimate.along_the_cost([samples[0]] * 4, SUMMARY) == [samples[0]]
 
 
 def test_seconds_along_the_work() -> None:
-    assert along([10.0, 20.0], [1.0, 3.0], 15.0) == 2.0
-    assert along([10.0, 20.0], [1.0, 3.0], 5.0) == 0.5
-    assert along([10.0, 20.0], [1.0, 3.0], 40.0) == 6.0
-    assert along([10.0], [1.0], 30.0) == 3.0
+    assert interpolate([10.0, 20.0], [1.0, 3.0], 15.0) == 2.0
+    assert interpolate([10.0, 20.0], [1.0, 3.0], 5.0) == 0.5
+    assert interpolate([10.0, 20.0], [1.0, 3.0], 40.0) == 6.0
+    assert interpolate([10.0], [1.0], 30.0) == 3.0
 
 
 def measured(*timed: Timed, start_s: float = 10.0, crowd: Crowd | None = None) -> Measured:
@@ -185,7 +185,7 @@ def test_a_price_needs_gpus(tmp_path: Path) -> None:
     given = {"profile": "laptop", "runs_dir": str(tmp_path)}
     with pytest.raises(ConfigError, match="the trials have no GPU"):
         plans.make(Options(**given, price_per_gpu_hour=2.0), has_gpu=False)
-    with pytest.raises(ConfigError, match="give a price"):
+    with pytest.raises(ConfigError, match="price-per-gpu-hour -1: give 0 or more"):
         plans.make(Options(**given, price_per_gpu_hour=-1.0), has_gpu=False)
 
 
