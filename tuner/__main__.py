@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from model.config import nearest
 from tuner.commands import COMMANDS
@@ -27,7 +28,8 @@ def usage() -> str:
     """Every command with its line."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {command.summary}\n" for name, command in COMMANDS.items()]
-    return "usage: python -m tuner COMMAND [--help] …\n\n" + "".join(lines)
+    program = "smart-tuner" if Path(sys.argv[0]).name == "smart-tuner" else "python -m tuner"
+    return f"usage: {program} COMMAND [--help] …\n\n" + "".join(lines)
 
 
 if __name__ == "__main__":

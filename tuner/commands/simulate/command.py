@@ -22,6 +22,7 @@ from model.tasks import TASKS
 from tuner.commands.run_command import DONE, execute, print_lines
 from tuner.commands.simulate.clock import Charges
 from tuner.commands.simulate.compare import Interval, Outcome, Policy, compare, study_policy
+from tuner.commands.simulate.costs import SIZES
 from tuner.commands.simulate.replay import Replay
 from tuner.commands.simulate.synthetic import Synthetic
 from tuner.commands.simulate.world import World
@@ -207,6 +208,12 @@ def _worlds(
 ) -> tuple[tuple[World, ...], str]:
     """A world for each repetition, and their description."""
     if options.synthetic:
+        tasks = {task for seed in range(N_TIMED) for task in parse(space.sample(random.Random(seed))).mixture}
+        unknown = sorted(tasks - set(SIZES))
+        if unknown:
+            raise ConfigError(
+                [f"--synthetic has no curves of {', '.join(unknown)}, only of {', '.join(SIZES)}; use --record RUN"]
+            )
         flops = options.flops or (GPU_FLOPS if space.profile == "gpu" else CPU_FLOPS)
         seeds = range(options.seed, options.seed + options.repetitions)
         title = f"generated curves over space {space.name}, profile {space.profile or 'none'}"
