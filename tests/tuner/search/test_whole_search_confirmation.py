@@ -92,7 +92,7 @@ def test_what_was_killed_has_a_champion_and_goes_on(run: dict[str, Any]) -> None
     said = [*run["before"], *run["done"].err.splitlines()]
     done = [line.partition("  ")[0] for line in said if "  COMPLETE" in line]
     assert len(done) == len(set(done)) == 4, "no training was done twice"
-    assert run["done"].err.startswith("now the confirmation, 3 trainings which are no trials\n")
+    assert run["done"].err.startswith("confirming the finalists: 3 trainings\n")
 
 
 def test_both_finalists_were_trained_on_fresh_seeds_at_full_budget(run: dict[str, Any]) -> None:

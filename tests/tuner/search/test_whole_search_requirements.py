@@ -131,7 +131,7 @@ def test_the_first_search_trains_a_control_of_each_task_and_the_second_none(foun
     assert {task: control["cached"] for task, control in second["results"]["controls"].items()} == {"sst": True, "sts": True}
     assert first["cached"] == second["cached"]
     assert len(first["cached"]) == 2
-    assert "first the single-task controls of sst, sts, which are no trials" in first["err"]
+    assert "training the single-task controls first: sst, sts" in first["err"]
     assert "control sst  COMPLETE  score" in first["err"]
     assert "control" not in second["err"]
     for task in ("sst", "sts"):
