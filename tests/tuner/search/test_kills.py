@@ -95,7 +95,7 @@ def kill(process: subprocess.Popen[str], said: str, after_s: float = 0.0) -> Non
     process.kill()
 
 
-def test_a_driver_that_is_told_to_end_and_then_killed_twice_comes_to_the_same(tmp_path: Path, tiny_backbone: Path) -> None:
+def test_a_driver_that_is_told_to_end_and_then_killed_comes_to_the_same(tmp_path: Path, tiny_backbone: Path) -> None:
     space = write_space(tmp_path, tiny_backbone, SPACE)
     lend_tokens(tmp_path)
     arguments = ["--space", str(space), "--runs-dir", str(tmp_path), *SMALLER]
@@ -111,9 +111,6 @@ def test_a_driver_that_is_told_to_end_and_then_killed_twice_comes_to_the_same(tm
 
     process = command(*again)
     wait_for(process, "resumed: 1 trials were finished earlier")
-    kill(process, "trial 1  eval 3/4")
-    process.communicate()
-    process = command(*again)
     kill(process, "trial 2  eval 2/4")
     wait_until(lambda: fork_servers_of(process.pid) == [], "a fork server outlives its search", fork.IDLE_S / 3)
     finish(process)
