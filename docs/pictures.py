@@ -82,7 +82,7 @@ def report(path: Path) -> None:
     )
     champion = {**run.results["champion"], "confirmed": (confirmed.champion or {})["confirmed"]}
     own: dict[str, Any] = {"name": NAME, "folder": f"runs/{NAME}", "champion": champion}
-    own["confirmation"] = confirmed.told | {"seeds": [11, 12, 13], "notes": []}
+    own["confirmation"] = confirmed.confirmation | {"seeds": [11, 12, 13], "notes": []}
     with tempfile.TemporaryDirectory() as folder, browser() as driver:
         html = Path(folder, "report.html")
         html.write_text(page(replace(run, results={**run.results, **own})), encoding="utf-8")

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from docs import pictures
 from model.data import demo
 from model.tasks import TASKS, Task
 from tests.support import raylets
+from tests.support.browser import missing
 from tests.support.searches import results_of, run_command
 from tuner import space
 from tuner.commands import reference
@@ -257,3 +259,12 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_pages_that_are_named_exist(page: Path) -> None:
     for name in re.findall(r"`([a-z./-]+\.(?:md|ipynb))`", page.read_text(encoding="utf-8")):
         assert (page.parent / name).exists() or (DOCS / name).exists(), name
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(missing() is not None, reason=missing() or "")
+def test_the_readmes_pictures_can_be_drawn(tmp_path: Path) -> None:
+    pictures.report(tmp_path / "report.png")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert pictures.terminal().startswith("<svg")
+    assert sum(path.stat().st_size for path in pictures.FOLDER.iterdir()) <= pictures.MAX_BYTES
