@@ -24,7 +24,7 @@ from tuner.tracking.events import Observer
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """The result of a run of trainings."""
 
     models: Models
@@ -62,7 +62,7 @@ class Runner:
         spending: Spending | None = None,
         unfinished: Sequence[Suggestion] = (),
         resumable: Collection[int] = (),
-    ) -> Ran:
+    ) -> RunResult:
         """Run `trials` until there are no more, a budget ends them or the user interrupts.
 
         `folder` keeps their models and checkpoints. `unfinished` are trainings of an earlier session, which come first.
@@ -81,7 +81,7 @@ class Runner:
             collective_timeout_s=self.collective_timeout_s,
         )
         drop_beaten(models, trials)
-        return Ran(models, checkpoints, bridge.stopped_by, states)
+        return RunResult(models, checkpoints, bridge.stopped_by, states)
 
     def _checkpoints(self, folder: Path) -> Checkpoints:
         if self.store is None:

@@ -16,7 +16,7 @@ from tuner.artifacts.retry import on_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
 from tuner.execution import node_check
-from tuner.execution.runner import Ran, Runner
+from tuner.execution.runner import Runner, RunResult
 from tuner.execution.waiting import slots
 from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
@@ -141,7 +141,7 @@ def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progr
     return Listeners(facts, tracking, observer)
 
 
-def _train(session: Session, listeners: Listeners) -> Ran:
+def _train(session: Session, listeners: Listeners) -> RunResult:
     """The stage trials."""
     context, study = session.context, session.study
     ConfirmationRecords(context.run_dir / FOLDER).end()  # new trials make an earlier session's confirmation void
@@ -157,7 +157,7 @@ def _train(session: Session, listeners: Listeners) -> Ran:
     return replace(trained, stopped_by=None if context.interruption.requested else trained.stopped_by)
 
 
-def _finish(plan: Plan, session: Session, listeners: Listeners, trained: Ran, hand_over: HandOver) -> dict[str, Any]:
+def _finish(plan: Plan, session: Session, listeners: Listeners, trained: RunResult, hand_over: HandOver) -> dict[str, Any]:
     """The stages after the last trial: confirmation, hand_over. Returns results.json's contents."""
     context, study, watch = session.context, session.study, session.watch
     confirmed, finalists = None, None
