@@ -254,6 +254,7 @@ def from_given(given: dict[str, Any]) -> Options:
     fixed = [name for name in given if not (table()[name].fresh or name in (*STORES, "runs_dir"))]
     if not fixed:
         kept = load(folder)
+        _warn_of_removed(folder)
         fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
     if fixed:
         flags = ", ".join(table()[name].flag for name in fixed)
@@ -278,11 +279,17 @@ def load(folder: Path) -> Options:
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once and name not in REMOVED}
-    for name in REMOVED:
-        if values.get(name) is not None:
-            sys.stderr.write(f"the run was started with {flag_of(name)}, which is gone; it goes on without\n")
     lists = {name: tuple(kept.get(name, ())) for name in table() if is_list(name)}
     return Options(**{**kept, **lists, "name": folder.name})
+
+
+def _warn_of_removed(folder: Path) -> None:
+    """Print each option of the run in `folder` that this version does not have."""
+    values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    for name in REMOVED:
+        if values.get(name) not in (None, "cut"):  # what `--on-budget cut` did is done always
+            sentence = f"the run was started with {flag_of(name)} {values[name]}, which this version does not have"
+            sys.stderr.write(f"{sentence}; to limit the search give --time-budget or --gpu-hours\n")
 
 
 def stores(options: Options) -> dict[str, str | None]:

@@ -149,3 +149,17 @@ def test_a_resumed_search_takes_a_larger_budget(tmp_path: Path) -> None:
         ["--resume", "night", "--runs-dir", str(tmp_path), "--time-budget", "2h", "--target", "0.9"]
     )
     assert (taken.time_budget, taken.target, taken.seeds) == ("2h", 0.9, 2)
+
+
+def test_a_resumed_search_names_the_budget_that_is_gone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "night"
+    folder.mkdir()
+    options.save(options.Options(time_budget="1h"), folder)
+    path = folder / options.FILE_NAME
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("{", '{"cpu_hours": 2.0, "on_budget": "cut",', 1), encoding="utf-8"
+    )
+    assert options.load(folder).time_budget == "1h"
+    assert capsys.readouterr().err == "", "only a search has a budget"
+    assert options.parse_arguments(["--resume", "night", "--runs-dir", str(tmp_path)]).time_budget == "1h"
+    assert capsys.readouterr().err.startswith("the run was started with --cpu-hours 2.0, which this version does not have;")
