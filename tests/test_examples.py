@@ -38,7 +38,7 @@ def test_notebook_of_a_search(tmp_path: Path, tiny_backbone: Path, monkeypatch: 
     shown = [text_of(cell) for cell in notebook.cells if cell.cell_type == "code"]
     searched, frame, champion, single, pair, refused, again = shown
     assert ": 2 trials, champion trial " in searched
-    assert searched.count("2/2 done  0 running") == 1, "the table is one output, updated in place"
+    assert searched.count("2.0/2 full trials  0 running") == 1, "the table is one output, updated in place"
     assert "\x1b" not in searched
     assert "COMPLETE" in frame
     assert "'sst/accuracy'" in champion
