@@ -228,9 +228,6 @@ def test_a_dry_run_takes_the_task_of_the_how_to(tmp_path: Path, monkeypatch: pyt
     refused = run_command(search, *options)
     assert refused.status == 2
     assert refused.err.count("the demo corpus has no task news, only sst, quora, sts, cfimdb; give a folder") == 1
-    refused = run_command(main_of("tuner"), "simulate", "--synthetic", "--space", "with_news.yaml")
-    assert refused.status == 2
-    assert refused.err.startswith("--synthetic has no curves of news, only of sst, quora, sts, cfimdb")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

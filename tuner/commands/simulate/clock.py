@@ -13,9 +13,35 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.commands.simulate.world import Course, World
+from tuner.config.objective import Objective
 from tuner.study import Suggestion, Verdict
+
+
+@dataclass(frozen=True)
+class Course:
+    """All evaluations of a trial that is not stopped."""
+
+    evaluations: tuple[Evaluation, ...]
+    """In order; the trial fails at the first one with a metric that is NaN."""
+    true_score: float
+    """The last score without noise, in which regret is measured."""
+
+
+class World(Protocol):
+    """Learning curves for all configurations of a space."""
+
+    @property
+    def objective(self) -> Objective:
+        """The objective of the scores."""
+
+    @property
+    def best(self) -> float:
+        """The highest true score of any configuration."""
+
+    def course(self, config: TrialConfig) -> Course:
+        """The course of a configuration's trial; deterministic."""
 
 
 class Decisions(Protocol):

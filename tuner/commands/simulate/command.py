@@ -1,4 +1,4 @@
-"""Compare samplers and pruners without training: `python -m tuner simulate --synthetic --slots 64 --trials 500`.
+"""Compare samplers and pruners without training: `python -m tuner simulate --record RUN --policy tpe+median --policy tpe+asha`.
 
 Exit status: 0 compared; 2 wrong usage.
 """
@@ -20,12 +20,9 @@ from rich.table import Table
 from model.config import ConfigError, nearest, parse
 from model.tasks import TASKS
 from tuner.commands.run_command import DONE, execute, print_lines
-from tuner.commands.simulate.clock import Charges
+from tuner.commands.simulate.clock import Charges, World
 from tuner.commands.simulate.compare import Interval, Outcome, Policy, compare, study_policy
-from tuner.commands.simulate.costs import SIZES
 from tuner.commands.simulate.replay import Replay
-from tuner.commands.simulate.synthetic import Synthetic
-from tuner.commands.simulate.world import World
 from tuner.config import options as search_options
 from tuner.config.objective import MEAN, Objective
 from tuner.results import results_json
@@ -44,9 +41,6 @@ CHARGED = {
 """The charges of the clock that are options, with their help."""
 N_TIMED = 100
 """Random configurations that the simulated time of a search is computed from."""
-CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
-"""Operations per second of a slot: of one core as measured in docs/log.md, and of a GPU in fp32 with padding, about."""
-
 CAPTION = (
     "Regret ×100: the best true score there is, less that of the champion, at the end and on average over time, "
     "with 95 % bootstrap intervals; − first: paired difference of anytime regret to {first}, below 0 is better."
@@ -62,7 +56,6 @@ def parser() -> argparse.ArgumentParser:
     curves.add_argument(
         "--record", nargs="+", type=Path, metavar="RUN", help="replay these runs: folders, or their results.json"
     )
-    curves.add_argument("--synthetic", action="store_true", help="generate curves instead, another world for each repetition")
     curves.add_argument("--space", help="a space of search_spaces/, or your own YAML file (the record's, else smart_mtl)")
     curves.add_argument("--profile", help="laptop or gpu, or another of the space's (the record's, else laptop)")
     curves.add_argument("--metric", help="mean, or one such as sst/accuracy (the record's, else the space's)")
@@ -74,13 +67,12 @@ def parser() -> argparse.ArgumentParser:
     searches.add_argument("--trials", type=int, help="full trials that each search has time for (the space's)")
     searches.add_argument("--hours", type=float, help="simulated time of each search (that of --trials)")
     searches.add_argument("--repetitions", type=int, default=20, help="searches of each policy (20)")
-    searches.add_argument("--seed", type=int, default=0, help="seed of worlds and samplers (0)")
+    searches.add_argument("--seed", type=int, default=0, help="seed of the samplers (0)")
     searches.add_argument("--target", type=float, help="true score whose time is reported (the best there is, less 0.02)")
     clock = command.add_argument_group("what the clock charges")
     for name, meaning in CHARGED.items():
         seconds = getattr(Charges, name)
         clock.add_argument(_flag(name), type=float, default=seconds, help=f"{meaning}, seconds ({seconds:g})")
-    clock.add_argument("--flops", type=float, help="operations per second of a slot, for generated curves")
     command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return command
 
@@ -121,19 +113,21 @@ class Simulation:
 def make(options: argparse.Namespace) -> Simulation:
     """Validate the options. Raises `ConfigError` with all problems."""
     problems = [*_number_problems(options), *_policy_problems(options)]
-    if bool(options.record) == options.synthetic:
-        problems.append("give either --record RUN, to replay searches, or --synthetic, to generate learning curves")
+    if not options.record:
+        problems.append("give --record RUN: the finished runs whose learning curves are replayed")
     if problems:
         raise ConfigError(problems)
     space, objective, records = _space(options)
+    replay = Replay.of(records, space, objective)
     n_evaluations = parse(space.sample(random.Random(0))).budget.evaluations
-    worlds, title = _worlds(options, space, objective, records)
-    if isinstance(worlds[0], Replay) and worlds[0].n_evaluations != n_evaluations:
-        raise ConfigError([f"the record has {worlds[0].n_evaluations} evaluations per trial, the space {n_evaluations}"])
+    if replay.n_evaluations != n_evaluations:
+        raise ConfigError([f"the record has {replay.n_evaluations} evaluations per trial, the space {n_evaluations}"])
+    worlds = (replay,) * options.repetitions
     n_trials = options.trials or space.options.get("trials") or 20
     charges = Charges(**{name: getattr(options, name) for name in CHARGED})
     policies = tuple(study_policy(name, space, objective, n_trials, n_evaluations, charges) for name in _policies(options))
     until_s = time_of(worlds, space, n_trials, options.slots) if options.hours is None else options.hours * 3600
+    title = _title(replay)
     return Simulation(worlds, policies, options.slots, n_trials, until_s, options.seed, options.target, title)
 
 
@@ -158,11 +152,9 @@ def _number_problems(options: argparse.Namespace) -> list[str]:
         for name, low in least.items()
         if (value := getattr(options, name)) is not None and not value >= low
     ]
-    return problems + [
-        f"{_flag(name)} {value:g}: give a number above 0"
-        for name in ("hours", "flops")
-        if (value := getattr(options, name)) is not None and not (math.isfinite(value) and value > 0)
-    ]
+    if options.hours is not None and not (math.isfinite(options.hours) and options.hours > 0):
+        problems.append(f"--hours {options.hours:g}: give a number above 0")
+    return problems
 
 
 def _policies(options: argparse.Namespace) -> Sequence[str]:
@@ -190,9 +182,9 @@ def _policy_problems(options: argparse.Namespace) -> list[str]:
 
 def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[str, Any]]]:
     """Space, objective, and the contents of the records."""
-    folders = [path.parent if path.name == results_json.FILE_NAME else path for path in options.record or []]
+    folders = [path.parent if path.name == results_json.FILE_NAME else path for path in options.record]
     records: list[Mapping[str, Any]] = [results_json.read(folder / results_json.FILE_NAME) for folder in folders]
-    recorded = search_options.load(folders[0]) if folders else search_options.Options()
+    recorded = search_options.load(folders[0])
     name, profile = options.space or recorded.space, options.profile or recorded.profile
     whole = load(name, profile or ("laptop" if "laptop" in load(name).profiles else None))
     if recorded.backbone is not None:
@@ -203,28 +195,12 @@ def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[
     return space, objective, records
 
 
-def _worlds(
-    options: argparse.Namespace, space: Space, objective: Objective, records: list[Mapping[str, Any]]
-) -> tuple[tuple[World, ...], str]:
-    """A world for each repetition, and their description."""
-    if options.synthetic:
-        tasks = {task for seed in range(N_TIMED) for task in parse(space.sample(random.Random(seed))).mixture}
-        unknown = sorted(tasks - set(SIZES))
-        if unknown:
-            raise ConfigError(
-                [f"--synthetic has no curves of {', '.join(unknown)}, only of {', '.join(SIZES)}; use --record RUN"]
-            )
-        flops = options.flops or (GPU_FLOPS if space.profile == "gpu" else CPU_FLOPS)
-        seeds = range(options.seed, options.seed + options.repetitions)
-        title = f"generated curves over space {space.name}, profile {space.profile or 'none'}"
-        return tuple(Synthetic(space, objective, seed, flops) for seed in seeds), title
-    replay = Replay.of(records, space, objective)
+def _title(replay: Replay) -> str:
+    """The description of a record, with its error on trials left out."""
     error, mean_error = replay.leave_one_out()
     title = f"{len(replay.trials)} recorded trials: the last score of a left-out trial is predicted within {error:.4f}, "
     title += f"by the mean of all others within {mean_error:.4f}"
-    if not error < mean_error:
-        title += "; the record is too small to rank policies by: look at hours alone"
-    return (replay,) * options.repetitions, title
+    return title if error < mean_error else f"{title}; the record is too small to rank policies by: look at hours alone"
 
 
 def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:
