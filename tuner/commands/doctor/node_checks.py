@@ -55,7 +55,7 @@ def gpus(reports: Mapping[str, NodeReport], shape: GangShape | None) -> list[Fin
     """GPUs, driver, and whether torch can use them."""
     needs_gpu = shape is None or shape.gpus_per_worker > 0
     if needs_gpu and shape is not None and not any(report.gpus for report in reports.values()):
-        advice = "use --gpus-per-worker 0 and --profile laptop, or a node whose nvidia-smi lists a GPU"
+        advice = "use --gpus-per-worker 0 and --profile laptop, or a node with a GPU that torch can use"
         return [failed("gpus", f"a trial asks for {shape.describe()}, and no node has a GPU", advice)]
     return [_gpus(report, address, needs_gpu) for address, report in reports.items()]
 

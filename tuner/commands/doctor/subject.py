@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSource
 from tuner.commands.doctor.finding import Finding, failed, passed
 from tuner.config.options import Options, storage_of, tracking_uri_of
+from tuner.results import environment
 from tuner.search import plan
 from tuner.space import Space
 
@@ -93,7 +93,7 @@ def _attempt(step: Callable[..., T], *arguments: object) -> T | None:
 
 def _partial(options: Options, runs_dir: Path) -> Subject:
     """The parts that are known from single options when no plan can be made from all of them."""
-    has_gpu = shutil.which("nvidia-smi") is not None
+    has_gpu = environment.has_gpu()
     space: Space | None = _attempt(plan.space_of, options, has_gpu)
     folder = runs_dir / (options.resume or options.name or "run")
     return Subject(

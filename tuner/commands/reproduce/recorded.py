@@ -107,7 +107,7 @@ def gang(results: Mapping[str, Any], folder: Path) -> GangShape:
     if results.get("gang"):
         return GangShape(**results["gang"])
     given = options.load(folder)
-    gpus = given.gpus_per_worker if given.gpus_per_worker is not None else float(bool(environment.gpus()))
+    gpus = given.gpus_per_worker if given.gpus_per_worker is not None else float(environment.has_gpu())
     return GangShape(given.workers_per_trial or 1, given.cpus_per_worker or 1, gpus)
 
 
