@@ -443,7 +443,7 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str], recor
 
 
 def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], record: Path) -> None:
-    status, out, _ = run(capsys, "--record", str(record), "--trials", "5", "--repetitions", "1", "--pruner", "none")
+    status, out, _ = run(capsys, "--record", str(record), "--trials", "5", "--repetitions", "1", "--policy", "tpe+none")
     assert status == 0
     assert "3 recorded trials" in " ".join(out.split())
     assert "tpe+none" in out
@@ -456,7 +456,6 @@ def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str]
     (("--hours", "0"), "--hours 0: give a number above 0"),
     (("--policy", "tpe"), "--policy tpe is not SAMPLER\\+PRUNER"),
     (("--policy", "tpee+asha"), r"unknown sampler tpee \(did you mean tpe\?\)"),
-    (("--policy", "tpe+asha", "--pruner", "none"), "leave out --sampler and --pruner"),
     (("--record", "/no/such/run"), "does not exist"),
     (("--record", "RECORD", "--metric", "sst/f2"), "unknown metric sst/f2"),
 ])  # fmt: skip

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +120,15 @@ def _nodes(subject: Subject, nodes: list[Node], probes: dict[str, Any]) -> Itera
 
 
 def _folder(subject: Subject, probes: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check that all nodes share the folder of runs: each writes a file there and looks for the driver's."""
+    """Check that all nodes can write to the folder of runs, and see a file of the driver there."""
     place = str(existing(subject.run_dir.parent))
-    tokens, errors = call_all({address: probe.leave_token.remote(place) for address, probe in probes.items()}, ANSWER_S)
-    driver = next(iter(tokens.values()), None)
-    try:
-        readers = {address: probe for address, probe in probes.items() if address in tokens and driver}
-        is_seen, _ = call_all({address: probe.sees.remote(driver) for address, probe in readers.items()}, ANSWER_S)
-        written = {address: token is not None for address, token in tokens.items()}
-        yield from node_checks.folder(place, written, {address: bool(is_seen.get(address)) for address in tokens})
-        yield from (failed("storage", error, node=address) for address, error in errors.items())
-    finally:
-        call_all({address: probes[address].remove.remote(token) for address, token in tokens.items() if token}, ANSWER_S)
+    with ExitStack() as stack:
+        name = ""
+        with suppress(OSError):
+            name = Path(stack.enter_context(tempfile.NamedTemporaryFile(prefix=".doctor-", dir=place)).name).name
+        shared, errors = call_all({address: probe.shares.remote(place, name) for address, probe in probes.items()}, ANSWER_S)
+    yield from node_checks.folder(place, shared)
+    yield from (failed("storage", error, node=address) for address, error in errors.items())
 
 
 def _ranks(subject: Subject, nodes: list[Node]) -> Iterator[Finding]:

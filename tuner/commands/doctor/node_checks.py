@@ -128,14 +128,14 @@ def data(digests: Mapping[str, str | list[str]], expected: str | None) -> list[F
     return findings
 
 
-def folder(runs_dir: str, written: Mapping[str, bool], seen: Mapping[str, bool]) -> list[Finding]:
-    """All nodes share the folder of runs: `written` and `seen` say which could write to it and see the driver's file."""
+def folder(runs_dir: str, shared: Mapping[str, tuple[bool, bool]]) -> list[Finding]:
+    """All nodes share the folder of runs: `shared` says of each whether it can write to it and sees the driver's file."""
     findings = []
-    for address, could_write in written.items():
+    for address, (can_write, sees_driver) in shared.items():
         problem, advice = "", ""
-        if not could_write:
+        if not can_write:
             problem, advice = f"{runs_dir} cannot be written", "let this user write there, or give another --runs-dir"
-        elif not seen[address]:
+        elif not sees_driver:
             problem = f"{runs_dir} is not the driver's folder"
             advice = "all nodes store checkpoints and models there: mount one folder on all, and name it with --runs-dir"
         findings.append(tested("storage", problem, f"{runs_dir} can be written", advice, address))

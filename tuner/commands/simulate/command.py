@@ -10,7 +10,7 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +56,16 @@ def parser() -> argparse.ArgumentParser:
     curves.add_argument(
         "--record", nargs="+", type=Path, metavar="RUN", help="replay these runs: folders, or their results.json"
     )
-    curves.add_argument("--space", help="a space of search_spaces/, or your own YAML file (the record's, else smart_mtl)")
+    curves.add_argument("--space", help="a space of search_spaces/, or your own YAML file (the record's)")
     curves.add_argument("--profile", help="laptop or gpu, or another of the space's (the record's, else laptop)")
     curves.add_argument("--metric", help="mean, or one such as sst/accuracy (the record's, else the space's)")
     searches = command.add_argument_group("searches")
-    searches.add_argument("--sampler", help=f"one of {', '.join(SAMPLERS)} (tpe)")
-    searches.add_argument("--pruner", help=f"one of {', '.join(PRUNERS)} (median)")
-    searches.add_argument("--policy", action="append", metavar="SAMPLER+PRUNER", help="compare several; repeatable")
+    searches.add_argument(
+        "--policy",
+        action="append",
+        metavar="SAMPLER+PRUNER",
+        help=f"repeatable ({', '.join(DEFAULT_POLICIES)}); samplers: {', '.join(SAMPLERS)}; pruners: {', '.join(PRUNERS)}",
+    )
     searches.add_argument("--slots", type=int, default=2, help="trials at once (2)")
     searches.add_argument("--trials", type=int, help="full trials that each search has time for (the space's)")
     searches.add_argument("--hours", type=float, help="simulated time of each search (that of --trials)")
@@ -112,20 +115,20 @@ class Simulation:
 
 def make(options: argparse.Namespace) -> Simulation:
     """Validate the options. Raises `ConfigError` with all problems."""
-    problems = [*_number_problems(options), *_policy_problems(options)]
+    names = tuple(dict.fromkeys(options.policy or DEFAULT_POLICIES))
+    problems = [*_number_problems(options), *_policy_problems(names)]
     if not options.record:
         problems.append("give --record RUN: the finished runs whose learning curves are replayed")
     if problems:
         raise ConfigError(problems)
-    space, objective, records = _space(options)
-    replay = Replay.of(records, space, objective)
-    n_evaluations = parse(space.sample(random.Random(0))).budget.evaluations
-    if replay.n_evaluations != n_evaluations:
-        raise ConfigError([f"the record has {replay.n_evaluations} evaluations per trial, the space {n_evaluations}"])
+    space, objective, replay = _replay(options)
+    n, n_evaluations = replay.n_evaluations, parse(space.sample(random.Random(0))).budget.evaluations
+    if n != n_evaluations:
+        raise ConfigError([f"the record has {n} evaluations per trial, the space {n_evaluations}"])
     worlds = (replay,) * options.repetitions
     n_trials = options.trials or space.options.get("trials") or 20
     charges = Charges(**{name: getattr(options, name) for name in CHARGED})
-    policies = tuple(study_policy(name, space, objective, n_trials, n_evaluations, charges) for name in _policies(options))
+    policies = tuple(study_policy(name, space, objective, n_trials, n, charges) for name in names)
     until_s = time_of(worlds, space, n_trials, options.slots) if options.hours is None else options.hours * 3600
     title = _title(replay)
     return Simulation(worlds, policies, options.slots, n_trials, until_s, options.seed, options.target, title)
@@ -157,19 +160,9 @@ def _number_problems(options: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _policies(options: argparse.Namespace) -> Sequence[str]:
-    if options.policy:
-        return tuple(dict.fromkeys(options.policy))
-    if options.sampler or options.pruner:
-        return (f"{options.sampler or 'tpe'}+{options.pruner or 'median'}",)
-    return DEFAULT_POLICIES
-
-
-def _policy_problems(options: argparse.Namespace) -> list[str]:
+def _policy_problems(policies: Sequence[str]) -> list[str]:
     problems = []
-    if options.policy and (options.sampler or options.pruner):
-        problems.append("--policy names sampler and pruner: leave out --sampler and --pruner")
-    for policy in _policies(options):
+    for policy in policies:
         sampler, plus, pruner = policy.partition("+")
         if not plus:
             problems.append(f"--policy {policy} is not SAMPLER+PRUNER, such as tpe+median")
@@ -180,10 +173,10 @@ def _policy_problems(options: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[str, Any]]]:
-    """Space, objective, and the contents of the records."""
+def _replay(options: argparse.Namespace) -> tuple[Space, Objective, Replay]:
+    """Space and objective, by default the first record's, and the world of all records."""
     folders = [path.parent if path.name == results_json.FILE_NAME else path for path in options.record]
-    records: list[Mapping[str, Any]] = [results_json.read(folder / results_json.FILE_NAME) for folder in folders]
+    records = [results_json.read(folder / results_json.FILE_NAME) for folder in folders]
     recorded = search_options.load(folders[0])
     name, profile = options.space or recorded.space, options.profile or recorded.profile
     whole = load(name, profile or ("laptop" if "laptop" in load(name).profiles else None))
@@ -192,7 +185,7 @@ def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[
     metric = options.metric or recorded.metric or whole.metric
     objective = Objective(metric, whole.targets if metric == MEAN else ())
     space, _ = whole.restrict(tasks=tuple(TASKS), required=objective.required_tasks)
-    return space, objective, records
+    return space, objective, Replay.of(records, space, objective)
 
 
 def _title(replay: Replay) -> str:

@@ -14,7 +14,7 @@ from cluster.shape import SPREAD, GangShape
 from tuner.artifacts.addresses import endpoint
 from tuner.commands.doctor import cluster_checks, node_checks, ranks
 from tuner.commands.doctor.finding import Finding
-from tuner.commands.doctor.node import Disk, NodeReport, code_digest, unreachable
+from tuner.commands.doctor.node import Disk, NodeProbe, NodeReport, code_digest, unreachable
 from tuner.commands.doctor.ranks import RankGroup
 
 CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
@@ -117,7 +117,7 @@ def test_stores_data_and_folder_are_checked_on_every_node() -> None:
     found = node_checks.data(told, "1" * 64)
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
     assert "sts-train.csv" in found[2].message
-    found = node_checks.folder("/runs", {"a": True, "b": True, "c": False}, {"a": True, "b": False, "c": False})
+    found = node_checks.folder("/runs", {"a": (True, True), "b": (True, False), "c": (False, False)})
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
     assert "is not the driver's folder" in found[1].message
 
@@ -160,6 +160,14 @@ def test_a_database_without_an_answer_is_reported_without_its_password(tmp_path:
     assert "open-sesame" not in found.line()
     hanging = cluster_checks._in_time("database", "it", lambda: time.sleep(60), "mend", 0.2)
     assert hanging.message == "it gives no answer within 0.2 s"
+
+
+def test_a_node_tells_whether_it_shares_the_folder_of_runs(tmp_path: Path) -> None:
+    (tmp_path / ".doctor-1").touch()
+    assert NodeProbe().shares(str(tmp_path), ".doctor-1") == (True, True)
+    assert NodeProbe().shares(str(tmp_path), ".doctor-2") == (True, False)
+    assert NodeProbe().shares(str(tmp_path / "none"), ".doctor-1") == (False, False)
+    assert [path.name for path in tmp_path.iterdir()] == [".doctor-1"]
 
 
 def test_a_closed_port_has_a_reason() -> None:
