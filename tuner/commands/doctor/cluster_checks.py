@@ -133,16 +133,14 @@ def _folder(subject: Subject, probes: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _ranks(subject: Subject, nodes: list[Node]) -> Iterator[Finding]:
     """The checks of ranks: the collectives of a gang, and SMART on its backbone."""
-    if subject.shape is None:
-        yield from (skipped(check, BAD_OPTIONS) for check in ("all-reduce", "backbone", "smart"))
-        return
-    for group in ranks.rank_groups(nodes, subject.shape):
+    shape, config = subject.shape, subject.config
+    for group in ranks.rank_groups(nodes, shape) if shape else [skipped("all-reduce", BAD_OPTIONS)]:
         yield group if isinstance(group, Finding) else ranks.check_all_reduce(group)
-    if subject.config is None:
+    if shape is None or config is None:
         yield from (skipped(check, BAD_OPTIONS) for check in ("backbone", "smart"))
         return
     for node in nodes:
-        yield from ranks.check_smart(node, subject.shape, subject.config)
+        yield from ranks.check_smart(node, shape, config)
 
 
 def call_all(calls: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, str]]:

@@ -198,11 +198,11 @@ def _title(replay: Replay) -> str:
 
 def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:
     """One row for each policy, in 80 columns; regrets times 100 over their 95 % intervals."""
-    first = outcomes[0].name
+    first, size = outcomes[0].name, f"{simulation.n_slots} slots, {len(simulation.worlds)} repetitions, seed {simulation.seed}"
+    title = f"{simulation.n_trials} trials' worth of time on {size}: {simulation.title}"
     shown = Table(
-        title=heading(simulation), title_justify="left", caption=CAPTION.format(first=first), caption_justify="left",
-        box=None, pad_edge=False,
-    )  # fmt: skip
+        title=title, title_justify="left", caption=CAPTION.format(first=first), caption_justify="left", box=None, pad_edge=False
+    )
     shown.add_column("policy", no_wrap=True)
     columns = ("regret\nat the end", "\nanytime", "\n− first", "to target\nreached", "slot-h\nhours", "ended\npruned\nfailed")
     for name in columns:
@@ -218,13 +218,6 @@ def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.n_complete:.0f}\n{outcome.n_pruned:.0f}\n{outcome.n_failed:.0f}",
         )
     return shown
-
-
-def heading(simulation: Simulation) -> str:
-    return (
-        f"{simulation.n_trials} trials' worth of time on {simulation.n_slots} slots, {len(simulation.worlds)} repetitions, "
-        f"seed {simulation.seed}: {simulation.title}"
-    )
 
 
 def with_bounds(value: Interval) -> str:

@@ -158,20 +158,19 @@ def _measure(
     pairs = list(zip(logs, worlds, horizons, strict=True))
     regrets = {f"{mark:.0%}": [regret_at(log, world.best, mark * end) for log, world, end in pairs] for mark in MARKS}
     regrets["anytime"] = [anytime_regret(log, world.best, end) for log, world, end in pairs]
-    times = [time_to(log, target) for log, target in zip(logs, targets, strict=True)]
-    reached = [float(time <= end) for time, end in zip(times, horizons, strict=True)]
-    return {**regrets, "reached": reached, "target_s": [min(t, end) for t, end in zip(times, horizons, strict=True)]}
+    times = [(time_to(log, target), end) for log, target, end in zip(logs, targets, horizons, strict=True)]
+    return regrets | {"reached": [float(time <= end) for time, end in times], "target_s": [min(pair) for pair in times]}
 
 
 def _outcome(
     name: str, logs: Sequence[Log], values: Mapping[str, list[float]], first: Mapping[str, list[float]], seed: int
 ) -> Outcome:
-    regrets = [*(f"{mark:.0%}" for mark in MARKS), "anytime"]
-    differences = {key: [value - other for value, other in zip(values[key], first[key], strict=True)] for key in regrets}
+    keys = [*(f"{mark:.0%}" for mark in MARKS), "anytime"]
+    differences = {key: [value - other for value, other in zip(values[key], first[key], strict=True)] for key in keys}
     return Outcome(
         name=name,
-        regret={key: interval(values[key], seed) for key in regrets},
-        difference={key: interval(differences[key], seed) for key in regrets},
+        regret={key: interval(values[key], seed) for key in keys},
+        difference={key: interval(differences[key], seed) for key in keys},
         reached=float(np.mean(values["reached"])),
         target_s=interval(values["target_s"], seed),
         slot_hours=interval([log.busy_s / 3600 for log in logs], seed),
