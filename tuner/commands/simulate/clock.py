@@ -47,13 +47,17 @@ class World(Protocol):
 class Decisions(Protocol):
     """The decisions of a search: the part of `Study` that a simulation uses."""
 
-    def ask(self) -> Suggestion | None: ...
+    def ask(self) -> Suggestion | None:
+        """The next trial, or a paused one that is promoted; None if there is none at this moment."""
 
-    def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        """The verdict on a trial after an evaluation."""
 
-    def release(self, number: int) -> None: ...
+    def release(self, number: int) -> None:
+        """A paused trial is saved and holds no slot: it may be promoted."""
 
-    def complete(self, number: int) -> None: ...
+    def complete(self, number: int) -> None:
+        """A trial has reached its last evaluation."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Ended:
     """A trial that ran to its end."""
 
     at_s: float
+    """Simulated time of its end."""
     score: float
     """As reported, by which the search ranks."""
     true_score: float
