@@ -33,8 +33,8 @@ bench: .venv/installed-for-benchmarks
 	$(BIN)/python -m benchmarks.gaps --json build/bench/gaps.json $(ARGS)
 	$(BIN)/python -m benchmarks.whole --target 0.55 --trials 4 --repeats 1 --json build/bench/whole.json $(ARGS)
 	$(BIN)/python -m benchmarks.memory --json build/bench/memory.json
-	if command -v nvidia-smi; then $(BIN)/python -m benchmarks.gpu --json build/bench/gpu.json; fi
-	if command -v nvidia-smi; then $(BIN)/python -m benchmarks.sharing --json build/bench/sharing.json; fi
+	if nvidia-smi; then $(BIN)/python -m benchmarks.gpu --json build/bench/gpu.json; fi
+	if nvidia-smi; then $(BIN)/python -m benchmarks.sharing --json build/bench/sharing.json; fi
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .

@@ -19,8 +19,7 @@ from rich.table import Table
 
 from benchmarks import curve_policies, curves, variants
 from benchmarks.equal_time import Estimate, Result, Setting, mean_difference, mean_share, measure, random_search
-from tuner.commands.simulate.clock import play
-from tuner.commands.simulate.world import World
+from tuner.commands.simulate.clock import World, play
 
 Results: TypeAlias = Mapping[tuple[str, str], Sequence[Result]]
 """By policy and set; one for each seed."""

@@ -27,7 +27,7 @@ from optuna.trial import BaseTrial
 
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
-from tuner.commands.simulate.world import Course
+from tuner.commands.simulate.clock import Course
 from tuner.config.objective import Objective
 from tuner.space.parameters import Choice, Float, Int, Parameter, draw, draw_near, suggest
 
@@ -282,7 +282,7 @@ class RecordedWorld:
 
 @dataclass
 class Answers:
-    """A recorded set as `tuner.commands.simulate.world.World`, for one search: proposals are answered with recorded trials."""
+    """A recorded set as `tuner.commands.simulate.clock.World`, for one search: proposals are answered with recorded trials."""
 
     world: RecordedWorld
     has_reuse: bool = False

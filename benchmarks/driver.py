@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.policies import KINDS
+from benchmarks.synthetic import Synthetic
 from model.training.evaluation import Evaluation
 from tuner.commands.simulate.clock import Charges, play
-from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import SAMPLERS, Study, Suggestion, Verdict

@@ -15,8 +15,8 @@ from optuna._hypervolume import compute_hypervolume
 
 from benchmarks.driver import Timed
 from benchmarks.policies import KINDS
+from benchmarks.synthetic import Synthetic
 from tuner.commands.simulate.clock import Charges, play
-from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.space import load
 from tuner.study import Study

@@ -3,7 +3,7 @@
     python -m benchmarks.policies laptop tpe+median tpe+asha "stock Ray"
     python -m benchmarks.policies --curves DIR tpe+median tpe+asha1/3,default "stock Ray"
 
-`laptop` and `cluster` are searches over the generated curves of `tuner simulate`, as long as their number of trials. With
+`laptop` and `cluster` are searches over generated curves (synthetic.py), as long as their number of trials. With
 `--curves` the searches are over recorded curves (curves.py says what DIR holds), and all of them have the same time: that of
 `--trials` trials of mean cost. Nothing here changes a default; docs/log.md says what came of it.
 """
@@ -22,15 +22,15 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks import curve_policies, curve_search, curves, simulated_syne_tune, variants
+from benchmarks.costs import CPU_FLOPS, GPU_FLOPS
 from benchmarks.equal_time import Setting
 from benchmarks.simulated_stock_ray import StockRay
+from benchmarks.synthetic import Synthetic
 from model.config import ConfigError
 from tuner.commands.simulate import command, compare
-from tuner.commands.simulate.clock import Charges
-from tuner.commands.simulate.command import CPU_FLOPS, GPU_FLOPS, Simulation, time_of
+from tuner.commands.simulate.clock import Charges, World
+from tuner.commands.simulate.command import Simulation, time_of
 from tuner.commands.simulate.compare import Policy, study_policy
-from tuner.commands.simulate.synthetic import Synthetic
-from tuner.commands.simulate.world import World
 from tuner.config.objective import Objective
 from tuner.space import Space, load
 

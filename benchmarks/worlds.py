@@ -1,4 +1,4 @@
-"""Compares the simulator's generated worlds with recorded sweeps: `python -m benchmarks.worlds --curves DIR`.
+"""Compares generated worlds (synthetic.py) with recorded sweeps: `python -m benchmarks.worlds --curves DIR`.
 
 Prints the same facts of both: how well the score at a fifth of a trial ranks it by its end, the share of random configurations
 within 1 % of the best, the share that fails, the share that the untuned default beats, and what SMART adds on average.
@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.arguments import parser, positive, run
+from benchmarks.costs import CPU_FLOPS, GPU_FLOPS
+from benchmarks.synthetic import Synthetic
 from model.config import TrialConfig, parse
-from tuner.commands.simulate.command import CPU_FLOPS, GPU_FLOPS
-from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.results.results_json import finite, write
 from tuner.space import Space, load

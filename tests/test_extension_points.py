@@ -76,7 +76,7 @@ from pathlib import Path
 from model.config import TrialConfig
 from tests.support import report_runs
 from tuner.__main__ import main, usage
-from tuner.commands import reference
+from docs import reference
 from tuner.config.objective import metric_names
 from tuner.config.options import Options, parser, problems_of
 from tuner.report.gather import gather

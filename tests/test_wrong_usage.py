@@ -83,10 +83,9 @@ cues build --data FOLDER/none --out FOLDER/cues | --data FOLDER/none | demo, hub
 cues build --data demo --out FOLDER | --out FOLDER | empty
 cues build --data demo --out FOLDER/cues --rho 2 | --rho | 2 | 0 to 1
 cues evaluate --model FOLDER --cues FOLDER | FOLDER | manifest.json | `build`
-simulate --synthetic --policy tpe | --policy tpe | tpe+median
-simulate --policy tpe+median | --record RUN | --synthetic
-simulate --synthetic --policy tpe+middle | middle | median, percentile
-simulate --synthetic --repetitions 0 | --repetitions 0 | 1 or more
+simulate --policy tpe --repetitions 0 | --policy tpe | tpe+median | --repetitions 0 | 1 or more | --record RUN
+simulate --record FOLDER/runs/night --policy tpe+middle | middle | median, percentile
+simulate --record FOLDER/runs/none | FOLDER/runs/none
 check nothing | nothing | FOLDER/runs | night
 status nothing | nothing | FOLDER/runs | night
 report --paper nothing | nothing | FOLDER/runs | night

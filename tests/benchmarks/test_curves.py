@@ -13,8 +13,7 @@ import pytest
 from benchmarks import curve_policies, curves, policies
 from benchmarks.curves import Answers, RecordedConfig, RecordedWorld
 from benchmarks.equal_time import Setting, measure, random_search, random_trial_regret
-from tuner.commands.simulate.clock import Ended, Log, play
-from tuner.commands.simulate.world import World
+from tuner.commands.simulate.clock import Ended, Log, World, play
 from tuner.study import PRUNERS, SAMPLERS
 
 HOUR = 3600.0

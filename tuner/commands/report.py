@@ -31,19 +31,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    _check_usage(arguments)
-    if arguments.paper is not None:
-        print_tables(run_folder.find(arguments.paper, arguments.runs_dir), arguments.format or "text")
-        return DONE
-    from tuner.report.page import write
-
-    folder = run_folder.find(arguments.run, arguments.runs_dir)
-    page = write(Path(os.path.abspath(folder)), arguments.to)  # noqa: PTH100  # removes `..` and keeps links
-    print_lines([str(page)])
-    return DONE
-
-
-def _check_usage(arguments: argparse.Namespace) -> None:
     problems = []
     if (arguments.run is None) == (arguments.paper is None):
         problems.append("give either a run, for its page, or --paper with a run, for the paper's tables")
@@ -53,6 +40,15 @@ def _check_usage(arguments: argparse.Namespace) -> None:
         problems.append(f"--format {arguments.format} is for --paper; a run's page is HTML")
     if problems:
         raise ConfigError(problems)
+    if arguments.paper is not None:
+        print_tables(run_folder.find(arguments.paper, arguments.runs_dir), arguments.format or "text")
+        return DONE
+    from tuner.report.page import write
+
+    folder = run_folder.find(arguments.run, arguments.runs_dir)
+    page = write(Path(os.path.abspath(folder)), arguments.to)  # noqa: PTH100  # removes `..` and keeps links
+    print_lines([str(page)])
+    return DONE
 
 
 def print_tables(folder: Path, form: str) -> None:

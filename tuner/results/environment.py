@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -28,6 +29,8 @@ PACKAGES = (
     "scikit-learn",
     "pydantic",
 )
+DRIVER = "libcuda.so.1"
+"""The library of the NVIDIA driver."""
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -68,6 +71,19 @@ def cpu_model(cpuinfo: str) -> str | None:
     return next((value.strip() for key, _, value in lines if key.strip() == "model name"), None)
 
 
+def has_gpu() -> bool:
+    """Whether torch can use a GPU of this machine, as far as CUDA_VISIBLE_DEVICES shows it.
+
+    Where the driver's library is installed, a separate Python imports torch to find out, which takes seconds.
+    """
+    try:
+        ctypes.CDLL(DRIVER)
+    except OSError:
+        return False
+    answer = _output(sys.executable, "-c", "import torch; print(torch.cuda.is_available())", seconds=120)
+    return answer is not None and answer.strip() == "True"
+
+
 def gpus() -> list[dict[str, Any]]:
     """The GPUs that nvidia-smi lists; empty without a GPU or driver."""
     query = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
@@ -96,9 +112,9 @@ def command(argv: list[str]) -> str:
     return shlex.join(mask_credentials(argument) for argument in argv)
 
 
-def _output(program: str, *arguments: str) -> str | None:
-    """Standard output of a program; None where it is missing, fails, or takes longer than 10 s."""
+def _output(program: str, *arguments: str, seconds: float = 10) -> str | None:
+    """Standard output of a program; None where it is missing, fails, or takes longer than `seconds`."""
     try:
-        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=10, check=True).stdout
+        return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=seconds, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None

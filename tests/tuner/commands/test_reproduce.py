@@ -116,12 +116,14 @@ def test_data_are_known_by_their_sha256(tmp_path: Path) -> None:
     found = run(tmp_path / "night")
     rows = inspect(DataSource.parse("demo"), ("sst", "sts"))
     found["data"] |= {"sha256": rows.sha256, "rows": rows.rows}
-    assert recorded.data(found, tmp_path / "night", None).source.kind == "demo"
+    config = samples.CONFIG
+    request = recorded.data(found, tmp_path / "night", None, config)
+    assert (request.source.kind, request.tasks, request.max_length) == ("demo", config.mixture, config.max_length)
     found["data"]["sha256"] = "0" * 64
     with pytest.raises(ConfigError, match=r"the data in demo have the SHA-256 .*; name the data that it was"):
-        recorded.data(found, tmp_path / "night", None)
+        recorded.data(found, tmp_path / "night", None, config)
     with pytest.raises(ConfigError, match="is not a folder"):
-        recorded.data(found, tmp_path / "night", str(tmp_path / "moved"))
+        recorded.data(found, tmp_path / "night", str(tmp_path / "moved"), config)
 
 
 def test_the_gang_is_the_recorded_one(tmp_path: Path) -> None:

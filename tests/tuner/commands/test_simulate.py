@@ -7,7 +7,7 @@ import math
 import random
 import subprocess
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.worlds import Facts, generated
+from benchmarks.synthetic import Synthetic
 from model.config import ConfigError, TrialConfig, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
-from tuner.commands.simulate import compare, costs
-from tuner.commands.simulate.clock import Charges, Ended, Log, play
+from tuner.commands.simulate import compare
+from tuner.commands.simulate.clock import Charges, Course, Ended, Log, play
 from tuner.commands.simulate.command import main, make, parser
-from tuner.commands.simulate.drawing import FAILURE_GAP
-from tuner.commands.simulate.importance import LEAST, distances, weights
-from tuner.commands.simulate.landscape import OWN_EXAMPLES, SAME_EXAMPLES
-from tuner.commands.simulate.position import position
+from tuner.commands.simulate.distance import LEAST, distances, position, weights
 from tuner.commands.simulate.replay import Replay, kept_part
-from tuner.commands.simulate.synthetic import Synthetic
-from tuner.commands.simulate.world import Course
 from tuner.config.objective import Objective
 from tuner.space import Space, load
 from tuner.study import Study, Suggestion, Verdict
 
 OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
+N_SELECT = {"sst": 750, "quora": 1600, "sts": 600, "cfimdb": 150}
 FREE = Charges(cold_s=0, warm_s=0, prune_s=0, save_s=0, load_s=0, report_s=0, ask_s=0)
 
 
@@ -58,7 +54,7 @@ def open_study(space: Space, seed: int, sampler: str = "tpe", pruner: str = "med
     return Study("memory:", "simulated", space, OBJECTIVE, sampler, pruner, seed, n_trials, 10)
 
 
-# Worlds
+# Records
 
 
 def test_positions_are_in_units_of_the_ranges(space: Space) -> None:
@@ -70,133 +66,6 @@ def test_positions_are_in_units_of_the_ranges(space: Space) -> None:
     shares = [here[f"mixing.ratios[{task}]"] for task in config.mixture]
     assert np.mean(shares) == pytest.approx(0.5)
     assert "mixing.temperature" not in here
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_no_configuration_beats_the_best_of_its_world_and_the_best_can_be_had(space: Space, seed: int) -> None:
-    world = Synthetic(space, OBJECTIVE, seed, 1e10)
-    ends = [world.true_score(config) for config in configs(space, 150)]
-    assert world.floor == min(ends) < max(ends) <= world.best
-    land = world._landscape
-    at_best = {**land.optima, **{name: min(drops, key=drops.__getitem__) for name, drops in land.drops.items()}}
-    for enabled, drop in land.drops["smart.enabled"].items():
-        assert land.end({**at_best, "smart.enabled": enabled}) <= world.best
-        assert drop >= 0
-    assert land.end(at_best) == pytest.approx(world.best)
-    assert land.failures.middle - land.optima["optim.lr"] >= FAILURE_GAP
-
-
-def test_a_course_is_a_pure_function_of_world_and_configuration(space: Space) -> None:
-    (config,) = configs(space, 1)
-    first, again = (Synthetic(space, OBJECTIVE, 3, 1e10).course(config) for _ in range(2))
-    assert first == again
-    assert Synthetic(space, OBJECTIVE, 4, 1e10).course(config) != first
-
-
-def test_curves_rise_to_their_ends_and_cross(space: Space) -> None:
-    world = Synthetic(space, OBJECTIVE, 0, 1e10)
-    here = [position(space, config) for config in configs(space, 60)]
-    curves = np.array([world._landscape.curve(one, 10) for one in here])
-    ends = np.array([world._landscape.end(one) for one in here])
-    assert curves[:, -1] == pytest.approx(ends)
-    assert (np.diff(curves, axis=1) > 0).all()
-    early, late = curves[:, 1][:, None] - curves[:, 1], curves[:, -1][:, None] - curves[:, -1]
-    assert 0.02 < (early * late < 0).mean() < 0.4, "pairs that change places between the second and the last evaluation"
-
-
-def test_a_failed_trial_is_nan_or_at_the_floor_to_its_end(space: Space) -> None:
-    world = Synthetic(space, OBJECTIVE, 1, 1e10)
-    some = configs(space, 300)
-    kinds = {"diverges": 0, "sits at chance": 0}
-    for config in some:
-        expected, reported = world.expected_scores(config), scores(world.course(config))
-        assert (np.isnan(expected) == np.isnan(reported)).all()
-        failed = np.isnan(expected) | (expected == world.floor)
-        assert (np.diff(failed.astype(int)) >= 0).all()
-        assert (world.true_score(config) == world.floor) == failed[-1]
-        kinds["diverges"] += bool(np.isnan(expected[-1]))
-        kinds["sits at chance"] += bool(expected[-1] == world.floor)
-    assert min(kinds.values()) >= 10, kinds
-    assert 0.2 < sum(kinds.values()) / len(some) < 0.45
-
-
-def test_trials_fail_at_high_learning_rates(space: Space) -> None:
-    failures = Synthetic(space, OBJECTIVE, 1, 1e10)._landscape.failures
-    low, middle, high = (failures.probability({"optim.lr": u}) for u in (0.2, failures.middle, 1.0))
-    assert low < 0.03
-    assert middle == pytest.approx(0.51)
-    assert high > 0.97
-
-
-def test_worlds_resemble_recorded_sweeps(space: Space) -> None:
-    """Bounds are generous around the recorded figures in the docstring of `synthetic`; medians over six worlds."""
-    drawn = configs(space, 120)
-    found = [generated(Synthetic(space, OBJECTIVE, seed, 1e10), drawn, noisy=False) for seed in range(6)]
-    middle = {item.name: float(np.median([getattr(one, item.name) for one in found])) for item in fields(Facts)}
-    assert 0.66 < middle["rank_all"] < 0.95
-    assert 0.5 < middle["rank_upper"] < 0.92
-    assert 0.006 < middle["near_best"] < 0.39
-    assert 0.2 < middle["failed"] < 0.45
-    assert middle["default"] > 0.75
-
-
-def test_smart_helps_in_some_worlds_and_harms_in_others(space: Space) -> None:
-    used = [config for config in configs(space, 60) if config.smart.enabled]
-    off = [config.model_copy(update={"smart": config.smart.model_copy(update={"enabled": False})}) for config in used]
-    pairs = [(position(space, one), position(space, other)) for one, other in zip(used, off, strict=True)]
-    effects = []
-    for seed in range(40):
-        land = Synthetic(space, OBJECTIVE, seed, 1e10)._landscape
-        effects.append(np.mean([land.drop(without) - land.drop(smart) for smart, without in pairs]))
-    assert 0.3 < np.mean(np.array(effects) > 0) < 0.7
-    assert abs(np.mean(effects)) < np.std(effects) / 2
-
-
-@pytest.mark.parametrize(("limit", "factor"), [(64, math.sqrt((3 / 64) / (1 / 750 + 1 / 1600 + 1 / 600))), (None, 1.0)])
-def test_evaluations_on_few_examples_are_noisier_by_the_binomial_law(limit: int | None, factor: float) -> None:
-    config = parse({"budget": {"examples": 100, "evaluations": 3, "early_eval_examples": limit}})
-    tasks = ("sst", "quora", "sts")
-    early, middle, last = costs.sampling_deviation(np.array([0.8, 0.5, 0.8]), config, tasks)
-    assert last == pytest.approx(math.sqrt(0.16 * (1 / 750 + 1 / 1600 + 1 / 600)) / 3)
-    assert early == pytest.approx(factor * last)
-    assert middle == pytest.approx(early * 0.5 / 0.4)
-    assert costs.sampling_correlation(config, tasks) == pytest.approx(1 / factor)
-
-
-def test_noise_of_examples_has_its_deviation_and_correlations(space: Space) -> None:
-    land = replace(Synthetic(space, OBJECTIVE, 0, 1e10)._landscape, luck=(0.0, 0.0))
-    rng, deviations = np.random.default_rng(0), np.array([2.0, 2.0, 1.0])
-    drawn = np.array([land.sampling_noise(deviations, 0.5, rng) for _ in range(4000)]) / deviations
-    own = 1 - SAME_EXAMPLES  # what is common to all trials is left out here
-    assert drawn.var(axis=0) == pytest.approx([own] * 3, rel=0.1)
-    assert np.cov(drawn.T)[0, 1:] == pytest.approx([OWN_EXAMPLES, 0.5 * OWN_EXAMPLES], abs=0.03)
-    lucky = replace(land, luck=(3.0, 3.0)).sampling_noise(deviations, 0.0, np.random.default_rng(0))
-    plain = land.sampling_noise(deviations, 0.0, np.random.default_rng(0))
-    assert lucky - plain == pytest.approx(3 * math.sqrt(SAME_EXAMPLES) * deviations)
-
-
-def test_inner_steps_and_the_teacher_cost_what_they_cost(space: Space) -> None:
-    plain = parse({"backbone": "embedded", "smart": {"enabled": False}, "budget": {"examples": 3000}})
-    full = plain.model_copy(update={"smart": TrialConfig().smart.model_copy(update={"steps": 1, "mu": 1.0})})
-    data = costs.summary()
-    evaluating = 10 * costs._evaluation_flops(plain, data, 10_616_832, early=False)
-    short, long = (costs.seconds(config, data, 1.0)[-1] - evaluating for config in (plain, full))
-    assert long / short == pytest.approx(3.0)  # (6 + 2 + 1) / 3
-    assert list(costs.seconds(plain, data, 1.0)) == sorted(costs.seconds(plain, data, 1.0))
-    assert np.array(costs.compute(full, data)) == pytest.approx(3.0 * np.array(costs.compute(plain, data)))
-
-
-def test_courses_tell_their_compute_so_that_pruners_compare_at_it(space: Space) -> None:
-    world, some = Synthetic(space, OBJECTIVE, 1, 1e10), configs(space, 60)
-    whole = [world.course(config).evaluations[-1].compute for config in some]
-    assert max(whole) > 2 * min(whole), "mixtures and inner steps of different cost"
-    for config, spent in zip(some, whole, strict=True):
-        assert [found.compute for found in world.course(config).evaluations] == pytest.approx(
-            [spent * index / 10 for index in range(1, 11)]
-        )
-
-
-# Records
 
 
 def recorded(space: Space, ends: list[tuple[str, int, float]]) -> list[dict[str, Any]]:
@@ -211,9 +80,14 @@ def recorded(space: Space, ends: list[tuple[str, int, float]]) -> list[dict[str,
     return trials
 
 
+def run_of(trials: list[dict[str, Any]]) -> dict[str, Any]:
+    """What a replay reads of the results.json with these trials."""
+    return {"schema_version": 1, "trials": trials, "data": {"rows": {task: {"select": n} for task, n in N_SELECT.items()}}}
+
+
 def test_a_recorded_configuration_takes_its_recorded_course(space: Space) -> None:
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
-    world = Replay.of([{"trials": trials}], space, OBJECTIVE)
+    world = Replay.of([run_of(trials)], space, OBJECTIVE)
     for trial in trials[:2]:
         course = world.course(parse(trial["config"]))
         assert scores(course) == pytest.approx([e["score"] for e in trial["evaluations"]])
@@ -226,10 +100,10 @@ def test_a_pruned_trial_goes_on_as_the_complete_ones_did(space: Space) -> None:
     """It gains 0.06 an evaluation, as they do on average, and loses at the last one what was noise of few examples."""
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
     config = parse(trials[2]["config"])
-    course = Replay.of([{"trials": trials}], space, OBJECTIVE).course(config)
+    course = Replay.of([run_of(trials)], space, OBJECTIVE).course(config)
     assert scores(course)[2:9] == pytest.approx([0.2 + 0.06 * i for i in range(7)])
     at_3 = [0.15, 0.21, 0.2]
-    share = kept_part((float(np.mean(at_3)), float(np.var(at_3))), config, OBJECTIVE)
+    share = kept_part((float(np.mean(at_3)), float(np.var(at_3))), config, OBJECTIVE, N_SELECT)
     assert 0.3 < share < 0.6
     assert scores(course)[-1] == pytest.approx(0.2 + 0.06 * 7 - (1 - share) * (0.2 - np.mean(at_3)))
     assert course.evaluations[-1].seconds == pytest.approx(20.0)
@@ -238,7 +112,7 @@ def test_a_pruned_trial_goes_on_as_the_complete_ones_did(space: Space) -> None:
 def test_on_all_of_select_a_pruned_trial_keeps_its_whole_difference(space: Space) -> None:
     whole = space.fix({"budget.early_eval_examples": None})
     trials = recorded(whole, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
-    course = Replay.of([{"trials": trials}], whole, OBJECTIVE).course(parse(trials[2]["config"]))
+    course = Replay.of([run_of(trials)], whole, OBJECTIVE).course(parse(trials[2]["config"]))
     assert scores(course)[-1] == pytest.approx(0.2 + 0.06 * 7)
 
 
@@ -246,13 +120,21 @@ def test_an_early_difference_is_kept_as_far_as_it_is_not_noise(space: Space) -> 
     (config,) = configs(space, 1)
     early, last = 3 / 64, 1 / 750 + 1 / 1600 + 1 / 600  # of three tasks, 1 / examples
     noise = 0.5 * 0.16 * early / 9 * (1 - last / early)
-    assert kept_part((0.8, 0.01), config, OBJECTIVE) == pytest.approx(1 - noise / 0.01)
-    assert kept_part((0.8, noise / 2), config, OBJECTIVE) == kept_part((0.8, 0.0), config, OBJECTIVE) == 0.0
+    assert kept_part((0.8, 0.01), config, OBJECTIVE, N_SELECT) == pytest.approx(1 - noise / 0.01)
+    assert kept_part((0.8, noise / 2), config, OBJECTIVE, N_SELECT) == 0.0
+    assert kept_part((0.8, 0.0), config, OBJECTIVE, N_SELECT) == 0.0
+
+
+def test_the_noise_of_any_task_is_that_of_its_recorded_examples() -> None:
+    config = parse({"mixture": ["sst"], "budget": {"examples": 100, "early_eval_examples": 64}})
+    few, many = (kept_part((0.8, 0.01), config, Objective("sst/accuracy"), {"sst": n}) for n in (65, 10**6))
+    assert many == pytest.approx(1 - 0.5 * 0.16 / 64 / 0.01, rel=1e-3)
+    assert few == pytest.approx(1 - 0.5 * 0.16 * (1 / 64 - 1 / 65) / 0.01)
 
 
 def test_an_unrecorded_configuration_lies_between_its_neighbours(space: Space) -> None:
     ends = [("COMPLETE", 10, 0.1 * number) for number in range(1, 8)]
-    world = Replay.of([{"trials": recorded(space, ends)}], space, OBJECTIVE)
+    world = Replay.of([run_of(recorded(space, ends))], space, OBJECTIVE)
     for config in configs(space, 20, seed=9):
         assert 0.1 < scores(world.course(config))[-1] < 0.7
     error, blind = world.leave_one_out()
@@ -262,7 +144,7 @@ def test_an_unrecorded_configuration_lies_between_its_neighbours(space: Space) -
 
 def test_a_recorded_failure_spreads_to_its_neighbourhood(space: Space) -> None:
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("FAIL", 4, 0.3)])
-    world = Replay.of([{"trials": trials}], space, OBJECTIVE)
+    world = Replay.of([run_of(trials)], space, OBJECTIVE)
     failing = scores(world.course(parse(trials[1]["config"])))
     assert failing[:4] == pytest.approx([0.075, 0.15, 0.225, 0.3])
     assert all(math.isnan(score) for score in failing[4:])
@@ -270,7 +152,7 @@ def test_a_recorded_failure_spreads_to_its_neighbourhood(space: Space) -> None:
 
 def test_a_record_without_a_whole_curve_is_refused(space: Space) -> None:
     with pytest.raises(ConfigError, match="no COMPLETE trial"):
-        Replay.of([{"trials": recorded(space, [("PRUNED", 3, 0.2)])}], space, OBJECTIVE)
+        Replay.of([run_of(recorded(space, [("PRUNED", 3, 0.2)]))], space, OBJECTIVE)
 
 
 def test_distances() -> None:
@@ -305,9 +187,9 @@ def test_weights_predict_a_trial_left_out_better(space: Space, monkeypatch: pyte
         evaluations = [{"score": score, "seconds": 1.0, "metrics": {}} for score in found[:n]]
         state = "COMPLETE" if n == 10 else "FAIL"
         trials.append(sample_record(number, state, None, evaluations=evaluations, config=config.to_dict()).to_dict())
-    error, blind = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
-    monkeypatch.setattr("tuner.commands.simulate.importance.LEAST", 999)
-    unweighted, _ = Replay.of([{"trials": trials}], space, OBJECTIVE).leave_one_out()
+    error, blind = Replay.of([run_of(trials)], space, OBJECTIVE).leave_one_out()
+    monkeypatch.setattr("tuner.commands.simulate.distance.LEAST", 999)
+    unweighted, _ = Replay.of([run_of(trials)], space, OBJECTIVE).leave_one_out()
     assert error < 0.8 * blind
     assert error < 0.8 * unweighted
 
@@ -535,19 +417,22 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return status, out, err
 
 
-def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    command = (
-        "--synthetic",
-        "--trials",
-        "6",
-        "--repetitions",
-        "2",
-        "--policy",
-        "random+median",
-        "--policy",
-        "tpe+none",
-        "--json",
-    )
+@pytest.fixture(scope="module")
+def record(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three trials."""
+    from tuner.config import options as search_options
+    from tuner.results import results_json
+
+    folder = tmp_path_factory.mktemp("record")
+    trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
+    search_options.save(search_options.Options(profile="laptop"), folder)
+    results_json.write(folder / results_json.FILE_NAME, run_of(trials))
+    return folder
+
+
+def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str], record: Path) -> None:
+    policies = ("--policy", "random+median", "--policy", "tpe+none")
+    command = ("--record", str(record), "--trials", "6", "--repetitions", "2", *policies, "--json")
     first, again = run(capsys, *command), run(capsys, *command)
     assert first == again
     found = json.loads(first[1])
@@ -557,14 +442,8 @@ def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str]) -> No
     assert run(capsys, *command, "--seed", "1")[1] != first[1]
 
 
-def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], space: Space, tmp_path: Path) -> None:
-    from tuner.config import options as search_options
-    from tuner.results import results_json as results
-
-    trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
-    search_options.save(search_options.Options(profile="laptop"), tmp_path)
-    results.write(tmp_path / results.FILE_NAME, {"schema_version": 1, "trials": trials})
-    status, out, _ = run(capsys, "--record", str(tmp_path), "--trials", "5", "--repetitions", "1", "--pruner", "none")
+def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str], record: Path) -> None:
+    status, out, _ = run(capsys, "--record", str(record), "--trials", "5", "--repetitions", "1", "--policy", "tpe+none")
     assert status == 0
     assert "3 recorded trials" in " ".join(out.split())
     assert "tpe+none" in out
@@ -572,18 +451,17 @@ def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(("arguments", "told"), [
-    ((), "give either --record RUN"),
-    (("--synthetic", "--slots", "0"), "--slots 0: give 1 or more"),
-    (("--synthetic", "--hours", "0"), "--hours 0: give a number above 0"),
-    (("--synthetic", "--policy", "tpe"), "--policy tpe is not SAMPLER\\+PRUNER"),
-    (("--synthetic", "--policy", "tpee+asha"), r"unknown sampler tpee \(did you mean tpe\?\)"),
-    (("--synthetic", "--policy", "tpe+asha", "--pruner", "none"), "leave out --sampler and --pruner"),
+    (("--slots", "0"), "give --record RUN"),
+    (("--slots", "0"), "--slots 0: give 1 or more"),
+    (("--hours", "0"), "--hours 0: give a number above 0"),
+    (("--policy", "tpe"), "--policy tpe is not SAMPLER\\+PRUNER"),
+    (("--policy", "tpee+asha"), r"unknown sampler tpee \(did you mean tpe\?\)"),
     (("--record", "/no/such/run"), "does not exist"),
-    (("--synthetic", "--metric", "sst/f2"), "unknown metric sst/f2"),
+    (("--record", "RECORD", "--metric", "sst/f2"), "unknown metric sst/f2"),
 ])  # fmt: skip
-def test_problems_are_reported(arguments: tuple[str, ...], told: str) -> None:
+def test_problems_are_reported(arguments: tuple[str, ...], told: str, record: Path) -> None:
     with pytest.raises(ConfigError, match=told):
-        make(parser().parse_args(list(arguments)))
+        make(parser().parse_args([str(record) if argument == "RECORD" else argument for argument in arguments]))
 
 
 def test_wrong_usage_ends_with_2_and_all_sentences() -> None:

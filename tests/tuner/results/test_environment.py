@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 
 from tuner.results import environment
 
@@ -47,6 +48,26 @@ def test_gpus_are_read_from_nvidia_smi() -> None:
         {"name": "NVIDIA GB10", "memory_mib": None, "driver": "580.2"},
     ]
     assert environment.parse_gpus("") == []
+
+
+def test_no_gpu_without_a_driver_or_where_none_is_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert not environment.has_gpu()
+    monkeypatch.setattr(environment, "DRIVER", "libno-driver.so.1")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert not environment.has_gpu()
+
+
+@pytest.mark.slow
+def test_torch_decides_where_a_driver_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another library stands for the driver's."""
+    monkeypatch.setattr(environment, "DRIVER", "libm.so.6")
+    assert environment.has_gpu() == torch.cuda.is_available()
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_torch_can_use_is_found() -> None:
+    assert environment.has_gpu()
 
 
 def test_git_has_commit_and_changes(tmp_path: Path) -> None:

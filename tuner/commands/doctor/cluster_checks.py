@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster import connect
 from cluster.node import Node
 from model.config import ConfigError
 from model.encoder import backbone
-from tuner.artifacts.addresses import endpoint
-from tuner.commands.doctor import node_checks, ranks, stores
-from tuner.commands.doctor.finding import Finding, failed, skipped
+from tuner.artifacts.addresses import endpoint, mask_credentials
+from tuner.commands.doctor import node_checks, ranks
+from tuner.commands.doctor.finding import Finding, failed, skipped, tested
 from tuner.commands.doctor.node import NodeProbe, existing
 from tuner.commands.doctor.subject import Subject
 from tuner.execution.rank import process_environment
+from tuner.study import storage as study_storage
 
+STORE_S = 30.0
 ANSWER_S = 60.0
 DATA_S = 300.0
 BAD_OPTIONS = "the options have problems"
@@ -29,14 +32,12 @@ BAD_OPTIONS = "the options have problems"
 
 def cluster_checks(subject: Subject) -> Iterator[Finding]:
     """Check the connected cluster; yields each finding as soon as it is known."""
-    if subject.storage is not None:
-        yield stores.database(subject.storage, subject.run_dir)
-    if subject.tracking_uri is not None:
-        yield stores.tracking(subject.tracking_uri, subject.run_dir)
-    addresses = {"database": subject.storage, "tracking": subject.tracking_uri}
-    yield from (skipped(check, BAD_OPTIONS) for check, address in addresses.items() if address is None)
+    yield database(subject.storage, subject.run_dir) if subject.storage else skipped("database", BAD_OPTIONS)
+    yield tracking(subject.tracking_uri, subject.run_dir) if subject.tracking_uri else skipped("tracking", BAD_OPTIONS)
     nodes = connect.nodes()
-    probes = {node.address: _start_probe(node) for node in nodes}
+    visible = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # else Ray hides the GPUs from a process that reserves none
+    environment = process_environment(1, 1.0) | visible
+    probes = {node.address: ranks.start_actor(NodeProbe, node, 0.0, environment) for node in nodes}
     try:
         yield from _nodes(subject, nodes, probes)
     finally:
@@ -44,24 +45,52 @@ def cluster_checks(subject: Subject) -> Iterator[Finding]:
     yield from _ranks(subject, nodes)
 
 
-def _start_probe(node: Node) -> Any:
-    visible = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # else Ray hides the GPUs from a process that reserves none
-    return (
-        ray.remote(NodeProbe)
-        .options(
-            num_cpus=0,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node.identifier, soft=False),
-            runtime_env={"env_vars": process_environment(1, 1.0) | visible},
-        )
-        .remote()
-    )
+def database(storage: str, run_dir: Path) -> Finding:
+    """Check Optuna's storage without writing to it. `run_dir` is the folder that the search will create."""
+    advice = "give --storage an address whose server runs, whose database exists and whose user may write"
+    return _in_time("database", storage, lambda: study_storage.probe(storage, run_dir), advice)
+
+
+def tracking(uri: str, run_dir: Path) -> Finding:
+    """Check MLflow's store or server without writing to it. `run_dir` as for `database`."""
+    from tuner.tracking.mlflow import read_experiment
+
+    def open_store() -> None:
+        if uri.startswith(("http", "databricks")):
+            read_experiment(uri, "-")
+        else:
+            study_storage.probe(uri, run_dir)
+
+    advice = "give --tracking-uri a server that answers, or a database that exists"
+    return _in_time("tracking", uri, open_store, advice)
+
+
+def _in_time(check: str, address: str, open_store: Callable[[], Any], advice: str, seconds: float = STORE_S) -> Finding:
+    """Check that `open_store` succeeds within `seconds`."""
+    outcomes: list[str] = []
+
+    def attempt() -> None:
+        try:
+            open_store()
+        except ConfigError as error:
+            outcomes.append("; ".join(error.problems))
+        except Exception as error:  # database drivers have their own errors
+            outcomes.append(f"{address}: {type(error).__name__}: {error}")
+        else:
+            outcomes.append("")
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    problem = outcomes[0] if outcomes else f"{address} gives no answer within {seconds:g} s"
+    return tested(check, mask_credentials(problem), mask_credentials(address), advice)
 
 
 def _nodes(subject: Subject, nodes: list[Node], probes: dict[str, Any]) -> Iterator[Finding]:
     """The checks of the nodes' probes."""
     addresses = {"database": endpoint(subject.storage or ""), "tracking": endpoint(subject.tracking_uri or "")}
     endpoints = {name: address for name, address in addresses.items() if address is not None}
-    arguments = (str(subject.runs_dir), tempfile.gettempdir(), endpoints)
+    arguments = (str(subject.run_dir.parent), tempfile.gettempdir(), endpoints)
     reports, errors = call_all({address: probe.report.remote(*arguments) for address, probe in probes.items()}, ranks.START_S)
     for address, error in errors.items():
         yield failed("node", error, "check that the node is up and has this project installed", address)
@@ -80,42 +109,38 @@ def _nodes(subject: Subject, nodes: list[Node], probes: dict[str, Any]) -> Itera
     yield from node_checks.disks(reports, _need_gib(subject, nodes), shares_memory)
     yield from _folder(subject, probes)
     yield from node_checks.stores(reports, endpoints)
-    if subject.source is None:
+    plan = subject.plan
+    if plan is None:
         yield skipped("data", BAD_OPTIONS)
         return
-    data = (subject.source, subject.tasks, subject.skip_bad_rows, subject.arms)
+    data = (plan.source, plan.tasks, plan.options.skip_bad_rows, plan.arms)
     digests, errors = call_all({address: probe.data.remote(*data) for address, probe in probes.items()}, DATA_S)
-    yield from node_checks.data(digests, subject.data_sha256)
+    yield from node_checks.data(digests, plan.summary.sha256)
     yield from (failed("data", error, node=address) for address, error in errors.items())
 
 
 def _folder(subject: Subject, probes: Mapping[str, Any]) -> Iterator[Finding]:
-    """Check that all nodes share the folder of runs: each writes a file there and looks for the driver's."""
-    place = str(existing(subject.runs_dir))
-    tokens, errors = call_all({address: probe.leave_token.remote(place) for address, probe in probes.items()}, ANSWER_S)
-    driver = next(iter(tokens.values()), None)
-    try:
-        readers = {address: probe for address, probe in probes.items() if address in tokens and driver}
-        is_seen, _ = call_all({address: probe.sees.remote(driver) for address, probe in readers.items()}, ANSWER_S)
-        written = {address: token is not None for address, token in tokens.items()}
-        yield from node_checks.folder(place, written, {address: bool(is_seen.get(address)) for address in tokens})
-        yield from (failed("storage", error, node=address) for address, error in errors.items())
-    finally:
-        call_all({address: probes[address].remove.remote(token) for address, token in tokens.items() if token}, ANSWER_S)
+    """Check that all nodes can write to the folder of runs, and see a file of the driver there."""
+    place = str(existing(subject.run_dir.parent))
+    with ExitStack() as stack:
+        name = ""
+        with suppress(OSError):
+            name = Path(stack.enter_context(tempfile.NamedTemporaryFile(prefix=".doctor-", dir=place)).name).name
+        shared, errors = call_all({address: probe.shares.remote(place, name) for address, probe in probes.items()}, ANSWER_S)
+    yield from node_checks.folder(place, shared)
+    yield from (failed("storage", error, node=address) for address, error in errors.items())
 
 
 def _ranks(subject: Subject, nodes: list[Node]) -> Iterator[Finding]:
     """The checks of ranks: the collectives of a gang, and SMART on its backbone."""
-    if subject.shape is None:
-        yield from (skipped(check, BAD_OPTIONS) for check in ("all-reduce", "backbone", "smart"))
-        return
-    for group in ranks.rank_groups(nodes, subject.shape):
+    shape, config = subject.shape, subject.config
+    for group in ranks.rank_groups(nodes, shape) if shape else [skipped("all-reduce", BAD_OPTIONS)]:
         yield group if isinstance(group, Finding) else ranks.check_all_reduce(group)
-    if subject.config is None:
+    if shape is None or config is None:
         yield from (skipped(check, BAD_OPTIONS) for check in ("backbone", "smart"))
         return
     for node in nodes:
-        yield from ranks.check_smart(node, subject.shape, subject.config)
+        yield from ranks.check_smart(node, shape, config)
 
 
 def call_all(calls: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], dict[str, str]]:
@@ -144,4 +169,4 @@ def _need_gib(subject: Subject, nodes: list[Node]) -> float | None:
         return None
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors")) if folder.is_dir() else 0
     slots = subject.shape.slots_of(nodes)
-    return node_checks.disk_need_gib(size, min(slots, subject.max_concurrent or slots)) if size else None
+    return node_checks.disk_need_gib(size, min(slots, subject.options.max_concurrent or slots)) if size else None

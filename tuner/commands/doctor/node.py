@@ -6,8 +6,8 @@ import hashlib
 import os
 import shutil
 import socket
+import tempfile
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,6 @@ CODE = ("cluster", "model", "search_spaces", "tuner")
 """Folders of the project whose files must be the same everywhere."""
 CONNECT_S = 5.0
 SHARED_MEMORY = Path("/dev/shm")
-TOKEN = ".doctor-"
-"""Prefix of the temporary files that show whether a folder is shared."""
 
 
 @dataclass(frozen=True)
@@ -77,21 +75,13 @@ class NodeProbe:
             unreachable={name: reason for name, reason in reasons.items() if reason},
         )
 
-    def leave_token(self, folder: str) -> str | None:
-        """Write an empty file of a random name into `folder` and return its path; None when that fails."""
-        path = Path(folder, f"{TOKEN}{uuid.uuid4().hex}")
+    def shares(self, folder: str, driver_file: str) -> tuple[bool, bool]:
+        """Whether this node can write to `folder`, and whether it sees the driver's file there."""
         try:
-            path.touch()
+            with tempfile.TemporaryFile(dir=folder):
+                return True, driver_file in os.listdir(folder)  # noqa: PTH208  # refreshes the cache of network file systems
         except OSError:
-            return None
-        return str(path)
-
-    def sees(self, path: str) -> bool:
-        os.listdir(os.path.dirname(path))  # noqa: PTH208, PTH120  # refreshes the cache of network file systems
-        return Path(path).exists()
-
-    def remove(self, path: str) -> None:
-        Path(path).unlink(missing_ok=True)
+            return False, False
 
     def data(self, source: DataSource, tasks: tuple[str, ...], skip_bad_rows: bool, arms: tuple[str, ...]) -> str | list[str]:
         """SHA-256 of the data as this node reads them, or their problems."""

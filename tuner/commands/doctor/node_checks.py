@@ -55,20 +55,20 @@ def gpus(reports: Mapping[str, NodeReport], shape: GangShape | None) -> list[Fin
     """GPUs, driver, and whether torch can use them."""
     needs_gpu = shape is None or shape.gpus_per_worker > 0
     if needs_gpu and shape is not None and not any(report.gpus for report in reports.values()):
-        advice = "use --gpus-per-worker 0 and --profile laptop, or a node whose nvidia-smi lists a GPU"
+        advice = "use --gpus-per-worker 0 and --profile laptop, or a node with a GPU that torch can use"
         return [failed("gpus", f"a trial asks for {shape.describe()}, and no node has a GPU", advice)]
-    return [_gpus(report, address, needs_gpu) for address, report in reports.items()]
-
-
-def _gpus(report: NodeReport, address: str, needs_gpu: bool) -> Finding:
-    if not report.gpus:
-        return skipped("gpus", "there is none on this node" + ("" if needs_gpu else ", and a trial asks for none"), address)
-    kinds = Counter((gpu["name"], gpu["driver"]) for gpu in report.gpus)
-    listed = ", ".join(f"{n} × {name} (driver {driver})" for (name, driver), n in kinds.items())
-    if report.cuda:
+    findings = []
+    for address, report in reports.items():
+        kinds = Counter((gpu["name"], gpu["driver"]) for gpu in report.gpus)
+        listed = ", ".join(f"{n} × {name} (driver {driver})" for (name, driver), n in kinds.items())
         advice = "install torch for CUDA at the version of constraints.txt, or a driver that is new enough for it"
-        return failed("gpus", f"{listed}, but {report.cuda}", advice, address)
-    return passed("gpus", f"{listed}; torch computes on each", address)
+        if not report.gpus:
+            reason = "there is none on this node" + ("" if needs_gpu else ", and a trial asks for none")
+            findings.append(skipped("gpus", reason, address))
+        else:
+            problem = f"{listed}, but {report.cuda}" if report.cuda else ""
+            findings.append(tested("gpus", problem, f"{listed}; torch computes on each", advice, address))
+    return findings
 
 
 def clock(address: str, asked_s: float, answered_s: float, node_s: float) -> Finding:
@@ -81,20 +81,20 @@ def clock(address: str, asked_s: float, answered_s: float, node_s: float) -> Fin
 
 def disks(reports: Mapping[str, NodeReport], need_gib: float | None, shares_memory: bool) -> list[Finding]:
     """Free space on every node. `need_gib` is what the search writes into the folder of its runs; None if unknown."""
-    return [_disks(report, address, need_gib, shares_memory) for address, report in reports.items()]
-
-
-def _disks(report: NodeReport, address: str, need_gib: float | None, shares_memory: bool) -> Finding:
-    problems, facts = [], []
-    for name, disk in report.disks.items():
-        facts.append(f"{disk.free_gib:.1f} GiB free for {name} ({disk.path})")
-        if name == "runs" and need_gib is not None and disk.free_gib < need_gib:
-            problems.append(f"{facts[-1]}, and a search needs about {need_gib:.1f} GiB: give another --runs-dir, or make room")
-        elif name == "temporary" and disk.used > MOST_USED:
-            problems.append(f"{disk.path} is {disk.used:.0%} full, and above {MOST_USED:.0%} Ray starts nothing: make room")
-        elif name == "shared memory" and shares_memory and disk.free_gib < SHARED_MEMORY_GIB:
-            problems.append(f"{facts[-1]}, and NCCL needs {SHARED_MEMORY_GIB:g}: in a container use --shm-size=8g")
-    return tested("disk", "; ".join(problems), ", ".join(facts), node=address)
+    findings = []
+    for address, report in reports.items():
+        problems, facts = [], []
+        for name, disk in report.disks.items():
+            facts.append(f"{disk.free_gib:.1f} GiB free for {name} ({disk.path})")
+            if name == "runs" and need_gib is not None and disk.free_gib < need_gib:
+                need = f"a search needs about {need_gib:.1f} GiB: give another --runs-dir, or make room"
+                problems.append(f"{facts[-1]}, and {need}")
+            elif name == "temporary" and disk.used > MOST_USED:
+                problems.append(f"{disk.path} is {disk.used:.0%} full, and above {MOST_USED:.0%} Ray starts nothing: make room")
+            elif name == "shared memory" and shares_memory and disk.free_gib < SHARED_MEMORY_GIB:
+                problems.append(f"{facts[-1]}, and NCCL needs {SHARED_MEMORY_GIB:g}: in a container use --shm-size=8g")
+        findings.append(tested("disk", "; ".join(problems), ", ".join(facts), node=address))
+    return findings
 
 
 def disk_need_gib(weights_bytes: int, slots: int) -> float:
@@ -118,24 +118,24 @@ def data(digests: Mapping[str, str | list[str]], expected: str | None) -> list[F
     """Every node reads the same data. `digests`: by address their SHA-256, or the problems of reading them."""
     findings = []
     for address, digest in digests.items():
+        problem, fact, advice = "", f"SHA-256 {digest[:12]}", "copy them"
         if isinstance(digest, list):
+            problem = "; ".join(digest)
             advice = "a node without the data cannot prepare them: bring the folder to the same path there"
-            findings.append(failed("data", "; ".join(digest), advice, address))
-            continue
-        different = f"its data have SHA-256 {digest[:12]}, the driver's {(expected or '')[:12]}"
-        problem = different if digest != expected else ""
-        findings.append(tested("data", problem, f"SHA-256 {digest[:12]}", "copy them", address))
+        elif digest != expected:
+            problem = f"its data have {fact}, the driver's {(expected or '')[:12]}"
+        findings.append(tested("data", problem, fact, advice, address))
     return findings
 
 
-def folder(runs_dir: str, written: Mapping[str, bool], seen: Mapping[str, bool]) -> list[Finding]:
-    """All nodes share the folder of runs: `written` and `seen` say which could write to it and see the driver's file."""
+def folder(runs_dir: str, shared: Mapping[str, tuple[bool, bool]]) -> list[Finding]:
+    """All nodes share the folder of runs: `shared` says of each whether it can write to it and sees the driver's file."""
     findings = []
-    for address, could_write in written.items():
+    for address, (can_write, sees_driver) in shared.items():
         problem, advice = "", ""
-        if not could_write:
+        if not can_write:
             problem, advice = f"{runs_dir} cannot be written", "let this user write there, or give another --runs-dir"
-        elif not seen[address]:
+        elif not sees_driver:
             problem = f"{runs_dir} is not the driver's folder"
             advice = "all nodes store checkpoints and models there: mount one folder on all, and name it with --runs-dir"
         findings.append(tested("storage", problem, f"{runs_dir} can be written", advice, address))

@@ -15,7 +15,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.node import Node
-from cluster.shape import GangShape
+from cluster.shape import SPREAD, GangShape
 from tuner.commands.doctor.finding import Finding, failed, passed, skipped
 from tuner.execution.gang import reason_of
 from tuner.execution.rank import RankWorker, process_environment
@@ -67,16 +67,19 @@ class RankGroup:
         return "NCCL" if self.n_gpus else "gloo"
 
 
-def rank_groups(nodes: Sequence[Node], shape: GangShape, *, spans_nodes: bool = False) -> list[RankGroup | Finding]:
-    """The groups to check: two or more ranks within each node, because gangs are packed, and all pairs if gangs may span nodes.
+def rank_groups(nodes: Sequence[Node], shape: GangShape) -> list[RankGroup | Finding]:
+    """The groups to check: two or more ranks within each node, and all pairs of nodes if gangs may span nodes.
 
     A node without a possible group yields a SKIP.
     """
     within = [_within(node, shape) for node in nodes]
-    if not spans_nodes:
-        return list(within)
-    usable = [group.nodes[0] for group in within if isinstance(group, RankGroup)]
-    return [*within, *(RankGroup(pair, _gpus_per_rank(shape)) for pair in combinations(usable, 2))]
+    able = [node for node in nodes if shape.placement == SPREAD and _is_used(node, shape)]
+    return [*within, *(RankGroup(pair, _gpus_per_rank(shape)) for pair in combinations(able, 2))]
+
+
+def _is_used(node: Node, shape: GangShape) -> bool:
+    """Whether ranks of a trial may run on the node: a whole gang fits, or one rank of a gang that may span nodes."""
+    return shape.has_room_on(node) if shape.placement == SPREAD else shape.slots_of([node]) > 0
 
 
 def _gpus_per_rank(shape: GangShape) -> float:
@@ -94,42 +97,39 @@ def _within(node: Node, shape: GangShape) -> RankGroup | Finding:
 
 
 def start(nodes: Sequence[Node], n_gpus: float, rank_class: type[DoctorRank] = DoctorRank) -> list[Any]:
-    """Start one actor for each rank, pinned to its node. They reserve no cores, so that a busy cluster can be checked."""
-    return [
-        ray.remote(rank_class)
-        .options(
-            num_cpus=0,
-            num_gpus=n_gpus,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node.identifier, soft=False),
-            runtime_env={"env_vars": process_environment(1, n_gpus)},
-        )
-        .remote(rank, len(nodes), 1)
-        for rank, node in enumerate(nodes)
-    ]
+    """Start one actor for each rank, pinned to its node."""
+    environment = process_environment(1, n_gpus)
+    return [start_actor(rank_class, node, n_gpus, environment, rank, len(nodes), 1) for rank, node in enumerate(nodes)]
+
+
+def start_actor(class_: type, node: Node, n_gpus: float, environment: dict[str, str], *arguments: object) -> Any:
+    """Start an actor on a node. It reserves no cores, so that a busy cluster can be checked."""
+    place = NodeAffinitySchedulingStrategy(node.identifier, soft=False)
+    options = {"num_cpus": 0, "num_gpus": n_gpus, "scheduling_strategy": place, "runtime_env": {"env_vars": environment}}
+    return ray.remote(class_).options(**options).remote(*arguments)
 
 
 def check_all_reduce(
     group: RankGroup, *, rank_class: type[DoctorRank] = DoctorRank, start_s: float = START_S, reduce_s: float = REDUCE_S
 ) -> Finding:
     """An all-reduce over a group's ranks. One that hangs fails after `reduce_s`, and its processes are killed."""
-    actors = start(group.nodes, group.n_gpus, rank_class)
+    actors, has_started = start(group.nodes, group.n_gpus, rank_class), False
     ranks = f"{len(actors)} ranks, {group.backend}"
     advice = "check whether a firewall, NCCL_SOCKET_IFNAME or GLOO_SOCKET_IFNAME separates ranks; NCCL_DEBUG=INFO logs details"
     try:
         wait([actor.ready.remote() for actor in actors], start_s)
-    except TimeoutError:
-        return _not_started("all-reduce", group.where, group.n_gpus, start_s, actors)
-    except Exception as error:
-        kill(actors)
-        return failed("all-reduce", f"its ranks cannot start: {reason(error)}", node=group.where)
-    try:
+        has_started = True
         (address,) = wait([actors[0].rendezvous.remote()], reduce_s)
         wait([actor.meet.remote(address) for actor in actors], reduce_s)
         (backend, *_) = wait([actor.all_reduce.remote() for actor in actors], reduce_s)
         return passed("all-reduce", f"{len(actors)} ranks, {backend}", group.where)
     except TimeoutError:
+        if not has_started:
+            return _not_started("all-reduce", group.where, group.n_gpus, start_s)
         return failed("all-reduce", f"{ranks}: no answer within {reduce_s:g} s", advice, group.where)
     except Exception as error:
+        if not has_started:
+            return failed("all-reduce", f"its ranks cannot start: {reason(error)}", node=group.where)
         return failed("all-reduce", f"{ranks}: {reason(error)}", advice, group.where)
     finally:
         kill(actors)
@@ -139,27 +139,26 @@ def check_smart(
     node: Node, shape: GangShape, config: TrialConfig, *, start_s: float = START_S, smart_s: float = SMART_S
 ) -> list[Finding]:
     """The backbone loads on a node, and SMART's reference tests pass on it there."""
-    if not shape.slots_of([node]):
+    if not _is_used(node, shape):
         misfit = f"a gang of {shape.describe()} does not fit this node"
         return [skipped(check, misfit, node.address) for check in ("backbone", "smart")]
-    actors = start([node], shape.gpus_per_worker)
+    actors, has_started = start([node], shape.gpus_per_worker), False
     try:
         wait([actors[0].ready.remote()], start_s)
-    except TimeoutError:
-        finding = _not_started("backbone", node.address, shape.gpus_per_worker, start_s, actors)
-        return [finding, skipped("smart", "the backbone was not loaded", node.address)]
-    except Exception as error:
-        kill(actors)
-        return _not_loaded(reason(error), node)
-    try:
+        has_started = True
         (facts,) = wait([actors[0].smart.remote(config)], smart_s)
     except TimeoutError:
-        return _not_loaded(f"{config.backbone} was not loaded and tested within {smart_s:g} s", node)
+        problem = f"{config.backbone} was not loaded and tested within {smart_s:g} s"
+        finding = failed("backbone", problem, node=node.address)
+        if not has_started:
+            finding = _not_started("backbone", node.address, shape.gpus_per_worker, start_s)
     except Exception as error:
-        return _not_loaded(reason(error), node)
+        finding = failed("backbone", reason(error), node=node.address)
+    else:
+        return [passed("backbone", f"{config.backbone} loads", node.address), *_smart_findings(facts, config, node)]
     finally:
         kill(actors)
-    return [passed("backbone", f"{config.backbone} loads", node.address), *_smart_findings(facts, config, node)]
+    return [finding, skipped("smart", "the backbone was not loaded", node.address)]
 
 
 def _smart_findings(facts: list[Fact], config: TrialConfig, node: Node) -> list[Finding]:
@@ -170,12 +169,7 @@ def _smart_findings(facts: list[Fact], config: TrialConfig, node: Node) -> list[
     return failures or [passed("smart", summary, node.address)]
 
 
-def _not_loaded(problem: str, node: Node) -> list[Finding]:
-    return [failed("backbone", problem, node=node.address), skipped("smart", "the backbone was not loaded", node.address)]
-
-
-def _not_started(check: str, where: str, n_gpus: float, start_s: float, actors: list[Any]) -> Finding:
-    kill(actors)
+def _not_started(check: str, where: str, n_gpus: float, start_s: float) -> Finding:
     if n_gpus:
         return skipped(check, f"its GPUs were not free within {start_s:g} s", where)
     return failed(check, f"no process started within {start_s:g} s", "check the node's load and Ray's logs there", where)

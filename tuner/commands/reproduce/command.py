@@ -48,7 +48,7 @@ def reproduce(folder: Path, arguments: argparse.Namespace) -> int:
     results = recorded.read(folder)
     training = recorded.training(results, arguments.trial)
     shape, objective = recorded.gang(results, folder), recorded.objective(results)
-    data = recorded.data(results, folder, arguments.data)
+    data = recorded.data(results, folder, arguments.data, training.config)
     differences = recorded.differences(results["environment"], environment.describe())
     printer = ProgressPrinter(training, is_silent=arguments.json)
     facts = f"{training.state}, score {number_text(training.score)}, seed {training.config.seed}, {shape.describe()}"

@@ -14,6 +14,7 @@ from model.data.source import SPLITS, DataSource, inspect
 from tuner.config import options
 from tuner.config.objective import MEAN, OWN_MEAN, Objective, tasks_of
 from tuner.results import environment, results_json
+from tuner.search.tokenise import DataRequest
 
 ACCUMULATION = re.compile(r"accumulation (\d+) after out of memory")
 """The note of a trial that was restarted with smaller micro-batches."""
@@ -40,14 +41,6 @@ class RecordedTraining:
         return len(self.evaluations) if self.state == "PRUNED" else self.config.budget.evaluations
 
 
-@dataclass(frozen=True)
-class Data:
-    """The recorded data, verified by their SHA-256."""
-
-    source: DataSource
-    skip_bad_rows: bool
-
-
 def training(results: Mapping[str, Any], number: int | None) -> RecordedTraining:
     """The training of a trial, by default of the champion. Raises `ConfigError` when it does not exist."""
     if number is None:
@@ -69,15 +62,14 @@ def _champion(results: Mapping[str, Any]) -> RecordedTraining:
         ended = ", ".join(str(trial["number"]) for trial in results["trials"])
         advice = f"name one of its trials, {ended}, with --trial" if ended else "none of its trials has ended"
         raise ConfigError([f"{results['name']} has no champion: none of its trials is COMPLETE; {advice}"])
-    trials = [trial for trial in results["trials"] if trial["number"] == champion["number"]]
-    if trials and trials[0]["config"] == champion["config"]:
-        return _of(f"trial {champion['number']}", trials[0])
+    for trial in results["trials"]:
+        if (trial["number"], trial["config"]) == (champion["number"], champion["config"]):
+            return _of(f"trial {champion['number']}", trial)
     number = (champion.get("confirmed") or {}).get("training")
     finalists = (results.get("confirmation") or {}).get("finalists", [])
-    trainings = {training["number"]: training for finalist in finalists for training in finalist["trainings"]}
+    notes = [each.get("note") for finalist in finalists for each in finalist["trainings"] if each["number"] == number]
     defaults: dict[str, Any] = {"state": "COMPLETE", "reason": None, "evaluations": [], "note": None}
-    notes = {"note": trainings[number].get("note")} if number in trainings else {}
-    return _of("the champion", {**defaults, **champion, **notes})
+    return _of("the champion", {**defaults, **champion, **({"note": notes[0]} if notes else {})})
 
 
 def _of(name: str, entry: Mapping[str, Any]) -> RecordedTraining:
@@ -107,12 +99,15 @@ def gang(results: Mapping[str, Any], folder: Path) -> GangShape:
     if results.get("gang"):
         return GangShape(**results["gang"])
     given = options.load(folder)
-    gpus = given.gpus_per_worker if given.gpus_per_worker is not None else float(bool(environment.gpus()))
+    gpus = given.gpus_per_worker if given.gpus_per_worker is not None else float(environment.has_gpu())
     return GangShape(given.workers_per_trial or 1, given.cpus_per_worker or 1, gpus)
 
 
-def data(results: Mapping[str, Any], folder: Path, elsewhere: str | None) -> Data:
-    """The run's data, at the recorded place or `elsewhere`. Raises `ConfigError` when they have changed."""
+def data(results: Mapping[str, Any], folder: Path, elsewhere: str | None, config: TrialConfig) -> DataRequest:
+    """What a training of `config` reads: the run's data, at the recorded place or `elsewhere`.
+
+    Raises `ConfigError` when their SHA-256 is not the recorded one.
+    """
     given = options.load(folder)
     source = DataSource.parse(elsewhere or given.data)
     rows = results["data"]["rows"]
@@ -122,7 +117,7 @@ def data(results: Mapping[str, Any], folder: Path, elsewhere: str | None) -> Dat
     if summary.sha256 != recorded:
         digests = f"the data in {source.text} have the SHA-256 {summary.sha256[:12]}…, those of {results['name']} had"
         raise ConfigError([f"{digests} {recorded[:12]}…; name the data that it was trained on with --data"])
-    return Data(source, given.skip_bad_rows)
+    return DataRequest(source, config.mixture, config.arms, given.skip_bad_rows, config.backbone, config.max_length)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -133,17 +128,16 @@ def read(folder: Path) -> dict[str, Any]:
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """The differences between the recorded environment and this one, a line for each."""
-    lines = []
-    for name, now in here["versions"].items():
-        then = recorded.get("versions", {}).get(name)
-        if then != now:
-            lines.append(f"{name} was {then or 'not there'}, and is {now or 'not there'}")
+    names = here["versions"]
+    pairs = {name: (recorded.get("versions", {}).get(name) or "not there", now or "not there") for name, now in names.items()}
+    lines = [f"{name} was {then}, and is {now}" for name, (then, now) in pairs.items() if then != now]
     lines += _commits(recorded.get("git"), here["git"])
     then, now = recorded.get("hardware", {}), here["hardware"]
     if then.get("cpu") != now["cpu"]:
         lines.append(f"the processor was {then.get('cpu') or 'not known'}, and is {now['cpu']}")
     if then.get("gpus", []) != now["gpus"]:
-        lines.append(f"the GPUs were {_names(then.get('gpus', []))}, and are {_names(now['gpus'])}")
+        gpus = [", ".join(str(gpu["name"]) for gpu in side.get("gpus", [])) or "none" for side in (then, now)]
+        lines.append(f"the GPUs were {gpus[0]}, and are {gpus[1]}")
     return lines
 
 
@@ -154,7 +148,3 @@ def _commits(then: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> l
         return [f"the commit was {then['commit'][:12]}, and is {now['commit'][:12]}"]
     sides = [side for side, git in (("then", then), ("now", now)) if git["dirty"]]
     return [f"the commit is the same, with changes that are not committed {' and '.join(sides)}"] if sides else []
-
-
-def _names(gpus: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(str(gpu["name"]) for gpu in gpus) or "none"

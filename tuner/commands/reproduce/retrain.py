@@ -11,11 +11,12 @@ from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.engine.config import TIMEOUT_S
 from model.training.evaluation import Evaluation
-from tuner.commands.reproduce.recorded import Data, RecordedTraining
+from tuner.commands.reproduce.recorded import RecordedTraining
 from tuner.config.objective import Objective
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
 from tuner.results.trial_record import TrialRecord
+from tuner.search.tokenise import DataRequest
 from tuner.study import Suggestion, Verdict
 from tuner.tracking.events import Observer
 
@@ -42,7 +43,7 @@ class RepeatedTrial(FixedTrials):
 
 
 def retrain(
-    recorded: RecordedTraining, objective: Objective, shape: GangShape, data: Data, folder: Path, observer: Observer
+    recorded: RecordedTraining, objective: Objective, shape: GangShape, data: DataRequest, folder: Path, observer: Observer
 ) -> TrialRecord:
     """Train again, with temporary files in the run's folder.
 
@@ -51,7 +52,7 @@ def retrain(
     from cluster import connect
     from tuner.execution.runner import Runner
     from tuner.execution.waiting import slots
-    from tuner.search.tokenise import DataRequest, put_into_object_store
+    from tuner.search.tokenise import put_into_object_store
 
     try:
         work = Path(tempfile.mkdtemp(prefix=".reproduce-", dir=folder))
@@ -59,15 +60,13 @@ def retrain(
         raise ConfigError(
             [f"cannot write to {folder}, where the training keeps its files: {error.strerror}; copy the run elsewhere"]
         ) from None
-    config = recorded.config
-    trial = RepeatedTrial(config, objective, recorded.n_evaluations)
+    trial = RepeatedTrial(recorded.config, objective, recorded.n_evaluations)
     interruption, was_connected = Interruption(), connect.is_connected()
     try:
         with interruption.listening():
             connect.connect(None, dashboard=False)
             n_slots = slots(shape, 1)
-            rows = (data.source, config.mixture, config.arms, data.skip_bad_rows)
-            tokens = put_into_object_store(DataRequest(*rows, config.backbone, config.max_length))
+            tokens = put_into_object_store(data)
             Runner(shape, n_slots, interruption, tokens, math.inf, TIMEOUT_S).run(trial, work, observer)
     finally:
         if not was_connected:

@@ -34,7 +34,11 @@ class Verdict:
 
     word: str
     """`equal`, `matches` or `differs`."""
-    sentence: str
+    detail: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.word}: {self.detail}"
 
     @property
     def matches(self) -> bool:
@@ -58,14 +62,14 @@ def noise(results: Mapping[str, Any], recorded: RecordedTraining, objective: Obj
 def _over_seeds(results: Mapping[str, Any], recorded: RecordedTraining) -> float | None:
     """The confirmation's pooled standard deviation over seeds, else that of the finalist with this configuration."""
     confirmation = results.get("confirmation") or {}
-
-    def without_seed(config: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in config.items() if name != "seed"}
-
-    config = without_seed(recorded.config.to_dict())
-    sds = [finalist["sd"] for finalist in confirmation.get("finalists", []) if without_seed(finalist["config"]) == config]
+    config = recorded.config.to_dict()
+    sds = [
+        finalist["sd"]
+        for finalist in confirmation.get("finalists", [])
+        if finalist["config"] | {"seed": config["seed"]} == config and finalist["sd"] is not None
+    ]
     pooled: float | None = confirmation.get("pooled_sd")
-    return pooled if pooled is not None else next((sd for sd in sds if sd is not None), None)
+    return pooled if pooled is not None or not sds else sds[0]
 
 
 def _error(metric: str, value: float | None, rows: Mapping[str, Mapping[str, int]]) -> float | None:
@@ -92,25 +96,23 @@ def verdict(recorded: RecordedTraining, repeat: TrialRecord, noise: Noise | None
         return _of_failures(recorded, repeat)
     if is_equal(recorded, repeat):
         n = len(repeat.evaluations)
-        return Verdict(
-            "equal", f"equal: {'the evaluation is' if n == 1 else f'all {n} evaluations are'} the same to the last bit"
-        )
+        return Verdict("equal", f"{'the evaluation is' if n == 1 else f'all {n} evaluations are'} the same to the last bit")
     if recorded.score is None or repeat.score is None:
-        return Verdict("differs", "differs: there is no score to compare")
+        return Verdict("differs", "there is no score to compare")
     difference = repeat.score - recorded.score
     scores = f"the score is {number_text(repeat.score)} instead of {number_text(recorded.score)}, {difference:+.4f}"
     if noise is None:
-        return Verdict("differs", f"differs: {scores}, and the record has no estimate of the noise")
+        return Verdict("differs", f"{scores}, and the record has no estimate of the noise")
     if abs(difference) <= noise.reach:
-        return Verdict("matches", f"matches: {scores}, within ±{noise.reach:.4f}: {noise.source}")
-    return Verdict("differs", f"differs: {scores}, more than ±{noise.reach:.4f}: {noise.source}")
+        return Verdict("matches", f"{scores}, within ±{noise.reach:.4f}: {noise.source}")
+    return Verdict("differs", f"{scores}, more than ±{noise.reach:.4f}: {noise.source}")
 
 
 def _of_failures(recorded: RecordedTraining, repeat: TrialRecord) -> Verdict:
-    if recorded.state == repeat.state:
-        same = recorded.reason == repeat.reason
-        word = "equal" if same else "matches"
-        return Verdict(word, f"{word}: it fails again: {repeat.reason}" + ("" if same else f" (then: {recorded.reason})"))
-    if repeat.state == "FAIL":
-        return Verdict("differs", f"differs: it failed now, and had not: {repeat.reason}")
-    return Verdict("differs", f"differs: it had failed ({recorded.reason}), and does not now")
+    if recorded.state != repeat.state and repeat.state == "FAIL":
+        return Verdict("differs", f"it failed now, and had not: {repeat.reason}")
+    if recorded.state != repeat.state:
+        return Verdict("differs", f"it had failed ({recorded.reason}), and does not now")
+    if recorded.reason == repeat.reason:
+        return Verdict("equal", f"it fails again: {repeat.reason}")
+    return Verdict("matches", f"it fails again: {repeat.reason} (then: {recorded.reason})")

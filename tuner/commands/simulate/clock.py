@@ -13,21 +13,51 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.commands.simulate.world import Course, World
+from tuner.config.objective import Objective
 from tuner.study import Suggestion, Verdict
+
+
+@dataclass(frozen=True)
+class Course:
+    """All evaluations of a trial that is not stopped."""
+
+    evaluations: tuple[Evaluation, ...]
+    """In order; the trial fails at the first one with a metric that is NaN."""
+    true_score: float
+    """The last score without noise, in which regret is measured."""
+
+
+class World(Protocol):
+    """Learning curves for all configurations of a space."""
+
+    @property
+    def objective(self) -> Objective:
+        """The objective of the scores."""
+
+    @property
+    def best(self) -> float:
+        """The highest true score of any configuration."""
+
+    def course(self, config: TrialConfig) -> Course:
+        """The course of a configuration's trial; deterministic."""
 
 
 class Decisions(Protocol):
     """The decisions of a search: the part of `Study` that a simulation uses."""
 
-    def ask(self) -> Suggestion | None: ...
+    def ask(self) -> Suggestion | None:
+        """The next trial, or a paused one that is promoted; None if there is none at this moment."""
 
-    def report(self, number: int, evaluation: Evaluation) -> Verdict: ...
+    def report(self, number: int, evaluation: Evaluation) -> Verdict:
+        """The verdict on a trial after an evaluation."""
 
-    def release(self, number: int) -> None: ...
+    def release(self, number: int) -> None:
+        """A paused trial is saved and holds no slot: it may be promoted."""
 
-    def complete(self, number: int) -> None: ...
+    def complete(self, number: int) -> None:
+        """A trial has reached its last evaluation."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +88,7 @@ class Ended:
     """A trial that ran to its end."""
 
     at_s: float
+    """Simulated time of its end."""
     score: float
     """As reported, by which the search ranks."""
     true_score: float

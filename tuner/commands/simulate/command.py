@@ -1,4 +1,4 @@
-"""Compare samplers and pruners without training: `python -m tuner simulate --synthetic --slots 64 --trials 500`.
+"""Compare samplers and pruners without training: `python -m tuner simulate --record RUN --policy tpe+median --policy tpe+asha`.
 
 Exit status: 0 compared; 2 wrong usage.
 """
@@ -10,7 +10,7 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,9 @@ from rich.table import Table
 from model.config import ConfigError, nearest, parse
 from model.tasks import TASKS
 from tuner.commands.run_command import DONE, execute, print_lines
-from tuner.commands.simulate.clock import Charges
+from tuner.commands.simulate.clock import Charges, World
 from tuner.commands.simulate.compare import Interval, Outcome, Policy, compare, study_policy
-from tuner.commands.simulate.costs import SIZES
 from tuner.commands.simulate.replay import Replay
-from tuner.commands.simulate.synthetic import Synthetic
-from tuner.commands.simulate.world import World
 from tuner.config import options as search_options
 from tuner.config.objective import MEAN, Objective
 from tuner.results import results_json
@@ -44,9 +41,6 @@ CHARGED = {
 """The charges of the clock that are options, with their help."""
 N_TIMED = 100
 """Random configurations that the simulated time of a search is computed from."""
-CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
-"""Operations per second of a slot: of one core as measured in docs/log.md, and of a GPU in fp32 with padding, about."""
-
 CAPTION = (
     "Regret ×100: the best true score there is, less that of the champion, at the end and on average over time, "
     "with 95 % bootstrap intervals; − first: paired difference of anytime regret to {first}, below 0 is better."
@@ -62,25 +56,26 @@ def parser() -> argparse.ArgumentParser:
     curves.add_argument(
         "--record", nargs="+", type=Path, metavar="RUN", help="replay these runs: folders, or their results.json"
     )
-    curves.add_argument("--synthetic", action="store_true", help="generate curves instead, another world for each repetition")
-    curves.add_argument("--space", help="a space of search_spaces/, or your own YAML file (the record's, else smart_mtl)")
+    curves.add_argument("--space", help="a space of search_spaces/, or your own YAML file (the record's)")
     curves.add_argument("--profile", help="laptop or gpu, or another of the space's (the record's, else laptop)")
     curves.add_argument("--metric", help="mean, or one such as sst/accuracy (the record's, else the space's)")
     searches = command.add_argument_group("searches")
-    searches.add_argument("--sampler", help=f"one of {', '.join(SAMPLERS)} (tpe)")
-    searches.add_argument("--pruner", help=f"one of {', '.join(PRUNERS)} (median)")
-    searches.add_argument("--policy", action="append", metavar="SAMPLER+PRUNER", help="compare several; repeatable")
+    searches.add_argument(
+        "--policy",
+        action="append",
+        metavar="SAMPLER+PRUNER",
+        help=f"repeatable ({', '.join(DEFAULT_POLICIES)}); samplers: {', '.join(SAMPLERS)}; pruners: {', '.join(PRUNERS)}",
+    )
     searches.add_argument("--slots", type=int, default=2, help="trials at once (2)")
     searches.add_argument("--trials", type=int, help="full trials that each search has time for (the space's)")
     searches.add_argument("--hours", type=float, help="simulated time of each search (that of --trials)")
     searches.add_argument("--repetitions", type=int, default=20, help="searches of each policy (20)")
-    searches.add_argument("--seed", type=int, default=0, help="seed of worlds and samplers (0)")
+    searches.add_argument("--seed", type=int, default=0, help="seed of the samplers (0)")
     searches.add_argument("--target", type=float, help="true score whose time is reported (the best there is, less 0.02)")
     clock = command.add_argument_group("what the clock charges")
     for name, meaning in CHARGED.items():
         seconds = getattr(Charges, name)
         clock.add_argument(_flag(name), type=float, default=seconds, help=f"{meaning}, seconds ({seconds:g})")
-    clock.add_argument("--flops", type=float, help="operations per second of a slot, for generated curves")
     command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return command
 
@@ -120,20 +115,22 @@ class Simulation:
 
 def make(options: argparse.Namespace) -> Simulation:
     """Validate the options. Raises `ConfigError` with all problems."""
-    problems = [*_number_problems(options), *_policy_problems(options)]
-    if bool(options.record) == options.synthetic:
-        problems.append("give either --record RUN, to replay searches, or --synthetic, to generate learning curves")
+    names = tuple(dict.fromkeys(options.policy or DEFAULT_POLICIES))
+    problems = [*_number_problems(options), *_policy_problems(names)]
+    if not options.record:
+        problems.append("give --record RUN: the finished runs whose learning curves are replayed")
     if problems:
         raise ConfigError(problems)
-    space, objective, records = _space(options)
-    n_evaluations = parse(space.sample(random.Random(0))).budget.evaluations
-    worlds, title = _worlds(options, space, objective, records)
-    if isinstance(worlds[0], Replay) and worlds[0].n_evaluations != n_evaluations:
-        raise ConfigError([f"the record has {worlds[0].n_evaluations} evaluations per trial, the space {n_evaluations}"])
+    space, objective, replay = _replay(options)
+    n, n_evaluations = replay.n_evaluations, parse(space.sample(random.Random(0))).budget.evaluations
+    if n != n_evaluations:
+        raise ConfigError([f"the record has {n} evaluations per trial, the space {n_evaluations}"])
+    worlds = (replay,) * options.repetitions
     n_trials = options.trials or space.options.get("trials") or 20
     charges = Charges(**{name: getattr(options, name) for name in CHARGED})
-    policies = tuple(study_policy(name, space, objective, n_trials, n_evaluations, charges) for name in _policies(options))
+    policies = tuple(study_policy(name, space, objective, n_trials, n, charges) for name in names)
     until_s = time_of(worlds, space, n_trials, options.slots) if options.hours is None else options.hours * 3600
+    title = _title(replay)
     return Simulation(worlds, policies, options.slots, n_trials, until_s, options.seed, options.target, title)
 
 
@@ -158,26 +155,14 @@ def _number_problems(options: argparse.Namespace) -> list[str]:
         for name, low in least.items()
         if (value := getattr(options, name)) is not None and not value >= low
     ]
-    return problems + [
-        f"{_flag(name)} {value:g}: give a number above 0"
-        for name in ("hours", "flops")
-        if (value := getattr(options, name)) is not None and not (math.isfinite(value) and value > 0)
-    ]
+    if options.hours is not None and not (math.isfinite(options.hours) and options.hours > 0):
+        problems.append(f"--hours {options.hours:g}: give a number above 0")
+    return problems
 
 
-def _policies(options: argparse.Namespace) -> Sequence[str]:
-    if options.policy:
-        return tuple(dict.fromkeys(options.policy))
-    if options.sampler or options.pruner:
-        return (f"{options.sampler or 'tpe'}+{options.pruner or 'median'}",)
-    return DEFAULT_POLICIES
-
-
-def _policy_problems(options: argparse.Namespace) -> list[str]:
+def _policy_problems(policies: Sequence[str]) -> list[str]:
     problems = []
-    if options.policy and (options.sampler or options.pruner):
-        problems.append("--policy names sampler and pruner: leave out --sampler and --pruner")
-    for policy in _policies(options):
+    for policy in policies:
         sampler, plus, pruner = policy.partition("+")
         if not plus:
             problems.append(f"--policy {policy} is not SAMPLER+PRUNER, such as tpe+median")
@@ -188,11 +173,11 @@ def _policy_problems(options: argparse.Namespace) -> list[str]:
     return problems
 
 
-def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[str, Any]]]:
-    """Space, objective, and the contents of the records."""
-    folders = [path.parent if path.name == results_json.FILE_NAME else path for path in options.record or []]
-    records: list[Mapping[str, Any]] = [results_json.read(folder / results_json.FILE_NAME) for folder in folders]
-    recorded = search_options.load(folders[0]) if folders else search_options.Options()
+def _replay(options: argparse.Namespace) -> tuple[Space, Objective, Replay]:
+    """Space and objective, by default the first record's, and the world of all records."""
+    folders = [path.parent if path.name == results_json.FILE_NAME else path for path in options.record]
+    records = [results_json.read(folder / results_json.FILE_NAME) for folder in folders]
+    recorded = search_options.load(folders[0])
     name, profile = options.space or recorded.space, options.profile or recorded.profile
     whole = load(name, profile or ("laptop" if "laptop" in load(name).profiles else None))
     if recorded.backbone is not None:
@@ -200,40 +185,24 @@ def _space(options: argparse.Namespace) -> tuple[Space, Objective, list[Mapping[
     metric = options.metric or recorded.metric or whole.metric
     objective = Objective(metric, whole.targets if metric == MEAN else ())
     space, _ = whole.restrict(tasks=tuple(TASKS), required=objective.required_tasks)
-    return space, objective, records
+    return space, objective, Replay.of(records, space, objective)
 
 
-def _worlds(
-    options: argparse.Namespace, space: Space, objective: Objective, records: list[Mapping[str, Any]]
-) -> tuple[tuple[World, ...], str]:
-    """A world for each repetition, and their description."""
-    if options.synthetic:
-        tasks = {task for seed in range(N_TIMED) for task in parse(space.sample(random.Random(seed))).mixture}
-        unknown = sorted(tasks - set(SIZES))
-        if unknown:
-            raise ConfigError(
-                [f"--synthetic has no curves of {', '.join(unknown)}, only of {', '.join(SIZES)}; use --record RUN"]
-            )
-        flops = options.flops or (GPU_FLOPS if space.profile == "gpu" else CPU_FLOPS)
-        seeds = range(options.seed, options.seed + options.repetitions)
-        title = f"generated curves over space {space.name}, profile {space.profile or 'none'}"
-        return tuple(Synthetic(space, objective, seed, flops) for seed in seeds), title
-    replay = Replay.of(records, space, objective)
+def _title(replay: Replay) -> str:
+    """The description of a record, with its error on trials left out."""
     error, mean_error = replay.leave_one_out()
     title = f"{len(replay.trials)} recorded trials: the last score of a left-out trial is predicted within {error:.4f}, "
     title += f"by the mean of all others within {mean_error:.4f}"
-    if not error < mean_error:
-        title += "; the record is too small to rank policies by: look at hours alone"
-    return (replay,) * options.repetitions, title
+    return title if error < mean_error else f"{title}; the record is too small to rank policies by: look at hours alone"
 
 
 def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:
     """One row for each policy, in 80 columns; regrets times 100 over their 95 % intervals."""
-    first = outcomes[0].name
+    first, size = outcomes[0].name, f"{simulation.n_slots} slots, {len(simulation.worlds)} repetitions, seed {simulation.seed}"
+    title = f"{simulation.n_trials} trials' worth of time on {size}: {simulation.title}"
     shown = Table(
-        title=heading(simulation), title_justify="left", caption=CAPTION.format(first=first), caption_justify="left",
-        box=None, pad_edge=False,
-    )  # fmt: skip
+        title=title, title_justify="left", caption=CAPTION.format(first=first), caption_justify="left", box=None, pad_edge=False
+    )
     shown.add_column("policy", no_wrap=True)
     columns = ("regret\nat the end", "\nanytime", "\n− first", "to target\nreached", "slot-h\nhours", "ended\npruned\nfailed")
     for name in columns:
@@ -249,13 +218,6 @@ def table(simulation: Simulation, outcomes: Sequence[Outcome]) -> Table:
             f"{outcome.n_complete:.0f}\n{outcome.n_pruned:.0f}\n{outcome.n_failed:.0f}",
         )
     return shown
-
-
-def heading(simulation: Simulation) -> str:
-    return (
-        f"{simulation.n_trials} trials' worth of time on {simulation.n_slots} slots, {len(simulation.worlds)} repetitions, "
-        f"seed {simulation.seed}: {simulation.title}"
-    )
 
 
 def with_bounds(value: Interval) -> str:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.config import ConfigError
-from tuner.commands.simulate.clock import Charges, Decisions, Ended, Log, play
-from tuner.commands.simulate.world import World
+from tuner.commands.simulate.clock import Charges, Decisions, Ended, Log, World, play
 from tuner.config.objective import Objective
 from tuner.space import Space
 from tuner.study import Study
@@ -37,19 +35,15 @@ class Policy:
     charges: Charges
 
 
-def study_policy(
-    name: str, space: Space, objective: Objective, n_trials: int, n_evaluations: int, charges: Charges, storage: str = "memory:"
-) -> Policy:
+def study_policy(name: str, space: Space, objective: Objective, n_trials: int, n_evaluations: int, charges: Charges) -> Policy:
     """The policy `SAMPLER+PRUNER` over the real study, with the settings of a search of `n_trials` full trials.
 
-    Raises `ConfigError` for a name of another form; `Study.open` checks sampler and pruner.
+    `Policy.open` raises `ConfigError` for an unknown sampler or pruner.
     """
     sampler, _, pruner = name.partition("+")
-    if not (sampler and pruner):
-        raise ConfigError([f"--policy {name} is not SAMPLER+PRUNER, such as tpe+median"])
 
     def open_study(world: World, seed: int) -> Decisions:
-        study = Study(storage, "simulated", space, objective, sampler, pruner, seed, n_trials, n_evaluations)
+        study = Study("memory:", "simulated", space, objective, sampler, pruner, seed, n_trials, n_evaluations)
         study.budget.total = UNLIMITED
         return study
 
@@ -95,19 +89,17 @@ def compare(
     seed: int,
     target: float | None = None,
     until_s: float = math.inf,
-    tick: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
     """Run every policy in every world.
 
     The horizon of a repetition is `until_s`, or the end of the slowest policy; a policy that ends earlier keeps its regret.
-    `target` is a true score; without one it is each world's best less 0.02. `tick` is called after each search.
+    `target` is a true score; without one it is each world's best less 0.02.
     """
     logs: dict[str, list[Log]] = {policy.name: [] for policy in policies}
     for repetition, world in enumerate(worlds):
         for policy in policies:
             decisions = policy.open(world, seed + repetition)
             logs[policy.name].append(play(decisions, world, n_slots, policy.charges, until_s))
-            tick()
     horizons = [max(log.end_s for log in at) for at in zip(*logs.values(), strict=True)]
     targets = [world.best - 0.02 if target is None else target for world in worlds]
     measured = {name: _measure(repetitions, worlds, horizons, targets) for name, repetitions in logs.items()}
@@ -166,20 +158,19 @@ def _measure(
     pairs = list(zip(logs, worlds, horizons, strict=True))
     regrets = {f"{mark:.0%}": [regret_at(log, world.best, mark * end) for log, world, end in pairs] for mark in MARKS}
     regrets["anytime"] = [anytime_regret(log, world.best, end) for log, world, end in pairs]
-    times = [time_to(log, target) for log, target in zip(logs, targets, strict=True)]
-    reached = [float(time <= end) for time, end in zip(times, horizons, strict=True)]
-    return {**regrets, "reached": reached, "target_s": [min(t, end) for t, end in zip(times, horizons, strict=True)]}
+    times = [(time_to(log, target), end) for log, target, end in zip(logs, targets, horizons, strict=True)]
+    return regrets | {"reached": [float(time <= end) for time, end in times], "target_s": [min(pair) for pair in times]}
 
 
 def _outcome(
     name: str, logs: Sequence[Log], values: Mapping[str, list[float]], first: Mapping[str, list[float]], seed: int
 ) -> Outcome:
-    regrets = [*(f"{mark:.0%}" for mark in MARKS), "anytime"]
-    differences = {key: [value - other for value, other in zip(values[key], first[key], strict=True)] for key in regrets}
+    keys = [*(f"{mark:.0%}" for mark in MARKS), "anytime"]
+    differences = {key: [value - other for value, other in zip(values[key], first[key], strict=True)] for key in keys}
     return Outcome(
         name=name,
-        regret={key: interval(values[key], seed) for key in regrets},
-        difference={key: interval(differences[key], seed) for key in regrets},
+        regret={key: interval(values[key], seed) for key in keys},
+        difference={key: interval(differences[key], seed) for key in keys},
         reached=float(np.mean(values["reached"])),
         target_s=interval(values["target_s"], seed),
         slot_hours=interval([log.busy_s / 3600 for log in logs], seed),

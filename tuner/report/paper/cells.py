@@ -27,9 +27,8 @@ class Estimate:
 
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Mean and standard deviation; None without values."""
-    if not values:
-        return None
-    return Estimate(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None, len(values))
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Estimate(float(np.mean(values)), sd, len(values)) if values else None
 
 
 @dataclass(frozen=True)
@@ -92,13 +91,10 @@ class Cell:
 
 def cells_of(table: Table, trials: Sequence[Trial]) -> list[Cell]:
     """Every cell of a table, by mode, training and column; a training has none for a task that it leaves out."""
-    by_training: dict[tuple[frozenset[str], bool, str], list[Trial]] = {}
-    for trial in trials:
-        by_training.setdefault((trial.mixture, trial.smart, trial.mode), []).append(trial)
     return [
-        Cell(training, column, mode, score, tuple(by_training.get((mixture, training.smart, mode), ())))
+        Cell(training, column, mode, score, tuple(t for t in trials if (t.mixture, t.smart, t.mode) == place))
         for mode in table.modes
         for training in table.trainings
         for score, column in zip(training.scores[mode], table.columns, strict=True)
-        if (mixture := training.tasks_with(column)) is not None
+        if (place := (training.tasks_with(column), training.smart, mode))[0] is not None
     ]

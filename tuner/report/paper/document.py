@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from model.config import ConfigError
@@ -14,6 +15,8 @@ from tuner.report.paper.published import CUES, PUBLISHED, TABLES, Table
 from tuner.report.paper.trials import Trial, read
 
 ABSENT = "–"
+KINDS = ("paper", "best epoch", "last")
+"""The numbers of a cell."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,9 @@ def documents(results: Mapping[str, Any]) -> list[Document]:
 def build(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> Document:
     """One table, from the trials of a run."""
     cells, data, name = cells_of(table, trials), results["data"], results["name"]
-    effects = effects_of(cells, data["rows"])
-    members = _members(table, trials)
+    effects, members = effects_of(cells, data["rows"]), _members(table, trials)
     described = [trial for trial in members if trial.state == "COMPLETE"] or members
-    is_finished = results["finished"] is not None
-    numbers = {trial.number for trial in trials}
+    is_finished, numbers = results["finished"] is not None, {trial.number for trial in trials}
     refused = [trial["reason"] for trial in results["trials"] if trial["number"] not in numbers]
     return Document(
         table=table,
@@ -90,36 +91,30 @@ def build(table: Table, trials: Sequence[Trial], results: Mapping[str, Any]) -> 
 
 def wide(document: Document) -> list[Grid]:
     """One grid for each mode, with three numbers for each score."""
-    columns = document.table.columns
-    headers = ("training", *(f"{column.name} {kind}" for column in columns for kind in ("paper", "best epoch", "last")))
+    table, by_place = document.table, {(cell.mode, cell.training.label, cell.column): cell for cell in document.cells}
+    headers = ("training", *(f"{column.name} {kind}" for column in table.columns for kind in KINDS))
     grids = []
-    for mode in document.table.modes:
-        rows = []
-        for training in document.table.trainings:
-            here = {cell.column: cell for cell in document.cells if cell.mode == mode and cell.training is training}
-            texts = [_texts(here[column]) if column in here else (ABSENT,) * 3 for column in columns]
-            rows.append((training.label, *(text for three in texts for text in three)))
+    for mode in table.modes:
+        cells = [(row.label, [by_place.get((mode, row.label, column)) for column in table.columns]) for row in table.trainings]
+        rows = [(label, *(text for cell in row for text in _texts(cell))) for label, row in cells]
         grids.append(Grid(mode, headers, tuple(rows)))
     return grids
 
 
 def narrow(document: Document) -> list[Grid]:
     """One grid for each mode and score."""
-    return [
-        Grid(
-            f"{mode}, {column.name}",
-            ("training", "paper", "best epoch", "last"),
-            tuple(
-                (cell.training.label, *_texts(cell)) for cell in document.cells if (cell.mode, cell.column) == (mode, column)
-            ),
-        )
-        for mode in document.table.modes
-        for column in document.table.columns
-    ]
+    grids = []
+    for mode, column in product(document.table.modes, document.table.columns):
+        cells = [cell for cell in document.cells if (cell.mode, cell.column) == (mode, column)]
+        rows = tuple((cell.training.label, *_texts(cell)) for cell in cells)
+        grids.append(Grid(f"{mode}, {column.name}", ("training", *KINDS), rows))
+    return grids
 
 
-def _texts(cell: Cell) -> tuple[str, str, str]:
-    """The paper's number, ours at the best epoch, ours at the last evaluation."""
+def _texts(cell: Cell | None) -> tuple[str, str, str]:
+    """The paper's number, ours at the best epoch, ours at the last evaluation; dashes for None."""
+    if cell is None:
+        return ABSENT, ABSENT, ABSENT
     mark = notes.MIXED if cell.mixed else ""
     last = f"{estimate_text(cell.last)} ({cell.last.n})" if cell.last else ABSENT
     return number_text(cell.paper), estimate_text(cell.best) + mark, last + mark

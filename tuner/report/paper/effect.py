@@ -86,19 +86,20 @@ def _tested(difference: float, se: float, degrees: float, how: str) -> Compariso
 
 def effects_of(cells: Sequence[Cell], rows: Mapping[str, Mapping[str, int]]) -> list[Effect]:
     """An effect for each dev score that the run has with and without SMART; `rows[task][split]` counts the data."""
-    by_place = {(cell.mode, cell.training.mixture_name, cell.column.metric): cell for cell in cells if not cell.training.smart}
+    plain = {(cell.mode, cell.training.mixture_name, cell.column.metric): cell for cell in cells if not cell.training.smart}
     effects = []
     for smart in cells:
         column = smart.column
-        if not smart.training.smart or not smart.measured or column.split != column.dev:
+        if not smart.training.smart or column.split != column.dev:
             continue
-        without = by_place[smart.mode, smart.training.mixture_name, column.metric]
-        if without.measured:
-            sides = [dict(zip(cell.seeds, cell.lasts, strict=True)) for cell in (without, smart)]
-            is_one_per_seed = [len(side) for side in sides] == [len(without.lasts), len(smart.lasts)]
-            comparison = compare(*sides) if is_one_per_seed else unpaired(without.lasts, smart.lasts)
-            middle = (float(np.mean(without.lasts)) + float(np.mean(smart.lasts))) / 2
-            n_rows = rows.get(column.task, {}).get(column.split, 0)
-            dev_se = sampling_error(TASKS[column.task].kind == "regression", middle, n_rows)
-            effects.append(Effect(without, smart, comparison, dev_se))
+        without = plain[smart.mode, smart.training.mixture_name, column.metric]
+        if not (without.measured and smart.measured):
+            continue
+        sides = [dict(zip(cell.seeds, cell.lasts, strict=True)) for cell in (without, smart)]
+        is_one_per_seed = [len(side) for side in sides] == [len(without.lasts), len(smart.lasts)]
+        comparison = compare(*sides) if is_one_per_seed else unpaired(without.lasts, smart.lasts)
+        middle = (float(np.mean(without.lasts)) + float(np.mean(smart.lasts))) / 2
+        n_rows = rows.get(column.task, {}).get(column.split, 0)
+        dev_se = sampling_error(TASKS[column.task].kind == "regression", middle, n_rows)
+        effects.append(Effect(without, smart, comparison, dev_se))
     return effects

@@ -28,25 +28,28 @@ def print_text(console: Console, documents: Sequence[Document]) -> None:
 
 def text(document: Document, width: int) -> RenderableType:
     """Grids of at most `width` columns if possible: one for each mode, else one for each score."""
-    is_wide = all(fits(_table(grid), width) for grid in wide(document))
+    grids = wide(document)
+    if not all(fits(_table(grid), width) for grid in grids):
+        grids = narrow(document)
     parts: list[RenderableType] = [Text(document.title, style="bold")]
-    for block in _blocks(document, wide(document) if is_wide else narrow(document)):
+    for heading, block in _blocks(document, grids):
+        parts += [Text(), *([Text(heading, style="bold")] if heading else [])]
         if isinstance(block, Grid):
-            parts += [Text(), Text(block.title, style="bold"), _table(block)]
+            parts.append(_table(block))
             continue
-        heading, lines = block
         bullets = Table.grid(padding=(0, 1))
-        for line in lines:
+        for line in block:
             bullets.add_row("-", Text(line, overflow="fold"))
-        parts += [Text(), *([Text(heading, style="bold")] if heading else []), bullets]
+        parts.append(bullets)
     return Group(*parts)
 
 
-def _blocks(document: Document, grids: Sequence[Grid]) -> list[Grid | tuple[str, Sequence[str]]]:
-    """The grids of a document, and its lists with their headings, in order; empty lists are left out."""
+def _blocks(document: Document, grids: Sequence[Grid]) -> list[tuple[str, Grid | Sequence[str]]]:
+    """The grids of a document and its lists, each with its heading, in order; empty lists are left out."""
     lists = (("", document.notes), ("ours", document.ours), ("where ours differs from the paper", document.differences))
-    verdict = [("", document.verdict)] if document.verdict else []
-    return [*grids, *(each for each in lists if each[1]), *effect_grids(document), *verdict]
+    blocks: list[tuple[str, Grid | Sequence[str]]] = [*((grid.title, grid) for grid in grids), *lists]
+    blocks += [*((grid.title, grid) for grid in effect_grids(document)), ("", document.verdict)]
+    return [(heading, block) for heading, block in blocks if block]
 
 
 def _table(grid: Grid) -> Table:
@@ -56,15 +59,14 @@ def _table(grid: Grid) -> Table:
 def markdown(document: Document) -> str:
     """Headings, pipe tables and lists."""
     parts = [f"## {_escaped(document.title)}"]
-    for block in _blocks(document, wide(document)):
+    for heading, block in _blocks(document, wide(document)):
+        parts += [f"### {heading}"] if heading else []
         if isinstance(block, Grid):
             rules = ["---", *["---:"] * (len(block.headers) - 1)]
             rows = [map(_escaped, block.headers), rules, *(map(_escaped, row) for row in block.rows)]
-            parts += [f"### {block.title}", "\n".join(f"| {' | '.join(row)} |" for row in rows)]
+            parts.append("\n".join(f"| {' | '.join(row)} |" for row in rows))
         else:
-            heading, lines = block
-            parts += [f"### {heading}"] if heading else []
-            parts.append("\n".join(f"- {_escaped(line)}" for line in lines))
+            parts.append("\n".join(f"- {_escaped(line)}" for line in block))
     return "\n\n".join(parts)
 
 
@@ -77,16 +79,9 @@ def as_json(documents: Sequence[Document]) -> str:
     """One object: every cell and effect with its numbers unrounded, and the sentences around them."""
     contents = {"schema_version": SCHEMA_VERSION, "run": documents[0].run, "finished": documents[0].is_finished}
     tables = [
-        {
-            "name": document.table.name,
-            "title": document.table.title,
-            "cells": [_cell(cell) for cell in document.cells],
-            "effects": [_effect(effect) for effect in document.effects],
-            "ours": document.ours,
-            "differences": document.differences,
-            "notes": document.notes,
-            "verdict": document.verdict,
-        }
+        {"name": document.table.name, "title": document.table.title}
+        | {"cells": [_cell(cell) for cell in document.cells], "effects": [_effect(effect) for effect in document.effects]}
+        | {name: getattr(document, name) for name in ("ours", "differences", "notes", "verdict")}
         for document in documents
     ]
     return json.dumps(finite(contents | {"tables": tables}), indent=2, ensure_ascii=False)

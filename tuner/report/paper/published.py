@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from model.tasks import TASKS
 
@@ -82,14 +83,5 @@ class Table:
         return {mixture for mixture in mixtures if mixture is not None}
 
 
-TABLES = tuple(
-    Table(
-        table["name"],
-        table["title"],
-        tuple(Column(**column) for column in table["columns"]),
-        tuple(table["modes"]),
-        tuple(Training(**training) for training in table["trainings"]),
-    )
-    for table in PUBLISHED["tables"]
-)
+TABLES = TypeAdapter(tuple[Table, ...]).validate_python(PUBLISHED["tables"])
 TRAININGS, CUES = TABLES

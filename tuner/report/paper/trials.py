@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from tuner.results.text import dotted
@@ -42,6 +43,16 @@ class Trial:
         """`quora+sst (finetune)`."""
         return f"{'+'.join(sorted(self.mixture))} ({self.mode})"
 
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The configuration by dotted name, as text; the order of a mixture's tasks does not matter."""
+        flat = dotted(self.config).items()
+        return {name: text_of(sorted(value) if name == "mixture" else value) for name, value in flat}
+
+    @property
+    def identity(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self.settings.items())
+
     def last(self, metric: str) -> float | None:
         """A metric at the last evaluation; None where it was not measured."""
         return self.evaluations[-1].get(metric) if self.evaluations else None
@@ -71,31 +82,21 @@ def first_of_each(trials: Iterable[Trial]) -> list[Trial]:
     """Without trials that repeat an earlier one's whole configuration, seed included."""
     kept: dict[frozenset[tuple[str, str]], Trial] = {}
     for trial in trials:
-        kept.setdefault(_identity(trial), trial)
+        kept.setdefault(trial.identity, trial)
     return list(kept.values())
 
 
 def without_retried(trials: Sequence[Trial]) -> list[Trial]:
     """Without interrupted trials whose configuration was tried again."""
-    tried = {_identity(trial) for trial in trials if trial.reason != INTERRUPTED}
-    return [trial for trial in trials if trial.reason != INTERRUPTED or _identity(trial) not in tried]
+    tried = {trial.identity for trial in trials if trial.reason != INTERRUPTED}
+    return [trial for trial in trials if trial.reason != INTERRUPTED or trial.identity not in tried]
 
 
 def varying(trials: Sequence[Trial], ignoring: tuple[str, ...] = ("seed",)) -> dict[str, list[str]]:
     """Settings that differ among trials, with their values; `ignoring` names settings or whole sections (`smart`)."""
-    configs = [_flat(trial.config) for trial in trials]
-    names = sorted({name for config in configs for name in config if not {name, name.partition(".")[0]} & set(ignoring)})
-    values = {name: sorted({config.get(name, "unset") for config in configs}) for name in names}
+    names = sorted({name for trial in trials for name in trial.settings if not {name, name.partition(".")[0]} & set(ignoring)})
+    values = {name: sorted({trial.settings.get(name, "unset") for trial in trials}) for name in names}
     return {name: texts for name, texts in values.items() if len(texts) > 1}
-
-
-def _identity(trial: Trial) -> frozenset[tuple[str, str]]:
-    return frozenset(_flat(trial.config).items())
-
-
-def _flat(config: Mapping[str, Any]) -> dict[str, str]:
-    """A configuration's settings by dotted name, as text; the order of a mixture's tasks does not matter."""
-    return {name: text_of(sorted(value) if name == "mixture" else value) for name, value in dotted(config).items()}
 
 
 def text_of(value: object) -> str:

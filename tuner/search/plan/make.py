@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from tuner.config.budget import Budget
 from tuner.config.objective import MEAN, OWN_MEAN, Objective
 from tuner.config.options import Options, problems_of, storage_of, tracking_uri_of
 from tuner.config.requirements import Requirements
+from tuner.results import environment
 from tuner.search.controls.control import controls
 from tuner.search.plan import checks, resolve
 from tuner.search.plan.plan import Plan
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     """Check the options against each other and the data. Raises `ConfigError` with every problem; writes nothing."""
-    has_gpu = shutil.which("nvidia-smi") is not None if has_gpu is None else has_gpu
+    has_gpu = environment.has_gpu() if has_gpu is None else has_gpu
     problems = Problems()
     check, get = problems.check, problems.get
     check(problems_of, options)

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from cluster.node import Node
-from cluster.shape import GangShape
+from cluster.shape import SPREAD, GangShape
 from tuner.artifacts.addresses import endpoint
-from tuner.commands.doctor import node_checks, ranks, stores
+from tuner.commands.doctor import cluster_checks, node_checks, ranks
 from tuner.commands.doctor.finding import Finding
-from tuner.commands.doctor.node import Disk, NodeReport, code_digest, unreachable
+from tuner.commands.doctor.node import Disk, NodeProbe, NodeReport, code_digest, unreachable
 from tuner.commands.doctor.ranks import RankGroup
 
 CARD = {"name": "H100", "memory_mib": 81559, "driver": "550.1"}
@@ -117,7 +117,7 @@ def test_stores_data_and_folder_are_checked_on_every_node() -> None:
     found = node_checks.data(told, "1" * 64)
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
     assert "sts-train.csv" in found[2].message
-    found = node_checks.folder("/runs", {"a": True, "b": True, "c": False}, {"a": True, "b": False, "c": False})
+    found = node_checks.folder("/runs", {"a": (True, True), "b": (True, False), "c": (False, False)})
     assert statuses(found) == ["PASS", "FAIL", "FAIL"]
     assert "is not the driver's folder" in found[1].message
 
@@ -147,19 +147,27 @@ def test_endpoint_of_a_store(address: str, expected: tuple[str, int] | None) -> 
 @pytest.mark.parametrize(("scheme", "told"), [("journal:", ""), ("sqlite:///", "there is no folder")])
 def test_a_store_in_the_new_folder_of_the_search_passes(tmp_path: Path, scheme: str, told: str) -> None:
     run = tmp_path / "run"
-    assert stores.database(f"{scheme}{run / 'file'}", run).status == "PASS"
-    elsewhere = stores.database(f"{scheme}{tmp_path / 'x' / 'file'}", run)
+    assert cluster_checks.database(f"{scheme}{run / 'file'}", run).status == "PASS"
+    elsewhere = cluster_checks.database(f"{scheme}{tmp_path / 'x' / 'file'}", run)
     assert elsewhere.status == ("FAIL" if told else "PASS"), "a journal's folder is made"
     assert told in elsewhere.message
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_database_without_an_answer_is_reported_without_its_password(tmp_path: Path) -> None:
-    found = stores.database("postgresql://ann:open-sesame@127.0.0.1:9/optuna", tmp_path)
+    found = cluster_checks.database("postgresql://ann:open-sesame@127.0.0.1:9/optuna", tmp_path)
     assert found.status == "FAIL"
     assert "open-sesame" not in found.line()
-    hanging = stores._in_time("database", "it", lambda: time.sleep(60), "mend", 0.2)
+    hanging = cluster_checks._in_time("database", "it", lambda: time.sleep(60), "mend", 0.2)
     assert hanging.message == "it gives no answer within 0.2 s"
+
+
+def test_a_node_tells_whether_it_shares_the_folder_of_runs(tmp_path: Path) -> None:
+    (tmp_path / ".doctor-1").touch()
+    assert NodeProbe().shares(str(tmp_path), ".doctor-1") == (True, True)
+    assert NodeProbe().shares(str(tmp_path), ".doctor-2") == (True, False)
+    assert NodeProbe().shares(str(tmp_path / "none"), ".doctor-1") == (False, False)
+    assert [path.name for path in tmp_path.iterdir()] == [".doctor-1"]
 
 
 def test_a_closed_port_has_a_reason() -> None:
@@ -188,10 +196,14 @@ def test_ranks_of_gpus_need_one_each() -> None:
 
 
 def test_pairs_of_nodes_meet_where_a_gang_may_span_them() -> None:
-    found = ranks.rank_groups([HERE, THERE], GangShape(), spans_nodes=True)
+    found = ranks.rank_groups([HERE, THERE], GangShape(placement=SPREAD))
     assert [group.where for group in found if isinstance(group, RankGroup)] == [
         "10.0.0.1",
         "10.0.0.2",
         "10.0.0.1 and 10.0.0.2",
     ]
     assert len(ranks.rank_groups([HERE, THERE], GangShape())) == 2
+    narrow = GangShape(n_workers=2, cpus_per_worker=8, placement=SPREAD)
+    assert [group for group in ranks.rank_groups([HERE, THERE], narrow) if isinstance(group, RankGroup)] == [
+        RankGroup((HERE, THERE))
+    ], "a node that holds one rank of the gang"

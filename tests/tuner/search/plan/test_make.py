@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -86,8 +87,15 @@ def test_what_paused_trials_keep_on_disk_is_a_note(tmp_path: Path) -> None:
     ]
 
 
-def test_a_dry_run_tells_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert search.main(["--profile", "laptop", "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path / "runs")]) == 0
+def test_a_dry_run_tells_the_plan_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU that torch can use, though there is an nvidia-smi, the profile is laptop."""
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert search.main(["--dry-run", "--no-preflight", "--runs-dir", str(tmp_path / "runs")]) == 0
     said = capsys.readouterr().out
     assert "8 full trials' compute, sampler tpe, pruner median" in said
     assert "1 × (1 CPU)" in said

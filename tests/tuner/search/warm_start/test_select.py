@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.synthetic import Synthetic
 from model.canonical import canonical
 from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support import mlflow_store, samples
-from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.config.options import Options, parse_arguments
 from tuner.search import plan

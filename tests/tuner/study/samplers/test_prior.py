@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from benchmarks.synthetic import Synthetic
 from model.config import ConfigError, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
 from tuner.commands.simulate.clock import Charges, play
-from tuner.commands.simulate.synthetic import Synthetic
 from tuner.config.objective import Objective
 from tuner.space import Space, available, load
 from tuner.space.mapping import map_config

@@ -1,4 +1,4 @@
-"""Generates the reference: `python -m tuner.commands.reference` writes docs/reference.md.
+"""Generates the reference: `python -m docs.reference` writes docs/reference.md.
 
 It lists every setting of a trial with its type, range, default and meaning, from the schema (`model.config`) and the texts
 under its fields, and every command with its options, from their parsers.
@@ -27,12 +27,12 @@ from tuner.study import PRUNERS, SAMPLERS
 from tuner.study.pruners.base import Pruner
 from tuner.study.samplers.base import Sampler
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference.md"
 BOUNDS = {Ge: ("≥", "ge"), Gt: (">", "gt"), Le: ("≤", "le"), Lt: ("<", "lt")}
 HEAD = """# Reference
 
-Made by `python -m tuner.commands.reference` from the schema, the registries and the parsers; a test says when it is stale.
+Made by `python -m docs.reference` from the schema, the registries and the parsers; a test says when it is stale.
 
 ## Settings of a trial
 

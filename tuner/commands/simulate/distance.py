@@ -1,23 +1,67 @@
-"""Estimates how much recorded scores depend on each coordinate of the space, to weight distances between configurations.
+"""Distances between configurations of a space, by which recorded trials predict one that was not recorded.
 
-For each coordinate alone, the rank (0 to 1) of a trial's final score is predicted by the mean of the 5 nearest trials. The
-explained share of the ranks' variance, at least 0, is averaged over two rankings: of all trials with the failed ones last, and
-of the trials with a score. A weight is the square of that mean share, normalised; with n trials, a part of
-`PRIOR / (PRIOR + n)` is distributed equally, so that small records change little. Below `LEAST` trials, and when no coordinate
-explains anything, all weights are equal.
+A configuration's position has its numbers in units of their range and the labels of its choices. Each coordinate is weighted by
+how much recorded scores depend on it. For each coordinate alone, the rank (0 to 1) of a trial's final score is predicted by the
+mean of the 5 nearest trials. The explained share of the ranks' variance, at least 0, is averaged over two rankings: of all
+trials with the failed ones last, and of the trials with a score. A weight is the square of that mean share, normalised; with n
+trials, a part of `PRIOR / (PRIOR + n)` is distributed equally, so that small records change little. Below `LEAST` trials, and
+when no coordinate explains anything, all weights are equal.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tuner.commands.simulate.position import Position
+from model.config import TrialConfig
+from tuner.space import Space
+from tuner.space.mapping import flatten
+from tuner.space.parameters import Choice, Float, Int, Scalar, Simplex, label
 
 N_NEAREST = 5
 PRIOR = 5
 LEAST = 10
+Position = Mapping[str, float | Scalar]
+"""By coordinate: 0 to 1 from the low to the high end of a number (of its logarithm on a log scale), or a label. A simplex has a
+coordinate for each task, `mixing.ratios[sst]`. Inactive parameters are absent."""
+
+
+def position(space: Space, config: TrialConfig) -> dict[str, float | Scalar]:
+    """The position of a configuration; a number outside its range lies below 0 or above 1."""
+    values = flatten(config.to_dict())
+    labels: dict[str, Scalar] = {}
+    coordinates: dict[str, float | Scalar] = {}
+    for parameter in space.parameters:
+        if not parameter.is_active(labels):
+            continue
+        value: Any = values.get(parameter.name)
+        labels[parameter.name] = label(value)
+        if isinstance(parameter, Choice):
+            coordinates[parameter.name] = label(value)
+        elif isinstance(parameter, Int | Float):
+            coordinates[parameter.name] = unit(parameter, value)
+        elif isinstance(parameter, Simplex):
+            coordinates |= _shares(parameter, value)
+    return coordinates
+
+
+def unit(parameter: Int | Float, value: float) -> float:
+    """0 at the low end of the range, 1 at the high one."""
+    if parameter.high == parameter.low:
+        return 0.5
+    scale = math.log if parameter.log else float
+    low, high = scale(parameter.low), scale(parameter.high)
+    return (scale(value) - low) / (high - low)
+
+
+def _shares(parameter: Simplex, shares: Mapping[str, float]) -> dict[str, float]:
+    """Each task's log share less their mean, over the width of the logits' range, plus 0.5."""
+    logs = {task: math.log(share) for task, share in shares.items()}
+    middle, width = sum(logs.values()) / len(logs), parameter.high - parameter.low
+    return {f"{parameter.name}[{task}]": 0.5 + (log - middle) / width for task, log in logs.items()}
 
 
 def weights(positions: Sequence[Position], ends: np.ndarray) -> dict[str, float]:

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tuner.commands.simulate.position import Position
+from tuner.commands.simulate.distance import Position
+from tuner.commands.simulate.replay import SAME_EXAMPLES
 from tuner.space.parameters import Scalar
 
 TOLERANCE = 0.08
 """Distance from a number's best value, in ranges, up to which the score does not drop."""
 RUN_CORRELATION = 0.6
 """Correlation of the training noise between successive evaluations."""
-SAME_EXAMPLES, OWN_EXAMPLES = 0.5, 0.3
-"""Shares of the variance from the choice of examples: the first is common to all trials, which are evaluated on the same
-examples; the second is specific to a trial and constant over its evaluations. The rest is independent. Assumptions: two
-classifiers that are each right on 80 % of the examples and disagree on 16 % of them share half of that variance."""
+OWN_EXAMPLES = 0.3
+"""Share of the variance from the choice of examples that is specific to a trial and constant over its evaluations. The share
+`SAME_EXAMPLES` is common to all trials, the rest independent."""
 FAILURE_WIDTH = 0.03
 """Width of the logistic step to failing learning rates, in ranges."""
 FAILS_ANYWAY = 0.02

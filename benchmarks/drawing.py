@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tuner.commands.simulate.landscape import Failures, Landscape, Plane, beyond
-from tuner.commands.simulate.position import Position, numeric_points
+from benchmarks.landscape import Failures, Landscape, Plane, beyond
+from model.config import TrialConfig
+from tuner.commands.simulate.distance import Position, unit
 from tuner.space import Space
-from tuner.space.parameters import Choice, Int, Parameter, Scalar, is_in
+from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, is_in
 
 FLOOR = 0.3
 """Score at chance: the mean of about .26 for sst's five classes, .63 for quora's majority and no correlation for sts."""
@@ -70,6 +71,26 @@ def draw_landscape(space: Space, default: Position, rng: np.random.Generator) ->
         failures=_draw_failures(steep, optima, default, shift, rng),
         luck=(float(rng.normal()), float(rng.normal())),
     )
+
+
+def numeric_points(space: Space) -> dict[str, list[float] | None]:
+    """The possible positions of each number of the space; None for a continuous one."""
+    points: dict[str, list[float] | None] = {}
+    for parameter in space.parameters:
+        if isinstance(parameter, Simplex):
+            points.update(dict.fromkeys((f"{parameter.name}[{task}]" for task in all_tasks(space)), None))
+        elif isinstance(parameter, Int):
+            points[parameter.name] = [unit(parameter, n) for n in range(parameter.low, parameter.high + 1, parameter.step)]
+        elif isinstance(parameter, Float):
+            points[parameter.name] = None
+    return points
+
+
+def all_tasks(space: Space) -> list[str]:
+    """The tasks of all mixtures, in order of their first occurrence."""
+    mixtures = [p.values for p in space.parameters if p.name == "mixture" and isinstance(p, Choice)]
+    offered = mixtures[0] if mixtures else (space.fixed.get("mixture", TrialConfig().mixture),)
+    return list(dict.fromkeys(task for mixture in offered for task in mixture))
 
 
 def _failing_number(weights: Mapping[str, float], points: Mapping[str, Sequence[float] | None]) -> str | None:

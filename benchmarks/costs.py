@@ -18,6 +18,8 @@ SIZES = {"sst": (7300, 750, 1100), "quora": (14600, 1600, 2000), "sts": (5000, 6
 """Examples of train, select and dev, approximately those of the SMART Multitask MinBERT paper."""
 WORDS = {"sst": 17.0, "quora": 22.0, "sts": 20.0, "cfimdb": 180.0}
 """Approximate mean words of an example."""
+CPU_FLOPS, GPU_FLOPS = 2e10, 1e13
+"""Operations per second of a slot: of one core as measured in docs/log.md, and of a GPU in fp32 with padding, about."""
 BERT_BASE = 84_934_656
 """Parameters of the layers of bert-base, for backbones that are not on this machine."""
 

@@ -6,13 +6,13 @@ import re
 
 import pytest
 
+from docs import reference
 from model.config import OptimConfig, TrialConfig, field_names
-from tuner.commands import reference
 from tuner.config import options
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run python -m tuner.commands.reference"
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.page(), "run python -m docs.reference"
 
 
 def test_every_setting_and_option_is_there() -> None:

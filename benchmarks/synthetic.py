@@ -1,7 +1,7 @@
 """Generates learning curves over a space: a landscape of final scores, and power laws that approach them.
 
 A world is drawn from its seed, and a course is a pure function of the world and the configuration. Positions u are in units
-of the parameters' ranges (`position`); `drawing` has the constants.
+of the parameters' ranges (`tuner.commands.simulate.distance`); `drawing` has the constants.
 
 - End: `floor + (ceiling − floor) · exp(−drop / (ceiling − floor))`. The drop is a sum over the active coordinates:
   `w · max(|u − u* − r · (v − v*)| − t, 0)²` for numbers, where v is another number's position and t a tolerance, and a drop for
@@ -43,13 +43,14 @@ from functools import cached_property
 
 import numpy as np
 
+from benchmarks import costs
+from benchmarks.drawing import draw_landscape
+from benchmarks.landscape import Failure, Landscape
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.commands.simulate import costs
-from tuner.commands.simulate.drawing import draw_landscape
-from tuner.commands.simulate.landscape import Failure, Landscape
-from tuner.commands.simulate.position import Position, position
-from tuner.commands.simulate.world import Course, scored_metrics
+from tuner.commands.simulate.clock import Course
+from tuner.commands.simulate.distance import Position, position
+from tuner.commands.simulate.replay import scored_metrics
 from tuner.config.objective import Objective, tasks_of
 from tuner.space import Space
 from tuner.space.untuned import untuned
