@@ -18,6 +18,8 @@ from model.config import ConfigError
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 CONFIG = "config.json"
 FRAME_TOKENS = ("cls_token", "sep_token", "pad_token")
+OTHER_NAMES = {"hidden_size": "dim", "intermediate_size": "hidden_dim", "num_hidden_layers": "n_layers"}
+"""DistilBERT's names of sizes."""
 LFS_POINTER = b"version https://git-lfs"
 EMBEDDED = "embedded"
 ALLOWED = f"a folder with safetensors, the name of a reachable or cached hub model, or `{EMBEDDED}`"
@@ -57,6 +59,8 @@ def _embedded_folder() -> Path:
 def architecture(backbone: str) -> dict[str, Any] | None:
     """The contents of a backbone's config.json, read without transformers; None if it is not a local folder.
 
+    Sizes that DistilBERT calls otherwise are there under BERT's names too.
+
     Raises `ConfigError` for a file that is not a JSON object.
     """
     path = Path(locate(backbone)) / CONFIG
@@ -65,7 +69,8 @@ def architecture(backbone: str) -> dict[str, Any] | None:
     problem = _json_problem(path)
     if problem:
         raise ConfigError([f"backbone {backbone}: {problem}"])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    return {usual: settings[other] for usual, other in OTHER_NAMES.items() if other in settings} | settings
 
 
 def _json_problem(path: Path) -> str | None:

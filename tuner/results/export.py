@@ -82,9 +82,9 @@ def card(results: Mapping[str, Any]) -> str:
     config = results["champion"]["config"]
     parts = [
         f"# {results['name']}",
-        f"A BERT encoder with a head for {config['mixture'][0]}."
+        f"An encoder with a head for {config['mixture'][0]}."
         if len(config["mixture"]) == 1
-        else f"One BERT encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
+        else f"One encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
         _use(config),
         _metrics(results),
         *_confirmation(results),
@@ -121,7 +121,7 @@ def _header(results: Mapping[str, Any]) -> str:
 def _use(config: Mapping[str, Any]) -> str:
     task = next((name for name in config["mixture"] if not TASKS[name].is_pair), config["mixture"][0])
     texts = '("first text", "second text")' if TASKS[task].is_pair else '("a text",)'
-    pooler = "" if config["pooling"] == "cls" else ", add_pooling_layer=False"
+    pooler = "" if config["pooling"] == "cls" else "  # use last_hidden_state: it has no trained pooler"
     return f"""## Use
 
 With `transformers`, `torch` and `safetensors` alone. Encoder and heads, from this folder:
@@ -137,10 +137,11 @@ The encoder by itself:
 ```python
 from transformers import AutoModel
 
-encoder = AutoModel.from_pretrained("."{pooler})
+encoder = AutoModel.from_pretrained("."){pooler}
 ```
 
-Texts are cut to {config["max_length"]} tokens. `heads.json` describes how the encoder's output becomes a prediction
+Texts are cut to {config["max_length"]} tokens. `predict.py` puts special tokens around them as in training, which the tokenizer of
+this folder need not do by itself. `heads.json` describes how the encoder's output becomes a prediction
 (pooling `{config["pooling"]}`, pairs `{config["pair_encoding"]}`); `config.yaml` holds every setting of the training."""
 
 
