@@ -140,8 +140,8 @@ from transformers import AutoModel
 encoder = AutoModel.from_pretrained("."){pooler}
 ```
 
-Texts are cut to {config["max_length"]} tokens. `predict.py` puts special tokens around them as in training, which the tokenizer of
-this folder need not do by itself. `heads.json` describes how the encoder's output becomes a prediction
+Texts are cut to {config["max_length"]} tokens. `predict.py` puts special tokens around them as in training, which the
+tokenizer of this folder need not do by itself. `heads.json` describes how the encoder's output becomes a prediction
 (pooling `{config["pooling"]}`, pairs `{config["pair_encoding"]}`); `config.yaml` holds every setting of the training."""
 
 
