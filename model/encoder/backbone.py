@@ -69,7 +69,7 @@ def architecture(backbone: str) -> dict[str, Any] | None:
     problem = _json_problem(path)
     if problem:
         raise ConfigError([f"backbone {backbone}: {problem}"])
-    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {usual: settings[other] for usual, other in OTHER_NAMES.items() if other in settings} | settings
 
 
