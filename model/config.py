@@ -95,7 +95,7 @@ class TrialConfig(Section):
     """Everything that determines a trial's result, apart from the data."""
 
     backbone: str = "embedded"
-    """`embedded` (all-MiniLM-L6-v2), a folder, or the name of a BERT-like encoder on the hub."""
+    """`embedded` (all-MiniLM-L6-v2), a folder, or the name of an encoder on the hub, such as a BERT, RoBERTa or DeBERTa-v2."""
     mixture: Annotated[tuple[str, ...], Field(min_length=1)] = ("sst", "quora", "sts")
     """The tasks trained together."""
     mode: Literal["finetune", "pretrain"] = "finetune"

@@ -53,6 +53,9 @@ def train(options: argparse.Namespace) -> int:
     if options.out is not None and options.out.exists() and not (options.out.is_dir() and not any(options.out.iterdir())):
         raise ConfigError([f"--out {options.out} is not an empty folder; name a new one"])
     config = load(options.config)
+    from model.encoder import probe
+
+    probe.check(probe.Request(config.backbone, config.max_length, (config.pooling,)))
     data = prepare(config, options)
     from model.training.trial import Training
 

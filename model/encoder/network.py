@@ -94,15 +94,20 @@ class MultitaskNetwork(nn.Module):
     """
 
     encoder: Any
-    """A BERT of transformers, an `nn.Module` without types for mypy."""
+    """An encoder of transformers, an `nn.Module` without types for mypy."""
 
     def __init__(
         self, encoder: Any, tasks: Sequence[Task], *, pair_encoding: PairEncoding, pooling: str, dropout: float
     ) -> None:
         super().__init__()
-        if pooling == "mean":
+        has_pooler = getattr(encoder, "pooler", None) is not None
+        self.has_pooler = has_pooler and pooling == "cls"
+        """Whether `pooling: cls` is the pooler's output; for an encoder without one it is the first token's hidden state."""
+        self.drops_pooler = hasattr(encoder, "pooler") and pooling == "mean"
+        if self.drops_pooler:
             encoder.pooler = None  # otherwise its unused weights would decay
-        # Other architectures count positions differently.
+        self.has_segments = backbone.n_segments(encoder) >= 2
+        # Other families count positions differently, or attend in another way.
         if encoder.config.model_type == "bert" and encoder.config._attn_implementation == "sdpa":
             encoder.set_attn_implementation(unpadded.ATTENTION)
         replace_dropout(encoder)
@@ -119,7 +124,7 @@ class MultitaskNetwork(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Word embeddings, to which δ is added. (S, B, L) → (S, B, L, D) float32."""
-        return self.encoder.embeddings.word_embeddings(input_ids)  # type: ignore[no-any-return]
+        return self.encoder.get_input_embeddings()(input_ids)  # type: ignore[no-any-return]
 
     def forward(self, batch: Batch, embeddings: Tensor) -> Tensor:
         """Logits from word embeddings. (S, B, L, D) → (B, C)."""
@@ -136,17 +141,23 @@ class MultitaskNetwork(nn.Module):
 
         The encoder itself adds position and type embeddings and applies its LayerNorm.
         """
-        n_sides, n_examples, length, dim = embeddings.shape
+        output = self.encode(batch, embeddings)
+        if self.pooling == "mean":
+            pooled = mean_pool(output.last_hidden_state, batch.mask.view(-1, batch.mask.shape[-1]))
+        else:
+            pooled = output.pooler_output if self.has_pooler else output.last_hidden_state[:, 0]
+        return pooled.view(*embeddings.shape[:2], -1).to(embeddings.dtype)
+
+    def encode(self, batch: Batch, embeddings: Tensor) -> Any:
+        """The encoder's output for the S·B sequences of a batch, from word embeddings (S, B, L, D)."""
+        length = embeddings.shape[2]
         mask = batch.mask.view(-1, length)
         types = batch.token_types.view(-1, length)
-        words = embeddings.view(-1, length, dim)
+        words = embeddings.flatten(0, 1)
         if self._unpads(batch):
-            output = self._without_padding(batch, words, types)
-        else:
-            attention_mask = self._attention_mask(batch, mask)
-            output = self.encoder(inputs_embeds=words, attention_mask=attention_mask, token_type_ids=types)
-        pooled = output.pooler_output if self.pooling == "cls" else mean_pool(output.last_hidden_state, mask)
-        return pooled.view(n_sides, n_examples, dim).to(embeddings.dtype)
+            return self._without_padding(batch, words, types)
+        segments = {"token_type_ids": types} if self.has_segments else {}
+        return self.encoder(inputs_embeds=words, attention_mask=self._attention_mask(batch, mask), **segments)
 
     def _unpads(self, batch: Batch) -> bool:
         """Whether to remove padding in this pass: on a GPU the copies cost a small encoder more than the padding."""
@@ -176,8 +187,8 @@ class MultitaskNetwork(nn.Module):
 
         transformers would read its values, and so synchronise with the device in every pass; here the lengths are known.
         """
-        if self.encoder.config._attn_implementation not in ("sdpa", unpadded.ATTENTION):
-            return mask
+        if self.encoder.config._attn_implementation != unpadded.ATTENTION:
+            return mask  # other families than BERT derive their own, such as those of sliding windows
         if batch.is_full:
             return None
         length = mask.shape[1]

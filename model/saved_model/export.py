@@ -37,6 +37,14 @@ def record(model: SavedModel) -> dict[str, Any]:
         "pooling": config.pooling,
         "pair_encoding": config.pair_encoding,
         "max_length": config.max_length,
+        "frame": {
+            "cls_id": model.tokenizer.cls_token_id,
+            "sep_id": model.tokenizer.sep_token_id,
+            "pad_id": model.tokenizer.pad_token_id,
+            "segments": model.network.has_segments,
+            "pooler": model.network.has_pooler,
+        },
+        "encoder_options": {"add_pooling_layer": False} if model.network.drops_pooler else {},
         "tasks": {
             task.name: {
                 "kind": task.kind,

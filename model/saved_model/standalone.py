@@ -19,6 +19,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging
 
 logging.disable_progress_bar()
+logging.set_verbosity_error()  # a pooler that the heads do not use is not in the weights
 
 
 class Model:
@@ -28,9 +29,9 @@ class Model:
         folder = Path(folder)
         self.record: dict[str, Any] = json.loads((folder / "heads.json").read_text(encoding="utf-8"))
         self.heads = load_file(folder / "heads.safetensors")
+        self.frame: dict[str, Any] = self.record["frame"]
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        has_pooler = self.record["pooling"] == "cls"
-        self.encoder = AutoModel.from_pretrained(folder, add_pooling_layer=has_pooler).eval()
+        self.encoder = AutoModel.from_pretrained(folder, **self.record["encoder_options"]).eval()
 
     def predict(self, task: str, texts: Sequence[tuple[str, ...]]) -> list[tuple[str, float]]:
         """Label and probability of each text or pair; for a regression the value, as text and as number."""
@@ -62,13 +63,52 @@ class Model:
 
     def pool(self, *columns: list[str]) -> Tensor:
         """Pooled vectors of texts, or of pairs that share a sequence, (B, D)."""
-        max_length = self.record["max_length"]
-        inputs = self.tokenizer(*columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
-        output = self.encoder(**inputs)
+        inputs = self.inputs(*columns)
+        words = self.encoder.get_input_embeddings()(inputs.pop("input_ids"))
+        output = self.encoder(inputs_embeds=words, **inputs)
         if self.record["pooling"] == "cls":
-            return output.pooler_output  # type: ignore[no-any-return]
+            return output.pooler_output if self.frame["pooler"] else output.last_hidden_state[:, 0]  # type: ignore[no-any-return]
         mask = inputs["attention_mask"].unsqueeze(-1).float()
         return (output.last_hidden_state * mask).sum(1) / mask.sum(1).clamp_min(1)  # type: ignore[no-any-return]
+
+    def inputs(self, *columns: list[str]) -> dict[str, Tensor]:
+        """The encoder's inputs as in training, (B, L) int64 each: [CLS] a [SEP], or [CLS] a [SEP] b [SEP], padded at the end.
+
+        The tokenizer only splits the texts. Its own template, truncation and padding may be others.
+        """
+        room = self.record["max_length"] - 2
+        split = [
+            self.tokenizer(column, add_special_tokens=False, truncation=True, max_length=room)["input_ids"]
+            for column in columns
+        ]
+        rows = [self._row(texts) for texts in zip(*split, strict=True)]
+        width = max(len(ids) for ids, _ in rows)
+        n_padding = [width - len(ids) for ids, _ in rows]
+        inputs = {
+            "input_ids": [ids + [self.frame["pad_id"]] * n for (ids, _), n in zip(rows, n_padding, strict=True)],
+            "attention_mask": [[1] * (width - n) + [0] * n for n in n_padding],
+        }
+        if self.frame["segments"]:
+            inputs["token_type_ids"] = [types + [0] * n for (_, types), n in zip(rows, n_padding, strict=True)]
+        return {name: torch.tensor(values) for name, values in inputs.items()}
+
+    def _row(self, texts: Sequence[list[int]]) -> tuple[list[int], list[int]]:
+        """Token ids and segments of a sequence; of a pair the longer text is cut first."""
+        room = self.record["max_length"] - 1 - len(texts)
+        kept = [min(len(texts[0]), room)] if len(texts) == 1 else _longest_first(len(texts[0]), len(texts[1]), room)
+        ids, types = [self.frame["cls_id"]], [0]
+        for segment, (text, n) in enumerate(zip(texts, kept, strict=True)):
+            ids += [*text[:n], self.frame["sep_id"]]
+            types += [segment] * (n + 1)
+        return ids, types
+
+
+def _longest_first(n_a: int, n_b: int, room: int) -> list[int]:
+    """Tokens of a and of b to keep: the longer is cut to the other's length, then both; the odd token is the longer's."""
+    if n_a + n_b <= room:
+        return [n_a, n_b]
+    short = min(n_a, n_b, room // 2)
+    return [room - short, short] if n_a > n_b else [short, room - short]
 
 
 if __name__ == "__main__":

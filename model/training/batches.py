@@ -82,7 +82,8 @@ def eval_tokens(network: MultitaskNetwork) -> int:
     """Largest number of tokens of an evaluation batch of a network."""
     if next(network.parameters()).device.type != "cpu":
         return EVAL_TOKENS
-    return min(EVAL_TOKENS, CACHED_VALUES // int(network.encoder.config.intermediate_size))
+    architecture = network.encoder.config
+    return min(EVAL_TOKENS, CACHED_VALUES // int(getattr(architecture, "intermediate_size", 4 * architecture.hidden_size)))
 
 
 def in_length_order(

@@ -100,14 +100,15 @@ def _quietly(main: Callable[[list[str]], int], arguments: Sequence[str], out: IO
 
 
 def lend_tokens(runs_dir: Path) -> None:
-    """Have searches in this folder take the tokens that others in this process have made: it saves each 4 CPU seconds."""
-    with suppress(FileExistsError):
-        (runs_dir / ".tokens").symlink_to(_tokens())
+    """Have searches in this folder take tokens and backbones' verdicts of others in this process: each saves 4 CPU seconds."""
+    for name in (".tokens", ".backbones"):
+        with suppress(FileExistsError):
+            (runs_dir / name).symlink_to(_lent(name))
 
 
 @cache
-def _tokens() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="tokens-"))
+def _lent(name: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"{name[1:]}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -23,6 +23,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    export(folder_of(arguments), arguments.to)
-    print_lines([f"{arguments.to}: encoder, heads, tokenizer, predict.py and a model card"])
+    comparison = export(folder_of(arguments), arguments.to)
+    compared = f"{comparison.n_texts} texts have the champion's scores"
+    print_lines([f"{arguments.to}: encoder, heads, tokenizer, predict.py and a model card; {compared}"])
     return DONE

@@ -1,4 +1,7 @@
-"""Exports a run's champion: an encoder that plain transformers loads, its heads, and a model card."""
+"""Exports a run's champion: an encoder that plain transformers loads, its heads, and a model card.
+
+An export is written only if it predicts what the champion does.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
+from model.data import source
 from model.metrics import interval
 from model.smart.alarms import MEANINGS
 from model.tasks import TASKS
@@ -16,15 +20,21 @@ from tuner.results import results_json
 from tuner.results.confirmation_text import sentences
 from tuner.results.text import GENERATED_NOTE, number_text, one_line
 
+if TYPE_CHECKING:
+    from model.saved_model.comparison import Comparison
+
 CARD = "README.md"
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}
 """Hub names of backbones that have another name here."""
+N_COMPARED = 8
+"""Select rows of each task on which an export is compared with its champion."""
 
 
-def export(run: Path, target: Path) -> None:
-    """Write the champion of the run in folder `run` to `target`, atomically.
+def export(run: Path, target: Path) -> Comparison:
+    """Write the champion of the run in folder `run` to `target`, atomically. Returns the comparison that it has passed.
 
-    Raises `ConfigError` when the run has no champion or no results, or `target` exists and is not empty.
+    Raises `ConfigError` when the run has no champion or no results, `target` exists and is not empty, or the exported model
+    predicts something else.
     """
     from tuner.artifacts.models import FOLDER
 
@@ -39,18 +49,32 @@ def export(run: Path, target: Path) -> None:
 
     from model.saved_model import export as exported
     from model.saved_model import folder as saved_model
+    from model.saved_model.comparison import Comparison, exported_answers
 
     model = saved_model.read(run / FOLDER)
+    comparison = Comparison.of(model, _select_texts(results["data"]["source"], model.config.mixture))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as partial:
             folder = Path(partial, target.name)
             exported.write(folder, model)
+            comparison.check("the exported model", exported_answers(folder))
             shutil.copyfile(run / FOLDER / saved_model.CONFIG, folder / saved_model.CONFIG)
             (folder / CARD).write_text(card(results), encoding="utf-8")
             folder.replace(target)
     except OSError as error:
         raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None
+    return comparison
+
+
+def _select_texts(data: str, tasks: tuple[str, ...]) -> dict[str, list[tuple[str, ...]]]:
+    """The texts of the longest `N_COMPARED` select rows of each task; none if the run's data are not here any more."""
+    try:
+        splits = source.read(source.DataSource.parse(data), tasks, skip_bad_rows=True).tasks
+    except ConfigError:
+        return {}
+    texts = {task: [example.texts for example in splits[task]["select"]] for task in tasks}
+    return {task: sorted(rows, key=lambda row: -len("".join(row)))[:N_COMPARED] for task, rows in texts.items()}
 
 
 def card(results: Mapping[str, Any]) -> str:
@@ -58,9 +82,9 @@ def card(results: Mapping[str, Any]) -> str:
     config = results["champion"]["config"]
     parts = [
         f"# {results['name']}",
-        f"A BERT encoder with a head for {config['mixture'][0]}."
+        f"An encoder with a head for {config['mixture'][0]}."
         if len(config["mixture"]) == 1
-        else f"One BERT encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
+        else f"One encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
         _use(config),
         _metrics(results),
         *_confirmation(results),
@@ -97,7 +121,7 @@ def _header(results: Mapping[str, Any]) -> str:
 def _use(config: Mapping[str, Any]) -> str:
     task = next((name for name in config["mixture"] if not TASKS[name].is_pair), config["mixture"][0])
     texts = '("first text", "second text")' if TASKS[task].is_pair else '("a text",)'
-    pooler = "" if config["pooling"] == "cls" else ", add_pooling_layer=False"
+    pooler = "" if config["pooling"] == "cls" else "  # use last_hidden_state: it has no trained pooler"
     return f"""## Use
 
 With `transformers`, `torch` and `safetensors` alone. Encoder and heads, from this folder:
@@ -113,10 +137,11 @@ The encoder by itself:
 ```python
 from transformers import AutoModel
 
-encoder = AutoModel.from_pretrained("."{pooler})
+encoder = AutoModel.from_pretrained("."){pooler}
 ```
 
-Texts are cut to {config["max_length"]} tokens. `heads.json` describes how the encoder's output becomes a prediction
+Texts are cut to {config["max_length"]} tokens. `predict.py` puts special tokens around them as in training, which the
+tokenizer of this folder need not do by itself. `heads.json` describes how the encoder's output becomes a prediction
 (pooling `{config["pooling"]}`, pairs `{config["pair_encoding"]}`); `config.yaml` holds every setting of the training."""
 
 

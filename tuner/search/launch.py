@@ -43,8 +43,10 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
     Raises `ConfigError` for wrong usage, `StoreAwayError` and KeyboardInterrupt, all with messages for the user.
     """
     from tuner.search import plan
+    from tuner.search.plan import backbone
 
     planned = plan.make(options)
+    backbone.check(planned.samples, planned.run_dir.parent, keep=not options.dry_run)
     if options.dry_run:
         from tuner.search.plan.dry_run import describe
 

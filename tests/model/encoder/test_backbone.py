@@ -1,4 +1,4 @@
-"""Loading the encoder: verified weights, safetensors only, BERT-like models only."""
+"""Loading the encoder: verified weights, safetensors only, every weight accounted for, files that are damaged."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from safetensors.torch import load_file, save_file
 
 from model.config import ConfigError
 from model.encoder import backbone
-
-TINY = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 60}
 
 
 def problem(call: Callable[[], Any]) -> str:
@@ -140,7 +138,7 @@ class TestFolder:
 
     def test_broken_config(self, copy: Path) -> None:
         (copy / "config.json").write_text("{")
-        assert "is not a valid JSON file" in problem(lambda: load(copy))
+        assert "config.json is not a JSON object in UTF-8 without a byte-order mark (Expecting" in problem(lambda: load(copy))
 
     def test_without_a_tokenizer(self, copy: Path) -> None:
         """transformers would return a tokenizer with nothing but special tokens."""
@@ -148,25 +146,6 @@ class TestFolder:
             (copy / name).unlink(missing_ok=True)
         sentence = problem(lambda: backbone.load_tokenizer(str(copy)))
         assert sentence == f"backbone {copy} has no tokenizer; save it beside the encoder with save_pretrained(folder)"
-
-
-def other_models() -> dict[str, Any]:
-    """Encoders that differ from BERT in various ways."""
-    import transformers as t
-
-    return {
-        "gpt2": t.GPT2Model(t.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=60, bos_token_id=0, eos_token_id=0)),
-        "distilbert": t.DistilBertModel(t.DistilBertConfig(dim=16, n_layers=1, n_heads=2, hidden_dim=16, vocab_size=60)),
-        "electra": t.ElectraModel(t.ElectraConfig(embedding_size=16, **TINY)),
-        "roberta": t.RobertaModel(t.RobertaConfig(type_vocab_size=1, **TINY)),
-    }
-
-
-@pytest.mark.parametrize("name", ["gpt2", "distilbert", "electra", "roberta"])
-def test_an_encoder_unlike_bert_is_refused(tmp_path: Path, name: str) -> None:
-    with torch.random.fork_rng(devices=[]):
-        other_models()[name].save_pretrained(tmp_path)
-    assert f"backbone {tmp_path} is of type {name}; SMART needs a BERT-like encoder" in problem(lambda: load(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["nobody/no-such-bert", "bert-of-nowhere", "not/a/name", "a name with spaces"])

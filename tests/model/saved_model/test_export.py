@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import runpy
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from model import predict
 from model.encoder.network import build
 from model.saved_model import export
 from model.saved_model import folder as saved_model
+from model.saved_model.comparison import Comparison, exported_answers
+from model.training.batches import make_batch
 from tests.support import tiny
 
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -67,6 +71,47 @@ def test_an_exported_model_answers_as_the_saved_one(tiny_backbone: Path, tmp_pat
         assert [label for label, _ in theirs] == [each.label for each in mine]
         np.testing.assert_allclose([score for _, score in theirs], [each.score for each in mine], atol=1e-5)
         assert len(other.logits(task, texts)[:, 0].unique()) > 6
+
+
+def without_template(folder: Path) -> None:
+    change_json(folder / "tokenizer.json", post_processor=None)
+
+
+def with_two_separators(folder: Path) -> None:
+    """RoBERTa's template."""
+    ends = {"sep": ["[SEP]", 102], "cls": ["[CLS]", 101], "trim_offsets": True, "add_prefix_space": False}
+    change_json(folder / "tokenizer.json", post_processor={"type": "RobertaProcessing", **ends})
+
+
+TOKENIZERS: dict[str, Callable[[Path], None]] = {
+    "no template": without_template,
+    "two separators": with_two_separators,
+    "padding on the left": lambda folder: change_json(folder / "tokenizer_config.json", padding_side="left"),
+    "truncation on the left": lambda folder: change_json(folder / "tokenizer_config.json", truncation_side="left"),
+    "no segments": lambda folder: change_json(
+        folder / "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_texts_are_framed_as_in_training_whatever_the_tokenizer_does(tiny_backbone: Path, tmp_path: Path, name: str) -> None:
+    """The predictions of training's own batches, of `model.predict` and of the export are equal."""
+    backbone = Path(shutil.copytree(tiny_backbone, tmp_path / "backbone"))
+    change_json(backbone / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    TOKENIZERS[name](backbone)
+    model = exported(backbone, tmp_path, pair_encoding="cross", mixture=["sst", "sts"])
+    answers = exported_answers(tmp_path / "exported")
+    Comparison.of(model, {}).check("the export", answers)
+    pairs = [example.texts for example in tiny.dataset().tasks["sts"]["dev"][:6]]
+    batch = make_batch(tiny.data(), model.config, "sts", "dev", np.arange(6))
+    with torch.no_grad():
+        trained = model.network(batch, model.network.embed(batch.input_ids))[:, 0].clamp(0, 5)
+    np.testing.assert_allclose([score for _, score in answers("sts", pairs)], trained, atol=1e-5)
+
+
+def change_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def test_plain_transformers_load_the_encoder(tiny_backbone: Path, tmp_path: Path) -> None:

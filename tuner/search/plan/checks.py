@@ -81,11 +81,14 @@ def watch_problems(objective: Objective, requirements: Requirements, samples: Sa
 
 
 def backbone_problems(samples: Samples) -> list[str]:
-    """Whether the backbone, where it is on this machine, takes sequences of `max_length`."""
+    """Whether the configuration of the backbone, where it is on this machine, has positions for `max_length` tokens.
+
+    `tuner.search.plan.backbone` then runs it.
+    """
     sample = samples[0]
     known = backbone.architecture(sample.backbone) or {}
-    longest = known.get("max_position_embeddings", sample.max_length)
-    if sample.max_length <= longest:
+    longest = known.get("max_position_embeddings")
+    if not isinstance(longest, int) or not 0 < longest < sample.max_length:
         return []
     return [f"max_length {sample.max_length} is more than the {longest} positions of {sample.backbone}: use {longest} or less"]
 

@@ -92,9 +92,9 @@ def along_the_cost(samples: Sequence[TrialConfig], summary: DataSummary) -> list
 
 
 def layer_parameters(name: str) -> int | None:
-    """Number of parameters of a backbone's layers; None for one that is not on this machine."""
+    """Number of parameters of a backbone's layers; None for one that is not on this machine, or does not name its sizes."""
     architecture = backbone.architecture(name)
-    if architecture is None:
+    if architecture is None or not {"hidden_size", "intermediate_size", "num_hidden_layers"} <= set(architecture):
         return None
     hidden = architecture["hidden_size"]
     per_layer = 4 * hidden * hidden + 2 * hidden * architecture["intermediate_size"]
@@ -106,7 +106,7 @@ def checkpoint_bytes(name: str) -> int | None:
     architecture, in_layers = backbone.architecture(name), layer_parameters(name)
     if architecture is None or in_layers is None:
         return None
-    embedded = architecture["vocab_size"] + architecture["max_position_embeddings"]
+    embedded = architecture["vocab_size"] + max(0, architecture.get("max_position_embeddings") or 0)
     return int(16 * (in_layers + embedded * architecture["hidden_size"]))
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
+    from model.saved_model.comparison import Answers, Texts
+
 ALIAS = "champion"
 REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
 """Packages that the logged model needs besides MLflow."""
@@ -140,7 +142,10 @@ def _previous(version: ModelVersion) -> Previous | None:
 
 
 def _log(run: Path, results: Mapping[str, Any], run_id: str) -> str:
-    """Log the champion as a model of the search's run. Returns its URI."""
+    """Log the champion as a model of the search's run. Returns its URI.
+
+    Deletes the logged model and raises `ConfigError` if, loaded from the store, it does not predict what the champion does.
+    """
     import mlflow
     import pandas as pd
     from mlflow.models import ModelSignature
@@ -152,7 +157,7 @@ def _log(run: Path, results: Mapping[str, Any], run_id: str) -> str:
     answer = [ColSpec("string", "label"), ColSpec("double", "score")]
     with tempfile.TemporaryDirectory() as folder:
         exported = Path(folder, "model")
-        export(run, exported)
+        comparison = export(run, exported)
         with mlflow.start_run(run_id=run_id):
             info = mlflow.pyfunc.log_model(
                 name=ALIAS,
@@ -162,7 +167,26 @@ def _log(run: Path, results: Mapping[str, Any], run_id: str) -> str:
                 input_example=pd.DataFrame(examples(results["champion"]["config"]["mixture"])),
                 pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
             )
+    try:
+        comparison.check("the model in MLflow", _logged_answers(info.model_uri))
+    except ConfigError:
+        mlflow.MlflowClient().delete_logged_model(info.model_id)
+        raise
     return str(info.model_uri)
+
+
+def _logged_answers(model_uri: str) -> Answers:
+    """The predictions of a logged model, as a client of MLflow gets them."""
+    import mlflow
+    import pandas as pd
+
+    model = mlflow.pyfunc.load_model(model_uri)
+
+    def answers(task: str, texts: Texts) -> list[tuple[str, float]]:
+        rows = [{"task": task, **dict(zip(("text", "text2"), row, strict=False))} for row in texts]
+        return list(model.predict(pd.DataFrame(rows)).itertuples(index=False, name=None))
+
+    return answers
 
 
 def examples(mixture: list[str]) -> list[dict[str, str]]:

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from model import predict
+from model.config import ConfigError
 from model.encoder.network import build
 from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
@@ -29,6 +30,7 @@ from tuner.commands.run_command import WRONG_USAGE
 from tuner.config import options
 from tuner.results import results_json as results
 from tuner.results.results_json import model_name, registration_text
+from tuner.tracking.mlflow import registry
 from tuner.tracking.mlflow.registry import ALIAS, Previous, examples, register, verdict
 
 
@@ -133,6 +135,23 @@ def test_a_better_search_takes_the_alias_and_a_worse_one_does_not(store: tuple[P
     files = {path.name for path in (folder / "mlartifacts").rglob("*") if path.is_file()}
     assert "requirements.txt" in files and "input_example.json" in files
     assert not [name for name in files if name.endswith((".pkl", ".bin", ".pt"))], "no pickle is written"
+
+
+@pytest.mark.slow
+def test_a_logged_model_that_predicts_otherwise_is_deleted_and_not_registered(
+    store: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, tracking_uri = store
+    served = registry.SERVED.read_text(encoding="utf-8")
+    (tmp_path / "served_model.py").write_text(served.replace("zip(rows.index, self", "zip(rows.index[::-1], self"))
+    monkeypatch.setattr(registry, "SERVED", tmp_path / "served_model.py")
+    client, run_id = client_of(tracking_uri), new_run(tracking_uri, folder)
+    found = results.read(folder / results.FILE_NAME)
+    with pytest.raises(ConfigError, match="the model in MLflow scores sst differently from the champion"):
+        register(folder, found | {"mlflow": {"run_id": run_id}}, tracking_uri)
+    assert list(client.search_model_versions(f"run_id = '{run_id}'")) == []
+    experiment = client.get_run(run_id).info.experiment_id
+    assert [logged for logged in client.search_logged_models([experiment]) if logged.source_run_id == run_id] == []
 
 
 @pytest.mark.slow
