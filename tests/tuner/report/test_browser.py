@@ -83,7 +83,7 @@ def test_it_is_drawn_without_errors_and_follows_the_width(driver: Chrome, pages:
     open_page(driver, pages[shape], PHONE)
     driver.execute_script(DRAW)
     for width in (PHONE, DESK):
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width == PHONE}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         WebDriverWait(driver, 20).until(lambda driver: driver.execute_script(OVERFLOWING) == [])
         assert driver.execute_script(UNDRAWN) == []

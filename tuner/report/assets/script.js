@@ -50,7 +50,7 @@ function draw(figure) {
   }
   if (innerWidth < 640) layout.dragmode = false; // a finger scrolls
   Plotly.newPlot(figure, data, { ...layout, template, height: Number(figure.dataset.height) }, CONFIG);
-  for (const svg of figure.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true"); // the figure has the name
+  for (const svg of document.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true"); // the figures have the names
   mark(figure);
   figure.on("plotly_click", ({ points }) => choose(points.map((point) => point.customdata)));
   figure.on("plotly_selected", (event) => choose((event?.points ?? []).map((point) => point.customdata)));
