@@ -43,6 +43,7 @@ setup(
         "mlflow",
         "numpy",
         "optuna",
+        "plotly",
         "pydantic>=2",
         "pyyaml",
         "ray[default,tune]",

@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--to", metavar="FILE", type=Path, help="where the page goes (report.html in the run's folder)")
     command.add_argument("--paper", metavar="RUN", help="print the paper's tables beside this run's instead")
     add_runs_dir(command)
+    source = "inline: the page holds Plotly's script; cdn: it is 4.8 MB smaller and loads it from a network (inline)"
+    command.add_argument("--plotly", choices=("inline", "cdn"), help=source)
     command.add_argument("--format", choices=("text", "markdown", "json"), help="of --paper (text)")
     return command
 
@@ -31,24 +33,30 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    problems = []
-    if (arguments.run is None) == (arguments.paper is None):
-        problems.append("give either a run, for its page, or --paper with a run, for the paper's tables")
-    if arguments.paper is not None and arguments.to is not None:
-        problems.append(f"--to {arguments.to} is for a run's page, not for --paper, which prints")
-    if arguments.paper is None and arguments.format is not None:
-        problems.append(f"--format {arguments.format} is for --paper; a run's page is HTML")
-    if problems:
-        raise ConfigError(problems)
+    _check_usage(arguments)
     if arguments.paper is not None:
         print_tables(run_folder.find(arguments.paper, arguments.runs_dir), arguments.format or "text")
         return DONE
     from tuner.report.page import write
 
     folder = run_folder.find(arguments.run, arguments.runs_dir)
-    page = write(Path(os.path.abspath(folder)), arguments.to)  # noqa: PTH100  # removes `..` and keeps links
+    page = write(Path(os.path.abspath(folder)), arguments.to, plotly=arguments.plotly or "inline")  # noqa: PTH100  # removes `..` and keeps links
     print_lines([str(page)])
     return DONE
+
+
+def _check_usage(arguments: argparse.Namespace) -> None:
+    problems = []
+    if (arguments.run is None) == (arguments.paper is None):
+        problems.append("give either a run, for its page, or --paper with a run, for the paper's tables")
+    if arguments.paper is not None and arguments.to is not None:
+        problems.append(f"--to {arguments.to} is for a run's page, not for --paper, which prints")
+    if arguments.paper is not None and arguments.plotly is not None:
+        problems.append(f"--plotly {arguments.plotly} is for a run's page, not for --paper, which prints")
+    if arguments.paper is None and arguments.format is not None:
+        problems.append(f"--format {arguments.format} is for --paper; a run's page is HTML")
+    if problems:
+        raise ConfigError(problems)
 
 
 def print_tables(folder: Path, form: str) -> None:

@@ -69,11 +69,6 @@ def bullets(sentences: Iterable[str], class_: str | None = None) -> Element:
     return element("ul", [element("li", sentence) for sentence in sentences], class_=class_)
 
 
-def legend(classes: Iterable[tuple[str, str]], class_: str = "legend") -> Element:
-    """Colours and their names, from pairs of a class and a name."""
-    return element("ul", [element("li", element("span", class_=f"swatch {c}"), name) for c, name in classes], class_=class_)
-
-
 def scrolled(label: str, child: Element) -> Element:
     """A region that scrolls sideways, also with the keyboard, for content wider than a phone."""
     return element("div", child, class_="scroll", role="region", tabindex="0", aria_label=label)

@@ -36,11 +36,14 @@ class Column:
         low, high, at = (math.log(x) if self.is_log else float(x) for x in (self.low, self.high, value))
         return (at - low) / (high - low)
 
-    def value_at(self, position: float) -> float:
-        """The number at a position, 0 to 1."""
+    def ticks(self, n: int = 2) -> list[tuple[float, str]]:
+        """Positions and texts: of every level, or of `n` numbers at equal distances from the lowest to the highest."""
+        if self.levels:
+            return [((i + 0.5) / len(self.levels), level) for i, level in enumerate(self.levels)]
+        positions = [i / (n - 1) for i in range(n)]
         if self.is_log:
-            return float(self.low * (self.high / self.low) ** position)
-        return self.low + position * (self.high - self.low)
+            return [(at, f"{self.low * (self.high / self.low) ** at:.3g}") for at in positions]
+        return [(at, f"{self.low + at * (self.high - self.low):.3g}") for at in positions]
 
 
 def as_text(value: Any) -> str:

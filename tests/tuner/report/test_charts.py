@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
+from tuner.report.charts import contour, parallel
 from tuner.report.charts.champion import rivals, score_se
-from tuner.report.charts.contour import BLANK, GRID, kernel_mean, surface
 from tuner.report.charts.cost import cost, saved_by_pruning
 from tuner.report.charts.curves import by_evaluation, curves
 from tuner.report.charts.fronts import planes
@@ -24,7 +24,7 @@ from tuner.report.charts.timeline import schedule
 from tuner.report.charts.transfer import compare, transfer
 from tuner.report.gather import Run
 from tuner.report.parameters import columns
-from tuner.report.svg import N_LEVELS, leveller
+from tuner.report.plot import LEVELS, lines, shown
 from tuner.results.results_json import alarms_raised, trial_entry
 from tuner.results.trial_record import TrialRecord
 
@@ -199,27 +199,73 @@ def test_a_minimised_goal_turns_its_front() -> None:
     assert [number for number, _, _ in plane.front] == [1, 0]
 
 
-def test_the_surface_is_the_kernel_mean_and_blank_far_from_trials() -> None:
-    places, scores = np.array([[0.1, 0.1], [0.1, 0.1], [0.9, 0.9]]), np.array([1.0, 3.0, 7.0])
-    means, weights = kernel_mean(places, scores)
-    grid = means.reshape(GRID, GRID)
-    assert grid[1, 1] == pytest.approx(2.0, abs=1e-3)
-    assert grid[-2, -2] == pytest.approx(7.0, abs=1e-3)
-    assert weights.reshape(GRID, GRID)[0, -1] < 0.01
+def contour_menus(records: list[TrialRecord], order: list[str]) -> tuple[Any, list[dict[str, Any]]]:
+    """The figure of the score over two parameters, and what each entry of its two menus puts on its axis."""
+    trials = run(records).complete
+    figure = contour.draw(trials, contour.ordered(trials, order)).to_plotly_json()
+    return figure, [button["args"] for menu in figure["layout"]["updatemenus"] for button in menu["buttons"]]
 
 
-def test_rows_of_a_surface_are_y() -> None:
-    """Trials are along the lower edge only: the first rows have values, and the upper ones are blank."""
-    records = []
-    for i in range(12):
-        params = {"a": i / 11, "b": 0.0 if i else 1.0}
-        records.append(replace(scored(trained(i, ["sst"], i, sst=0.3 + i / 100)), params=params))
-    _, _, grids = surface(run(records).complete)
-    grid = grids[0, 1]
-    assert BLANK not in grid[2:GRID]
-    assert set(grid[GRID * 10 + 8 : GRID * 11]) == {BLANK}
-    assert grid[1] < grid[GRID - 1]
-    assert surface(run(records).complete, order=["b"])[0][0].name == "b"
+def test_menus_put_any_parameter_on_either_axis() -> None:
+    records = report_runs.records(60, seed=8, states=("COMPLETE",))
+    trials = run(records).complete
+    figure, entries = contour_menus(records, ["optim.lr", "optim.dropout"])
+    names = [column.name for column in columns(trials)]
+    titles = [value["text"] if isinstance(value, dict) else value for _, layout in entries for value in [title_of(layout)]]
+    assert sorted(titles) == sorted([*names, *names])
+    assert [title_of(figure["layout"], axis) for axis in "xy"] == ["optim.lr", "optim.dropout"], "the most important first"
+    cells, marks = figure["data"]
+    assert list(cells["x"]) == list(marks["x"]) == entries[0][0]["x"][0]
+    assert list(marks["customdata"]) == [trial["number"] for trial in trials]
+    by_name = {column.name: column for column in columns(trials)}
+    assert list(marks["y"]) == [by_name["optim.dropout"].position(trial["params"]["optim.dropout"]) for trial in trials]
+
+
+def title_of(layout: dict[str, Any], axis: str = "") -> Any:
+    """An axis' title, of a figure or of a menu's entry."""
+    found = [
+        value for name, value in layout.items() if name in (f"{axis}axis.title.text", "xaxis.title.text", "yaxis.title.text")
+    ]
+    return found[0] if found else layout[f"{axis}axis"]["title"]["text"]
+
+
+def test_cells_are_coloured_by_the_mean_score_and_transparent_when_empty() -> None:
+    figure, _ = contour_menus(report_runs.records(60, seed=8, states=("COMPLETE",)), [])
+    cells = figure["data"][0]
+    assert (cells["type"], cells["histfunc"], cells["zmin"]) == ("histogram2d", "avg", 0)
+    assert min(cells["z"]) == contour.EMPTY, "above 0, which stands for an empty cell"
+    scale = dict(map(tuple, cells["colorscale"]))
+    assert scale[0].endswith(",0)")
+    assert scale[contour.EMPTY] == LEVELS[0]
+
+
+def test_lines_have_gaps_between_trials_and_a_mark_at_their_ends() -> None:
+    line, ends = lines("pruned", {3: [(0.1, 0.5), (0.2, 0.6)], 7: [(0.1, 0.4)]}, "#888888", n_lines=2)
+    assert line["customdata"] == [3, 3, 3, 7, 7]
+    assert line["y"] == [0.5, 0.6, None, 0.4, None]
+    assert (ends["customdata"], ends["x"], ends["y"]) == ([3, 7], [0.2, 0.1], [0.6, 0.4])
+
+
+def test_parallel_coordinates_group_trials_by_fifths_of_the_score() -> None:
+    trials = run(report_runs.records(60, seed=9)).counted
+    best = max((trial for trial in trials if trial["state"] == "COMPLETE"), key=lambda trial: trial["score"])
+    figure = parallel.draw(trials, columns(trials)[:4], best["number"]).to_plotly_json()
+    groups = {
+        trace["name"]: {trials[number]["score"] for number in trace["customdata"]}
+        for trace in figure["data"]
+        if trace["mode"] == "lines" and trace.get("customdata")
+    }
+    assert groups["champion"] == {best["score"]}
+    assert groups["pruned"] == {trial["score"] for trial in trials if trial["state"] == "PRUNED"}
+    levels = [scores for name, scores in groups.items() if " to " in name]
+    assert len(levels) == len(LEVELS)
+    assert all(max(lower) <= min(upper) for lower, upper in pairwise(levels))
+    assert sum(map(len, groups.values())) == len({trial["score"] for trial in trials})
+
+
+def test_texts_in_figures_are_escaped_and_cut() -> None:
+    assert shown("<b>a&b\u202e</b>") == "&lt;b&gt;a&amp;b\ufffd&lt;/b&gt;"
+    assert shown("x" * 50, 10) == "x" * 9 + "…"
 
 
 def test_positions_lie_on_their_axis() -> None:
@@ -234,8 +280,10 @@ def test_positions_lie_on_their_axis() -> None:
                 assert 0 <= by_name[name].position(value) <= 1  # type: ignore[operator]
     lr = by_name["optim.lr"]
     assert lr.position(math.sqrt(lr.low * lr.high)) == pytest.approx(0.5)
-    for column in (lr, by_name["optim.dropout"]):
-        assert column.position(column.value_at(0.3)) == pytest.approx(0.3)
+    for column in (lr, by_name["optim.dropout"], by_name["smart.enabled"]):
+        for position, text in column.ticks(3):
+            value = text == "true" if column.levels else float(text)
+            assert column.position(value) == pytest.approx(position, abs=0.01)
 
 
 def test_settings_replace_parameters_that_were_not_recorded() -> None:
@@ -243,13 +291,6 @@ def test_settings_replace_parameters_that_were_not_recorded() -> None:
     names = {column.name for column in columns(trials)}
     assert {"optim.lr", "mixture", "smart.enabled"} <= names
     assert "seed" not in names
-
-
-def test_levels_are_equal_shares() -> None:
-    scores = [float(i) for i in range(70)]
-    found = [leveller(scores)(score) for score in scores]
-    assert [found.count(level) for level in range(N_LEVELS)] == [10] * N_LEVELS
-    assert found == sorted(found)
 
 
 def test_curves_are_the_evaluations() -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts the table of trials, highlights a trial in every chart, and selects two parameters. The page is complete without it.
+// Sorts the table of trials, draws the charts with Plotly, and links them. Texts and tables are complete without it.
 
 const table = document.querySelector("#all-trials");
 
@@ -31,74 +31,70 @@ if (table) {
   [...table.tHead.rows[0].cells].forEach((heading, column) => {
     heading.querySelector("button").addEventListener("click", () => sortBy(column, heading));
   });
+  table.tBodies[0].addEventListener("click", (event) => choose([Number(event.target.closest("tr").dataset.trial)]));
 }
 
-function show(number) {
-  for (const one of document.querySelectorAll(".on")) one.classList.remove("on");
-  if (number === undefined) return;
-  for (const one of document.querySelectorAll(`[data-trial="${Number(number)}"]`)) one.classList.add("on");
+const BUTTONS = [["zoom2d", "select2d", "lasso2d", "resetScale2d", "toImage"]];
+const CONFIG = { responsive: true, displaylogo: false, plotlyServerURL: "", modeBarButtons: BUTTONS };
+const [template, texts] = ["#template", "#trial-texts"].map((id) => JSON.parse(document.querySelector(id).textContent));
+const figures = [...document.querySelectorAll(".plot")];
+const hidden = new Set();
+let trials = [];
+
+function draw(figure) {
+  if (figure.data) return;
+  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  for (const trace of data) {
+    if (trace.customdata) trace.hovertext = trace.customdata.map((number) => texts[number] ?? `training ${number}`);
+    if (hidden.has(trace.name)) trace.visible = "legendonly";
+  }
+  if (innerWidth < 640) layout.dragmode = false; // a finger scrolls
+  Plotly.newPlot(figure, data, { ...layout, template, height: Number(figure.dataset.height) }, CONFIG);
+  for (const svg of document.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true"); // the figures have the names
+  mark(figure);
+  figure.on("plotly_click", ({ points }) => choose(points.map((point) => point.customdata)));
+  figure.on("plotly_selected", (event) => choose((event?.points ?? []).map((point) => point.customdata)));
+  figure.on("plotly_deselect", () => choose([]));
+  figure.on("plotly_legendclick", ({ curveNumber }) => toggle(figure.data[curveNumber].name));
 }
 
-const trialOf = (event) => event.target.closest?.("[data-trial]")?.dataset.trial;
-for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, (event) => show(trialOf(event)));
-
-const chart = document.querySelector("#surface");
-
-function svgText(words, x, y, anchor, kind) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", "text");
-  made.textContent = words;
-  for (const [name, value] of Object.entries({ x, y, "text-anchor": anchor, class: kind ?? "" })) made.setAttribute(name, value);
-  return made;
+// Highlights the chosen trials: marks by Plotly's own selection, lines by a bold copy.
+function mark(figure) {
+  const indices = [...figure.data.keys()];
+  const marks = indices.filter((i) => figure.data[i].customdata && figure.data[i].mode !== "lines");
+  const chosen = ({ customdata }) => customdata.flatMap((number, at) => (trials.includes(number) ? [at] : []));
+  if (marks.length) Plotly.restyle(figure, { selectedpoints: marks.map((i) => (trials.length ? chosen(figure.data[i]) : null)) }, marks);
+  const copies = indices.filter((i) => figure.data[i].meta === "chosen");
+  const lines = figure.data.filter((trace) => trace.customdata && trace.mode === "lines");
+  const along = (axis) => [lines.flatMap((line) => chosen(line).flatMap((at) => [line[axis][at], ...(line[axis][at + 1] === null ? [null] : [])]))];
+  if (copies.length) Plotly.restyle(figure, { x: along("x"), y: along("y") }, copies);
 }
 
-function drawTicks(group, x, y, { left, top, side, height }) {
-  const many = x.marks.length > 4;
-  group.replaceChildren(
-    ...x.marks.map(([at, word], i) => svgText(word, left + at * side, top + side + 13 + (many && i % 2 ? 11 : 0), "middle")),
-    ...y.marks.map(([at, word]) => svgText(word, left - 5, top + (1 - at) * side + 4, "end")),
-    svgText(x.name, left + side, height - 4, "end", "name"),
-    svgText(y.name, left + 4, top + 12, "start", "name halo"),
-  );
+function choose(numbers) {
+  trials = numbers;
+  figures.filter((figure) => figure.data).forEach(mark);
+  for (const row of table?.tBodies[0].rows ?? []) row.classList.toggle("on", trials.includes(Number(row.dataset.trial)));
 }
 
-function transposed(grid, n) {
-  return [...grid].map((_, i) => grid[(i % n) * n + Math.floor(i / n)]).join("");
+// Hides or shows what a legend names in every chart.
+function toggle(name) {
+  const visible = hidden.delete(name) || (hidden.add(name), "legendonly");
+  for (const figure of figures.filter((one) => one.data)) {
+    const named = [...figure.data.keys()].filter((i) => figure.data[i].name === name);
+    if (named.length) Plotly.restyle(figure, { visible }, named);
+  }
+  return false; // instead of Plotly's own toggle
 }
 
-function drawSurface(data, x, y) {
-  const { left, top, side, cells: n } = data.square;
-  const status = chart.querySelector(".status");
-  const stored = data.grids[`${Math.min(x, y)},${Math.max(x, y)}`];
-  const blank = ".".repeat(n * n);
-  const grid = stored === undefined ? blank : x < y ? stored : transposed(stored, n);
-  status.textContent = x === y ? "Choose two different parameters." : stored === undefined ? "Too few trials have both." : "";
-  chart.querySelectorAll(".cells rect").forEach((cell, i) => {
-    cell.setAttribute("class", grid[i] === "." ? "blank" : `cell l${grid[i]}`);
-  });
-  chart.querySelectorAll("circle").forEach((dot, i) => {
-    const [across, up] = [data.places[i][x], data.places[i][y]];
-    dot.setAttribute("visibility", across === null || up === null ? "hidden" : "visible");
-    dot.setAttribute("cx", left + (across ?? 0) * side);
-    dot.setAttribute("cy", top + (1 - (up ?? 0)) * side);
-  });
-  drawTicks(chart.querySelector(".ticks"), data.columns[x], data.columns[y], data.square);
-  chart.querySelector("svg").setAttribute("aria-label", `Score over ${data.columns[x].name} and ${data.columns[y].name}`);
+const nearby = new IntersectionObserver((seen) => seen.filter((one) => one.isIntersecting).forEach((one) => draw(one.target)), { rootMargin: "600px" });
+for (const figure of figures) {
+  figure.style.height = `${figure.dataset.height}px`;
+  nearby.observe(figure);
 }
-
-if (chart) {
-  const data = JSON.parse(chart.dataset.surface);
-  const choice = chart.querySelector(".choice");
-  const [across, upwards] = ["across", "upwards"].map((name, side) => {
-    const label = document.createElement("label");
-    const select = document.createElement("select");
-    select.name = name;
-    select.append(...data.columns.map((column, i) => new Option(column.name, i, false, i === data.first[side])));
-    label.append(`${name} `, select);
-    choice.insertBefore(label, choice.querySelector(".status"));
-    return select;
-  });
-  const redraw = () => drawSurface(data, Number(across.value), Number(upwards.value));
-  across.addEventListener("change", redraw);
-  upwards.addEventListener("change", redraw);
-  choice.hidden = false;
-}
+addEventListener("beforeprint", () => {
+  for (const figure of figures) {
+    draw(figure);
+    Plotly.relayout(figure, { width: figure.parentElement.children.length > 1 ? 330 : 690 });
+  }
+});
+addEventListener("afterprint", () => figures.forEach((figure) => Plotly.relayout(figure, { width: null, autosize: true })));

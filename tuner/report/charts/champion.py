@@ -11,7 +11,7 @@ from model.metrics import interval
 from model.tasks import TASKS
 from tuner.report.gather import Run, Trial, tasks_of
 from tuner.report.html import absent, bullets, element, figure, number, spread, table
-from tuner.report.svg import Dot, dots
+from tuner.report.plot import intervals
 from tuner.results.standard_errors import sampling_error
 from tuner.results.text import GENERATED_NOTE, champion_name, settings
 
@@ -107,9 +107,8 @@ def _metrics(metrics: Mapping[str, Mapping[str, Measure]]) -> Element:
         [name, *(text for value, bounds in splits.values() for text in (number(value), spread(bounds)))]
         for name, splits in metrics.items()
     ]
-    kinds = {"select": "hollow", "dev": "full"}
-    marks = {name: [Dot(split, *splits[split], kind) for split, kind in kinds.items()] for name, splits in metrics.items()}
-    panel = dots("The champion's metrics on select and dev, with 95 % intervals", marks, "value")
+    series = {split: [splits[split] for splits in metrics.values()] for split in ("select", "dev")}
+    panel = intervals(list(metrics), series, "value", "The champion's metrics on select and dev, with 95 % intervals")
     head = ("metric", "select", "95 % interval", "dev", "95 % interval")
     return figure("Its metrics", [panel, table(head, rows, "The champion's metrics")], CAPTION)
 

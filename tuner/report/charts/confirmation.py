@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from tuner.report.gather import Run
 from tuner.report.html import bullets, figure, number, signed, table
-from tuner.report.svg import Dot, dots
+from tuner.report.plot import Value, intervals
 from tuner.results.confirmation_text import sentences
 
 HEAD = ("finalist", "rank", "in the search", "mean", "s.d.", "lower bound", "optimism", "by seed", "on dev")
@@ -19,17 +19,19 @@ def section(run: Run) -> list[Element]:
     confirmation = run.results.get("confirmation")
     if not confirmation or not confirmation["finalists"]:
         return []
-    rows = {}
-    for one in confirmation["finalists"]:
-        one_sd = None if one["sd"] is None else (one["mean"] - one["sd"], one["mean"] + one["sd"])
-        search = Dot("in the search", one["search_score"], None, "hollow")
-        rows[one["name"]] = [search, Dot("confirmed mean ± s.d.", one["mean"], one_sd)]
-    panel = dots("The finalists' scores in the search and on fresh seeds", rows, "score on select")
+    finalists = confirmation["finalists"]
+    one_sd = [None if one["sd"] is None else (one["mean"] - one["sd"], one["mean"] + one["sd"]) for one in finalists]
+    series: dict[str, Sequence[Value]] = {
+        "in the search": [(one["search_score"], None) for one in finalists],
+        "on fresh seeds, mean ± s.d.": [(one["mean"], bounds) for one, bounds in zip(finalists, one_sd, strict=True)],
+    }
+    label = "The finalists' scores in the search and on fresh seeds"
+    panel = intervals([one["name"] for one in finalists], series, "score on select", label)
     caption = (
         f"Each finalist on {len(confirmation['seeds'])} fresh seeds. Hollow: its score in the search; full: the mean on fresh "
         "seeds, ± one standard deviation. Optimism is how much the search overstated it."
     )
-    cells = table(HEAD, map(_cells, confirmation["finalists"]), "The finalists")
+    cells = table(HEAD, map(_cells, finalists), "The finalists")
     return [bullets(sentences(confirmation)), figure("", [panel, cells], caption)]
 
 

@@ -1,172 +1,101 @@
-"""The score over two parameters at a time, selectable on the page; the two most important ones come first."""
+"""The score over two parameters at a time, chosen by two menus; the two most important ones come first."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from itertools import combinations, groupby
+import math
+from collections.abc import Sequence
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
-import numpy.typing as npt
+import plotly.graph_objects as go
 
 from tuner.report.gather import Run, Trial
-from tuner.report.html import absent, element, figure, legend, number, spread, table
-from tuner.report.parameters import Column, columns, values_of
-from tuner.report.svg import N_LEVELS, drawing, leveller, linear_ticks, log_ticks, short, text, tick_text
+from tuner.report.html import absent, figure, number, table
+from tuner.report.parameters import Column, as_text, columns, values_of
+from tuner.report.plot import CLEAR, LEVELS, plot, shown
 
-Floats = npt.NDArray[np.float64]
-Place = tuple[float | None, float | None]
-"""A trial's positions along two parameters, 0 to 1; None where it has no value."""
-GRID = 20
-"""Cells along a side."""
 FEWEST = 5
-"""Trials with both parameters below which there is no surface."""
-NEAR = 0.6
-"""Kernel weight, in trials at a cell's centre, below which a cell is blank."""
-BLANK = "."
-KERNEL_WIDTH = 0.2
-"""For one trial, as a share of an axis: two thirds of Scott's rule for uniform positions, whose s.d. is 0.29."""
-SIDE, LEFT, TOP, WIDTH, HEIGHT = 300.0, 140.0, 8.0, 454.0, 356.0
-"""Of the square, and of the drawing, in pixels."""
+"""Complete trials below which there is no chart."""
+PER_CELL = 3
+"""Trials of a cell, were all cells equally full."""
 COMMON = 0.9
-"""Of the most trials that any pair of parameters has: pairs with fewer are not shown first."""
+"""Of the most trials that any parameter has: those with fewer are not shown first."""
+LOW = 0.1
+"""Quantile of the scores at which the colours start, so that a few failures do not use them up."""
+EMPTY = 0.01
+"""Share of the cells' colours below the lowest score, which is transparent."""
 
 
 def section(run: Run) -> list[Element]:
     trials = run.complete
-    parameters, positions, grids = surface(trials, [weight.name for weight in run.importance.weights] if run.importance else [])
-    if not grids:
+    parameters = ordered(trials, [weight.name for weight in run.importance.weights] if run.importance else [])
+    if len(trials) < FEWEST or len(parameters) < 2:
         return absent(f"There are not {FEWEST} complete trials yet that differ in two parameters.")
-    n_both = {(x, y): sum(None not in (row[x], row[y]) for row in positions) for x, y in grids}
-    x, y = min((pair for pair in grids if n_both[pair] >= COMMON * max(n_both.values())), key=lambda pair: (sum(pair), pair))
-    data = {  # script.js draws the other pairs from it
-        "columns": [{"name": short(column.name), "marks": marks(column)} for column in parameters],
-        "places": [[None if at is None else round(at, 3) for at in row] for row in positions],
-        "grids": {f"{x},{y}": grid for (x, y), grid in grids.items()},
-        "square": {"left": LEFT, "top": TOP, "side": SIDE, "height": HEIGHT, "cells": GRID},
-        "first": [x, y],
-    }
-    level = leveller([trial["score"] for trial in trials])
-    choice = element("p", element("span", role="status", class_="status"), class_="choice", hidden=True)
-    svg = _draw(trials, level, (parameters[x], parameters[y]), [(row[x], row[y]) for row in positions], grids[x, y])
-    chart = element("div", choice, svg, id="surface", data_surface=json.dumps(data))
     caption = (
-        f"{len(trials)} complete trials, and the mean score around each position (a Gaussian kernel, so that single trials "
-        "count little); the stronger the colour, the better; blank where no trial is near. A picture of two parameters shows "
-        "nothing of the others, which differ between these trials."
+        f"{len(trials)} complete trials, over the mean score of those in each cell; blank cells have none. The menus choose "
+        "the parameters. A picture of two parameters shows nothing of the others, which differ between these trials."
     )
-    by_level = groupby(sorted(trial["score"] for trial in trials), key=level)
-    bounds = [(step, list(scores)) for step, scores in by_level]
-    colours = legend([(f"l{step}", spread((scores[0], scores[-1]))) for step, scores in bounds], "legend column")
-    return [figure("", [chart, colours], caption, _alternative(trials, (parameters[x], parameters[y]), grids[x, y]))]
-
-
-def _draw(
-    trials: Sequence[Trial], level: Callable[[float], int], axes: tuple[Column, Column], places: Sequence[Place], grid: str
-) -> Element:
-    cell = SIDE / GRID
-    cells = [
-        element(
-            "rect",
-            x=LEFT + (i % GRID) * cell,
-            y=TOP + SIDE - (i // GRID + 1) * cell,
-            width=cell,
-            height=cell,
-            class_="blank" if step == BLANK else f"cell l{step}",
-        )
-        for i, step in enumerate(grid)
-    ]
-    dots = []
-    for trial, (across, up) in zip(trials, places, strict=True):
-        title = element("title", f"trial {trial['number']}, score {number(trial['score'])}")
-        centre = {"cx": LEFT + (across or 0.0) * SIDE, "cy": TOP + (1 - (up or 0.0)) * SIDE}
-        visibility = "hidden" if across is None or up is None else None
-        classes = f"mark l{level(trial['score'])}"
-        dots.append(
-            element("circle", title, **centre, r=3.6, class_=classes, visibility=visibility, data_trial=trial["number"])
-        )
-    frame = element("rect", x=LEFT, y=TOP, width=SIDE, height=SIDE, class_="frame")
-    label = f"Score over {' and '.join(short(column.name) for column in axes)}"
-    ticks = element("g", _ticks(*axes), class_="ticks")
-    return drawing(label, element("g", cells, class_="cells"), frame, ticks, dots, width=WIDTH, height=HEIGHT)
-
-
-def marks(column: Column) -> list[tuple[float, str]]:
-    """Ticks of a parameter's axis: position, 0 to 1, and text."""
-    n = len(column.levels)
-    if n:
-        return [((i + 0.5) / n, short(word, 20)) for i, word in enumerate(column.levels)]
-    values = (log_ticks if column.is_log else linear_ticks)(column.low, column.high, 4)
-    return [(round(column.position(value) or 0.0, 4), tick_text(value)) for value in values]
-
-
-def _ticks(x: Column, y: Column) -> list[Element]:
-    """Must equal `drawTicks` in script.js."""
-    x_marks = marks(x)
-    is_staggered = len(x_marks) > 4
-    return [
-        *(
-            text(word, LEFT + at * SIDE, TOP + SIDE + 13 + 11 * (is_staggered and i % 2), "middle")
-            for i, (at, word) in enumerate(x_marks)
-        ),
-        *(text(word, LEFT - 5, TOP + (1 - at) * SIDE + 4, "end") for at, word in marks(y)),
-        text(short(x.name), LEFT + SIDE, HEIGHT - 4, "end", "name"),
-        text(short(y.name), LEFT + 4, TOP + 12, "start", "name halo"),
-    ]
-
-
-def _alternative(trials: Sequence[Trial], axes: tuple[Column, Column], grid: str) -> Element:
-    """The region with the highest mean of two parameters, and the best trials."""
+    x, y = parameters[:2]
     best = sorted(trials, key=lambda trial: -trial["score"])[:10]
-    names = ", ".join(f"trial {trial['number']} ({number(trial['score'])})" for trial in best)
-    cells = [divmod(i, GRID) for i, step in enumerate(grid) if step == max(grid.replace(BLANK, ""))]
-    rows = []
-    for column, steps in zip(axes, ([x for _, x in cells], [y for y, _ in cells]), strict=True):
-        low, high, n = min(steps) / GRID, (max(steps) + 1) / GRID, len(column.levels)
-        levels = ", ".join(word for i, word in enumerate(column.levels) if low <= (i + 0.5) / n <= high)
-        interval = f"{tick_text(column.value_at(low))} to {tick_text(column.value_at(high))}"
-        rows.append((column.name, (levels or "between the choices") if n else interval))
-    region = table(("parameter", "where the mean is highest"), rows, "Where the mean is highest", n_words=2)
-    return element("div", region, element("p", f"The best trials: {names}."))
+    rows = [
+        [str(trial["number"]), *(as_text(values_of(trial).get(column.name, "–")) for column in (x, y)), number(trial["score"])]
+        for trial in best
+    ]
+    alternative = table(("trial", x.name, y.name, "score"), rows, "The best trials")
+    chart = plot(draw(trials, parameters), "Score over two parameters", 480)
+    return [figure("", [chart], caption, alternative)]
 
 
-def surface(
-    trials: Sequence[Trial], order: Sequence[str] = ()
-) -> tuple[list[Column], list[list[float | None]], dict[tuple[int, int], str]]:
-    """The parameters, the trials' positions and the mean scores of COMPLETE trials over all pairs of parameters.
+def ordered(trials: Sequence[Trial], by_importance: Sequence[str]) -> list[Column]:
+    """The parameters that differ between trials: first those that most trials have, by importance."""
+    rank = {name: i for i, name in enumerate(by_importance)}
+    parameters = columns(trials)
+    n = {column.name: sum(column.name in values_of(trial) for trial in trials) for column in parameters}
+    most = max(n.values(), default=0)
+    return sorted(parameters, key=lambda column: (n[column.name] < COMMON * most, rank.get(column.name, len(rank))))
 
-    The parameters come in `order`, those that it lacks last. Positions are (n_trials, n_parameters), 0 to 1, None without a
-    value. For each pair x < y with enough trials there are `GRID`² levels as digits, rows of y from below; `.` is blank.
-    """
-    rank = {name: i for i, name in enumerate(order)}
-    parameters = sorted(columns(trials), key=lambda column: rank.get(column.name, len(rank)))
-    positions = [[column.position(values_of(trial).get(column.name)) for column in parameters] for trial in trials]
+
+def draw(trials: Sequence[Trial], parameters: Sequence[Column]) -> go.Figure:
+    """The mean score of each cell, a mark for each trial, and the menus: what one chooses replaces x or y of both."""
     scores = np.array([float(trial["score"]) for trial in trials])
-    array = np.array(positions, dtype=np.float64).reshape(len(trials), len(parameters))  # None becomes NaN
-    pairs = {(x, y): _grid(array[:, [x, y]], scores) for x, y in combinations(range(len(parameters)), 2)}
-    return parameters, positions, {pair: grid for pair, grid in pairs.items() if grid is not None}
+    low, span = np.quantile(scores, LOW), max(scores.max() - np.quantile(scores, LOW), 1e-9)
+    menus = [_menu(axis, trials, parameters, first) for first, axis in enumerate("xy")]
+    (x, x_axis), (y, y_axis) = (menu["buttons"][menu["active"]]["args"] for menu in menus)
+    places = {name: value[0] if name in ("x", "y") else value for name, value in {**x, **y}.items()}
+    cells = {
+        **places,
+        "type": "histogram2d",
+        "histfunc": "avg",
+        "z": (np.clip((scores - low) / span, 0, None) + EMPTY).tolist(),  # Plotly draws empty cells like 0
+        "zmin": 0,
+        "zmax": 1 + EMPTY,
+        "colorscale": [[0, CLEAR], [EMPTY / 2, LEVELS[0]], *zip(np.linspace(EMPTY, 1, len(LEVELS)), LEVELS, strict=True)],
+        "showscale": False,
+        "opacity": 0.45,
+        "hoverinfo": "skip",
+    }
+    colour_axis = {"colorscale": LEVELS, "cmin": low, "cmax": low + span}
+    marker = {"color": scores, "coloraxis": "coloraxis", "size": 8, "line": {"width": 1, "color": "#fff"}}
+    numbers = [trial["number"] for trial in trials]
+    marks = {"type": "scatter", "mode": "markers", "marker": marker, "customdata": numbers, "x": places["x"], "y": places["y"]}
+    layout = {"updatemenus": menus, "showlegend": False, "coloraxis": colour_axis, **x_axis, **y_axis, "margin": {"t": 66}}
+    return go.Figure([cells, marks], layout)
 
 
-def _grid(places: Floats, scores: Floats) -> str | None:
-    """`places` (n, 2) in 0..1 with NaN where a trial has no value."""
-    known = ~np.isnan(places).any(axis=1)
-    places, scores = places[known], scores[known]
-    if len(scores) < FEWEST:
-        return None
-    means, weights = kernel_mean(places, scores)
-    bounds = np.quantile(scores, np.arange(1, N_LEVELS) / N_LEVELS)
-    steps = np.searchsorted(bounds, means, side="right")
-    return "".join(str(step) if weight >= NEAR else BLANK for step, weight in zip(steps, weights, strict=True))
-
-
-def kernel_mean(places: Floats, scores: Floats) -> tuple[Floats, Floats]:
-    """The Nadaraya–Watson mean of `scores` (n,) at the centres of `GRID`² cells, rows of y from below, and the kernel weight
-    there, 1 for one trial at the centre. The Gaussian kernel's width is `KERNEL_WIDTH` n^(−1/6) of an axis.
-    """
-    width = KERNEL_WIDTH * len(scores) ** (-1 / 6)
-    middles = (np.arange(GRID) + 0.5) / GRID
-    near = [np.exp(-(((middles[:, None] - places[:, axis]) / width) ** 2) / 2) for axis in (0, 1)]  # (GRID, n) each
-    weights = np.einsum("yn,xn->yx", near[1], near[0])
-    means = np.einsum("yn,xn,n->yx", near[1], near[0], scores) / np.maximum(weights, 1e-12)
-    return means.ravel(), weights.ravel()
+def _menu(axis: str, trials: Sequence[Trial], parameters: Sequence[Column], first: int) -> dict[str, Any]:
+    """A menu that puts a parameter on the x or the y axis, as positions from 0 to 1; `first` is the one shown first."""
+    buttons = []
+    for column in parameters:
+        positions = [column.position(values_of(trial).get(column.name)) for trial in trials]
+        size = 1 / (len(column.levels) or min(max(round(math.sqrt(len(trials) / PER_CELL)), 3), 10))
+        ticks = column.ticks(3)
+        traces = {axis: [positions], f"{axis}bins": {"start": 0, "end": 1, "size": size}}
+        layout = {
+            f"{axis}axis.title.text": shown(column.name),
+            f"{axis}axis.tickvals": [position for position, _ in ticks],
+            f"{axis}axis.ticktext": [shown(text, 20) for _, text in ticks],
+        }
+        buttons.append({"label": f"{axis}: {shown(column.name, 24)}", "method": "update", "args": [traces, layout]})
+    place = {"x": 0.5 * first, "y": 1.02, "xanchor": "left", "yanchor": "bottom"}
+    return {"buttons": buttons, "active": first, **place, "pad": {"t": 0}, "showactive": False}

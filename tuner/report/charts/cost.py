@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
+import plotly.graph_objects as go
+
 from tuner.report.charts.timeline import EVALUATION, KINDS, TRAINING, Schedule, schedule
 from tuner.report.gather import Run, Trial
-from tuner.report.html import absent, element, figure, scrolled, table
-from tuner.report.svg import drawing, text
+from tuner.report.html import absent, element, figure, table
+from tuner.report.plot import QUIET, Trace, axis, plot
 from tuner.results.text import duration
 
 OTHERS = "others"
 """Trainings that are no trials of the search, such as finalists on fresh seeds."""
 STATES = ("COMPLETE", "PRUNED", "FAIL", "RUNNING", "PAUSED")
-WIDTH, HEIGHT, BAR = 1120.0, 62.0, 28.0
 IDLE = "idle"
 
 
@@ -29,7 +30,8 @@ def section(run: Run) -> list[Element]:
         if spent.idle_s is not None
         else "Training and evaluation as recorded with the trials: without a timeline set-up and idle time are unknown."
     )
-    chart = scrolled("Cost", _draw(spent))
+    rows = [*(row.state.lower() for row in spent.rows), *([IDLE] if spent.idle_s else [])]
+    chart = plot(draw(spent), f"Where the time went: {', '.join(rows)}", 120 + 26 * len(rows))
     return [element("p", " ".join(_summary(spent))), figure("", [chart], caption, _alternative(spent))]
 
 
@@ -49,28 +51,21 @@ def _summary(spent: Cost) -> list[str]:
     return sentences
 
 
-def _draw(spent: Cost) -> Element:
-    """A bar with a part for each state and kind of work, and the states' shares below it."""
-    rows = [
-        (row.state.lower(), [(kind, f"s-{row.state.lower()} {KINDS[kind]}", s) for kind, s in row.seconds.items()])
-        for row in spent.rows
+def draw(spent: Cost) -> go.Figure:
+    """A bar for each state, with a part for each kind of work."""
+    states = [row.state.lower() for row in spent.rows]
+    bars: list[tuple[str, list[str], list[float], Trace]] = [
+        (kind, states, [spent.hours(row.seconds[kind]) for row in spent.rows], {"color": colour})
+        for kind, colour in KINDS.items()
     ]
-    at, drawn, shares = 0.0, [], []
-    for name, parts in [*rows, (IDLE, [("", "k-idle", spent.idle_s or 0.0)])]:
-        start = at
-        for kind, class_, seconds in parts:
-            if seconds > 0:
-                part, percent = f"{name}, {kind}" if kind else name, 100 * seconds / spent.total_s
-                title = element("title", f"{part}: {duration(seconds)}, {percent:.1f} %")
-                width = WIDTH * seconds / spent.total_s
-                drawn.append(element("rect", title, x=at, y=4, width=width, height=BAR, class_=class_))
-                shares.append(f"{part} {percent:.0f} %")
-                at += width
-        if at > start:
-            drawn.append(element("line", x1=start + 0.5, x2=at - 0.5, y1=BAR + 9, y2=BAR + 9, class_="axis"))
-        if at - start > 70:
-            drawn.append(text(f"{name} {100 * (at - start) / WIDTH:.0f} %", (start + at) / 2, BAR + 23, "middle"))
-    return drawing(f"Where the time went: {', '.join(shares)}", drawn, width=WIDTH, height=HEIGHT, class_="wide")
+    if spent.idle_s:
+        bars.append((IDLE, [IDLE], [spent.hours(spent.idle_s)], {"color": QUIET, "opacity": 0.4}))
+    traces = [
+        {"type": "bar", "orientation": "h", "name": name, "y": rows, "x": hours, "marker": marker}
+        for name, rows, hours, marker in bars
+    ]
+    y_axis = {"autorange": "reversed", "showgrid": False}
+    return go.Figure(traces, {"barmode": "stack", "xaxis": axis(f"{spent.unit}-hours"), "yaxis": y_axis})
 
 
 def _alternative(spent: Cost) -> Element:

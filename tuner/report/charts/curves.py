@@ -1,4 +1,4 @@
-"""The trials' metrics over their training: a thin line each, pruned ones faded, the champion's bold."""
+"""The trials' metrics over their training: a thin line each, pruned ones dotted, the champion's bold."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import plotly.graph_objects as go
 
 from model.tasks import TASKS
 from tuner.report.gather import Run, Trial, tasks_of
-from tuner.report.html import absent, element, figure, number, table
-from tuner.report.svg import INNER_X, INNER_Y, Scale, axes, dense, drawing, path, spanning
+from tuner.report.html import absent, figure, number, table
+from tuner.report.plot import ACCENT, CHAMPION, COLOURS, QUIET, axis, chosen, lines, plot, shown
 
-ORDER = {"FAIL": 0, "PRUNED": 1, "RUNNING": 2, "PAUSED": 2, "COMPLETE": 3}
-"""Drawing order of the states, from the bottom."""
+STATES = {"FAIL": "#d2556b", "PRUNED": QUIET, "RUNNING": "#2f9e63", "PAUSED": "#9b62c9", "COMPLETE": ACCENT}
+"""Colours of the states, in their drawing order from the bottom."""
 HEAD = ("metric", "evaluation", "trials", "lower quartile", "median", "upper quartile", "champion")
 
 
@@ -22,11 +23,11 @@ def section(run: Run) -> list[Element]:
     by_metric = curves(run.counted)
     if not by_metric:
         return absent("No trial has been evaluated yet.")
-    panels = [panel(name, {name: lines}, run.champion_number) for name, lines in by_metric.items()]
+    panels = [panel(name, by_state(curves), run.champion_number) for name, curves in by_metric.items()]
     caption = (
-        f"{len(run.counted)} trials on select at each of their evaluations, over the share of evaluations made. Dark: "
-        "complete; faded and dashed: pruned; dotted: failed, paused or still running; bold: the champion. Evaluations before "
-        "the last may be on a fixed part of select, which can cause a jump at the end."
+        f"{len(run.counted)} trials on select at each of their evaluations, over the share of evaluations made; a mark where "
+        "each ended. The legend hides and shows. Evaluations before the last may be on a fixed part of select, which can cause "
+        "a jump at the end."
     )
     return [figure("", panels, caption, _alternative(run, list(by_metric)))]
 
@@ -44,7 +45,7 @@ class Curve:
 def curves(trials: Sequence[Trial]) -> dict[str, list[Curve]]:
     """By each task's main metric."""
     metrics = [TASKS[task].metric for task in tasks_of(trials)]
-    return {metric: lines for metric in metrics if (lines := measured(trials, "metrics", metric))}
+    return {metric: found for metric in metrics if (found := measured(trials, "metrics", metric))}
 
 
 def measured(trials: Sequence[Trial], field: str, name: str) -> list[Curve]:
@@ -59,32 +60,24 @@ def measured(trials: Sequence[Trial], field: str, name: str) -> list[Curve]:
     return lines
 
 
-def panel(name: str, lines: Mapping[str, Sequence[Curve]], champion: int | None, by_task: bool = False) -> Element:
-    """One measure; `lines` by task or name. The colour is the task's if `by_task`, else the trial's state's."""
-    values = [value for group in lines.values() for curve in group for _, value in curve.points]
-    x, y = Scale(0.0, 1.0, *INNER_X), spanning(values, *INNER_Y)
-    drawn = [
-        _line(curve, x, y, f"t{colour(key)}" if by_task else "", f"{key} " if by_task else "")
-        for key, group in lines.items()
-        for curve in sorted(group, key=lambda curve: (curve.number == champion, ORDER.get(curve.state, 0)))
-    ]
-    label = f"{name}: {len(drawn)} curves from {number(min(values))} to {number(max(values))}"
-    return drawing(label, axes(x, y, "share of training", name), drawn, class_=dense(len(drawn)) or None)
+def by_state(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    return {state.lower(): [curve for curve in curves if curve.state == state] for state in STATES}
 
 
-def _line(curve: Curve, x: Scale, y: Scale, colour_class: str, prefix: str) -> Element:
-    points = [(x(share), y(value)) for share, value in curve.points]
-    title = element("title", f"{prefix}trial {curve.number}, {curve.state}, last {number(curve.points[-1][1])}")
-    classes = f"curve {curve.state.lower()} {colour_class}"
-    if len(points) == 1:
-        (at_x, at_y), classes = points[0], f"{classes} point"
-        return element("circle", title, cx=at_x, cy=at_y, r=2.2, class_=classes, data_trial=curve.number)
-    return element("path", title, d=path(points), class_=classes, data_trial=curve.number)
-
-
-def colour(task: str) -> int:
-    """The number of a task's colour, 0 to 5."""
-    return list(TASKS).index(task) % 6 if task in TASKS else 0
+def panel(name: str, groups: Mapping[str, Sequence[Curve]], champion: int | None) -> Element:
+    """One measure; `groups` are curves by state or by task, which have their colours. The champion's are bold, above all."""
+    curves = [curve for group in groups.values() for curve in group]
+    colours = {state.lower(): colour for state, colour in STATES.items()} | dict(zip(TASKS, COLOURS, strict=False))
+    traces = []
+    for group, members in groups.items():
+        others = {curve.number: curve.points for curve in members if curve.number != champion}
+        dash = "dot" if group in ("pruned", "fail") else "solid"
+        traces += lines(group, others, colours.get(group, ACCENT), len(curves), dash) if others else []
+    for best in (curve for curve in curves if curve.number == champion):
+        traces += lines("champion", {best.number: best.points}, CHAMPION, len(curves))
+    drawing = go.Figure([*traces, chosen()], {"title": {"text": shown(name, 60)}, "xaxis": axis("share of training")})
+    values = [value for curve in curves for _, value in curve.points]
+    return plot(drawing, f"{name}: {len(curves)} curves from {number(min(values))} to {number(max(values))}")
 
 
 def _alternative(run: Run, metrics: Sequence[str]) -> Element:

@@ -6,27 +6,30 @@ from dataclasses import dataclass
 from itertools import combinations
 from xml.etree.ElementTree import Element
 
+import plotly.graph_objects as go
+
 from model.tasks import TASKS
 from tuner.config.objective import is_minimised
 from tuner.report.gather import Run, tasks_of
-from tuner.report.html import absent, element, figure, number, table
-from tuner.report.svg import INNER_X, INNER_Y, axes, drawing, path, spanning
+from tuner.report.html import absent, figure, number, table
+from tuner.report.plot import ACCENT, CHAMPION, QUIET, axis, plot, trials_at
 from tuner.results.pareto import dominates, upwards
 
 MOST_PAIRS = 6
 
 
 def section(run: Run) -> list[Element]:
-    kind, shown = planes(run)
-    if not shown:
+    kind, compared = planes(run)
+    if not compared:
         return absent("No complete trial has two measures to set against each other.")
     measures = "The search's own goals" if kind == "goals" else "The search had one goal; these are its tasks, two at a time"
     caption = (
-        f"{measures}. A line joins the complete trials that no other beats in one measure without losing in the other; the "
-        "ringed one is the champion. A front of measured values is itself selected, and so too good."
+        f"{measures}. A line joins the complete trials that no other beats in one measure without losing in the other. "
+        "A front of measured values is itself selected, and so too good."
     )
-    rows = [[f"{plane.x} and {plane.y}", str(trial), number(a), number(b)] for plane in shown for trial, a, b in plane.front]
-    return [figure("", map(draw, shown), caption, table(("measures", "trial", "first", "second"), rows, "The fronts"))]
+    rows = [[f"{plane.x} and {plane.y}", str(trial), number(a), number(b)] for plane in compared for trial, a, b in plane.front]
+    alternative = table(("measures", "trial", "first", "second"), rows, "The fronts")
+    return [figure("", [draw(plane, run.champion_number) for plane in compared], caption, alternative)]
 
 
 @dataclass(frozen=True)
@@ -40,26 +43,21 @@ class Plane:
     """The non-dominated points, by x."""
 
 
-def draw(plane: Plane) -> Element:
-    x = spanning([a for _, a, _ in plane.points], *INNER_X)
-    y = spanning([b for _, _, b in plane.points], *INNER_Y)
-    dots = [
-        element(
-            "circle",
-            element("title", f"trial {trial}: {plane.x} {number(a)}, {plane.y} {number(b)}"),
-            cx=x(a),
-            cy=y(b),
-            r=3.6,
-            class_=f"mark {'front' if (trial, a, b) in plane.front else 'faint'}",
-            data_trial=trial,
-        )
-        for trial, a, b in plane.points
+def draw(plane: Plane, champion: int | None) -> Element:
+    best = [point for point in plane.points if point[0] == champion]
+    marks = {
+        "dominated": (plane.points, {"color": QUIET}),
+        "front": (plane.front, {"color": ACCENT, "size": 8}),
+        "champion": (best, {"color": CHAMPION, "size": 12, "symbol": "star"}),
+    }
+    traces = [
+        trials_at(points, name=name, marker=marker, mode="lines+markers" if name == "front" else "markers", line_color=ACCENT)
+        for name, (points, marker) in marks.items()
+        if points
     ]
-    corners = [(x(a), y(b)) for _, a, b in plane.front]
-    line = element("path", d=path(corners), class_="frontline") if len(corners) > 1 else None
-    names = [f"{name}{' (less is better)' if is_minimised(name) else ''}" for name in (plane.x, plane.y)]
+    x, y = (axis(f"{name}{' (less is better)' if is_minimised(name) else ''}") for name in (plane.x, plane.y))
     label = f"{plane.x} against {plane.y}: {len(plane.points)} trials, {len(plane.front)} on the front"
-    return drawing(label, axes(x, y, *names), line, dots)
+    return plot(go.Figure(traces, {"xaxis": x, "yaxis": y}), label)
 
 
 def planes(run: Run) -> tuple[str, list[Plane]]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from model.smart.alarms import MEANINGS
-from tuner.report.charts.curves import Curve, colour, measured, panel, quartiles
+from tuner.report.charts.curves import Curve, measured, panel, quartiles
 from tuner.report.gather import Run, tasks_of
-from tuner.report.html import absent, bullets, element, figure, legend, table
+from tuner.report.html import absent, bullets, element, figure, table
 from tuner.results.results_json import alarms_raised
 
 MEASURES = {
@@ -36,9 +36,9 @@ def section(run: Run) -> list[Element]:
     by_measure, time_share = measures(run), measured(run.counted, "health", TIME_SHARE)
     if not by_measure and not time_share:
         return [summary, *absent("Its health was not measured in these trials.")]
-    panels = [panel(MEASURES[name], lines, run.champion_number, by_task=True) for name, lines in by_measure.items()]
+    panels = [panel(MEASURES[name], lines, run.champion_number) for name, lines in by_measure.items()]
     if time_share:
-        panels.append(panel("share of a step's time", {"": time_share}, run.champion_number))
+        panels.append(panel("share of a step's time", {"trials": time_share}, run.champion_number))
     caption = (
         f"Measured on a few training examples of each task at every evaluation of the {n_smart} trials with SMART; bold: the "
         "champion. A δ that is far from its bound, orthogonal to its gradient, or no better than a random one has little "
@@ -49,9 +49,7 @@ def section(run: Run) -> list[Element]:
         for name, lines in by_measure.items()
         for task, curves in lines.items()
     ]
-    tasks = dict.fromkeys(task for lines in by_measure.values() for task in lines)
-    colours = legend((f"t{colour(task)}", task) for task in tasks)
-    return [summary, colours, figure("", panels, caption, table(HEAD, rows, "Health at the last evaluation", n_words=2))]
+    return [summary, figure("", panels, caption, table(HEAD, rows, "Health at the last evaluation", n_words=2))]
 
 
 def _trials(numbers: Sequence[int]) -> str:

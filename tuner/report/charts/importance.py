@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from tuner.report.gather import Run
 from tuner.report.html import absent, figure, number, spread, table
-from tuner.report.svg import Dot, dots
+from tuner.report.plot import Value, intervals
 
 CAPTION = (
     "How far a parameter's values among the best quarter of the complete trials differ from its values among all of them "
@@ -24,9 +25,14 @@ def section(run: Run) -> list[Element]:
         counts = f"{importance.n_trials} are complete, and below {importance.n_needed}"
         return absent(f"Too few trials: {counts} the best quarter is too small to compare.")
     weights = importance.weights
-    rows = {w.name: [Dot(w.name, w.share, (w.low, w.high), "full" if w.stands_out else "faint")] for w in weights}
+    values = [(w.share, (w.low, w.high)) for w in weights]
+    series: dict[str, Sequence[Value]] = {
+        "within chance": [(None, None) if w.stands_out else value for w, value in zip(weights, values, strict=True)],
+        "stands out": [value if w.stands_out else (None, None) for w, value in zip(weights, values, strict=True)],
+        "chance": [(w.chance, None) for w in weights],
+    }
     label = "Importance of each parameter, the most important first"
-    panel = dots(label, rows, "share of importance", {w.name: w.chance for w in weights}, width=560)
+    panel = intervals([w.name for w in weights], series, "share of importance", label)
     cells = [
         [w.name, number(w.share, 3), spread((w.low, w.high)), number(w.chance, 3), "yes" if w.stands_out else "no"]
         for w in weights

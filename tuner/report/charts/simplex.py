@@ -1,27 +1,23 @@
-"""The mixture simplex: a corner for each task, a point for each trial, the stronger its colour the better."""
+"""The mixture simplex: a corner for each task, a point for each trial, coloured by its score."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 from xml.etree.ElementTree import Element
 
 import numpy as np
+import plotly.graph_objects as go
 
 from model.config import parse
 from model.mixing import probability_table
 from tuner.report.gather import Run, tasks_of
-from tuner.report.html import absent, element, figure, number, table
-from tuner.report.svg import drawing, leveller, path, text
+from tuner.report.html import absent, figure, number, table
+from tuner.report.plot import LEVELS, Trace, axis, plot
 
 PROGRESS = np.linspace(0.0, 1.0, 101)
-SIDE, LEFT, TOP = 250.0, 45.0, 26.0
-HEIGHT = SIDE * math.sqrt(3) / 2
-CORNERS = ((LEFT + SIDE / 2, TOP), (LEFT, TOP + HEIGHT), (LEFT + SIDE, TOP + HEIGHT))
-"""Of a triangle, in pixels; an edge has the lower two."""
 MOST_ROWS = 20
 
 Faces = dict[tuple[str, ...], list[tuple["Mixed", bool]]]
@@ -33,12 +29,13 @@ def section(run: Run) -> list[Element]:
     if not points:
         return absent("No complete trial has a mixture whose shares are known.")
     by_corners = faces(run, points)
-    level = leveller([point.score for point in points])
+    scores = [point.score for point in points]
+    bounds = min(scores), max(scores)
     caption = "All trials have one task: there is nothing to share."
     if by_corners:
         caption = (
             "Each trial where its tasks share the training examples, in expectation: at a corner it has one task, in the "
-            "middle all three in equal parts. The stronger the colour, the better; overlapping marks have the same shares."
+            "middle all three in equal parts. Overlapping marks have the same shares."
         )
     if any(not is_whole for face in by_corners.values() for _, is_whole in face):
         caption += " Hollow: trials of a fourth task, shown by the shares of these three among themselves."
@@ -46,22 +43,28 @@ def section(run: Run) -> list[Element]:
     tasks = sorted({task for point in points for task in point.shares})
     rows = [[str(one.number), *(number(one.shares.get(task), 2) for task in tasks), number(one.score)] for one in best]
     alternative = table(("trial", *tasks, "score"), rows, f"Shares of the best {len(rows)} trials")
-    return [figure("", [_draw(corners, face, level) for corners, face in by_corners.items()], caption, alternative)]
+    return [figure("", [draw(corners, face, bounds) for corners, face in by_corners.items()], caption, alternative)]
 
 
-def _draw(corners: tuple[str, ...], points: Sequence[tuple[Mixed, bool]], level: Callable[[float], int]) -> Element:
-    spots = CORNERS[-len(corners) :]
-    names = [text(task, x, y + (-8 if y == TOP else 18), "middle", "name") for task, (x, y) in zip(corners, spots, strict=True)]
-    dots = []
-    for point, is_whole in sorted(points, key=lambda pair: pair[0].score):
-        weights = place(corners, point)
-        shares = ", ".join(f"{task} {share:.2f}" for task, share in point.shares.items())
-        title = element("title", f"trial {point.number}, score {number(point.score)}: {shares}")
-        cx, cy = (sum(weight * spot[axis] for weight, spot in zip(weights, spots, strict=True)) for axis in (0, 1))
-        classes = f"mark l{level(point.score)}{'' if is_whole else ' hollow'}"
-        dots.append(element("circle", title, cx=cx, cy=cy, r=4, class_=classes, data_trial=point.number))
-    label = f"Shares of {', '.join(corners)}: {len(points)} trials"
-    return drawing(label, element("path", d=path(spots) + "Z", class_="simplex"), names, dots, height=TOP + HEIGHT + 28)
+def draw(corners: tuple[str, ...], points: Sequence[tuple[Mixed, bool]], bounds: tuple[float, float]) -> Element:
+    """A triangle of three tasks; of two, the score over the first one's share. `bounds` are the colours' lowest and highest."""
+    scores = [point.score for point, _ in points]
+    symbols = ["circle" if is_whole else "circle-open" for _, is_whole in points]
+    trace: Trace = {
+        "mode": "markers",
+        "marker": {"color": scores, "coloraxis": "coloraxis", "size": 9, "symbol": symbols},
+        "customdata": [point.number for point, _ in points],
+    }
+    weights = list(zip(*(place(corners, point) for point, _ in points), strict=True))
+    layout: dict[str, Any] = {"coloraxis": {"colorscale": LEVELS, "cmin": bounds[0], "cmax": bounds[1]}}
+    if len(corners) == 2:
+        trace |= {"type": "scatter", "x": weights[0], "y": scores}
+        layout |= {"xaxis": axis(f"share of {corners[0]}"), "yaxis": axis("score")}
+    else:
+        trace |= {"type": "scatterternary", "cliponaxis": False, **dict(zip("abc", weights, strict=True))}
+        names = {f"{side}axis": axis(task) for side, task in zip("abc", corners, strict=True)}
+        layout |= {"ternary": names, "margin": {"l": 45, "r": 45, "t": 50, "b": 40}}
+    return plot(go.Figure([trace], layout), f"Shares of {', '.join(corners)}: {len(points)} trials")
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ def mixed(run: Run) -> list[Mixed]:
 
 
 def faces(run: Run, points: Sequence[Mixed]) -> Faces:
-    """One for each three of the tasks; a single edge for two tasks, and nothing for one task."""
+    """One for each three of the tasks; a single one for two tasks, and nothing for one task."""
     tasks = [task for task in tasks_of(run.complete) if any(task in point.shares for point in points)]
     by_corners: Faces = {}
     for corners in combinations(tasks, min(len(tasks), 3)) if len(tasks) > 1 else ():

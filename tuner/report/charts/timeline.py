@@ -8,21 +8,21 @@ from itertools import groupby
 from typing import Any
 from xml.etree.ElementTree import Element
 
+import plotly.graph_objects as go
+
 from tuner.report.gather import Run
-from tuner.report.html import absent, element, figure, legend, scrolled, table
-from tuner.report.svg import Scale, drawing, short, text
+from tuner.report.html import absent, element, figure, scrolled, table
+from tuner.report.plot import QUIET, axis, plot, shown
 from tuner.results.text import duration
 
 SETUP, TRAINING, EVALUATION, SAVING, LOST = "set-up", "training", "evaluation", "saving", "lost"
-KINDS = {kind: f"k-{kind.replace('-', '')}" for kind in (SETUP, TRAINING, EVALUATION, SAVING, LOST)}
-"""Kinds of work and their classes."""
+KINDS = {SETUP: "#b9a16a", TRAINING: "#3b82c4", EVALUATION: "#84b4e0", SAVING: QUIET, LOST: "#d2556b"}
+"""Kinds of work and their colours."""
 UNKNOWN_NODE = "node unknown"
-
-WIDTH, LEFT, TOP, FOOT = 1120.0, 150.0, 8.0, 30.0
-LANE = 18.0
 MOST_SPANS = 3000
 """Above which training and evaluation of a segment are one bar."""
-STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 172800, 604800)
+UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+"""Of the time axis: the largest of which the search took two."""
 
 
 def section(run: Run) -> list[Element]:
@@ -45,47 +45,42 @@ def section(run: Run) -> list[Element]:
         "Time of the sessions, one after the other; a dashed line is a new session. Set-up is from the assignment of a trial "
         "until its processes are ready; lost is work that led to no evaluation."
     )
-    colours = legend((class_, kind) for kind, class_ in KINDS.items())
-    chart = scrolled("Timeline of the cluster", _draw(history))
-    return [element("p", summary), colours, figure("", [chart], caption, _alternative(history))]
+    drawing = plot(draw(history), "Timeline of the trials", 110 + 20 * len(history.lanes), is_wide=True)
+    chart = scrolled("Timeline of the cluster", drawing)
+    return [element("p", summary), figure("", [chart], caption, _alternative(history))]
 
 
-def _draw(history: Schedule) -> Element:
+def draw(history: Schedule) -> go.Figure:
+    """A bar for each span, in a row for each lane; a dashed line at the beginning of each later session."""
     lane_of = {lane: i for i, lane in enumerate(history.lanes)}
-    height = TOP + LANE * len(history.lanes) + FOOT
-    x = Scale(0.0, max(history.total_s, 1e-3), LEFT, WIDTH - 14)
+    unit = next((unit for unit, s in UNITS.items() if history.total_s >= 2 * s), "seconds")
     is_fine = sum(len(segment.spans) for segment in history.segments) <= MOST_SPANS
-    bars = []
-    for segment in history.segments:
-        y = TOP + LANE * lane_of[segment.node, segment.lane]
-        times = ", ".join(f"{kind} {duration(s)}" for kind in KINDS if (s := segment.seconds(kind)) >= 0.5)
-        title = f"trial {segment.trial} on {segment.node}: {times or 'under 1 s'}; {segment.ended_as}"
-        parts = []
-        for span in segment.spans if is_fine else _merged(segment.spans):
-            start, end = (x(history.elapsed(at)) for at in (span.begin, span.end))
-            width = max(end - start, 0.4)
-            parts.append(element("rect", x=start, width=width, y=y + 2, height=LANE - 4, class_=KINDS[span.kind]))
-        classes = f"bar {segment.ended_as.lower().replace(' ', '-')}"
-        bars.append(element("g", element("title", title), parts, class_=classes, data_trial=segment.trial))
-    return drawing("Timeline of the trials", _frame(history, x, height), bars, width=WIDTH, height=height, class_="wide")
-
-
-def _frame(history: Schedule, x: Scale, height: float) -> list[Element]:
-    """Names of the lanes, the time axis, and a line at the beginning of each later session."""
-    parts: list[Element] = []
-    for i, (node, lane) in enumerate(history.lanes):
-        name = f"{short(node, 18)} · {lane + 1}"
-        parts.append(text(name, LEFT - 8, TOP + LANE * (i + 0.5) + 4, "end"))
-        parts.append(element("rect", x=LEFT, width=x.end - LEFT, y=TOP + LANE * i + 2, height=LANE - 4, class_="lane"))
-    bottom = height - FOOT
-    step = next((step for step in STEPS_S if x.high / step <= 8), STEPS_S[-1])
-    for seconds in range(0, int(x.high) + 1, step):
-        at = x(seconds)
-        parts.append(element("line", x1=at, x2=at, y1=bottom, y2=bottom + 4, class_="axis"))
-        parts.append(text(duration(seconds), at, bottom + 16, "end" if at > x.end - 20 else "middle"))
-    parts.append(text("h:mm:ss of searching", WIDTH - 14, height - 2, "end", "name"))
-    starts = [x(history.elapsed(begin)) for begin, _, _ in history.sessions[1:]]
-    return parts + [element("line", x1=at, x2=at, y1=TOP, y2=bottom, class_="session") for at in starts]
+    spans = [(one, span) for one in history.segments for span in (one.spans if is_fine else _merged(one.spans))]
+    traces = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": kind,
+            "base": [history.elapsed(span.begin) / UNITS[unit] for _, span in of_kind],
+            "x": [span.seconds / UNITS[unit] for _, span in of_kind],
+            "y": [lane_of[one.node, one.lane] for one, _ in of_kind],
+            "customdata": [one.trial for one, _ in of_kind],
+            "marker": {"color": colour, "line": {"width": 0}},
+            "hovertemplate": f"%{{hovertext}}<br>{kind}: %{{x:.3g}} {unit}<extra></extra>",
+        }
+        for kind, colour in KINDS.items()
+        if (of_kind := [(one, span) for one, span in spans if span.kind == kind])
+    ]
+    starts = [history.elapsed(begin) / UNITS[unit] for begin, _, _ in history.sessions[1:]]
+    dashed = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "line": {"dash": "dash", "width": 1, "color": QUIET}}
+    names = [f"{shown(node, 18)} · {lane + 1}" for node, lane in history.lanes]
+    layout = {
+        "barmode": "overlay",
+        "xaxis": axis(f"{unit} of searching"),
+        "yaxis": {"tickvals": list(lane_of.values()), "ticktext": names, "autorange": "reversed", "showgrid": False},
+        "shapes": [{**dashed, "x0": at, "x1": at} for at in starts],
+    }
+    return go.Figure(traces, layout)
 
 
 def _merged(spans: Sequence[Span]) -> list[Span]:

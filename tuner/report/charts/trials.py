@@ -43,9 +43,10 @@ def _row(run: Run, trial: Trial, tasks: list[str], has_requirements: bool) -> El
     cells += [_cell(word, word) for word in (mixture, mixing, pairs, smart)]
     cells += [_cell(lr, trial["config"].get("optim", {}).get("lr"), "n"), _number(trial["seconds"], 0)]
     cells += [_number(len(trial["evaluations"]), 0), _cell("; ".join(filter(None, notes))), _cell(_link(run, trial))]
-    badge = element("span", " champion", class_="badge") if trial["number"] == run.champion_number else None
+    is_champion = trial["number"] == run.champion_number
+    badge = element("span", " champion", class_="badge") if is_champion else None
     title = element("th", str(trial["number"]), badge, scope="row", data_value=trial["number"])
-    return element("tr", title, cells, data_trial=trial["number"])
+    return element("tr", title, cells, data_trial=trial["number"], class_="champion" if is_champion else None)
 
 
 def _cell(child: Child, value: str | float | None = None, class_: str | None = None) -> Element:
