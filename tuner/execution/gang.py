@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import ray
@@ -68,12 +68,10 @@ class Gang:
         """Set up a trial on the ranks of the previous one, or on new ones where these are dead."""
         if config["engine"]["zero_stage"] == 3:
             self.kill()  # ZeRO-3 leaks from trial to trial
-        if self._actors:
-            try:
+        with suppress(RayError):  # a rank died since the previous trial: not a failure of this one
+            if self._actors:
                 self._all("begin", config, self._data, self._shelf)
                 return
-            except RayError:  # a rank died since the previous trial: not a failure of this one
-                self.kill()
         self._start()
         self._all("begin", config, self._data, self._shelf)
 
@@ -99,10 +97,6 @@ class Gang:
         """Write a checkpoint to `folder`, or with `metrics` the trained model."""
         self._all("save", folder, metrics)
 
-    def load(self, folder: str) -> None:
-        """Load the checkpoint in `folder`."""
-        self._all("load", folder)
-
     def store(self, store: Store, prefix: str, metrics: dict[str, float] | None = None) -> StoredFolder:
         """Upload a checkpoint, or with `metrics` the trained model, from every node to the store."""
         with self._scratch() as name:
@@ -115,10 +109,13 @@ class Gang:
             stored.finish(all_files)
             return stored
 
-    def load_stored(self, stored: StoredFolder) -> None:
-        """Download a checkpoint to every node and load it."""
+    def load(self, checkpoint: str | StoredFolder) -> None:
+        """Load the checkpoint in a folder, or one of the store, which is first downloaded to every node."""
+        if isinstance(checkpoint, str):
+            self._all("load", checkpoint)
+            return
         with self._scratch() as name:
-            self._wait([leader.fetch.remote(name, stored) for leader in self._leaders])
+            self._wait([leader.fetch.remote(name, checkpoint) for leader in self._leaders])
             self._all("load", name)
 
     @contextmanager

@@ -104,10 +104,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def _load(self, checkpoint: str | StoredFolder) -> None:
         """Load a checkpoint; one that cannot be read costs only time, because training from step 0 gives the same result."""
         try:
-            if isinstance(checkpoint, StoredFolder):
-                self._gang.load_stored(checkpoint)
-            else:
-                self._gang.load(checkpoint)
+            self._gang.load(checkpoint)
         except RankError:
             self._gang.begin(self._config.to_dict())
 

@@ -15,9 +15,8 @@ from model.config import ConfigError
 from tuner.artifacts.retry import on_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
-from tuner.execution import node_check
+from tuner.execution.nodes import check_nodes, slots
 from tuner.execution.runner import Runner, RunResult
-from tuner.execution.waiting import slots
 from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
@@ -96,7 +95,7 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=now())
     stored_as = state.stored_as or f"{plan.name}-{uuid.uuid4().hex[:12]}"
     run_folder.write_state(plan.run_dir, replace(state, n_trials=plan.n_trials, stored_as=stored_as))
-    node_check.check(plan.store, plan.run_dir, plan.shape)
+    check_nodes(plan.store, plan.run_dir, plan.shape)
     count = slots_of(plan)
     reserve = Reserve(plan.n_confirming, count, plan.budget, plan.shape)
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)), reserve)
