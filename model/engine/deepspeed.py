@@ -23,6 +23,8 @@ from model.engine.schedules import lambda_factor, learning_rate_factor
 from model.loss import MultitaskLoss
 
 CHECKPOINT_TAG = "state"
+N_VALUES = 1 << 20
+"""Length of the self-test's vector: 4 MiB in float32, enough to use the same transport as gradients."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ def join(rank: Rank) -> None:
     )
     # Gradients use DeepSpeed's copy of the world group, which has torch's default limit.
     torch.distributed.distributed_c10d._set_pg_timeout(limit, deepspeed.utils.groups._clone_world_group())
+
+
+def all_reduce(rank: Rank) -> str:
+    """Sum a vector of the rank's number plus 1 over all ranks, in the joined process group. Returns the backend's name.
+
+    Raises RuntimeError if the sum is wrong or the collective fails.
+    """
+    values = torch.full((N_VALUES,), float(rank.rank + 1), device=rank.device)
+    torch.distributed.all_reduce(values)
+    expected = rank.world_size * (rank.world_size + 1) / 2
+    if not bool((values == expected).all()):
+        raise RuntimeError(f"the sum over {rank.world_size} ranks should be {expected:g} and is {float(values.mean()):g}")
+    backend = str(torch.distributed.get_backend())
+    return backend.upper() if backend == "nccl" else backend
 
 
 def import_deepspeed(device: str) -> Any:

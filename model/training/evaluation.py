@@ -1,4 +1,4 @@
-"""The records that a training yields: evaluations, and a failure."""
+"""The records that a training yields: evaluations, a failure, and the times of a rehearsal."""
 
 from __future__ import annotations
 
@@ -58,3 +58,15 @@ class Failure:
 
     reason: str
     step: int
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The measured times of a trial on one rank, in seconds."""
+
+    update_s: float
+    """Median of an update."""
+    example_s: float
+    """Mean of an evaluated example over the tasks of the mixture."""
+    health_s: float
+    """Health measurement of an evaluation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -14,17 +14,13 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import ConfigError
-from model.engine.collective import CollectiveError, describe_error, is_broken_collective
 from model.engine.config import TIMEOUT_S
-from model.engine.out_of_memory import OutOfMemory
-from model.training.evaluation import Evaluation, Failure
+from model.engine.errors import CollectiveError, OutOfMemory, describe_error, is_broken_collective
+from model.training.evaluation import Evaluation, Failure, Rehearsal
 from tuner.artifacts.folder import StoredFolder, named
 from tuner.artifacts.retry import full_disk
 from tuner.artifacts.store import Store
 from tuner.execution.rank import RankWorker, forked_environment, process_environment
-
-if TYPE_CHECKING:
-    from model.training.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
 
 DEATH_S = 5.0
 """Seconds to wait, after a rank's error, for Ray's report of the death of another rank that caused it."""

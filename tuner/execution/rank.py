@@ -20,13 +20,12 @@ import ray
 from cluster import connect, fork
 from model.config import parse
 from model.engine.config import TIMEOUT_S
-from model.engine.out_of_memory import OutOfMemory, is_out_of_memory
-from model.training.evaluation import Evaluation, Failure
+from model.engine.errors import OutOfMemory, is_out_of_memory
+from model.training.evaluation import Evaluation, Failure, Rehearsal
 from tuner.execution.feature_cache import shared
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
-    from model.training.rehearsal import Rehearsal
     from model.training.trial import Training
     from tuner.artifacts.folder import StoredFolder
 
@@ -134,15 +133,11 @@ class RankWorker:
 
     def rehearse(self, n_updates: int) -> Rehearsal:
         """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory`."""
-        from model.training.rehearsal import rehearse
-
-        return self._in_memory(lambda: rehearse(self._current, n_updates))
+        return self._in_memory(lambda: self._current.rehearse(n_updates))
 
     def heaviest_update(self) -> None:
         """Run the update that needs most memory. Raises `OutOfMemory`."""
-        from model.training.rehearsal import heaviest_update
-
-        self._in_memory(lambda: heaviest_update(self._current))
+        self._in_memory(self._current.heaviest_update)
 
     def save(self, folder: str, metrics: dict[str, float] | None = None) -> None:
         """Write a checkpoint to `scratch(folder)`, or with `metrics` the trained model, which rank 0 gathers from all ranks."""

@@ -16,7 +16,7 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from cluster.shape import GangShape
 from model.config import parse
-from model.engine.out_of_memory import with_smaller_micro_batch
+from model.engine.config import with_smaller_micro_batch
 from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED

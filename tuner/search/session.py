@@ -20,15 +20,13 @@ from tuner.execution.runner import Runner, RunResult
 from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
-from tuner.search import consistency
-from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
+from tuner.search import consistency, controls, warm_start
 from tuner.search.confirmation.reserve import Reserve
 from tuner.search.confirmation.stage import Stage
+from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords
 from tuner.search.context import Context
-from tuner.search.controls import stage as controls
 from tuner.search.hand_over import HandOver, now
 from tuner.search.preflight import stage as preflight
-from tuner.search.warm_start import earlier
 from tuner.study import Study, Suggestion, read_records
 from tuner.study.samplers.history import History
 from tuner.tracking.budget_log import BudgetLog
@@ -200,7 +198,7 @@ def _used_before(plan: Plan) -> float:
 def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     if plan.warm_start:
-        earlier.save(plan.warm_start.sources, plan.run_dir)
+        warm_start.save(plan.warm_start.sources, plan.run_dir)
     study = Study(
         plan.storage,
         plan.name,

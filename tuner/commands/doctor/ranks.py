@@ -38,7 +38,7 @@ class DoctorRank(RankWorker):
 
     def all_reduce(self) -> str:
         """Sum over the gang that `meet` has formed. Returns the backend."""
-        from model.engine.collective import all_reduce
+        from model.engine.deepspeed import all_reduce
 
         return all_reduce(self._place())
 

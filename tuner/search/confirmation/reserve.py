@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from cluster.shape import GangShape
 from model.config import TrialConfig
 from tuner.config.budget import Budget, Used
+from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
-
-if TYPE_CHECKING:
-    from tuner.results.facts import SearchFacts
 
 MOST = 0.5
 """Largest reserved share of a budget: the search needs the rest to have something to confirm."""

@@ -9,7 +9,7 @@ from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.encoder import backbone
-from model.engine.out_of_memory import micro_batch
+from model.engine.config import micro_batch
 from model.smart.config import cost_in_plain_steps
 
 TOKENS_PER_WORD = 1.3

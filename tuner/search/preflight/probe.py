@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import TrialConfig
-from model.engine.out_of_memory import micro_batch, with_smaller_micro_batch
+from model.engine.config import micro_batch, with_smaller_micro_batch
 from tuner.execution.gang import Gang, RankOutOfMemoryError, reason_of
 from tuner.search.preflight.forecast import Crowd, Measured, Timed
 

@@ -22,8 +22,8 @@ from tuner.artifacts.write_queue import tell_stderr
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
 from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
-from tuner.search.controls.control import FOLDER as CONTROLS
-from tuner.search.controls.control import Cache
+from tuner.search.controls import FOLDER as CONTROLS
+from tuner.search.controls import Cache
 from tuner.search.preflight import estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from model.data.source import DataSummary
     from tuner.config.budget import Meter
     from tuner.search.context import Context
-    from tuner.search.controls.control import Control
+    from tuner.search.controls import Control
 
 OWN = "preflight.json"
 """In the run's folder."""

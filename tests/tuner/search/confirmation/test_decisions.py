@@ -24,12 +24,11 @@ from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation.bootstrap import Comparison, Dev
 from tuner.search.confirmation.finalists import Finalist, choose, fresh_seeds, in_order
 from tuner.search.confirmation.outcome import FinalistResult, beats, ranked
-from tuner.search.confirmation.records import ConfirmationRecords
 from tuner.search.confirmation.reserve import Reserve, affordable, cost
-from tuner.search.confirmation.trainings import FinalistTrials
+from tuner.search.confirmation.statistics import Comparison, Dev
+from tuner.search.confirmation.trainings import ConfirmationRecords, FinalistTrials
 from tuner.tracking.events import Observer
 
 DEFAULT = config(2e-5)

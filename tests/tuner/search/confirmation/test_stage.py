@@ -26,11 +26,11 @@ from tuner.execution.interruption import Interruption
 from tuner.execution.runner import Runner
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation import dev_scores as dev_stage
-from tuner.search.confirmation.bootstrap import Dev
+from tuner.search.confirmation import stage
 from tuner.search.confirmation.outcome import Outcome
-from tuner.search.confirmation.records import FOLDER
 from tuner.search.confirmation.stage import Stage
+from tuner.search.confirmation.statistics import Dev
+from tuner.search.confirmation.trainings import FOLDER
 from tuner.search.context import Context
 from tuner.search.plan import Plan, make
 from tuner.search.plan.dry_run import describe
@@ -88,7 +88,7 @@ class Sessions:
         plan = replace(self.plan, run_dir=self.folder, confirmation=replace(confirmation, **asked))
         self.interruption = Interruption()
         self.monkeypatch.setattr(Runner, "_train", lambda runner, bridge, folder: self._tune(bridge))
-        self.monkeypatch.setattr(dev_stage, "scored", self._dev)
+        self.monkeypatch.setattr(stage, "dev_scores", self._dev)
         spending = Spending(budget or Budget(), plan.shape, Meter(clock=clock or time.monotonic), lambda: Used(5.0, 5.0))
         runner = Runner(plan.shape, lambda: 1, self.interruption, None, 60.0, 600.0)
         context = Context(self.folder, plan.options.seed, runner, spending)
