@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -171,7 +171,7 @@ def test_what_was_measured_is_read_back_and_a_torn_file_is_none(tmp_path: Path) 
     found = measured(Timed(config().to_dict(), 2.0, 0.5, 0.01, 7.0))
     path = tmp_path / "x.json"
     for whole in (found, replace(found, crowd=Crowd(4, 2.8))):
-        path.write_text(json.dumps(whole.to_dict()))
+        path.write_text(json.dumps(asdict(whole)))
         assert stage.read(path) == whole
     for text in ("{", "{}", "[]", '{"timed": []}'):
         path.write_text(text)
