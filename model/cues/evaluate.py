@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import binomtest
 
 from model.config import ConfigError
 from model.cues import layout, pairs
 from model.data.arms import ARMS
 from model.data.example import Example
-
-if TYPE_CHECKING:
-    from model.data.tokenised import TokenizedSplit
+from model.data.source import DataSet
+from model.data.tokenised import TokenizedSplit, tokenise
+from model.engine.deepspeed import Rank
+from model.saved_model import folder as saved_model
+from model.training.evaluate import predict_split
 
 Vector = npt.NDArray[np.float64]
 """(n,): class ids."""
@@ -49,12 +52,6 @@ def read(folder: Path) -> CueSet:
 
 def predict(model_folder: Path, cues: CueSet) -> Predictions:
     """A saved model's predictions. Raises `ConfigError` if it was not trained on the task or its outputs are not finite."""
-    from model.data.source import DataSet
-    from model.data.tokenised import tokenise
-    from model.engine.deepspeed import Rank
-    from model.saved_model import folder as saved_model
-    from model.training.evaluate import predict_split
-
     model, task = saved_model.read(model_folder), layout.TASK.name
     if task not in model.config.mixture:
         raise ConfigError([f"{model_folder} was not trained on {task} but on {', '.join(model.config.mixture)}"])
@@ -118,8 +115,6 @@ class McNemar:
 
 def mcnemar(first: Vector, second: Vector, labels: Vector) -> McNemar:
     """McNemar's exact test: a binomial test of the discordant reviews."""
-    from scipy.stats import binomtest
-
     hits, others = first == labels, second == labels
     only_first, only_second = int(np.sum(hits & ~others)), int(np.sum(others & ~hits))
     n = only_first + only_second

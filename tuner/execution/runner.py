@@ -30,7 +30,7 @@ from tuner.execution.feature_cache import open_shelf
 from tuner.execution.interruption import Interruption
 from tuner.execution.nodes import Waiting
 from tuner.execution.trainable import GangTrial
-from tuner.execution.tune import Events, Silent, StopWhenInterrupted, StudyScheduler, StudySearcher
+from tuner.execution.tune import Events, Silent, StudyScheduler, StudySearcher
 from tuner.study import Suggestion
 from tuner.tracking.events import Observer
 
@@ -123,6 +123,7 @@ class Runner:
         )
         resources = tune.PlacementGroupFactory(self.shape.bundles(), strategy=self.shape.strategy)
         with watching(self.store) as watch:
+            events = Events(bridge, Waiting(self.shape), watch)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=tune.TuneConfig(
@@ -136,14 +137,14 @@ class Runner:
                 run_config=tune.RunConfig(
                     name=f"trials-{uuid.uuid4().hex}",  # ranks of a killed driver may still write to that driver's folder
                     storage_path=str(folder),
-                    callbacks=[Events(bridge, Waiting(self.shape), watch)],
+                    callbacks=[events],
                     failure_config=tune.FailureConfig(max_failures=MAX_RETRIES),
                     # The last result asks for a checkpoint; checkpoint_at_end would also save pruned and failed trials.
                     # `StoredCheckpoints` deletes old checkpoints in a store.
                     checkpoint_config=tune.CheckpointConfig(
                         num_to_keep=2 if self.store is None else None, checkpoint_at_end=False
                     ),
-                    stop=StopWhenInterrupted(bridge),
+                    stop=events,
                     progress_reporter=Silent(),
                     verbose=0,
                 ),

@@ -73,26 +73,22 @@ class Silent(tune.ProgressReporter):  # type: ignore[misc]
         return
 
 
-class StopWhenInterrupted(tune.Stopper):  # type: ignore[misc]
-    """Tune's stopper: ends all trials of an interrupted search."""
+class Events(tune.Callback, tune.Stopper):  # type: ignore[misc]
+    """Tune's callbacks: calls the bridge, watches for an unreachable store, and reports trials that wait for resources.
 
-    def __init__(self, bridge: Bridge) -> None:
+    Also Tune's stopper, which ends all trials of an interrupted search.
+    """
+
+    def __init__(self, bridge: Bridge, waiting: Waiting, watch: Watch) -> None:
         self._bridge = bridge
+        self._waiting = waiting
+        self._watch = watch
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
         return self._bridge.should_stop()
-
-
-class Events(tune.Callback):  # type: ignore[misc]
-    """Tune's callbacks: calls the bridge, watches for an unreachable store, and reports trials that wait for resources."""
-
-    def __init__(self, bridge: Bridge, waiting: Waiting, watch: Watch) -> None:
-        self._bridge = bridge
-        self._waiting = waiting
-        self._watch = watch
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._bridge.on_start(trial.config["number"])

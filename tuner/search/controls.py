@@ -77,14 +77,8 @@ class ControlResult:
 
 def configure(space: Space, task: str, seed: int) -> TrialConfig:
     """The control's configuration. Raises `ConfigError` where the space has no untuned default for the task alone."""
-    try:
-        default = untuned(space, seed).to_dict()
-        alone = {"mixture": [task], "watch": [], "smart": {"enabled": False}, "mixing": {}}
-        return canonical(parse(default | alone))
-    except ConfigError as error:
-        raise ConfigError(
-            [f"--require no-negative-transfer, control of {task}: {problem}" for problem in error.problems]
-        ) from None
+    alone = {"mixture": [task], "watch": [], "smart": {"enabled": False}, "mixing": {}}
+    return canonical(parse(untuned(space, seed).to_dict() | alone))
 
 
 def controls_for(space: Space, tasks: tuple[str, ...], seed: int, summary: DataSummary, n_workers: int) -> tuple[Control, ...]:
@@ -94,10 +88,9 @@ def controls_for(space: Space, tasks: tuple[str, ...], seed: int, summary: DataS
     for task in tasks:
         try:
             config = configure(space, task, seed)
+            valid.append(Control(task, config, key(config, summary.task_sha256[task], n_workers)))
         except ConfigError as error:
-            problems += error.problems
-            continue
-        valid.append(Control(task, config, key(config, summary.task_sha256[task], n_workers)))
+            problems += [f"--require no-negative-transfer, control of {task}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return tuple(valid)

@@ -13,16 +13,14 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.config import ConfigError
-from model.data import source
+from model.data import source, tokenised
 from model.data.source import DataSource, DataSummary
+from model.data.tokenised import TokenizedData
 from model.encoder import backbone as backbones
 from tuner.search.cache_key import contents_of, digest, versions_of
-
-if TYPE_CHECKING:
-    from model.data.tokenised import TokenizedData
 
 FOLDER = ".tokens"
 """Beside the runs."""
@@ -53,8 +51,6 @@ class DataRequest:
 
     def tokens(self) -> TokenizedData:
         """Read the tokens from the cache file, or make them and write it. Raises `ConfigError` as `model.data.source.read`."""
-        from model.data import tokenised
-
         cached = tokenised.load(self.path) if self.path is not None else None
         if cached is not None:
             return cached

@@ -22,7 +22,6 @@ from tuner.execution.rank import RankWorker, process_environment
 
 if TYPE_CHECKING:
     from model.config import TrialConfig
-    from model.training.smart_reference import Fact
 
 START_S = 120.0
 """Time for processes to start and import: file systems of clusters are slow."""
@@ -42,7 +41,7 @@ class DoctorRank(RankWorker):
 
         return all_reduce(self._place())
 
-    def smart(self, config: TrialConfig) -> list[Fact]:
+    def smart(self, config: TrialConfig) -> dict[str, str | None]:
         """SMART's reference tests on the configuration's backbone."""
         from model.training.smart_reference import check
 
@@ -162,9 +161,9 @@ def check_smart(
     return [passed("backbone", f"{config.backbone} loads", node.address), *_smart_findings(facts, config, node)]
 
 
-def _smart_findings(facts: list[Fact], config: TrialConfig, node: Node) -> list[Finding]:
+def _smart_findings(facts: dict[str, str | None], config: TrialConfig, node: Node) -> list[Finding]:
     advice = "SMART does not work as specified on this backbone; use another, or smart.enabled: false"
-    failures = [failed("smart", f"{fact.name}: {fact.problem}", advice, node.address) for fact in facts if fact.problem]
+    failures = [failed("smart", f"{name}: {problem}", advice, node.address) for name, problem in facts.items() if problem]
     kind = f"{config.pair_encoding}, {config.engine.precision}"
     summary = f"{len(facts)} reference tests hold on {', '.join(config.mixture)} ({kind})"
     return failures or [passed("smart", summary, node.address)]

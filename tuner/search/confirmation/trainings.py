@@ -114,8 +114,8 @@ class FinalistTrials(FixedTrials):
         super().__init__(objective, requirements)
         self.trainings = trainings
         self._files = records
-        self._by_number = {training.number: training for training in trainings}
-        stored = [records.record(number) for number in self._by_number]
+        self.by_number = {training.number: training for training in trainings}
+        stored = [records.record(number) for number in self.by_number]
         self._records |= {record.number: record for record in stored if record and record.state in ("RUNNING", "COMPLETE")}
 
     @property
@@ -132,20 +132,20 @@ class FinalistTrials(FixedTrials):
     @property
     def n_missing(self) -> int:
         """Trainings that are not COMPLETE yet."""
-        return len(self._by_number) - len(self.front)
+        return len(self.by_number) - len(self.front)
 
     def leave_out(self, numbers: Collection[int]) -> None:
         """Remove these trainings."""
         self.trainings = [training for training in self.trainings if training.number not in numbers]
         for number in numbers:
-            self._by_number.pop(number)
+            self.by_number.pop(number)
             self._records.pop(number, None)
 
     def wanted(self) -> Iterator[Suggestion]:
         return (Suggestion(one.number, one.config) for one in self.trainings if not self._has_failed(one.finalist))
 
     def _has_failed(self, finalist: Finalist) -> bool:
-        failed = (self._by_number[number] for number, record in self._records.items() if record.state == "FAIL")
+        failed = (self.by_number[number] for number, record in self._records.items() if record.state == "FAIL")
         return any(training.finalist.identity == finalist.identity for training in failed)
 
     def report(self, number: int, evaluation: Evaluation) -> Verdict:
@@ -165,6 +165,3 @@ class FinalistTrials(FixedTrials):
     def fail(self, number: int, reason: str) -> None:
         super().fail(number, reason)
         self._files.drop(number)
-
-    def training(self, number: int) -> Training:
-        return self._by_number[number]

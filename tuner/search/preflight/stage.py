@@ -10,28 +10,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.exceptions import RayError, RayTaskError
 
 from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
+from model.data.source import DataSummary
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
+from tuner.config.budget import Meter
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
 from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
+from tuner.search.context import Context
 from tuner.search.controls import FOLDER as CONTROLS
-from tuner.search.controls import Cache
+from tuner.search.controls import Cache, Control
 from tuner.search.preflight import estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
-
-if TYPE_CHECKING:
-    from model.data.source import DataSummary
-    from tuner.config.budget import Meter
-    from tuner.search.context import Context
-    from tuner.search.controls import Control
 
 OWN = "preflight.json"
 """In the run's folder."""

@@ -149,7 +149,7 @@ class Session:
         asked = self.bridge.ask(name)
         assert isinstance(asked, dict), asked
         self.bridge.on_start(asked["number"])
-        return str(self.trials.training(asked["number"])), asked
+        return str(self.trials.by_number[asked["number"]]), asked
 
     def report(self, number: int, index: int, score: float = 0.5, *, save: bool = False) -> bool:
         told = evaluation(index, score)
@@ -168,7 +168,7 @@ class Session:
         return told
 
     def states(self) -> dict[str, str]:
-        return {str(self.trials.training(record.number)): record.state for record in self.trials.records()}
+        return {str(self.trials.by_number[record.number]): record.state for record in self.trials.records()}
 
 
 class TestTrainings:
