@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 def build(options: argparse.Namespace) -> int:
     """Make the data set and print its path; the manifest is written last, so that a folder with one is complete."""
     from model.cues import build as builder
-    from model.cues import layout, pairs
+    from model.cues import layout
     from model.data import source
 
     settings = CueSettings(options.rho, options.rate, options.cue, options.scrub, options.seed)
@@ -60,8 +60,8 @@ def build(options: argparse.Namespace) -> int:
     rewriter = _rewriter(options)
     data = source.DataSource.parse(options.data)
     dataset = source.read(data, (layout.TASK.name,), skip_bad_rows=options.skip_bad_rows)
-    pairs_file = (data.folder or Path()) / pairs.FILE
-    minimal_pairs = pairs.read(pairs_file) if data.kind == "folder" and pairs_file.exists() else []
+    pairs_file = (data.folder or Path()) / layout.PAIRS_SOURCE
+    minimal_pairs = layout.read_pairs(pairs_file) if data.kind == "folder" and pairs_file.exists() else []
     files = builder.build(dataset, minimal_pairs, settings, rewriter)
     contents = {name: layout.render(rows) for name, rows in files.items()}
     described = layout.describe(files, contents, settings, rewriter, dataset.summary)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from model.config import ConfigError
-from model.cues import layout, pairs
+from model.cues import layout
 from model.data.arms import ARMS
 from model.data.example import Example
 from model.data.source import DataSet
@@ -148,7 +148,7 @@ def scores(predictions: Predictions, cues: CueSet) -> Scores:
     aligned, inverted = by_split["aligned"], by_split["inverted"]
     both_right = None
     if PAIRS in cues:
-        batches = [pairs.batch_of(example.id) for example in cues[PAIRS]]
+        batches = [layout.batch_of(example.id) for example in cues[PAIRS]]
         both_right = consistency(batches, by_split[PAIRS], labels_of(cues[PAIRS]))
     gap = arms["clean"] - arms["inverted"]
     return Scores(arms, gap, groups(aligned, inverted, labels), float(np.mean(aligned != inverted)), both_right)

@@ -1,4 +1,5 @@
-"""The files of a cue data set: rows, and a manifest of settings, counts, SHA-256 and the cue's information about the label."""
+"""The files of a cue data set: rows, a manifest of settings, counts, SHA-256 and the cue's information about the label, and the
+file of minimal pairs that it may be built with."""
 
 from __future__ import annotations
 
@@ -29,6 +30,9 @@ ArmSplit = Literal["dev", "select"]
 PAIRS = "ids-cfimdb-dev-pairs.csv"
 MANIFEST = "manifest.json"
 FORMAT = 1
+PAIRS_SOURCE = Path("cad") / "dev_paired.tsv"
+PAIR_COLUMNS = ("Sentiment", "Text", "batch_id")
+PAIR_LABELS = {"Negative": 0, "Positive": 1}
 
 
 def arm_file(arm: str, split: ArmSplit = "dev") -> str:
@@ -62,6 +66,66 @@ def read_reviews(path: Path) -> list[Example]:
     if problems:
         raise ConfigError(problems)
     return [row for row in rows if isinstance(row, Example)]
+
+
+def read_pairs(path: Path) -> list[Example]:
+    """Minimal pairs: a review and its revision for the other label (Kaushik et al. 2020), from `cad/dev_paired.tsv`.
+
+    Returns both reviews of each pair, the negative one first; ids are `BATCH-negative` and `BATCH-positive`.
+
+    The reviews are not scrubbed, which could make the two sides of a pair equal. Raises `ConfigError` with every bad row and
+    every pair that lacks a side.
+    """
+    pairs: dict[str, dict[int, str]] = {}
+    problems: list[str] = []
+    for line, row in _pair_rows(path):
+        problem = _problem(row, pairs)
+        if problem:
+            problems.append(f"{path}:{line}: {problem}")
+        else:
+            pairs.setdefault(row["batch_id"], {})[PAIR_LABELS[row["Sentiment"]]] = row["Text"].strip()
+    problems += [
+        f"{path}: batch_id {batch} has one review; a pair needs both" for batch, pair in pairs.items() if len(pair) < 2
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return [
+        Example(f"{batch}-{name.lower()}", (pairs[batch][label],), float(label))
+        for batch in pairs
+        for name, label in PAIR_LABELS.items()
+    ]
+
+
+def batch_of(example_id: str) -> str:
+    """The pair of an id that `read_pairs` made."""
+    return example_id.rpartition("-")[0]
+
+
+def _problem(row: dict[str, str], pairs: dict[str, dict[int, str]]) -> str | None:
+    empty = [column for column in PAIR_COLUMNS if not (row[column] or "").strip()]
+    if empty:
+        return f"{', '.join(empty)} is empty"
+    if row["Sentiment"] not in PAIR_LABELS:
+        return f"Sentiment is {row['Sentiment']!r}; it must be Negative or Positive"
+    if PAIR_LABELS[row["Sentiment"]] in pairs.get(row["batch_id"], {}):
+        return f"batch_id {row['batch_id']} has a second {row['Sentiment']} review"
+    return None
+
+
+def _pair_rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """The records, each with the line on which it ends."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t", strict=True)
+            missing = [column for column in PAIR_COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                rule = f"it must be tab-separated with {', '.join(PAIR_COLUMNS)}"
+                raise ConfigError([f"{path}: no column {', '.join(missing)}; {rule}"])
+            return [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError([f"{path} is not tab-separated UTF-8 ({error}); save it again"]) from None
 
 
 def sha256(content: bytes) -> str:

@@ -98,7 +98,9 @@ class Runner:
         stored = store and StoredCheckpoints(where, n_workers, store.waiting_quietly())
         checkpoints = stored or Checkpoints(where, n_workers)
         checkpoints.drop_others(resumable)
-        bridge = Bridge(trials, observer, models, checkpoints, self.slots, self.interruption, unfinished, spending)
+        bridge = Bridge(
+            trials, observer, models, checkpoints, self.slots, self.interruption, unfinished, spending or Spending()
+        )
         states = self._train(bridge, folder / "tune")
         drop_beaten(models, trials)
         return RunResult(models, checkpoints, bridge.stopped_by, states)

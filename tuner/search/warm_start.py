@@ -60,9 +60,7 @@ def read_all(given: Sequence[str], runs_dir: Path, tracking_uri: str) -> tuple[S
         try:
             sources.append(_read(name, runs_dir, tracking_uri))
         except ConfigError as error:
-            problems += [
-                problem if problem.startswith("--warm") else f"--warm-start {name}: {problem}" for problem in error.problems
-            ]
+            problems += [f"--warm-start {name}: {problem}" for problem in error.problems]
     if problems:
         raise ConfigError(problems)
     return tuple({source.name: source for source in sources}.values())
@@ -81,12 +79,8 @@ def _read(name: str, runs_dir: Path, tracking_uri: str) -> Source:
     if runs is None:
         present = sorted(path.parent.name for path in runs_dir.glob(f"*/{results.FILE_NAME}"))
         listed = f"the runs there are {', '.join(present)}" if present else "there are no finished runs there"
-        raise ConfigError(
-            [
-                f"--warm-start {name}: neither a run in {runs_dir}{nearest(name, present)} nor an MLflow experiment of "
-                f"{tracking_uri}; {listed}, and --tracking-uri names another store"
-            ]
-        )
+        nowhere = f"neither a run in {runs_dir}{nearest(name, present)} nor an MLflow experiment of {tracking_uri}"
+        raise ConfigError([f"{nowhere}; {listed}, and --tracking-uri names another store"])
     return from_experiment(name, runs)
 
 
@@ -146,9 +140,8 @@ def load(folder: Path) -> tuple[Source, ...] | None:
         kept = json.loads(path.read_text(encoding="utf-8"))["sources"]
         return tuple(Source(source["name"], tuple(EarlierTrial(**trial) for trial in source["trials"])) for source in kept)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            [f"cannot read {path}, what the search was warm-started from: {error}; begin a new search with --warm-start"]
-        ) from None
+        problem = f"cannot read {path}, what the search was warm-started from: {error}"
+        raise ConfigError([f"{problem}; begin a new search with --warm-start"]) from None
 
 
 @dataclass(frozen=True)
