@@ -20,7 +20,7 @@ from model.training.evaluation import Evaluation, Failure, Rehearsal
 from tuner.artifacts.folder import StoredFolder, named
 from tuner.artifacts.retry import full_disk
 from tuner.artifacts.store import Store
-from tuner.execution.rank import RankWorker, forked_environment, process_environment
+from tuner.execution.rank import RankWorker, runtime_environment
 
 DEATH_S = 5.0
 """Seconds to wait, after a rank's error, for Ray's report of the death of another rank that caused it."""
@@ -141,10 +141,7 @@ class Gang:
         # Tune drops the supervisor's bundle because it is empty; the ranks' bundles are the last ones in either case.
         first = group.bundle_count - n_workers
         remote = ray.remote(RankWorker)
-        if self._shape.placement == PACK:  # on this process's node
-            environment = forked_environment(n_threads, n_gpus)
-        else:
-            environment = {"env_vars": process_environment(n_threads, n_gpus)}
+        environment = runtime_environment(n_threads, n_gpus, is_forked=self._shape.placement == PACK)  # on this process's node
         self._actors = [
             remote.options(
                 num_cpus=n_threads,
@@ -171,9 +168,15 @@ class Gang:
             while pending:
                 done, pending = ray.wait(pending, num_returns=1)
                 ray.get(done)
-        except RayTaskError as error:
-            death = _death_among(pending)
+        except RayError as error:
+            death = _death_among(pending) if isinstance(error, RayTaskError) else None
             self.kill()
+            if isinstance(error, OutOfMemoryError):  # Ray ended a process because its node had no memory left
+                raise RankOutOfMemoryError(
+                    "its node ran out of memory; raise --cpus-per-worker, or lower --max-concurrent"
+                ) from error
+            if not isinstance(error, RayTaskError):  # a process died
+                raise
             if death is not None:
                 raise death from error
             if isinstance(error.cause, OutOfMemory):
@@ -181,14 +184,6 @@ class Gang:
             if is_broken_collective(error.cause):
                 raise CollectiveError(describe_error(error.cause, self._collective_timeout_s)) from error
             raise RankError(reason_of(error.cause)) from error
-        except OutOfMemoryError as error:  # Ray ended a process because its node had no memory left
-            self.kill()
-            raise RankOutOfMemoryError(
-                "its node ran out of memory; raise --cpus-per-worker, or lower --max-concurrent"
-            ) from error
-        except RayError:  # a process died
-            self.kill()
-            raise
         return [ray.get(call) for call in calls]
 
 

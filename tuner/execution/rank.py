@@ -222,9 +222,10 @@ def predict_on_dev(
     return predictions, labels
 
 
-def forked_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, Any]:
-    """Ray's `runtime_env` of a process forked from this node's fork server; all paths must be the same as in this process."""
-    return {"env_vars": process_environment(n_threads, n_gpus), "py_executable": fork.python(connect.job(), AHEAD)}
+def runtime_environment(n_threads: int, n_gpus: float, *, is_forked: bool) -> dict[str, Any]:
+    """Ray's `runtime_env` of a process; `is_forked`: from this node's fork server, and all its paths must be this process's."""
+    python = {"py_executable": fork.python(connect.job(), AHEAD)} if is_forked else {}
+    return {"env_vars": process_environment(n_threads, n_gpus), **python}
 
 
 def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import ray
+
+from cluster import connect
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import Used
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
+from tuner.execution.rank import predict_on_dev, runtime_environment
 from tuner.execution.runner import Runner
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.finalists import Confirmation, Finalist, choose, fresh_seeds, in_order
@@ -178,17 +182,11 @@ def dev_scores(
 
     Calls `tick` about every `POLL_S` seconds. Raises KeyboardInterrupt when the user interrupts.
     """
-    import ray
-
-    from cluster import connect
-    from tuner.execution.rank import forked_environment, predict_on_dev, process_environment
-
     shape, sends_files = runner.shape, runner.store is not None  # without a store all nodes share the run's folder
-    need = (shape.cpus_per_worker, shape.gpus_per_worker)
     remote = ray.remote(predict_on_dev).options(
         num_cpus=shape.cpus_per_worker,
         num_gpus=shape.gpus_per_worker,
-        runtime_env={"env_vars": process_environment(*need)} if connect.other_nodes() else forked_environment(*need),
+        runtime_env=runtime_environment(shape.cpus_per_worker, shape.gpus_per_worker, is_forked=not connect.other_nodes()),
     )
     models = {number: _files(folder) if sends_files else str(folder) for number, folder in folders.items()}
     waiting = {remote.remote(model, runner.data, shape.cpus_per_worker): number for number, model in models.items()}
