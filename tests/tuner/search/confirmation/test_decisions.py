@@ -141,7 +141,7 @@ class Session:
             lambda: 2,
             self.interruption,
             self.trials.begun,
-            spending,
+            spending or Spending(),
         )
         self._n = 0
 
