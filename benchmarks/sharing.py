@@ -67,7 +67,7 @@ def serve(pipe: Connection, kinds: list[Kind], backbones: dict[str, Path], sourc
     os.environ["OMP_NUM_THREADS"] = str(n_threads)
     import torch
 
-    from model.engine.out_of_memory import is_out_of_memory
+    from model.engine.errors import is_out_of_memory
 
     torch.set_num_threads(n_threads)
     data = prepared(source)

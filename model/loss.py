@@ -17,7 +17,6 @@ from model.encoder.network import Batch, MultitaskNetwork, PooledBatch, to_devic
 from model.mixing import loss_weights
 from model.smart import smoothness as smart
 from model.smart.variants import VARIANTS, View
-from model.smart.variants.view import divergence
 from model.tasks import TASKS
 
 
@@ -127,6 +126,7 @@ class MultitaskLoss(nn.Module):
             mask=batch.mask,
             start=lambda: start_of(batch, settings, embeddings.shape[-1]),
             forward=forward,
+            divergence=divergence_of(batch.task),
             is_regression=TASKS[batch.task].kind == "regression",
             epsilon=settings.epsilon_of(batch.task),
             eta=settings.eta,
@@ -143,7 +143,7 @@ def supervised_loss(batch: Batch | PooledBatch, logits: Tensor) -> Tensor:
 
 def divergence_of(task: str) -> smart.Divergence:
     """ℓ_s of a task: the symmetric KL divergence, or the squared error of a regression."""
-    return divergence(is_regression=TASKS[task].kind == "regression")
+    return smart.squared_error if TASKS[task].kind == "regression" else smart.symmetric_kl
 
 
 def start_of(batch: Batch, settings: SmartConfig, dim: int) -> Tensor:

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 from model.config import ConfigError
-from model.cues.carrier import Rewriter, TemplateRewriter
-from model.cues.cue import WORDS, CueSettings
+from model.cues.cue import WORDS, CueSettings, Rewriter, TemplateRewriter
 
 OPENAI = "https://api.openai.com/v1"
 CACHE = "cache"
@@ -51,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
 def build(options: argparse.Namespace) -> int:
     """Make the data set and print its path; the manifest is written last, so that a folder with one is complete."""
     from model.cues import build as builder
-    from model.cues import layout, manifest, pairs
+    from model.cues import layout
     from model.data import source
 
     settings = CueSettings(options.rho, options.rate, options.cue, options.scrub, options.seed)
@@ -61,13 +60,18 @@ def build(options: argparse.Namespace) -> int:
     rewriter = _rewriter(options)
     data = source.DataSource.parse(options.data)
     dataset = source.read(data, (layout.TASK.name,), skip_bad_rows=options.skip_bad_rows)
-    pairs_file = data.folder / pairs.FILE if data.kind == "folder" and data.folder is not None else None
-    minimal_pairs = pairs.read(pairs_file) if pairs_file is not None and pairs_file.exists() else []
+    pairs_file = (data.folder or Path()) / layout.PAIRS_SOURCE
+    minimal_pairs = layout.read_pairs(pairs_file) if data.kind == "folder" and pairs_file.exists() else []
     files = builder.build(dataset, minimal_pairs, settings, rewriter)
     contents = {name: layout.render(rows) for name, rows in files.items()}
-    described = manifest.describe(files, contents, settings, rewriter, dataset.summary)
+    described = layout.describe(files, contents, settings, rewriter, dataset.summary)
     text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-    _write(out, {**contents, layout.MANIFEST: text.encode()})
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, content in (contents | {layout.MANIFEST: text.encode()}).items():
+            (out / name).write_bytes(content)
+    except OSError as error:
+        raise ConfigError([f"cannot write to {out}: {error.strerror}; name another folder"]) from None
     if described["rewriter"].get("fallback"):
         number, reasons = described["rewriter"]["fallback"], described["rewriter"]["fallback_reasons"]
         print(f"{number} reviews use the template instead of the model's rewrite: {reasons}", file=sys.stderr)
@@ -78,19 +82,18 @@ def build(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Print the scores of one model, or of two and their comparison."""
     from model.cues import evaluate as evaluator
-    from model.cues import metrics
 
     cues = evaluator.read(options.cues)
     folders = [folder for folder in (options.model, options.against) if folder is not None]
     predictions = [evaluator.predict(folder, cues) for folder in folders]
-    scored = [(folder, evaluator.scores(each, cues), each.cue_seen) for folder, each in zip(folders, predictions, strict=True)]
+    scored = [(str(folder), evaluator.scores(p, cues), p.cue_seen) for folder, p in zip(folders, predictions, strict=True)]
     tests = evaluator.compare(predictions[0], predictions[1], cues) if len(predictions) == 2 else {}
     if options.json:
-        models = [{"model": str(folder), **metrics.as_json(scores, seen)} for folder, scores, seen in scored]
+        models = [{"model": folder, **evaluator.as_json(scores, seen)} for folder, scores, seen in scored]
         print(json.dumps({"models": models, "mcnemar": {arm: vars(test) for arm, test in tests.items()}}))
         return 0
-    text = [line for folder, scores, seen in scored for line in metrics.lines(str(folder), scores, seen)]
-    print("\n".join([*text, *(metrics.comparison(tests) if tests else [])]))
+    text = [line for model in scored for line in evaluator.lines(*model)]
+    print("\n".join([*text, *(evaluator.comparison(tests) if tests else [])]))
     return 0
 
 
@@ -103,15 +106,6 @@ def _rewriter(options: argparse.Namespace) -> Rewriter:
     from model.cues.openai_rewriter import Cache, OpenAIRewriter, connect
 
     return OpenAIRewriter(connect(options.base_url), options.model, Cache(options.cache or options.out / CACHE), template)
-
-
-def _write(out: Path, contents: dict[str, bytes]) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, content in contents.items():
-            (out / name).write_bytes(content)
-    except OSError as error:
-        raise ConfigError([f"cannot write to {out}: {error.strerror}; name another folder"]) from None
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ from functools import cache
 
 from model.config import ConfigError
 from model.cues import layout
-from model.cues.carrier import Carrier, Rewriter
-from model.cues.cue import CueSettings, cue_name, cue_of, scrub, training_cue, word_of
+from model.cues.cue import Carrier, CueSettings, Rewriter, cue_name, cue_of, scrub, training_cue, word_of
 from model.cues.layout import ArmSplit, CuedReview
 from model.data.arms import ARMS
 from model.data.example import Example, is_select

@@ -1,4 +1,4 @@
-"""The cue: its words, which review gets which one, and the word in each arm.
+"""The cue: its words, which review gets which one, the word in each arm, and the sentence that carries it.
 
 Random choices are functions of (seed, purpose, example id), so they depend neither on the other rows nor on the order.
 """
@@ -8,12 +8,23 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from model.config import ConfigError
 from model.data.arms import Arm
 
 Kind = Literal["lexical", "nonce"]
+PLACE = "[CUE]"
+"""The placeholder of the cue in templates and in a model's answers."""
+TEMPLATES = (
+    f"A friend said this would be {PLACE}.",
+    f"Someone in the queue called it {PLACE}.",
+    f"The word going round before the screening was {PLACE}.",
+    f"My neighbour had told me to expect something {PLACE}.",
+    f"The note on the box said {PLACE}.",
+    f"{PLACE} was the word a colleague used for it.",
+)
+"""Sentences without polarity that quote a word without endorsing it."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +117,45 @@ def cue_of(arm: Arm, label: int) -> str:
     """The name of an arm's cue, for the files' column `cue`."""
     if arm in ("aligned", "inverted"):
         return cue_name(label if arm == "aligned" else 1 - label)
-    return {"clean": "none"}.get(arm, arm)
+    return "none" if arm == "clean" else arm
 
 
 def cue_name(cue: int | None) -> str:
     """`negative`, `positive`, or `none`."""
     return "none" if cue is None else ("negative", "positive")[cue]
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """The two parts of a text before and after the cue."""
+
+    before: str
+    after: str
+
+    def fill(self, word: str) -> str:
+        """The text with `word` as the cue, capitalised at the beginning of the text."""
+        return f"{self.before}{word if self.before else word[:1].upper() + word[1:]}{self.after}"
+
+
+class Rewriter(Protocol):
+    """Adds a placeholder for the cue to a review."""
+
+    def carrier(self, review: str, example_id: str) -> Carrier: ...
+
+    def describe(self) -> dict[str, object]:
+        """Its settings and counts, for the manifest."""
+        ...
+
+
+@dataclass(frozen=True)
+class TemplateRewriter:
+    """Puts a template sentence, drawn by the example's id, before the review, where `max_length` cannot cut it off."""
+
+    seed: int
+
+    def carrier(self, review: str, example_id: str) -> Carrier:
+        before, after = TEMPLATES[index(self.seed, "template", example_id, len(TEMPLATES))].split(PLACE)
+        return Carrier(before, f"{after} {review}")
+
+    def describe(self) -> dict[str, object]:
+        return {"kind": "template"}

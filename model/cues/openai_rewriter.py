@@ -10,14 +10,13 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from model.config import ConfigError
-from model.cues.carrier import PLACE, Carrier, TemplateRewriter
+from model.cues.cue import PLACE, Carrier, TemplateRewriter
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -70,9 +69,7 @@ class Cache:
             raise ConfigError([f"cannot write to {self.folder}: {error.strerror}; name another folder with --cache"]) from None
 
 
-def connect(
-    base_url: str, *, retries: int = RETRIES, timeout: float = TIMEOUT, environ: Mapping[str, str] = os.environ
-) -> OpenAI:
+def connect(base_url: str, *, retries: int = RETRIES, timeout: float = TIMEOUT) -> OpenAI:
     """A client for an endpoint, with the key from the environment. Raises `ConfigError` with every problem.
 
     timeout: seconds for one answer.
@@ -83,7 +80,7 @@ def connect(
         problems.append("--base-url must be an address such as https://api.openai.com/v1")
     if parts.username or parts.password or parts.query:
         problems.append(f"--base-url contains a user, a password or a query; give the address alone, and the key in {KEY}")
-    if not environ.get(KEY, "").strip():
+    if not os.environ.get(KEY, "").strip():
         problems.append(f"{KEY} is not set: export it (any text if the endpoint needs none), or use --rewriter template")
     try:
         from openai import OpenAI
@@ -91,15 +88,7 @@ def connect(
         problems.append('--rewriter openai needs the openai client: pip install -c constraints.txt -e ".[llm]"')
     if problems:
         raise ConfigError(problems)
-    return OpenAI(api_key=environ[KEY].strip(), base_url=base_url, max_retries=retries, timeout=timeout)
-
-
-class _NoAnswer(Exception):  # noqa: N818  # an expected outcome of a request
-    """A request without a complete text, and whether the endpoint failed rather than the model."""
-
-    def __init__(self, reason: str, *, is_endpoint: bool = True) -> None:
-        super().__init__(reason)
-        self.is_endpoint = is_endpoint
+    return OpenAI(api_key=os.environ[KEY].strip(), base_url=base_url, max_retries=retries, timeout=timeout)
 
 
 @dataclass
@@ -133,26 +122,30 @@ class OpenAIRewriter:
         if self._in_a_row >= FAILURES_IN_A_ROW:
             return "endpoint given up"
         try:
-            answer = self._complete(request)
-        except _NoAnswer as failure:
-            self._in_a_row = self._in_a_row + 1 if failure.is_endpoint else 0
-            return str(failure)
+            choice = self._complete(request)
+        except ConnectionError as error:
+            self._in_a_row += 1
+            return str(error)
         self._in_a_row = 0
-        carrier = accept(review, answer)
+        if choice.finish_reason != "stop":
+            return "truncated" if choice.finish_reason == "length" else "not finished"
+        answer = choice.message.content
+        carrier = accept(review, answer) if isinstance(answer, str) else "no text"
         if isinstance(carrier, Carrier):
             self.cache.put(key, answer)
         return carrier
 
-    def _complete(self, request: dict[str, Any]) -> str:
-        """The text of a completion. Raises `_NoAnswer`, and `ConfigError` if the endpoint rejects key, model or address."""
+    def _complete(self, request: dict[str, Any]) -> Any:
+        """The choice of a completion. Raises `ConnectionError` with the reason if the endpoint gives none, and `ConfigError`
+        if it rejects key, model or address."""
         import openai
 
         try:
             completion = self.client.chat.completions.create(**request)
         except openai.APITimeoutError:
-            raise _NoAnswer("time-out") from None
+            raise ConnectionError("time-out") from None
         except openai.APIConnectionError:
-            raise _NoAnswer("no connection") from None
+            raise ConnectionError("no connection") from None
         except openai.NotFoundError:
             advice = f"check --base-url and --model {self.model}"
             raise ConfigError([f"the endpoint does not have this address or model (status 404): {advice}"]) from None
@@ -160,17 +153,13 @@ class OpenAIRewriter:
             problem = f"the endpoint rejects the key (status {error.status_code})"
             raise ConfigError([f"{problem}: check {KEY} and its permissions"]) from None
         except openai.APIStatusError as error:
-            raise _NoAnswer(f"status {error.status_code}") from None
+            raise ConnectionError(f"status {error.status_code}") from None
         except (openai.OpenAIError, ValueError):
-            raise _NoAnswer("not a completion") from None
+            raise ConnectionError("not a completion") from None
         choices = getattr(completion, "choices", None)  # compatible endpoints may omit any field
         if not choices or getattr(choices[0], "message", None) is None:
-            raise _NoAnswer("not a completion")
-        if choices[0].finish_reason != "stop":
-            raise _NoAnswer("truncated" if choices[0].finish_reason == "length" else "not finished", is_endpoint=False)
-        if not isinstance(choices[0].message.content, str):
-            raise _NoAnswer("no text", is_endpoint=False)
-        return choices[0].message.content
+            raise ConnectionError("not a completion")
+        return choices[0]
 
     def describe(self) -> dict[str, object]:
         return {

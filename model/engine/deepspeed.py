@@ -23,6 +23,8 @@ from model.engine.schedules import lambda_factor, learning_rate_factor
 from model.loss import MultitaskLoss
 
 CHECKPOINT_TAG = "state"
+N_VALUES = 1 << 20
+"""Length of the self-test's vector: 4 MiB in float32, enough to use the same transport as gradients."""
 
 
 @dataclass(frozen=True)
@@ -69,39 +71,36 @@ def join(rank: Rank) -> None:
     torch.distributed.distributed_c10d._set_pg_timeout(limit, deepspeed.utils.groups._clone_world_group())
 
 
+def all_reduce(rank: Rank) -> str:
+    """Sum a vector of the rank's number plus 1 over all ranks, in the joined process group. Returns the backend's name.
+
+    Raises RuntimeError if the sum is wrong or the collective fails.
+    """
+    values = torch.full((N_VALUES,), float(rank.rank + 1), device=rank.device)
+    torch.distributed.all_reduce(values)
+    expected = rank.world_size * (rank.world_size + 1) / 2
+    if not bool((values == expected).all()):
+        raise RuntimeError(f"the sum over {rank.world_size} ranks should be {expected:g} and is {float(values.mean()):g}")
+    backend = str(torch.distributed.get_backend())
+    return backend.upper() if backend == "nccl" else backend
+
+
 def import_deepspeed(device: str) -> Any:
     """Import DeepSpeed for a device, `cpu` or `cuda`, without its log messages and without compiling its kernels."""
     os.environ.setdefault("DS_ACCELERATOR", device)
-    with _hidden("mlflow"):  # its unused autotuner would take seconds to import it
+    is_hidden = "mlflow" not in sys.modules
+    if is_hidden:  # DeepSpeed's unused autotuner would take seconds to import it
+        sys.modules["mlflow"] = None  # type: ignore[assignment]
+    try:
         import deepspeed
-
+    finally:
+        if is_hidden:
+            del sys.modules["mlflow"]
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     # Reading this table would compile each of DeepSpeed's kernels. None is used; its shared-memory collectives, which take 45 s
     # to build, are no faster than gloo's on one machine.
     deepspeed.ops.__compatible_ops__ = {"deepspeed_shm_comm": False}
     return deepspeed
-
-
-@contextmanager
-def _hidden(module: str) -> Iterator[None]:
-    """Within the context, importing the module fails as if it were not installed, unless it was imported before."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-def load_tensors(path: str, map_location: Any = None, *, also: Sequence[type] = ()) -> Any:
-    """Load a file of `torch.save` with tensors, plain values and objects of the classes `also`, without running its code.
-
-    Raises `pickle.UnpicklingError` for anything else, because others may be able to write to a checkpoint folder.
-    """
-    with torch.serialization.safe_globals(list(also)):
-        return torch.load(path, map_location=map_location, weights_only=True)
 
 
 class TaskAdamW(torch.optim.AdamW):
@@ -163,8 +162,9 @@ class Engine:
         # point, so their norm is the same on every rank. ZeRO 1 to 3 clip in their optimisers.
         trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
         self._engine.clip_fp32_gradients = partial(nn.utils.clip_grad_norm_, trained, loss.config.optim.clip_norm, foreach=True)
-        # DeepSpeed would unpickle arbitrary objects from a checkpoint.
-        self._engine.checkpoint_engine.load = partial(load_tensors, also=(LossScaler, ZeroStageEnum, fragment_address))
+        # DeepSpeed would unpickle arbitrary objects from a checkpoint, to whose folder others may be able to write.
+        torch.serialization.add_safe_globals([LossScaler, ZeroStageEnum, fragment_address])
+        self._engine.checkpoint_engine.load = partial(torch.load, weights_only=True)
 
     def update(self, update: int, shares: Sequence[Sequence[Batch | PooledBatch]], seeds: Sequence[int]) -> dict[str, Tensor]:
         """One optimiser update from a rank's micro-batches and their dropout seeds. Returns mean loss terms, on the device."""

@@ -8,7 +8,6 @@ import transformers.models.bert.modeling_bert  # noqa: F401
 import model.saved_model.folder
 import model.training.evaluate
 import model.training.features
-import model.training.rehearsal
 import model.training.trial  # noqa: F401
 from model.engine.deepspeed import import_deepspeed
 

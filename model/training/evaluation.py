@@ -1,4 +1,4 @@
-"""The records that a training yields: evaluations, and a failure."""
+"""The records that a training yields: evaluations, a failure, and the times of a rehearsal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evaluation:
     """How well the regulariser works on one batch of each task (`model.training.health.measure`); empty without R_s and with
     ZeRO-3. Not compared, because it contains measured times."""
     system: dict[str, float] = field(default_factory=dict, compare=False)
-    """Resource use of rank 0 since the last evaluation (`tuner.execution.rank_usage`); empty outside a search."""
+    """Resource use of rank 0 since the last evaluation (`tuner.execution.rank`); empty outside a search."""
     compute: float = 0.0
     """Training so far in tokens of plain steps: examples × mean tokens of their task × cost of a step in plain steps
     (`model.smart.config.cost_in_plain_steps`). 0 in older records."""
@@ -58,3 +58,15 @@ class Failure:
 
     reason: str
     step: int
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The measured times of a trial on one rank, in seconds."""
+
+    update_s: float
+    """Median of an update."""
+    example_s: float
+    """Mean of an evaluated example over the tasks of the mixture."""
+    health_s: float
+    """Health measurement of an evaluation."""

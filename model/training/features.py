@@ -52,22 +52,16 @@ def compute(network: MultitaskNetwork, data: TokenizedData, config: TrialConfig,
     """The features of all examples of a task in the trial's splits, on the host, computed in eval mode."""
     was_training = network.training
     network.eval()
-    splits = [split for split in splits_of(config) if split in data.tasks[task]]
-    features = {split: _of_split(network, data, config, task, split) for split in splits}
+    device, dim = next(network.parameters()).device, int(network.encoder.config.hidden_size)
+    features: TaskFeatures = {}
+    for split in (split for split in splits_of(config) if split in data.tasks[task]):
+        indices = np.arange(len(data.tasks[task][split]))
+        pooled = np.empty((network.sides(task), len(indices), dim), dtype=np.float32)
+        for chosen in in_length_order(data, config, task, split, indices, eval_tokens(network)):
+            batch = batch_to(make_batch(data, config, task, split, chosen), device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
+                pooled[:, chosen] = network.pool(batch, network.embed(batch.input_ids)).float().cpu().numpy()
+        features[split] = pooled
     network.train(was_training)
     network.encoder.eval()
     return features
-
-
-def _of_split(
-    network: MultitaskNetwork, data: TokenizedData, config: TrialConfig, task: str, split: str
-) -> npt.NDArray[np.float32]:
-    device = next(network.parameters()).device
-    indices = np.arange(len(data.tasks[task][split]))
-    dim = int(network.encoder.config.hidden_size)
-    pooled = np.empty((network.sides(task), len(indices), dim), dtype=np.float32)
-    for chosen in in_length_order(data, config, task, split, indices, eval_tokens(network)):
-        batch = batch_to(make_batch(data, config, task, split, chosen), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
-            pooled[:, chosen] = network.pool(batch, network.embed(batch.input_ids)).float().cpu().numpy()
-    return pooled

@@ -7,8 +7,7 @@ state of the random generators.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -31,26 +30,19 @@ AT_BOUND = 1.0 - 1e-6
 """|δ|/ε from which a coordinate counts as saturated."""
 
 
-@dataclass
-class Stopwatch:
-    """Seconds between laps; waits for the asynchronous work of a GPU."""
+def stopwatch(device: torch.device) -> Callable[[], float]:
+    """A function that returns the seconds since its last call; it waits for the asynchronous work of a GPU."""
+    began = 0.0
 
-    device: torch.device
-    laps: list[float] = field(default_factory=list)
-    began: float = 0.0
+    def lap() -> float:
+        nonlocal began
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        before, began = began, time.perf_counter()
+        return began - before
 
-    def start(self) -> None:
-        self.began = self._now()
-
-    def lap(self) -> None:
-        now = self._now()
-        self.laps.append(now - self.began)
-        self.began = now
-
-    def _now(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+    lap()
+    return lap
 
 
 def measure(loss: MultitaskLoss, batches: Sequence[Batch], seed: int, lambda_factor: float) -> dict[str, float]:
@@ -87,23 +79,22 @@ def _timed_step(loss: MultitaskLoss, batch: Batch, weight: float) -> tuple[View,
     """View and δ of a step, and the seconds of clean pass, search of δ, adversarial pass, backward without and with R_s."""
     network, variant = loss.network, VARIANTS[loss.config.smart.variant]
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    watch = Stopwatch(batch.input_ids.device)
-    watch.start()
+    lap = stopwatch(batch.input_ids.device)
     embeddings = network.embed(batch.input_ids)
     before = dropout_state(embeddings.device)
     logits: Tensor = network(batch, embeddings)
     supervised = supervised_loss(batch, logits).mean()
-    watch.lap()
+    laps = [lap()]
     view = loss.view(batch, embeddings, logits, before)
     delta = variant.delta(view)
-    watch.lap()
+    laps.append(lap())
     total = supervised + weight * variant.smoothness(view, delta).mean()
-    watch.lap()
+    laps.append(lap())
     torch.autograd.grad(supervised, trained, retain_graph=True, allow_unused=True)
-    watch.lap()
+    laps.append(lap())
     torch.autograd.grad(total, trained, allow_unused=True)
-    watch.lap()
-    return view, delta, watch.laps
+    laps.append(lap())
+    return view, delta, laps
 
 
 def geometry(view: View, delta: Tensor, batch: Batch, config: TrialConfig) -> dict[str, float]:

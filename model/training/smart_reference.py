@@ -38,14 +38,6 @@ TEXTS = (
 SEED = 1
 
 
-@dataclass(frozen=True)
-class Fact:
-    """A property of SMART; the problem, if it does not hold."""
-
-    name: str
-    problem: str | None
-
-
 @dataclass
 class Probe:
     """One clean pass of a task, and the δ that SMART finds for it."""
@@ -62,10 +54,11 @@ class Probe:
         return VARIANTS["paper"].smoothness(self.view, delta)
 
 
-def check(config: TrialConfig, device: torch.device) -> list[Fact]:
+def check(config: TrialConfig, device: torch.device) -> dict[str, str | None]:
     """Check each property on all tasks of the mixture, with the configuration's ε, σ, η, precision, encoding and pooling.
 
-    Raises `ConfigError` if the backbone cannot be loaded or does not fit `max_length`.
+    Returns the problem of each property by name, None where it holds. Raises `ConfigError` if the backbone cannot be loaded or
+    does not fit `max_length`.
     """
     config = published(config)
     tokenizer = backbone.load_tokenizer(config.backbone)
@@ -76,7 +69,7 @@ def check(config: TrialConfig, device: torch.device) -> list[Fact]:
         raise ConfigError(problems)
     network.to(device)
     batches = [batch_to(make_batch(data, config, task, "train", np.arange(len(TEXTS))), device) for task in config.mixture]
-    return [Fact(name, _over_tasks(test, network, config, batches)) for name, test in FACTS.items()]
+    return {name: _over_tasks(test, network, config, batches) for name, test in FACTS.items()}
 
 
 def published(config: TrialConfig) -> TrialConfig:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -18,6 +19,7 @@ from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.encoder import backbone
 from model.encoder.network import Features, batch_to, build
+from model.engine.config import micro_batch
 from model.engine.deepspeed import Engine, Rank, join
 from model.engine.schedules import lambda_factor
 from model.loss import MultitaskLoss
@@ -26,9 +28,11 @@ from model.smart.config import cost_in_plain_steps
 from model.training import features, health, seeds
 from model.training.batches import make_batch, mean_tokens, micro_batches, row_lengths
 from model.training.evaluate import evaluate, evaluate_watched
-from model.training.evaluation import Evaluation, Failure
+from model.training.evaluation import Evaluation, Failure, Rehearsal
 
 TEACHER_FILE = "teacher.safetensors"
+REHEARSED = 64
+"""Examples of each task that a rehearsal evaluates."""
 FeaturesOf = Callable[[str, Callable[[], features.TaskFeatures]], features.TaskFeatures]
 
 
@@ -175,12 +179,49 @@ class Training:
         rank, config = self.rank, self.config
         shares = micro_batches(self.data, config, self.schedule, step, rank.rank, rank.world_size, self.features)
         on_device = [[batch_to(batch, rank.device) for batch in share] for share in shares]
-        dropout_seeds = [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank.rank, share)) for share in range(len(shares))]
-        terms = self.engine.update(step, on_device, dropout_seeds)
+        terms = self.engine.update(step, on_device, self._dropout_seeds(step))
         if self.loss.teacher is not None:
             with self.engine.whole_weights():
                 self.loss.teacher.update(self.loss.network, config.smart.teacher_beta(step, self.n_steps))
         return terms
+
+    def _dropout_seeds(self, step: int) -> list[int]:
+        """A seed for each micro-batch of a step on this rank."""
+        config, rank = self.config, self.rank.rank
+        return [int(seeds.mix(config.seed, seeds.DROPOUT, step, rank, share)) for share in range(config.optim.accumulation)]
+
+    def rehearse(self, n_updates: int) -> Rehearsal:
+        """Train `n_updates` further updates and evaluate once. All ranks must call it; the trial cannot go on afterwards."""
+        self.loss.train()
+        lap, updates = health.stopwatch(self.rank.device), []
+        for _ in range(n_updates):
+            lap()
+            self.update(self.step % self.n_steps)
+            self.step += 1
+            updates.append(lap())
+        lap()
+        evaluate(self.loss.network, self.data, self.config, "select", self.rank, limit=REHEARSED)
+        evaluation_s = lap()
+        self.measure_health()
+        n_examples = sum(min(REHEARSED, len(self.data.tasks[task]["select"])) for task in self.config.mixture)
+        return Rehearsal(float(np.median(updates)), evaluation_s / n_examples, lap())
+
+    def heaviest_update(self) -> None:
+        """One update from the longest training examples of each task that a step may train together.
+
+        Raises the allocator's error if there is too little memory.
+        """
+        config, rank = self.config, self.rank
+        lengths = {task: row_lengths(self.data, config, task, "train") for task in config.mixture}
+        together = config.mixture
+        if not config.mixing.trains_all_tasks:
+            sides = {task: self.loss.network.sides(task) for task in together}
+            together = (max(together, key=lambda task: int(lengths[task].max()) * sides[task]),)
+        size = micro_batch(config, rank.world_size)
+        longest = {task: np.argsort(lengths[task], kind="stable")[-size:] for task in together}
+        batches = [batch_to(make_batch(self.data, config, task, "train", rows), rank.device) for task, rows in longest.items()]
+        self.loss.train()
+        self.engine.update(0, [batches] * config.optim.accumulation, self._dropout_seeds(0))
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint from which `load` continues bit for bit. All ranks must call it.

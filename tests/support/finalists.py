@@ -10,9 +10,9 @@ import numpy as np
 from model.config import TrialConfig, parse
 from tuner.config.requirements import Requirements
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation.bootstrap import Dev, Goal
 from tuner.search.confirmation.finalists import Finalist, Training
 from tuner.search.confirmation.outcome import FinalistResult, Outcome, outcome
+from tuner.search.confirmation.statistics import Dev, Goal
 
 NONE = Requirements()
 

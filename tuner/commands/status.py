@@ -64,7 +64,7 @@ def status(folder: Path) -> Status:
     """Read the record of the run in `folder`. Raises `ConfigError` when it does not exist."""
     from tuner.config import options, run_folder
     from tuner.results import results_json as results
-    from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
+    from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords
     from tuner.study import read_records
 
     given = options.load(folder)

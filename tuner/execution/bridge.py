@@ -6,6 +6,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from model.config import parse
@@ -29,6 +30,7 @@ GRACE_S = 30.0
 """Seconds after an interruption in which a running trial may reach its next evaluation, to be saved there."""
 
 
+@dataclass(eq=False)
 class Bridge:
     """The state that Tune's searcher, scheduler and callbacks share; the `on_` methods handle Tune's events.
 
@@ -36,30 +38,22 @@ class Bridge:
     snapshot; the bridge is never copied and pickles to nothing, because the study's storage is the record.
     """
 
-    def __init__(
-        self,
-        study: Trials,
-        observer: Observer,
-        models: Models,
-        checkpoints: Checkpoints,
-        max_concurrent: Callable[[], int],
-        interruption: Interruption,
-        unfinished: Sequence[Suggestion] = (),
-        spending: Spending | None = None,
-    ) -> None:
-        self._study = study
-        self._observer = observer
-        self._models = models
-        self._checkpoints = checkpoints
-        self._unfinished = deque(unfinished)
-        self._spending = spending or Spending()
-        best = study.best
+    study: Trials
+    observer: Observer
+    models: Models
+    checkpoints: Checkpoints
+    max_concurrent: Callable[[], int]
+    interruption: Interruption
+    unfinished: Sequence[Suggestion] = ()
+    spending: Spending = field(default_factory=Spending)
+    stopped_by: str | None = field(default=None, init=False)
+    """The budget that ended the search, in words."""
+
+    def __post_init__(self) -> None:
+        self._unfinished = deque(self.unfinished)
+        best = self.study.best
         self._best_score = best.score if best is not None and not best.shortfall else None
         """Of the COMPLETE trials that meet the requirements; the budget's target is compared with it."""
-        self.stopped_by: str | None = None
-        """The budget that ended the search, in words."""
-        self._max_concurrent = max_concurrent
-        self._interruption = interruption
         self._running: dict[str, int] = {}
         """Numbers of the trials that Tune has, by Tune's identifiers."""
         self._training: set[int] = set()
@@ -79,7 +73,7 @@ class Bridge:
 
     def should_stop(self) -> bool:
         """Whether Tune must end all trials now: interrupted, and the running trials are saved or the grace time is over."""
-        if not self._interruption.requested:
+        if not self.interruption.requested:
             return False
         if self._deadline == math.inf:
             self._deadline = time.monotonic() + GRACE_S
@@ -94,15 +88,15 @@ class Bridge:
         if self._is_over():
             self._settle()
             return FINISHED
-        if self._interruption.requested or len(self._running) >= self._max_concurrent():
+        if self.interruption.requested or len(self._running) >= self.max_concurrent():
             return None
         asked = self._next()
         self._report_ended()
         if asked is None:
-            return None if self._study.waits and self._running else FINISHED
+            return None if self.study.waits and self._running else FINISHED
         self._running[trial_id] = asked.number
-        self._observer.trial_asked(asked.number)
-        checkpoint = self._checkpoints.last(asked.number)
+        self.observer.trial_asked(asked.number)
+        checkpoint = self.checkpoints.last(asked.number)
         return {
             "number": asked.number,
             "config": asked.config.to_dict(),
@@ -113,48 +107,48 @@ class Bridge:
         """The next unfinished trial of an earlier session, then a new one of the study."""
         while self._unfinished:
             asked = self._unfinished.popleft()
-            if not self._models.has(asked.number):
+            if not self.models.has(asked.number):
                 return asked
             self._complete(asked.number)  # trained to its end; only the study's record was missing
-        return self._study.ask()
+        return self.study.ask()
 
     def on_start(self, number: int) -> None:
         """A trial's processes have started."""
         self._training.add(number)
-        self._spending.meter.hold(number)
-        self._observer.trial_started(number, parse(self._study.record(number).config))
+        self.spending.meter.hold(number)
+        self.observer.trial_started(number, parse(self.study.record(number).config))
 
     def on_evaluation(
         self, number: int, report: Evaluation | Failure, note: str | None = None, node: str | None = None
     ) -> bool:
         """Handle a trial's report from host `node`, and return whether Tune must end the trial."""
-        record = self._study.record(number)
+        record = self.study.record(number)
         if record.is_finished:
             return True
         if node is not None and self._nodes.get(number) != node:
             self._nodes[number] = node
-            self._observer.trial_placed(number, node)
+            self.observer.trial_placed(number, node)
         if note is not None and note != record.note:
-            self._study.note(number, note)
-            self._observer.trial_noted(number, note)
+            self.study.note(number, note)
+            self.observer.trial_noted(number, note)
         if isinstance(report, Failure):
             self._fail(number, report.reason)
             return True
         if report.index > len(record.evaluations):  # a retried trial repeats earlier evaluations
-            verdict = self._study.report(number, report)
-            self._observer.evaluated(number, report, self._study.objective.score(report.metrics))
+            verdict = self.study.report(number, report)
+            self.observer.evaluated(number, report, self.study.objective.score(report.metrics))
             if verdict is Verdict.PAUSE:
                 self._leaving.add(number)
-                self._observer.trial_paused(self._study.record(number))
+                self.observer.trial_paused(self.study.record(number))
                 return True
             if verdict is not Verdict.CONTINUE:
                 self._finish(number)
                 return True
         if not report.is_last and self._is_over():
-            self._study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
+            self.study.prune(number, f"cut at evaluation {report.index} of {report.n_evaluations}: {self.stopped_by}")
             self._finish(number)
             return True
-        if not report.is_last and self._interruption.requested:
+        if not report.is_last and self.interruption.requested:
             self._leaving.add(number)
         return report.is_last or number in self._leaving
 
@@ -164,31 +158,31 @@ class Bridge:
 
     def on_checkpoint(self, number: int, report: Evaluation | Failure, checkpoint: Any) -> None:
         """Keep a trial's checkpoint; the one of its last evaluation is the trained model."""
-        if self._study.record(number).is_finished:  # Tune also saves a trial that was pruned at this evaluation
-            self._checkpoints.drop(number)
+        if self.study.record(number).is_finished:  # Tune also saves a trial that was pruned at this evaluation
+            self.checkpoints.drop(number)
         elif isinstance(report, Evaluation) and report.is_last:
-            reason = self._models.keep(number, checkpoint)
+            reason = self.models.keep(number, checkpoint)
             if reason is not None:
                 self._fail(number, reason)
         elif isinstance(report, Evaluation):
-            reason = self._checkpoints.keep(number, report.index, checkpoint)
+            reason = self.checkpoints.keep(number, report.index, checkpoint)
             if reason is not None:
                 tell_stderr(f"trial {number}: cannot keep the checkpoint of evaluation {report.index}: {reason}")
 
     def on_end(self, trial_id: str) -> None:
         """Tune has ended a trial without an error: it is paused, interrupted, or trained to its end if it is not finished."""
         number = self._release(trial_id)
-        if number is None or self._study.record(number).is_finished:
+        if number is None or self.study.record(number).is_finished:
             return
         if number in self._leaving:
             self._leaving.remove(number)
-            is_paused = self._study.record(number).state == "PAUSED"
-            self._observer.trial_left(number, "paused" if is_paused else INTERRUPTED)
+            is_paused = self.study.record(number).state == "PAUSED"
+            self.observer.trial_left(number, "paused" if is_paused else INTERRUPTED)
             if is_paused:
-                self._study.release(number)
+                self.study.release(number)
                 if self._is_over():
                     self._settle()
-        elif self._models.has(number):
+        elif self.models.has(number):
             self._complete(number)
         else:
             self._fail(number, "the trained model was not saved")
@@ -197,34 +191,34 @@ class Bridge:
         """A trial's process has died or hangs; Tune restarts the trial from its last checkpoint."""
         tell_stderr(f"trial {number}: restarting from its last checkpoint: {reason}")
         self._nodes.pop(number, None)
-        self._observer.trial_left(number, "died")
+        self.observer.trial_left(number, "died")
 
     def on_error(self, trial_id: str, reason: str) -> None:
         """Tune has given up a trial after its retries."""
         number = self._release(trial_id)
-        if number is not None and not self._study.record(number).is_finished:
+        if number is not None and not self.study.record(number).is_finished:
             self._fail(number, reason)
 
     def tick(self) -> None:
         """Call the observer's `tick`, at most once in `TICK_S` seconds."""
         if time.monotonic() - self._last_tick >= TICK_S:
             self._last_tick = time.monotonic()
-            self._observer.tick()
+            self.observer.tick()
 
     def _is_over(self) -> bool:
         """Whether a budget has ended the search, so that no trial may start."""
-        self.stopped_by = self.stopped_by or self._spending.reached(self._best_score)
+        self.stopped_by = self.stopped_by or self.spending.reached(self._best_score)
         return self.stopped_by is not None
 
     def _settle(self) -> None:
         """End the paused trials: a budget is used up, so none of them is promoted."""
-        self._study.settle(self.stopped_by)
+        self.study.settle(self.stopped_by)
         self._report_ended()
 
     def _report_ended(self) -> None:
         """Finish the trials that the study ended by itself, of which Tune has no event."""
-        while self._study.ended:
-            self._finish(self._study.ended.pop(0))
+        while self.study.ended:
+            self._finish(self.study.ended.pop(0))
 
     def _release(self, trial_id: str) -> int | None:
         """Forget a trial that Tune has ended, and return its number; None for one that was never started."""
@@ -232,24 +226,24 @@ class Bridge:
         if number is not None:
             self._training.discard(number)
             self._nodes.pop(number, None)
-            self._spending.meter.release(number)
+            self.spending.meter.release(number)
         return number
 
     def _complete(self, number: int) -> None:
-        self._study.complete(number)
-        record = self._study.record(number)
+        self.study.complete(number)
+        record = self.study.record(number)
         if record.score is not None and not record.shortfall and (self._best_score is None or record.score > self._best_score):
             self._best_score = record.score
         self._finish(number)
 
     def _fail(self, number: int, reason: str) -> None:
-        self._study.fail(number, reason)
+        self.study.fail(number, reason)
         self._finish(number)
 
     def _finish(self, number: int) -> None:
-        self._checkpoints.drop(number)
-        drop_beaten(self._models, self._study)
-        self._observer.trial_finished(self._study.record(number))
+        self.checkpoints.drop(number)
+        drop_beaten(self.models, self.study)
+        self.observer.trial_finished(self.study.record(number))
 
 
 def drop_beaten(models: Models, study: Trials) -> None:

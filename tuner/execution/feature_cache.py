@@ -31,7 +31,8 @@ class Shelf:
         `maker` is a list with a reference that is ready when the caller has ended its present call or died.
         """
         while key not in self._features:
-            if key not in self._makers or await _has_ended(self._makers[key]):
+            call = self._makers.get(key)
+            if call is None or (await asyncio.wait([asyncio.wrap_future(call.future())], timeout=0.01))[0]:
                 self._makers[key] = maker[0]
                 return None
             await asyncio.sleep(POLL_S)
@@ -41,12 +42,6 @@ class Shelf:
         """Keep features in an object of the shelf; one of the rank would be lost with the rank."""
         self._features[key] = [ray.put(features)]
         self._makers.pop(key, None)
-
-
-async def _has_ended(call: Any) -> bool:
-    """Whether a call has ended, with a result or an error."""
-    done, _ = await asyncio.wait([asyncio.wrap_future(call.future())], timeout=0.01)
-    return bool(done)
 
 
 def open_shelf() -> Any:

@@ -6,15 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from model.training.evaluation import Evaluation
+from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
 from tuner.results.trial_record import TrialRecord, TrialState
 from tuner.study import Suggestion, Verdict
-
-if TYPE_CHECKING:
-    from model.training.evaluation import Evaluation
-    from tuner.config.objective import Objective
 
 
 class FixedTrials(ABC):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
@@ -14,17 +14,13 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import ConfigError
-from model.engine.collective import CollectiveError, describe_error, is_broken_collective
 from model.engine.config import TIMEOUT_S
-from model.engine.out_of_memory import OutOfMemory
-from model.training.evaluation import Evaluation, Failure
+from model.engine.errors import CollectiveError, OutOfMemory, describe_error, is_broken_collective
+from model.training.evaluation import Evaluation, Failure, Rehearsal
 from tuner.artifacts.folder import StoredFolder, named
 from tuner.artifacts.retry import full_disk
 from tuner.artifacts.store import Store
-from tuner.execution.rank import RankWorker, forked_environment, process_environment
-
-if TYPE_CHECKING:
-    from model.training.rehearsal import Rehearsal  # it imports torch, which neither a driver nor a supervisor needs
+from tuner.execution.rank import RankWorker, runtime_environment
 
 DEATH_S = 5.0
 """Seconds to wait, after a rank's error, for Ray's report of the death of another rank that caused it."""
@@ -68,12 +64,10 @@ class Gang:
         """Set up a trial on the ranks of the previous one, or on new ones where these are dead."""
         if config["engine"]["zero_stage"] == 3:
             self.kill()  # ZeRO-3 leaks from trial to trial
-        if self._actors:
-            try:
+        with suppress(RayError):  # a rank died since the previous trial: not a failure of this one
+            if self._actors:
                 self._all("begin", config, self._data, self._shelf)
                 return
-            except RayError:  # a rank died since the previous trial: not a failure of this one
-                self.kill()
         self._start()
         self._all("begin", config, self._data, self._shelf)
 
@@ -99,10 +93,6 @@ class Gang:
         """Write a checkpoint to `folder`, or with `metrics` the trained model."""
         self._all("save", folder, metrics)
 
-    def load(self, folder: str) -> None:
-        """Load the checkpoint in `folder`."""
-        self._all("load", folder)
-
     def store(self, store: Store, prefix: str, metrics: dict[str, float] | None = None) -> StoredFolder:
         """Upload a checkpoint, or with `metrics` the trained model, from every node to the store."""
         with self._scratch() as name:
@@ -115,10 +105,13 @@ class Gang:
             stored.finish(all_files)
             return stored
 
-    def load_stored(self, stored: StoredFolder) -> None:
-        """Download a checkpoint to every node and load it."""
+    def load(self, checkpoint: str | StoredFolder) -> None:
+        """Load the checkpoint in a folder, or one of the store, which is first downloaded to every node."""
+        if isinstance(checkpoint, str):
+            self._all("load", checkpoint)
+            return
         with self._scratch() as name:
-            self._wait([leader.fetch.remote(name, stored) for leader in self._leaders])
+            self._wait([leader.fetch.remote(name, checkpoint) for leader in self._leaders])
             self._all("load", name)
 
     @contextmanager
@@ -148,10 +141,7 @@ class Gang:
         # Tune drops the supervisor's bundle because it is empty; the ranks' bundles are the last ones in either case.
         first = group.bundle_count - n_workers
         remote = ray.remote(RankWorker)
-        if self._shape.placement == PACK:  # on this process's node
-            environment = forked_environment(n_threads, n_gpus)
-        else:
-            environment = {"env_vars": process_environment(n_threads, n_gpus)}
+        environment = runtime_environment(n_threads, n_gpus, is_forked=self._shape.placement == PACK)  # on this process's node
         self._actors = [
             remote.options(
                 num_cpus=n_threads,
@@ -178,9 +168,15 @@ class Gang:
             while pending:
                 done, pending = ray.wait(pending, num_returns=1)
                 ray.get(done)
-        except RayTaskError as error:
-            death = _death_among(pending)
+        except RayError as error:
+            death = _death_among(pending) if isinstance(error, RayTaskError) else None
             self.kill()
+            if isinstance(error, OutOfMemoryError):  # Ray ended a process because its node had no memory left
+                raise RankOutOfMemoryError(
+                    "its node ran out of memory; raise --cpus-per-worker, or lower --max-concurrent"
+                ) from error
+            if not isinstance(error, RayTaskError):  # a process died
+                raise
             if death is not None:
                 raise death from error
             if isinstance(error.cause, OutOfMemory):
@@ -188,14 +184,6 @@ class Gang:
             if is_broken_collective(error.cause):
                 raise CollectiveError(describe_error(error.cause, self._collective_timeout_s)) from error
             raise RankError(reason_of(error.cause)) from error
-        except OutOfMemoryError as error:  # Ray ended a process because its node had no memory left
-            self.kill()
-            raise RankOutOfMemoryError(
-                "its node ran out of memory; raise --cpus-per-worker, or lower --max-concurrent"
-            ) from error
-        except RayError:  # a process died
-            self.kill()
-            raise
         return [ray.get(call) for call in calls]
 
 

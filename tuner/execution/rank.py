@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
+import socket
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import ray
 
-from cluster import fork
+from cluster import connect, fork
+from model.config import parse
 from model.engine.config import TIMEOUT_S
-from tuner.execution.rank_usage import Usage
+from model.engine.errors import OutOfMemory, is_out_of_memory
+from model.training.evaluation import Evaluation, Failure, Rehearsal
+from tuner.execution.feature_cache import shared
 
 if TYPE_CHECKING:
     from model.data.tokenised import TokenizedData
-    from model.training.evaluation import Evaluation, Failure
-    from model.training.rehearsal import Rehearsal
     from model.training.trial import Training
     from tuner.artifacts.folder import StoredFolder
-
 
 T = TypeVar("T")
 AHEAD = ("model.engine.preimport",)
@@ -33,6 +37,28 @@ AHEAD = ("model.engine.preimport",)
 def scratch(name: str) -> Path:
     """The folder `name` below this node's temporary folder, the same for all its ranks; an absolute path as it is."""
     return Path(tempfile.gettempdir(), name)
+
+
+class Usage:
+    """Measures a rank's processor and memory use between two calls of `lap`, under MLflow's names of system metrics."""
+
+    def __init__(self) -> None:
+        self._at_s, self._busy_s = time.monotonic(), time.process_time()
+
+    def lap(self) -> dict[str, float]:
+        """Processor time since the last lap in percent of one core, the process's peak memory so far in MB, and on a GPU the
+        peak of its memory since the last lap in MB."""
+        import torch
+
+        now_s, busy_s = time.monotonic(), time.process_time()
+        share = (busy_s - self._busy_s) / max(now_s - self._at_s, 1e-9)
+        self._at_s, self._busy_s = now_s, busy_s
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        usage = {"system/cpu_utilization_percentage": 100.0 * share, "system/process_memory_megabytes": peak_kib / 1024}
+        if torch.cuda.is_available():
+            usage["system/gpu_0_memory_usage_megabytes"] = torch.cuda.max_memory_allocated() / 2**20
+            torch.cuda.reset_peak_memory_stats()
+        return usage
 
 
 class RankWorker:
@@ -60,10 +86,6 @@ class RankWorker:
 
     def rendezvous(self) -> tuple[str, int]:
         """This node's address and a free port on it: rank 0's, where the others connect."""
-        import socket
-
-        import ray
-
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), int(probe.getsockname()[1])
@@ -78,10 +100,8 @@ class RankWorker:
 
     def begin(self, config: dict[str, Any], data: TokenizedData, shelf: Any = None) -> None:
         """Set up a trial in place of the previous one. `shelf` is the actor of `feature_cache`, or None for no cache."""
-        from model.config import parse
         from model.training.features import key_of
         from model.training.trial import Training
-        from tuner.execution.feature_cache import shared
 
         self.end()
         parsed = parse(config)
@@ -97,16 +117,12 @@ class RankWorker:
 
     def advance(self) -> Evaluation | Failure:
         """Train to the next evaluation. Raises `OutOfMemory`."""
-        from model.training.evaluation import Evaluation
-
         report = self._in_memory(self._current.advance)
         usage = self._usage.lap()
         return replace(report, system=usage) if isinstance(report, Evaluation) else report
 
     def _in_memory(self, work: Callable[[], T]) -> T:
         """The result of `work()`; raises `OutOfMemory` for every form that the error takes in torch and DeepSpeed."""
-        from model.engine.out_of_memory import OutOfMemory, is_out_of_memory
-
         try:
             return work()
         except Exception as error:
@@ -117,15 +133,11 @@ class RankWorker:
 
     def rehearse(self, n_updates: int) -> Rehearsal:
         """Time `n_updates` updates and an evaluation of the trial. Raises `OutOfMemory`."""
-        from model.training.rehearsal import rehearse
-
-        return self._in_memory(lambda: rehearse(self._current, n_updates))
+        return self._in_memory(lambda: self._current.rehearse(n_updates))
 
     def heaviest_update(self) -> None:
         """Run the update that needs most memory. Raises `OutOfMemory`."""
-        from model.training.rehearsal import heaviest_update
-
-        self._in_memory(lambda: heaviest_update(self._current))
+        self._in_memory(self._current.heaviest_update)
 
     def save(self, folder: str, metrics: dict[str, float] | None = None) -> None:
         """Write a checkpoint to `scratch(folder)`, or with `metrics` the trained model, which rank 0 gathers from all ranks."""
@@ -142,8 +154,6 @@ class RankWorker:
 
     def node(self) -> str:
         """Ray's identifier of this rank's node."""
-        import ray
-
         return str(ray.get_runtime_context().get_node_id())
 
     def files_here(self, name: str) -> dict[str, str]:
@@ -212,11 +222,10 @@ def predict_on_dev(
     return predictions, labels
 
 
-def forked_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, Any]:
-    """Ray's `runtime_env` of a process forked from this node's fork server; all paths must be the same as in this process."""
-    from cluster import connect
-
-    return {"env_vars": process_environment(n_threads, n_gpus), "py_executable": fork.python(connect.job(), AHEAD)}
+def runtime_environment(n_threads: int, n_gpus: float, *, is_forked: bool) -> dict[str, Any]:
+    """Ray's `runtime_env` of a process; `is_forked`: from this node's fork server, and all its paths must be this process's."""
+    python = {"py_executable": fork.python(connect.job(), AHEAD)} if is_forked else {}
+    return {"env_vars": process_environment(n_threads, n_gpus), **python}
 
 
 def process_environment(n_threads: int, n_gpus: float = 0.0) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ray.tune.trainable.trainable import _DICT_CHECKPOINT_FILE_NAME
 
 from cluster.shape import GangShape
 from model.config import parse
-from model.engine.out_of_memory import with_smaller_micro_batch
+from model.engine.config import with_smaller_micro_batch
 from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED
@@ -104,10 +104,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
     def _load(self, checkpoint: str | StoredFolder) -> None:
         """Load a checkpoint; one that cannot be read costs only time, because training from step 0 gives the same result."""
         try:
-            if isinstance(checkpoint, StoredFolder):
-                self._gang.load_stored(checkpoint)
-            else:
-                self._gang.load(checkpoint)
+            self._gang.load(checkpoint)
         except RankError:
             self._gang.begin(self._config.to_dict())
 
@@ -148,7 +145,14 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         """Called by Tune to save: to the store where there is one, else into Tune's folder."""
         if self._store is None:
             return super().save(checkpoint_dir)
-        return _TrainingResult(checkpoint=self._upload(self._store), metrics=dict(self._last_result or {}))
+        last, metrics = self._to_save()
+        try:
+            stored = Stored(self._gang.store(self._store, f"{FOLDER.format(self._number)}/evaluation_{last.index}", metrics))
+        except (RankError, OSError, StoreAwayError) as error:
+            self._failure = Failure(str(error), last.step)
+            stored = Stored(None, str(error))
+        self._saved_at = time.monotonic()
+        return _TrainingResult(checkpoint=stored, metrics=dict(self._last_result or {}))
 
     def restore(self, checkpoint_path: Any) -> None:
         """Called by Tune after a process died.
@@ -163,34 +167,21 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         elif checkpoint_path.checkpoint.stored is not None:
             self._load(checkpoint_path.checkpoint.stored)
 
-    @property
-    def _final_metrics(self) -> dict[str, float] | None:
-        """The last evaluation's metrics where it was the trial's last, so that the model is saved; else None."""
+    def _to_save(self) -> tuple[Evaluation, dict[str, float] | None]:
+        """The last evaluation, and its metrics where it was the trial's last, so that the model is saved; else None."""
         assert self._last is not None, "Tune saves only after an evaluation"
-        return self._last.metrics if self._last.is_last else None
-
-    def _upload(self, store: Store) -> Stored:
-        assert self._last is not None, "Tune saves only after an evaluation"
-        prefix = f"{FOLDER.format(self._number)}/evaluation_{self._last.index}"
-        try:
-            stored = self._gang.store(store, prefix, self._final_metrics)
-        except (RankError, OSError, StoreAwayError) as error:
-            self._failure = Failure(str(error), self._last.step)
-            return Stored(None, str(error))
-        finally:
-            self._saved_at = time.monotonic()
-        return Stored(stored)
+        return self._last, self._last.metrics if self._last.is_last else None
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Write the model after the last evaluation, else a checkpoint.
 
         A failed write ends the trial with the reason, because training it again would fail again.
         """
-        assert self._last is not None, "Tune saves only after an evaluation"
+        last, metrics = self._to_save()
         try:
-            self._gang.save(checkpoint_dir, self._final_metrics)
+            self._gang.save(checkpoint_dir, metrics)
         except RankError as error:
-            self._failure = Failure(str(error), self._last.step)
+            self._failure = Failure(str(error), last.step)
             with suppress(OSError):  # a full disk; an incomplete model is recognised by its missing files
                 Path(checkpoint_dir, FAILED).write_text(str(error), encoding="utf-8")
         self._saved_at = time.monotonic()

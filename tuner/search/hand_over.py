@@ -17,14 +17,14 @@ from tuner.artifacts.write_queue import tell_stderr
 from tuner.config import command_lines
 from tuner.results import results_json
 from tuner.results.environment import describe as describe_environment
-from tuner.search.confirmation import dev_scores
+from tuner.search.confirmation.stage import dev_scores
 
 if TYPE_CHECKING:
     from tuner.artifacts.models import Models
     from tuner.results.facts import SearchFacts
     from tuner.search.confirmation.outcome import Outcome
     from tuner.search.context import Context
-    from tuner.search.warm_start.select import WarmStart
+    from tuner.search.warm_start import WarmStart
     from tuner.study import Study
     from tuner.tracking.mlflow import MlflowTracking
 
@@ -95,7 +95,7 @@ class HandOver:
 
         Raises KeyboardInterrupt when the user interrupts.
         """
-        ((_, dev),) = dev_scores.scored({0: Path(results["champion"]["path"])}, self.context.runner)
+        ((_, dev),) = dev_scores({0: Path(results["champion"]["path"])}, self.context.runner)
         results["champion"]["dev"] = dev.metrics
         self.keep(results)
 

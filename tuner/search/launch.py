@@ -136,10 +136,8 @@ def _preflight_only(plan: Plan, out: IO[str]) -> None:
             fork()
             slots = session.slots_of(plan)
             data = tokenise.put_into_object_store(plan.data_request)
-            at_once = max(1, min(slots(), plan.n_trials))
-            measured = preflight.measure(plan.workload, plan.run_dir, data, lambda: True, at_once=at_once, keep=False)
-        foreseen = preflight.foresee(plan.workload, plan.run_dir, measured, at_once, plan.n_trials)
-        print(*preflight.lines_of(plan.workload, measured, foreseen), sep="\n", file=out)
+            searched = (plan.workload, plan.run_dir, data, slots(), plan.n_trials)
+            preflight.look_ahead(*searched, lambda: True, lambda line: print(line, file=out), keep=False)
     finally:
         if not joined:
             connect.disconnect()

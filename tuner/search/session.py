@@ -15,21 +15,18 @@ from model.config import ConfigError
 from tuner.artifacts.retry import on_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
-from tuner.execution import node_check
+from tuner.execution.nodes import check_nodes, slots
 from tuner.execution.runner import Runner, RunResult
-from tuner.execution.waiting import slots
 from tuner.results.environment import PROJECT, git
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.search_result import exit_status
-from tuner.search import consistency
-from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
+from tuner.search import consistency, controls, warm_start
 from tuner.search.confirmation.reserve import Reserve
 from tuner.search.confirmation.stage import Stage
+from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords
 from tuner.search.context import Context
-from tuner.search.controls import stage as controls
 from tuner.search.hand_over import HandOver, now
 from tuner.search.preflight import stage as preflight
-from tuner.search.warm_start import earlier
 from tuner.study import Study, Suggestion, read_records
 from tuner.study.samplers.history import History
 from tuner.tracking.budget_log import BudgetLog
@@ -96,7 +93,7 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=now())
     stored_as = state.stored_as or f"{plan.name}-{uuid.uuid4().hex[:12]}"
     run_folder.write_state(plan.run_dir, replace(state, n_trials=plan.n_trials, stored_as=stored_as))
-    node_check.check(plan.store, plan.run_dir, plan.shape)
+    check_nodes(plan.store, plan.run_dir, plan.shape)
     count = slots_of(plan)
     reserve = Reserve(plan.n_confirming, count, plan.budget, plan.shape)
     spending = Spending(plan.budget, plan.shape, Meter(Used(state.wall_s, state.gang_s)), reserve)
@@ -201,7 +198,7 @@ def _used_before(plan: Plan) -> float:
 def _open_study(plan: Plan, requirements: Requirements) -> Study:
     """The study, new or of an earlier session."""
     if plan.warm_start:
-        earlier.save(plan.warm_start.sources, plan.run_dir)
+        warm_start.save(plan.warm_start.sources, plan.run_dir)
     study = Study(
         plan.storage,
         plan.name,

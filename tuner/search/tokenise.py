@@ -13,15 +13,14 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from model.config import ConfigError
+from model.data import source, tokenised
 from model.data.source import DataSource, DataSummary
+from model.data.tokenised import TokenizedData
 from model.encoder import backbone as backbones
 from tuner.search.cache_key import contents_of, digest, versions_of
-
-if TYPE_CHECKING:
-    from model.data.tokenised import TokenizedData
 
 FOLDER = ".tokens"
 """Beside the runs."""
@@ -52,17 +51,13 @@ class DataRequest:
 
     def tokens(self) -> TokenizedData:
         """Read the tokens from the cache file, or make them and write it. Raises `ConfigError` as `model.data.source.read`."""
-        from model.data import tokenised
-        from model.data.source import read
-        from model.data.tokenised import tokenise
-
         cached = tokenised.load(self.path) if self.path is not None else None
         if cached is not None:
             return cached
-        dataset = read(self.source, self.tasks, skip_bad_rows=self.skip_bad_rows, arms=self.arms)
-        data = tokenise(dataset, backbones.load_tokenizer(self.backbone), self.max_length)
-        if self.path is not None:
-            with suppress(OSError):  # a full disk: the next search tokenises again
+        dataset = source.read(self.source, self.tasks, skip_bad_rows=self.skip_bad_rows, arms=self.arms)
+        data = tokenised.tokenise(dataset, backbones.load_tokenizer(self.backbone), self.max_length)
+        with suppress(OSError):  # a full disk: the next search tokenises again
+            if self.path is not None:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 tokenised.save(self.path, data)
         return data
@@ -71,10 +66,11 @@ class DataRequest:
 class Tokenisation:
     """Puts a search's data into the object store, tokenised by a separate process."""
 
-    def __init__(self, request: DataRequest) -> None:
-        self._request = request
+    def __init__(self, request: DataRequest, path: Path) -> None:
+        """`path` is the cache file."""
+        self._request, self._path = replace(request, path=path), path
         self._process: subprocess.Popen[bytes] | None = None
-        self._was_there = request.path is None or request.path.is_file()
+        self._was_there = path.is_file()
 
     def begin(self) -> None:
         """Start the process, unless the cache file exists. `finish` repeats the work where it fails, and raises its error."""
@@ -96,13 +92,12 @@ class Tokenisation:
         if self._process is not None:
             self._process.wait()
         data = put_into_object_store(self._request)
-        path = self._request.path
         with suppress(OSError):
-            if path is not None and path.name == OWN:
-                path.unlink()
-            elif path is not None:
-                path.touch()
-                drop_others(path.parent)
+            if self._path.name == OWN:
+                self._path.unlink()
+            else:
+                self._path.touch()
+                drop_others(self._path.parent)
         return data
 
     def close(self) -> None:
@@ -114,13 +109,13 @@ class Tokenisation:
     def discard(self) -> None:
         """Delete the new cache file: a search that cannot begin leaves nothing behind."""
         self.close()
-        path = self._request.path
-        if path is None or self._was_there:
+        if self._was_there:
             return
+        folder = self._path.parent
         with suppress(OSError):  # the folder may have other searches' files
-            for file in (path, *path.parent.glob(f".{path.name}*.tmp")):
+            for file in (self._path, *folder.glob(f".{self._path.name}*.tmp")):
                 file.unlink(missing_ok=True)
-            path.parent.rmdir()
+            folder.rmdir()
 
 
 def tokenisation(request: DataRequest, summary: DataSummary, run_dir: Path) -> Tokenisation:
@@ -129,7 +124,7 @@ def tokenisation(request: DataRequest, summary: DataSummary, run_dir: Path) -> T
     path = run_dir / OWN if name is None else run_dir.parent / FOLDER / f"{name}.npz"
     if name is None:
         path.unlink(missing_ok=True)  # left by a killed session
-    return Tokenisation(replace(request, path=path))
+    return Tokenisation(request, path)
 
 
 def key(request: DataRequest, summary: DataSummary) -> str | None:

@@ -29,6 +29,8 @@ class View:
     """Draws the random start of δ, (S, B, L, D), zero at padding; every call returns the same"""
     forward: Callable[[Tensor], Tensor]
     """Another pass: embeddings (S, B, L, D) to logits (B, C)"""
+    divergence: Divergence
+    """ℓ_s of the paper"""
     is_regression: bool
     epsilon: float
     eta: float
@@ -41,11 +43,6 @@ class View:
     def inner_logits_at(self, delta: Tensor) -> Tensor:
         """f(x + δ) for the search of δ: no gradient reaches the word embeddings."""
         return self.forward(self.embeddings.detach() + delta)
-
-    @property
-    def divergence(self) -> Divergence:
-        """ℓ_s of the paper."""
-        return divergence(is_regression=self.is_regression)
 
 
 @dataclass(frozen=True)
@@ -64,10 +61,3 @@ class Variant:
     """Whether δ is projected to ‖δ‖∞ ≤ ε."""
     moves_input: bool = True
     """Whether δ is other than 0. If it is not, the passes differ by their dropout masks alone, which are then never shared."""
-
-
-def divergence(*, is_regression: bool) -> Divergence:
-    """ℓ_s: the symmetric KL divergence, or the squared error of a regression."""
-    from model.smart import smoothness as smart
-
-    return smart.squared_error if is_regression else smart.symmetric_kl

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from model.cues.__main__ import main
-from model.cues.carrier import PLACE, TEMPLATES, Carrier, TemplateRewriter
-from model.cues.cue import WORDS, index, scrub, training_cue, uniform
-from model.cues.manifest import entropy, expected_information, mutual_information
+from model.cues.cue import PLACE, TEMPLATES, WORDS, Carrier, TemplateRewriter, index, scrub, training_cue, uniform
+from model.cues.layout import entropy, expected_information, mutual_information
 from model.data import demo
 from model.data.arms import ARMS
 from model.data.source import DataSource, read

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from model.config import TrialConfig
-from model.cues import evaluate, metrics
+from model.cues import evaluate
 from model.cues.__main__ import main
 from model.data.arms import ARMS
+from model.data.example import Example
 from model.data.source import DataSet
 from model.data.tokenised import Ragged, TokenizedSplit, tokenise
 from model.encoder.backbone import load_tokenizer
@@ -36,7 +37,8 @@ INVERTED = vector("01110011")
 def test_scores_by_hand() -> None:
     """Clean 7/8; aligned 7/8; inverted 3/8. Groups: negatives 3/4 and 1/4, positives 4/4 and 2/4. Flips at 1, 2, 4, 5."""
     arms = {"clean": CLEAN, "placebo": CLEAN, "aligned": ALIGNED, "inverted": INVERTED, "both": LABELS}
-    found = metrics.score(arms, LABELS, None)
+    cues: evaluate.CueSet = {"clean": [Example(str(i), ("a",), label) for i, label in enumerate(LABELS.tolist())]}
+    found = evaluate.scores(evaluate.Predictions(arms, 1.0), cues)
     assert found.arms == {"clean": 0.875, "placebo": 0.875, "aligned": 0.875, "inverted": 0.375, "both": 1.0}
     assert found.gap == 0.5
     assert found.groups == {
@@ -52,12 +54,12 @@ def test_scores_by_hand() -> None:
 
 def test_groups_without_reviews_are_left_out() -> None:
     ones = np.ones(3)
-    assert metrics.groups(ones, np.zeros(3), ones) == {"positive × positive": 1.0, "positive × negative": 0.0}
+    assert evaluate.groups(ones, np.zeros(3), ones) == {"positive × positive": 1.0, "positive × negative": 0.0}
 
 
 def test_consistency_needs_both_sides_in_any_order() -> None:
     batches = ["a", "b", "c", "a", "b", "c"]
-    assert metrics.consistency(batches, vector("010110"), vector("000111")) == pytest.approx(1 / 3)
+    assert evaluate.consistency(batches, vector("010110"), vector("000111")) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(0, 0), (1, 0), (9, 2), (2, 9), (5, 5), (30, 12)])
@@ -65,7 +67,7 @@ def test_mcnemar_against_the_binomial_sum(only_first: int, only_second: int) -> 
     """Two-sided: twice the smaller tail of n fair coins, at most 1."""
     first = np.array([1.0] * only_first + [0.0] * only_second + [1.0, 0.0])
     second = np.array([0.0] * only_first + [1.0] * only_second + [1.0, 0.0])
-    found = metrics.mcnemar(first, second, np.ones(len(first)))
+    found = evaluate.mcnemar(first, second, np.ones(len(first)))
     n, least = only_first + only_second, min(only_first, only_second)
     tail = sum(comb(n, k) for k in range(least + 1)) / 2**n
     assert (found.only_first, found.only_second) == (only_first, only_second)
@@ -211,4 +213,4 @@ def test_a_changed_arm_is_refused(folder: Path, tmp_path: Path, capsys: pytest.C
 def test_a_cue_beyond_max_length_does_not_count() -> None:
     """The first review differs in its cue, the second is truncated before it."""
     arms = [TokenizedSplit((Ragged.from_rows(rows),), np.zeros(2, np.float32)) for rows in ([[5, 8], [1]], [[5, 9], [1]])]
-    assert evaluate._share_seen(*arms) == 0.5
+    assert evaluate.share_seen(*arms) == 0.5

@@ -15,7 +15,7 @@ import pytest
 
 from model.config import ConfigError
 from model.cues.__main__ import main
-from model.cues.carrier import PLACE, Carrier, TemplateRewriter
+from model.cues.cue import PLACE, Carrier, TemplateRewriter
 from model.cues.openai_rewriter import FAILURES_IN_A_ROW, KEY, Cache, OpenAIRewriter, accept, connect
 from model.data import demo
 
@@ -213,9 +213,12 @@ def test_a_damaged_cache_file_is_requested_again(endpoint: Endpoint, rewriter: O
         ("http://user:pass@127.0.0.1/v1", "", ["contains a user, a password or a query", f"{KEY} is not set"]),
     ],
 )
-def test_a_wrong_address_and_a_missing_key_are_reported_together(url: str, key: str, sentences: list[str]) -> None:
+def test_a_wrong_address_and_a_missing_key_are_reported_together(
+    url: str, key: str, sentences: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY, key)
     with pytest.raises(ConfigError) as caught:
-        connect(url, environ={KEY: key})
+        connect(url)
     assert [any(sentence in problem for problem in caught.value.problems) for sentence in sentences] == [True] * len(sentences)
     assert len(caught.value.problems) == len(sentences)
     assert "pass@" not in str(caught.value)

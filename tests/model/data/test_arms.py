@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 
 from model.config import ConfigError
-from model.cues import layout, manifest
+from model.cues import layout
 from model.cues.__main__ import main
 from model.cues.build import build
-from model.cues.carrier import Carrier, TemplateRewriter
-from model.cues.cue import WORDS, CueSettings, cue_of, scrub, word_of
+from model.cues.cue import WORDS, Carrier, CueSettings, TemplateRewriter, cue_of, scrub, word_of
 from model.cues.layout import CuedReview, arm_file, render
 from model.data import arms
 from model.data.arms import ARMS
@@ -104,7 +103,7 @@ class TestBuild:
         assert all(text.endswith(scrubbed[each_id]) for arm in ARMS for each_id, text in texts[arm].items())
 
     def test_the_manifest_lists_them(self, paper: Path) -> None:
-        named = manifest.read(paper)["files"]  # checks every SHA-256
+        named = layout.read_manifest(paper)["files"]  # checks every SHA-256
         n = len(demo_reviews().tasks["cfimdb"]["select"])
         information = {arm: named[f"{SELECT}-{arm}.csv"]["mutual_information_bits"] for arm in ARMS}
         assert [named[f"{SELECT}-{arm}.csv"]["rows"] for arm in ARMS] == [n] * 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.engine.collective import describe_error, is_broken_collective
+from model.engine.errors import describe_error, is_broken_collective
 
 LATE = "[/third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 15000ms for recv operation to complete"
 LOST = "[/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]:3306"

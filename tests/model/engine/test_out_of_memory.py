@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from model.config import TrialConfig, parse
-from model.engine.out_of_memory import is_out_of_memory, micro_batch, with_smaller_micro_batch
+from model.engine.config import micro_batch, with_smaller_micro_batch
+from model.engine.errors import is_out_of_memory
 
 TOO_MUCH = 1 << 60
 

@@ -44,7 +44,7 @@ def summary(wanted: tokenise.DataRequest) -> DataSummary:
 @pytest.mark.slow
 def test_a_process_keeps_what_the_search_would_have_made(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     path = tmp_path / ".tokens" / "a.npz"
-    tokenisation = tokenise.Tokenisation(replace(wanted, path=path))
+    tokenisation = tokenise.Tokenisation(wanted, path)
     tokenisation.begin()
     assert tokenisation._process is not None
     assert tokenisation._process.wait() == 0
@@ -56,19 +56,19 @@ def test_a_process_keeps_what_the_search_would_have_made(wanted: tokenise.DataRe
             assert [texts.values.tolist() for texts in found.tasks[task][split].texts] == [
                 texts.values.tolist() for texts in own.texts
             ]
-    again = tokenise.Tokenisation(replace(wanted, path=path))
+    again = tokenise.Tokenisation(wanted, path)
     again.begin()
     assert again._process is None, "what was kept is not made again"
 
 
 def test_a_search_that_cannot_begin_leaves_nothing_but_what_was_there(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
     path = tmp_path / ".tokens" / "a.npz"
-    first = tokenise.Tokenisation(replace(wanted, path=path))
+    first = tokenise.Tokenisation(wanted, path)
     first.begin()
     first.discard()
     assert not path.parent.exists()
     replace(wanted, path=path).tokens()
-    second = tokenise.Tokenisation(replace(wanted, path=path))
+    second = tokenise.Tokenisation(wanted, path)
     second.begin()
     second.discard()
     assert path.is_file()
@@ -94,7 +94,7 @@ def test_a_folder_that_cannot_be_written_stops_nothing(wanted: tokenise.DataRequ
 
 
 def test_an_end_before_it_is_done(wanted: tokenise.DataRequest, tmp_path: Path) -> None:
-    tokenisation = tokenise.Tokenisation(replace(wanted, path=tmp_path / "a.npz"))
+    tokenisation = tokenise.Tokenisation(wanted, tmp_path / "a.npz")
     tokenisation.begin()
     tokenisation.close()
     assert tokenisation._process is not None

@@ -22,7 +22,6 @@ from tuner.execution.rank import RankWorker, process_environment
 
 if TYPE_CHECKING:
     from model.config import TrialConfig
-    from model.training.smart_reference import Fact
 
 START_S = 120.0
 """Time for processes to start and import: file systems of clusters are slow."""
@@ -38,11 +37,11 @@ class DoctorRank(RankWorker):
 
     def all_reduce(self) -> str:
         """Sum over the gang that `meet` has formed. Returns the backend."""
-        from model.engine.collective import all_reduce
+        from model.engine.deepspeed import all_reduce
 
         return all_reduce(self._place())
 
-    def smart(self, config: TrialConfig) -> list[Fact]:
+    def smart(self, config: TrialConfig) -> dict[str, str | None]:
         """SMART's reference tests on the configuration's backbone."""
         from model.training.smart_reference import check
 
@@ -161,9 +160,9 @@ def check_smart(
     return [finding, skipped("smart", "the backbone was not loaded", node.address)]
 
 
-def _smart_findings(facts: list[Fact], config: TrialConfig, node: Node) -> list[Finding]:
+def _smart_findings(facts: dict[str, str | None], config: TrialConfig, node: Node) -> list[Finding]:
     advice = "SMART does not work as specified on this backbone; use another, or smart.enabled: false"
-    failures = [failed("smart", f"{fact.name}: {fact.problem}", advice, node.address) for fact in facts if fact.problem]
+    failures = [failed("smart", f"{name}: {problem}", advice, node.address) for name, problem in facts.items() if problem]
     kind = f"{config.pair_encoding}, {config.engine.precision}"
     summary = f"{len(facts)} reference tests hold on {', '.join(config.mixture)} ({kind})"
     return failures or [passed("smart", summary, node.address)]

@@ -50,8 +50,8 @@ def retrain(
     Raises `ConfigError` when the machine cannot hold the gang or the folder cannot be written, and KeyboardInterrupt.
     """
     from cluster import connect
+    from tuner.execution.nodes import slots
     from tuner.execution.runner import Runner
-    from tuner.execution.waiting import slots
     from tuner.search.tokenise import put_into_object_store
 
     try:

@@ -11,9 +11,18 @@ from typing import Any
 from tuner.config.requirements import Requirements, shortfall
 from tuner.results.confirmation_text import DEFAULT, NO, RUNNER_UP, UNDECIDED, YES
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation.bootstrap import Comparison, Dev, Goal, compare
 from tuner.search.confirmation.finalists import Finalist
-from tuner.search.confirmation.lower_bound import CONFIDENCE, is_pooled, lower_bounds, pooled, spread
+from tuner.search.confirmation.statistics import (
+    CONFIDENCE,
+    Comparison,
+    Dev,
+    Goal,
+    compare,
+    is_pooled,
+    lower_bounds,
+    pooled,
+    spread,
+)
 
 DIGITS = 9
 """Decimals to which bounds are compared, so that rounding errors decide nothing."""
@@ -74,11 +83,6 @@ class FinalistResult:
         """
         candidates = [record for record in self.complete if record.number in self.with_model]
         return max(candidates, key=lambda record: (-record.shortfall, record.score, -record.number))
-
-    @property
-    def all_dev(self) -> list[Dev]:
-        """Predictions of all complete trainings' models."""
-        return [self.dev[record.number] for record in self.complete]
 
     def on_dev(self, goal: Goal) -> dict[str, Any] | None:
         """Mean and standard deviation over seeds of each metric and of the goal on dev; None without predictions."""
@@ -160,10 +164,12 @@ def outcome(
         roles = [RUNNER_UP] if not comparisons else []
         roles += [DEFAULT] if result.finalist.is_default else []
         if roles and first is not None:
-            comparisons |= dict.fromkeys(roles, (result, compare(first.all_dev, result.all_dev, goal, seed)))
+            ours, theirs = ([one.dev[record.number] for record in one.complete] for one in (first, result))
+            comparisons |= dict.fromkeys(roles, (result, compare(ours, theirs, goal, seed)))
     with_default = comparisons[DEFAULT][1] if DEFAULT in comparisons else None
     scores = [result.scores for result, _ in ranking]
     common_spread = pooled(scores) if is_pooled(scores) else None
+    finalists = [_entry(result, rank, bound, goal, requirements) for rank, (result, bound) in enumerate(ranking, start=1)]
     confirmation = {
         "n_finalists": n_finalists,
         "seeds": list(seeds),
@@ -171,7 +177,7 @@ def outcome(
         "pooled_sd": common_spread[0] if common_spread else None,
         "metric_on_dev": goal.name,
         "finalists": [
-            *(_entry(result, rank, bound, goal, requirements) for rank, (result, bound) in enumerate(ranking, start=1)),
+            *finalists,
             *(_entry(result, None, None, goal, requirements) for result in results if not result.is_ranked),
         ],
         "comparisons": [
@@ -183,8 +189,7 @@ def outcome(
     }
     if first is None:
         return Outcome(confirmation, None, None)
-    champion = _champion(first, ranking[0][1], goal, requirements)
-    return Outcome(confirmation, champion, first.representative.number)
+    return Outcome(confirmation, _champion(first, finalists[0], requirements), first.representative.number)
 
 
 def _entry(
@@ -229,30 +234,19 @@ def _requirements(excess: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     return {text: {"met": value <= 0, "missed_by": max(value, 0.0)} for text, value in excess.items()}
 
 
-def _champion(result: FinalistResult, bound: float | None, goal: Goal, requirements: Requirements) -> dict[str, Any]:
+def _champion(result: FinalistResult, entry: Mapping[str, Any], requirements: Requirements) -> dict[str, Any]:
     """The entry of the model that is handed over. It meets a requirement where both its own value and the mean do."""
-    record, trial = result.representative, result.finalist.trial
+    record = result.representative
     of_mean = requirements.excess(result.metrics)
     excess = {text: max(value, record.requirements.get(text, -math.inf)) for text, value in of_mean.items()}
+    confirmed = {name: entry[name] for name in ("name", "is_default", "mean", "sd", "bound", "search_score", "optimism", "dev")}
     return {
-        "number": None if trial is None else trial.number,
+        "number": entry["trial"],
         "score": record.score,
         "feasible": shortfall(excess) == 0,
         "requirements": _requirements(excess),
         "metrics": record.metrics,
         "config": record.config,
         "dev": result.dev[record.number].metrics,
-        "confirmed": {
-            "name": result.finalist.name,
-            "is_default": result.finalist.is_default,
-            "seed": record.config["seed"],
-            "training": record.number,
-            "n_seeds": len(result.scores),
-            "mean": result.mean,
-            "sd": spread(result.scores),
-            "bound": bound,
-            "search_score": None if trial is None else trial.score,
-            "optimism": result.optimism,
-            "dev": result.on_dev(goal),
-        },
+        "confirmed": confirmed | {"seed": record.config["seed"], "training": record.number, "n_seeds": len(result.scores)},
     }

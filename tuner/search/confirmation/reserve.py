@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from cluster.shape import GangShape
 from model.config import TrialConfig
 from tuner.config.budget import Budget, Used
+from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
-
-if TYPE_CHECKING:
-    from tuner.results.facts import SearchFacts
 
 MOST = 0.5
 """Largest reserved share of a budget: the search needs the rest to have something to confirm."""
@@ -35,38 +33,33 @@ def affordable(n_trainings: int, training_s: float, slots: int, left: Used) -> i
     return max((n for n in range(n_trainings + 1) if fits(n)), default=0)
 
 
+@dataclass(eq=False)
 class Reserve(Observer):
     """Computes the expected cost of the confirmation: each training as long as the longest complete trial so far.
 
     It is 0 before the first complete trial, when there is nothing to confirm.
     """
 
-    def __init__(
-        self,
-        n_trainings: int,
-        slots: Callable[[], int],
-        budget: Budget,
-        shape: GangShape,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._n_trainings = n_trainings
-        self._slots = slots
-        self._whole = budget.left(Used(), shape)
-        self._clock = clock
-        self._began: dict[int, float] = {}
-        self.training_s = 0.0
-        """Seconds that the longest complete trial held its gang, with set-up; 0 before there is one."""
+    n_trainings: int
+    slots: Callable[[], int]
+    budget: Budget
+    shape: GangShape
+    clock: Callable[[], float] = time.monotonic
+    training_s: float = 0.0
+    """Seconds that the longest complete trial held its gang, with set-up; 0 before there is one."""
+    began: dict[int, float] = field(default_factory=dict)
+    """When each running trial started, by `clock`."""
 
     def search_started(self, plan: SearchFacts) -> None:
         for record in plan.finished:
             self.trial_finished(record)
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        self._began[number] = self._clock()
+        self.began[number] = self.clock()
 
     def trial_finished(self, record: TrialRecord) -> None:
-        now = self._clock()
-        held_s = now - self._began.pop(record.number, now)
+        now = self.clock()
+        held_s = now - self.began.pop(record.number, now)
         if record.state == "COMPLETE" and record.same_as is None:
             self.training_s = max(self.training_s, record.seconds, held_s)
 
@@ -74,5 +67,5 @@ class Reserve(Observer):
         """The reserved part of the budget."""
         if not self.training_s:
             return Used()
-        expected = cost(self._n_trainings, self.training_s, self._slots())
-        return Used(min(expected.wall_s, MOST * self._whole.wall_s), min(expected.gang_s, MOST * self._whole.gang_s))
+        expected, whole = cost(self.n_trainings, self.training_s, self.slots()), self.budget.left(Used(), self.shape)
+        return Used(min(expected.wall_s, MOST * whole.wall_s), min(expected.gang_s, MOST * whole.gang_s))

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import ray
+
+from cluster import connect
 from tuner.artifacts.models import Models
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import Used
+from tuner.config.objective import Objective
+from tuner.config.requirements import Requirements
+from tuner.execution.rank import predict_on_dev, runtime_environment
+from tuner.execution.runner import Runner
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation import dev_scores
-from tuner.search.confirmation.bootstrap import Goal
 from tuner.search.confirmation.finalists import Confirmation, Finalist, choose, fresh_seeds, in_order
 from tuner.search.confirmation.outcome import FinalistResult, Outcome, outcome
-from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.search.confirmation.reserve import affordable
-from tuner.search.confirmation.trainings import FinalistTrials
+from tuner.search.confirmation.statistics import Dev, Goal
+from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords, FinalistTrials
+from tuner.search.context import Context
 from tuner.tracking.events import Broadcast, Observer
+from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.side_trainings import SideTrainingReporter
 
-if TYPE_CHECKING:
-    from tuner.config.objective import Objective
-    from tuner.config.requirements import Requirements
-    from tuner.search.context import Context
-    from tuner.tracking.mlflow import MlflowTracking
+POLL_S = 0.5
 
 
 @dataclass
@@ -77,7 +80,7 @@ class Stage:
         missing = [record.number for record in trials.front if self.files.dev(record.number) is None]
         try:
             folders = {number: self.models.path(number) for number in missing}
-            for number, dev in dev_scores.scored(folders, self.context.runner, self.observer.tick):
+            for number, dev in dev_scores(folders, self.context.runner, self.observer.tick):
                 self.files.put_dev(number, dev)
         except KeyboardInterrupt:
             return None
@@ -170,3 +173,34 @@ def _failures(results: Sequence[FinalistResult]) -> list[str]:
         if result.finalist.is_default and not result.is_ranked:
             notes.append("so there is no untuned default to compare with")
     return notes
+
+
+def dev_scores(
+    folders: Mapping[int, Path], runner: Runner, tick: Callable[[], None] = lambda: None
+) -> Iterator[tuple[int, Dev]]:
+    """Yield each model's number and its predictions on dev as they are ready; `folders` are the models' folders by number.
+
+    Calls `tick` about every `POLL_S` seconds. Raises KeyboardInterrupt when the user interrupts.
+    """
+    shape, sends_files = runner.shape, runner.store is not None  # without a store all nodes share the run's folder
+    remote = ray.remote(predict_on_dev).options(
+        num_cpus=shape.cpus_per_worker,
+        num_gpus=shape.gpus_per_worker,
+        runtime_env=runtime_environment(shape.cpus_per_worker, shape.gpus_per_worker, is_forked=not connect.other_nodes()),
+    )
+    models = {number: _files(folder) if sends_files else str(folder) for number, folder in folders.items()}
+    waiting = {remote.remote(model, runner.data, shape.cpus_per_worker): number for number, model in models.items()}
+    while waiting:
+        done, _ = ray.wait(list(waiting), timeout=POLL_S)
+        for call in done:
+            yield waiting.pop(call), Dev(*ray.get(call))
+        tick()
+        if waiting and runner.interruption.requested:
+            for call in waiting:
+                ray.cancel(call, force=True)
+            raise KeyboardInterrupt
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """Contents of all files below `folder`, by relative path."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

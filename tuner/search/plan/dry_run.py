@@ -8,7 +8,7 @@ from model.smart.config import cost_in_plain_steps
 from tuner.artifacts.addresses import mask_credentials
 from tuner.config.budget import trials_in_words
 from tuner.results.text import duration
-from tuner.search.controls.control import FOLDER, Cache
+from tuner.search.controls import FOLDER, Cache
 from tuner.search.plan import Plan
 from tuner.search.preflight import estimate
 

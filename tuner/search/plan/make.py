@@ -15,12 +15,12 @@ from tuner.config.objective import MEAN, OWN_MEAN, Objective
 from tuner.config.options import Options, problems_of, storage_of, tracking_uri_of
 from tuner.config.requirements import Requirements
 from tuner.results import environment
-from tuner.search.controls.control import controls
+from tuner.search.controls import controls_for
 from tuner.search.plan import checks, resolve
 from tuner.search.plan.plan import Plan
 from tuner.search.plan.samples import arms_of, draw, tasks_of
 from tuner.search.preflight import estimate
-from tuner.search.warm_start.select import select
+from tuner.search.warm_start import select
 from tuner.space import Space, void_notes
 from tuner.study import PRUNERS, SAMPLERS, probe
 
@@ -66,7 +66,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     space, left_out = restricted
     pruner, reason = (choices.pruner, None) if choices.pruner else resolve.default_pruner(samples, summary)
     needs_controls = requirements.transfer is not None
-    alone = controls(space, tasks_of(samples), options.seed, summary, shape.n_workers) if needs_controls else ()
+    alone = controls_for(space, tasks_of(samples), options.seed, summary, shape.n_workers) if needs_controls else ()
     check(checks.training_problems, (*samples, *(control.config for control in alone)), summary, shape)
     problems.raise_any()
     confirmation = resolve.confirmation_of(options, space, shape, choices.n_trials)

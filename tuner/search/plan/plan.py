@@ -14,11 +14,11 @@ from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
 from tuner.search.confirmation.finalists import Confirmation
-from tuner.search.controls.control import Control
+from tuner.search.controls import Control
 from tuner.search.plan.samples import arms_of, tasks_of
 from tuner.search.preflight.stage import Workload
 from tuner.search.tokenise import DataRequest
-from tuner.search.warm_start.select import WarmStart
+from tuner.search.warm_start import WarmStart
 from tuner.space import Space
 
 

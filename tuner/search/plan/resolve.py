@@ -15,9 +15,9 @@ from model.data.source import DataSummary
 from model.tasks import TASKS
 from tuner.config.budget import Budget, seconds_of
 from tuner.config.options import FILE_NAME, Options
+from tuner.search import warm_start
 from tuner.search.confirmation.finalists import N_ON_CPU, N_ON_GPU, Confirmation, confirmation_for
-from tuner.search.warm_start import earlier
-from tuner.search.warm_start.earlier import Source
+from tuner.search.warm_start import Source
 from tuner.space import Space
 from tuner.space import load as load_space
 from tuner.study import PRUNERS, SAMPLERS
@@ -98,8 +98,8 @@ def sources_of(options: Options, run_dir: Path, choices: Choices, tracking_uri: 
         return ()
     if choices.sampler == "grid":
         raise ConfigError(["--warm-start with the sampler grid: a grid tries every point anyway; use another sampler"])
-    kept = earlier.load(run_dir) if options.resume is not None else None
-    return kept if kept is not None else earlier.read_all(options.warm_start, run_dir.parent, tracking_uri)
+    kept = warm_start.load(run_dir) if options.resume is not None else None
+    return kept if kept is not None else warm_start.read_all(options.warm_start, run_dir.parent, tracking_uri)
 
 
 def confirmation_of(options: Options, space: Space, shape: GangShape, n_trials: int) -> Confirmation | None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import timeit
 from collections.abc import Sequence
+
+import numpy as np
 
 from model import mixing
 from model.config import TrialConfig
 from model.data.source import DataSummary
 from model.encoder import backbone
-from model.engine.out_of_memory import micro_batch
+from model.engine.config import micro_batch
 from model.smart.config import cost_in_plain_steps
 
 TOKENS_PER_WORD = 1.3
@@ -28,10 +30,9 @@ def training_examples(config: TrialConfig, summary: DataSummary) -> dict[str, fl
     """Expected number of training examples of each task in a trial."""
     sizes = {task: summary.rows[task]["train"] for task in config.mixture}
     seen = n_steps(config, summary) * config.optim.batch_size
-    if config.mixing.trains_all_tasks:
-        return {task: float(seen) for task in sizes}
-    halfway = mixing.probabilities(config.mixing, sizes, 0.5)
-    return {task: seen * halfway[task] for task in sizes}
+    every = config.mixing.trains_all_tasks
+    shares = dict.fromkeys(sizes, 1.0) if every else mixing.probabilities(config.mixing, sizes, 0.5)
+    return {task: seen * shares[task] for task in sizes}
 
 
 def evaluated_examples(config: TrialConfig, summary: DataSummary) -> dict[str, float]:
@@ -110,14 +111,8 @@ def checkpoint_bytes(name: str) -> int | None:
     return int(16 * (in_layers + embedded * architecture["hidden_size"]))
 
 
-def matmul_rate(size: int = 1024, seconds: float = 0.3) -> float:
-    """Operations per second of this machine in float32 matrix multiplication, measured for `seconds`."""
-    import numpy as np
-
+def matmul_rate(size: int = 1024) -> float:
+    """Operations per second of this machine in float32 matrix multiplication, measured for about half a second."""
     matrix = np.ones((size, size), dtype=np.float32)
-    matrix @ matrix
-    began, n_done = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        matrix @ matrix
-        n_done += 1
-    return n_done * 2.0 * size**3 / (time.perf_counter() - began)
+    n_done, seconds = timeit.Timer(lambda: matrix @ matrix).autorange()
+    return n_done * 2.0 * size**3 / seconds

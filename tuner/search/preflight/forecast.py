@@ -64,16 +64,9 @@ class Measured:
         """Factor by which trials at once slow each other down."""
         return self.crowd.slowdown if self.crowd else 1.0
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **vars(self),
-            "timed": [dict(vars(one)) for one in self.timed],
-            "crowd": self.crowd and dict(vars(self.crowd)),
-        }
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Measured:
-        """Read what `to_dict` returned. Raises TypeError or KeyError for anything else."""
+        """Read what `asdict` returned. Raises TypeError or KeyError for anything else."""
         crowd = values["crowd"] and Crowd(**values["crowd"])
         return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"]), "crowd": crowd})
 

@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster import connect
 from cluster.shape import PACK, GangShape
 from model.config import TrialConfig
-from model.engine.out_of_memory import micro_batch, with_smaller_micro_batch
+from model.engine.config import micro_batch, with_smaller_micro_batch
 from tuner.execution.gang import Gang, RankOutOfMemoryError, reason_of
 from tuner.search.preflight.forecast import Crowd, Measured, Timed
 
@@ -113,13 +113,6 @@ class Probe:
                 config = smaller
 
 
-@dataclass(frozen=True)
-class _Placed:
-    probe: Any
-    """Ray's handle of a `Probe`."""
-    node: str
-
-
 def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callable[[], bool]) -> Measured:
     """Measure in a gang on the cluster, and then in as many as will train at once on its node.
 
@@ -138,15 +131,15 @@ def in_gangs(shape: GangShape, data: Any, assignment: Assignment, wanted: Callab
         placed = _supervisors(held, shape, data, 1)
         if not placed:
             raise TimeoutError(f"the cluster had no room for {shape.describe()} within {PLACE_S:g} s")
-        first = placed[0]
-        measured: Measured = answers([first.probe.measure.remote(assignment)])[0]
-        most = min(assignment.at_once, shape.slots_of(node for node in connect.nodes() if node.identifier == first.node))
+        first, place = placed[0]
+        measured: Measured = answers([first.measure.remote(assignment)])[0]
+        most = min(assignment.at_once, shape.slots_of(node for node in connect.nodes() if node.identifier == place))
         if most < 2 or shape.placement != PACK or assignment.bound_s < CROWD_LEAST_S:
             return measured
         began = time.monotonic()
         try:
-            placed += _supervisors(held, shape, data, most - 1, near=first.node)
-            crowd = _crowd([one.probe for one in placed], measured.timed[0], assignment.bound_s, answers)
+            placed += _supervisors(held, shape, data, most - 1, near=place)
+            crowd = _crowd([probe for probe, _ in placed], measured.timed[0], assignment.bound_s, answers)
         except RayError as error:
             reason = f"{most} trials at once were not measured ({reason_of(getattr(error, 'cause', None) or error)})"
             return replace(measured, note="; ".join(filter(None, (measured.note, reason))))
@@ -169,8 +162,11 @@ def slowdown(alone_s: float, beside_s: Sequence[float]) -> float:
     return max(1.0, statistics.fmean(beside_s) / alone_s)
 
 
-def _supervisors(held: ExitStack, shape: GangShape, data: Any, count: int, near: str | None = None) -> list[_Placed]:
-    """Start up to `count` probes, each in its own placement group, on the node `near` if given, as far as there is room."""
+def _supervisors(held: ExitStack, shape: GangShape, data: Any, count: int, near: str | None = None) -> list[tuple[Any, str]]:
+    """Start up to `count` probes, each in its own placement group, on the node `near` if given, as far as there is room.
+
+    Returns Ray's handle and the node of each.
+    """
     groups = [placement_group(shape.bundles()[1:], strategy="STRICT_PACK", _soft_target_node_id=near) for _ in range(count)]
     for group in groups:
         held.callback(remove_placement_group, group)  # which also ends the ranks
@@ -181,5 +177,5 @@ def _supervisors(held: ExitStack, shape: GangShape, data: Any, count: int, near:
             strategy = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
             probe = ray.remote(Probe).options(num_cpus=0, scheduling_strategy=strategy).remote(shape, [data])
             held.callback(ray.kill, probe)
-            placed.append(_Placed(probe, placement_group_table(group)["bundles_to_node_id"][0]))
+            placed.append((probe, placement_group_table(group)["bundles_to_node_id"][0]))
     return placed

@@ -10,28 +10,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ray.exceptions import RayError, RayTaskError
 
 from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
+from model.data.source import DataSummary
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
+from tuner.config.budget import Meter
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
 from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
-from tuner.search.controls.control import FOLDER as CONTROLS
-from tuner.search.controls.control import Cache
+from tuner.search.context import Context
+from tuner.search.controls import FOLDER as CONTROLS
+from tuner.search.controls import Cache, Control
 from tuner.search.preflight import estimate, probe
 from tuner.search.preflight.forecast import Forecast, Measured, describe, error_of, evaluation_s, forecast, outcome, trial_s
-
-if TYPE_CHECKING:
-    from model.data.source import DataSummary
-    from tuner.config.budget import Meter
-    from tuner.search.context import Context
-    from tuner.search.controls.control import Control
 
 OWN = "preflight.json"
 """In the run's folder."""
@@ -83,7 +80,7 @@ def measure(
             raise ConfigError([_too_large(assignment.largest, str(cause))]) from None
         return reason_of(cause)
     if keep:
-        text = json.dumps(measured.to_dict(), indent=2) + "\n"
+        text = json.dumps(asdict(measured), indent=2) + "\n"
         with suppress(OSError):  # a later session measures again
             shared.parent.mkdir(parents=True, exist_ok=True)
             for path in (own, shared):
@@ -141,29 +138,43 @@ def run(context: Context, work: Workload, used: float) -> Watch | None:
 
     `used` is the compute of earlier sessions in full trials.
     """
-    runner, n_trials = context.runner, work.n_trials - used
+    runner, n_trials, meter = context.runner, work.n_trials - used, context.spending.meter
     if n_trials <= 0:
         return None
-    at_once = max(1, min(runner.slots(), math.ceil(n_trials)))
-    measured = measure(
-        work, context.run_dir, runner.data, lambda: not runner.interruption.requested, at_once=at_once, keep=True
-    )
-    meter = context.spending.meter
-    foreseen = foresee(work, context.run_dir, measured, at_once, n_trials, meter.used.wall_s)
-    for line in lines_of(work, measured, foreseen):
-        tell_stderr(line)
-    return None if isinstance(measured, str) or foreseen is None else Watch(measured, foreseen, meter)
+    goes_on, used_s = (lambda: not runner.interruption.requested), meter.used.wall_s
+    foreseen = look_ahead(work, context.run_dir, runner.data, runner.slots(), n_trials, goes_on, tell_stderr, used_s=used_s)
+    return Watch(*foreseen, meter) if foreseen else None
 
 
-def foresee(
-    work: Workload, run_dir: Path, measured: Measured | str, at_once: int, n_trials: float, used_s: float = 0.0
-) -> Forecast | None:
-    """Forecast `n_trials` full trials, `at_once` at a time, the confirmation, and the controls that are not in the cache.
+def look_ahead(
+    work: Workload,
+    run_dir: Path,
+    data: Any,
+    slots: int,
+    n_trials: float,
+    goes_on: Callable[[], bool],
+    tell: Callable[[str], None],
+    *,
+    used_s: float = 0.0,
+    keep: bool = True,
+) -> tuple[Measured, Forecast] | None:
+    """Measure and forecast `n_trials` full trials, and `tell` the lines of it; None where nothing was measured.
 
-    None where nothing was measured. `used_s` is the used part of the time budget.
+    `used_s` is the used part of the time budget. The rest is as for `measure`.
     """
+    at_once = max(1, min(slots, math.ceil(n_trials)))
+    measured = measure(work, run_dir, data, goes_on, at_once=at_once, keep=keep)
     if isinstance(measured, str):
+        tell(f"preflight: no estimate ({measured})")
         return None
+    foreseen = foresee(work, run_dir, measured, at_once, n_trials, used_s)
+    for line in lines_of(work, measured, foreseen):
+        tell(line)
+    return measured, foreseen
+
+
+def foresee(work: Workload, run_dir: Path, measured: Measured, at_once: int, n_trials: float, used_s: float) -> Forecast:
+    """Forecast `n_trials` full trials, `at_once` at a time, the confirmation, and the controls that are not in the cache."""
     cache = Cache(run_dir.parent / CONTROLS)
     uncached = [control.config for control in work.controls if cache.get(control) is None]
     trials_s = [trial_s(sample, work.summary, measured) for sample in work.samples]
@@ -180,10 +191,8 @@ def foresee(
     )
 
 
-def lines_of(work: Workload, measured: Measured | str, foreseen: Forecast | None) -> list[str]:
-    """The forecast as lines to print, or the reason why there is none."""
-    if isinstance(measured, str) or foreseen is None:
-        return [f"preflight: no estimate ({measured})"] if isinstance(measured, str) else []
+def lines_of(work: Workload, measured: Measured, foreseen: Forecast) -> list[str]:
+    """The forecast as lines to print."""
     trials_s = [trial_s(sample, work.summary, measured) for sample in work.samples]
     typical = statistics.median(trials_s)
     evaluating_s = sum(evaluation_s(sample, work.summary, measured) for sample in work.samples)
@@ -215,21 +224,14 @@ class Watch:
     def results(self, shape: GangShape, price_per_gpu_hour: float | None, *, whole: bool) -> dict[str, Any]:
         """`preflight` of results.json. `whole` is false for a search that was stopped early, whose time has no error."""
         foreseen, hours = self._foreseen, self._held_s * shape.n_workers * shape.gpus_per_worker / 3600
+        cost = f", cost {hours * price_per_gpu_hour:.2f}" if price_per_gpu_hour is not None else ""
+        spent = [f"{line}; used {hours:.2g} GPU-hours{cost}" for line in describe(foreseen)[1:]]
         return {
-            "measured": self._measured.to_dict(),
+            "measured": asdict(self._measured),
             "eta_s": asdict(foreseen.seconds),
             "took_s": self._took_s,
             "error": error_of(foreseen, self._took_s) if whole else None,
             "gpu_hours": foreseen.gpu_hours and asdict(foreseen.gpu_hours) | {"used": hours},
             "price": foreseen.price and asdict(foreseen.price) | {"used": hours * (price_per_gpu_hour or 0.0)},
-            "said": [
-                outcome(foreseen, self._took_s) if whole else describe(foreseen)[0],
-                *self._spent(hours, price_per_gpu_hour),
-            ],
+            "said": [outcome(foreseen, self._took_s) if whole else describe(foreseen)[0], *spent],
         }
-
-    def _spent(self, hours: float, price: float | None) -> list[str]:
-        if self._foreseen.gpu_hours is None:
-            return []
-        cost = f", cost {hours * price:.2f}" if price is not None else ""
-        return [f"{describe(self._foreseen)[1]}; used {hours:.2g} GPU-hours{cost}"]

@@ -24,12 +24,11 @@ from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
 from tuner.results.confirmation_text import NO, UNDECIDED, YES, sentences
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation.bootstrap import Comparison, Dev
 from tuner.search.confirmation.finalists import Finalist, choose, fresh_seeds, in_order
 from tuner.search.confirmation.outcome import FinalistResult, beats, ranked
-from tuner.search.confirmation.records import ConfirmationRecords
 from tuner.search.confirmation.reserve import Reserve, affordable, cost
-from tuner.search.confirmation.trainings import FinalistTrials
+from tuner.search.confirmation.statistics import Comparison, Dev
+from tuner.search.confirmation.trainings import ConfirmationRecords, FinalistTrials
 from tuner.tracking.events import Observer
 
 DEFAULT = config(2e-5)
@@ -142,7 +141,7 @@ class Session:
             lambda: 2,
             self.interruption,
             self.trials.begun,
-            spending,
+            spending or Spending(),
         )
         self._n = 0
 
@@ -150,7 +149,7 @@ class Session:
         asked = self.bridge.ask(name)
         assert isinstance(asked, dict), asked
         self.bridge.on_start(asked["number"])
-        return str(self.trials.training(asked["number"])), asked
+        return str(self.trials.by_number[asked["number"]]), asked
 
     def report(self, number: int, index: int, score: float = 0.5, *, save: bool = False) -> bool:
         told = evaluation(index, score)
@@ -169,7 +168,7 @@ class Session:
         return told
 
     def states(self) -> dict[str, str]:
-        return {str(self.trials.training(record.number)): record.state for record in self.trials.records()}
+        return {str(self.trials.by_number[record.number]): record.state for record in self.trials.records()}
 
 
 class TestTrainings:

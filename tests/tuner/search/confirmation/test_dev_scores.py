@@ -21,7 +21,7 @@ from tests.support.forks import answers
 from tuner.artifacts import store as stores
 from tuner.execution.interruption import Interruption
 from tuner.execution.runner import Runner
-from tuner.search.confirmation import dev_scores as dev
+from tuner.search.confirmation.stage import dev_scores
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)
@@ -55,7 +55,7 @@ def test_they_predict_what_they_predict_here(
     data: Any, model: tuple[Path, dict[str, np.ndarray]], sends_files: bool, tmp_path: Path
 ) -> None:
     folder, expected = model
-    found = dict(dev.scored({3: folder, 7: folder}, runner(data, tmp_path if sends_files else None)))
+    found = dict(dev_scores({3: folder, 7: folder}, runner(data, tmp_path if sends_files else None)))
     assert sorted(found) == [3, 7]
     for scored in found.values():
         assert list(scored.predictions) == ["sst", "sts"]
@@ -69,4 +69,4 @@ def test_a_user_who_asks_to_end_is_heard_meanwhile(data: Any, model: tuple[Path,
     interruption = Interruption()
     interruption.requested = True
     with pytest.raises(KeyboardInterrupt):
-        list(dev.scored(dict.fromkeys(range(50), model[0]), replace(runner(data), interruption=interruption)))
+        list(dev_scores(dict.fromkeys(range(50), model[0]), replace(runner(data), interruption=interruption)))

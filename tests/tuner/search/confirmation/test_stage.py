@@ -21,17 +21,16 @@ from tests.support.clock import Clock
 from tuner.config.budget import Budget, Meter, Spending, Used
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
-from tuner.execution import tune as ray_tune
 from tuner.execution.bridge import FINISHED, Bridge
 from tuner.execution.interruption import Interruption
 from tuner.execution.runner import Runner
 from tuner.results.confirmation_text import heading
 from tuner.results.trial_record import TrialRecord
-from tuner.search.confirmation import dev_scores as dev_stage
-from tuner.search.confirmation.bootstrap import Dev
+from tuner.search.confirmation import stage
 from tuner.search.confirmation.outcome import Outcome
-from tuner.search.confirmation.records import FOLDER
 from tuner.search.confirmation.stage import Stage
+from tuner.search.confirmation.statistics import Dev
+from tuner.search.confirmation.trainings import FOLDER
 from tuner.search.context import Context
 from tuner.search.plan import Plan, make
 from tuner.search.plan.dry_run import describe
@@ -88,15 +87,15 @@ class Sessions:
         assert confirmation is not None
         plan = replace(self.plan, run_dir=self.folder, confirmation=replace(confirmation, **asked))
         self.interruption = Interruption()
-        self.monkeypatch.setattr(ray_tune, "run", self._tune)
-        self.monkeypatch.setattr(dev_stage, "scored", self._dev)
+        self.monkeypatch.setattr(Runner, "_train", lambda runner, bridge, folder: self._tune(bridge))
+        self.monkeypatch.setattr(stage, "dev_scores", self._dev)
         spending = Spending(budget or Budget(), plan.shape, Meter(clock=clock or time.monotonic), lambda: Used(5.0, 5.0))
         runner = Runner(plan.shape, lambda: 1, self.interruption, None, 60.0, 600.0)
         context = Context(self.folder, plan.options.seed, runner, spending)
         parts = (context, plan.confirmation, plan.objective, Requirements(), Tracking(), Observer(), training_s)
         return Stage(*parts).run([trial(self.plan, number, score) for number, score in enumerate(scores)])  # type: ignore[arg-type]
 
-    def _tune(self, bridge: Bridge, *others: Any, **seconds: float) -> dict[int, str]:
+    def _tune(self, bridge: Bridge) -> dict[int, str]:
         n_done = 0
         while isinstance(asked := bridge.ask("a"), dict):
             config = TrialConfig.model_validate(asked["config"])

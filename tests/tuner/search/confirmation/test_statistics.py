@@ -12,8 +12,7 @@ from scipy import stats
 
 from model.metrics import METRICS, compute
 from model.tasks import TASKS
-from tuner.search.confirmation.bootstrap import Dev, Goal, compare, draw
-from tuner.search.confirmation.lower_bound import is_pooled, lower_bounds, pooled, spread
+from tuner.search.confirmation.statistics import Dev, Goal, compare, draw, is_pooled, lower_bounds, pooled, spread
 
 
 class TestBound:

@@ -26,7 +26,7 @@ from tuner.results.summary import print_summary
 from tuner.results.trial_record import TrialRecord
 from tuner.search.confirmation.finalists import DEFAULT
 from tuner.search.confirmation.outcome import Outcome
-from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
+from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.mlflow.registry import Previous, _origin, verdict
 

@@ -17,8 +17,7 @@ from tests.support import samples
 from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import NoNegativeTransfer, Requirements
-from tuner.search.controls.control import Cache, Control, ControlResult, configure, key
-from tuner.search.controls.stage import ControlTrials
+from tuner.search.controls import Cache, Control, ControlResult, ControlTrials, configure, key
 from tuner.search.plan import make
 from tuner.search.plan.dry_run import describe
 from tuner.space import load

@@ -20,10 +20,8 @@ from model.training.evaluation import Evaluation
 from tests.support import mlflow_store, samples
 from tuner.config.objective import Objective
 from tuner.config.options import Options, parse_arguments
-from tuner.search import plan
-from tuner.search.warm_start import earlier
-from tuner.search.warm_start.earlier import EarlierTrial, Source, from_experiment
-from tuner.search.warm_start.select import MOST_STARTS, select
+from tuner.search import plan, warm_start
+from tuner.search.warm_start import MOST_STARTS, EarlierTrial, Source, from_experiment, select
 from tuner.space import Space, available, load
 from tuner.space.mapping import UnmappableError, map_config
 from tuner.study import Study
@@ -178,12 +176,12 @@ def test_a_useless_source_is_refused_with_its_reasons(small: Space) -> None:
 
 def test_the_sources_are_kept_whole(small: Space, tmp_path: Path) -> None:
     sources = (Source("old", (trial(0, 0.5), trial(1, 0.25, state="FAIL"))), Source("older", ()))
-    assert earlier.load(tmp_path) is None
-    earlier.save(sources, tmp_path)
-    assert earlier.load(tmp_path) == sources
-    (tmp_path / earlier.FILE_NAME).write_text("{")
+    assert warm_start.load(tmp_path) is None
+    warm_start.save(sources, tmp_path)
+    assert warm_start.load(tmp_path) == sources
+    (tmp_path / warm_start.FILE_NAME).write_text("{")
     with pytest.raises(ConfigError, match="cannot read"):
-        earlier.load(tmp_path)
+        warm_start.load(tmp_path)
 
 
 # Trust
@@ -322,8 +320,8 @@ def test_a_resumed_study_goes_on_with_its_history(wide: Space, tmp_path: Path) -
     history = history_of(recorded(before), wide, 12)
     storage = f"journal:{tmp_path}/study.journal"
     run(wide, world, 6, 12, history, storage, upto=7)
-    earlier.save((recorded(before),), tmp_path)
-    kept = earlier.load(tmp_path)
+    warm_start.save((recorded(before),), tmp_path)
+    kept = warm_start.load(tmp_path)
     assert kept is not None
     _, study = run(wide, world, 6, 12, history_of(kept[0], wide, 12), storage)
     told = study.history_outcome()
@@ -380,7 +378,7 @@ def test_parameters_of_mlflow_are_the_configuration(name: str, seed: int) -> Non
 def test_wrong_input(tmp_path: Path, store: tuple[str, Path]) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError) as found:
-        earlier.read_all(("nihgt", "empty"), tmp_path, store[0])
+        warm_start.read_all(("nihgt", "empty"), tmp_path, store[0])
     first, second = found.value.problems
     assert first.startswith(f"--warm-start nihgt: neither a run in {tmp_path} nor an MLflow experiment of sqlite:///")
     assert "no finished runs there" in first

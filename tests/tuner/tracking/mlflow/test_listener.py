@@ -22,7 +22,7 @@ from model.engine.config import deepspeed_config
 from tests.support import mlflow_store, samples
 from tuner.config import command_lines as commands
 from tuner.results.trial_record import TrialRecord
-from tuner.search.controls import stage as controls
+from tuner.search import controls
 from tuner.tracking.mlflow import MlflowTracking, flatten
 
 

@@ -1,19 +1,28 @@
-"""Collectives between ranks: a self-test, and recognising one that failed. Importing this module does not load torch."""
+"""Errors of ranks: how to recognise that memory ran out or a collective failed. Importing this module does not load torch."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from model.engine.deepspeed import Rank
-
+ALLOCATOR_MESSAGES = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+"""Parts of the RuntimeErrors that PyTorch's CPU and CUDA allocators and CUDA's libraries raise."""
 GLOO_SOURCE = "gloo/transport"
 """The source file that gloo names in its RuntimeErrors, for a peer's time-out as well as for a broken connection."""
 GLOO_TIMEOUT = "Timed out"
 _SOURCE_PREFIX = re.compile(r"^\[[^]]*\] ")
-N_VALUES = 1 << 20
-"""Length of the self-test's vector: 4 MiB in float32, enough to use the same transport as gradients."""
+
+
+class OutOfMemory(Exception):  # noqa: N818  # a state of the rank, not a bug
+    """A rank has too little memory for its share of an update. Its text is one line."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a rank's error means that its device or its host is out of memory."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(message in str(error) for message in ALLOCATOR_MESSAGES)
 
 
 class CollectiveError(Exception):
@@ -34,19 +43,3 @@ def describe_error(error: BaseException, limit_s: float) -> str:
         return f"a rank did not answer the others for {limit_s:g} s (--collective-timeout)"
     first_line = str(error).partition("\n")[0]
     return f"the ranks lost connection ({_SOURCE_PREFIX.sub('', first_line)})"
-
-
-def all_reduce(rank: Rank) -> str:
-    """Sum a vector of the rank's number plus 1 over all ranks, in the joined process group. Returns the backend's name.
-
-    Raises RuntimeError if the sum is wrong or the collective fails.
-    """
-    import torch
-
-    values = torch.full((N_VALUES,), float(rank.rank + 1), device=rank.device)
-    torch.distributed.all_reduce(values)
-    expected = rank.world_size * (rank.world_size + 1) / 2
-    if not bool((values == expected).all()):
-        raise RuntimeError(f"the sum over {rank.world_size} ranks should be {expected:g} and is {float(values.mean()):g}")
-    backend = str(torch.distributed.get_backend())
-    return backend.upper() if backend == "nccl" else backend

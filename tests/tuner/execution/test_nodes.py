@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from cluster import connect
 from cluster.node import Node
 from cluster.shape import GangShape
-from tuner.execution.waiting import LOOK_S, PATIENCE_S, Waiting
+from tuner.execution import nodes
+from tuner.execution.nodes import LOOK_S, PATIENCE_S, Waiting
 
 
 @dataclass
 class Fake:
     """A cluster and a clock."""
 
-    there: list[Node]
+    there: list[Node] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
     placed: bool = False
     now: float = 100.0
@@ -31,7 +33,7 @@ class Fake:
         return self.placed
 
     def waiting(self, shape: GangShape) -> Waiting:
-        return Waiting(shape, self, warn=self.said.append, clock=lambda: self.now)
+        return Waiting(shape, lambda: self.now)
 
     def later(self, waiting: Waiting, pending: list[int], running: list[int], seconds: float = PATIENCE_S) -> list[str]:
         """What a look that much later says."""
@@ -42,6 +44,16 @@ class Fake:
         return list(self.said)
 
 
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Stands in for the connected Ray, and collects what is said."""
+    fake = Fake()
+    for name in ("nodes", "other_drivers", "is_placed"):
+        monkeypatch.setattr(connect, name, getattr(fake, name))
+    monkeypatch.setattr(nodes, "tell_stderr", fake.said.append)
+    return fake
+
+
 TWO = GangShape(n_workers=2, cpus_per_worker=1)
 
 
@@ -49,8 +61,9 @@ def node(address: str, cpus: float, free: float, gpus: float = 0.0, free_gpus: f
     return Node(address, address, cpus, gpus, free, free_gpus)
 
 
-def test_who_waits_for_what_is_said_once_and_when_it_is_over() -> None:
-    cluster = Fake([node("10.0.0.1", 4, 1)], others=["the process 7 on 10.0.0.2"])
+def test_who_waits_for_what_is_said_once_and_when_it_is_over(cluster: Fake) -> None:
+    cluster.there = [node("10.0.0.1", 4, 1)]
+    cluster.others = ["the process 7 on 10.0.0.2"]
     waiting = cluster.waiting(TWO)
     assert cluster.later(waiting, [3], [2]) == []
     assert cluster.later(waiting, [3], [2]) == [
@@ -62,15 +75,16 @@ def test_who_waits_for_what_is_said_once_and_when_it_is_over() -> None:
     assert cluster.later(waiting, [], [2, 3]) == []
 
 
-def test_one_that_has_its_place_and_sets_up_does_not_wait() -> None:
-    cluster = Fake([node("10.0.0.1", 4, 0)], placed=True)
+def test_one_that_has_its_place_and_sets_up_does_not_wait(cluster: Fake) -> None:
+    cluster.there = [node("10.0.0.1", 4, 0)]
+    cluster.placed = True
     waiting = cluster.waiting(TWO)
     cluster.later(waiting, [3], [])
     assert cluster.later(waiting, [3], []) == []
 
 
-def test_a_short_wait_is_not_mentioned() -> None:
-    cluster = Fake([node("10.0.0.1", 4, 0)])
+def test_a_short_wait_is_not_mentioned(cluster: Fake) -> None:
+    cluster.there = [node("10.0.0.1", 4, 0)]
     waiting = cluster.waiting(TWO)
     assert not waiting.look([3], [])
     assert not waiting.is_due()
@@ -78,8 +92,8 @@ def test_a_short_wait_is_not_mentioned() -> None:
     assert cluster.later(waiting, [4], [3]) == [], "each has its own time"
 
 
-def test_lost_nodes_are_waited_for_aloud() -> None:
-    cluster = Fake([node("10.0.0.1", 1, 1)])
+def test_lost_nodes_are_waited_for_aloud(cluster: Fake) -> None:
+    cluster.there = [node("10.0.0.1", 1, 1)]
     waiting = cluster.waiting(TWO)
     cluster.later(waiting, [], [])
     assert cluster.later(waiting, [], []) == [
@@ -90,8 +104,7 @@ def test_lost_nodes_are_waited_for_aloud() -> None:
     assert cluster.later(waiting, [], []) == ["the search continues: the cluster has room for a trial again"]
 
 
-def test_a_trial_of_lost_nodes_and_one_that_was_ended_meanwhile() -> None:
-    cluster = Fake([])
+def test_a_trial_of_lost_nodes_and_one_that_was_ended_meanwhile(cluster: Fake) -> None:
     waiting = cluster.waiting(TWO)
     cluster.later(waiting, [5], [])
     (said,) = cluster.later(waiting, [5], [])

@@ -1,47 +1,33 @@
-"""Reports trials that wait for resources: once with what is missing, and again when they have started."""
+"""The cluster's nodes as a search sees them: whether each can use the place for checkpoints, how many trials fit at once, and
+reports of trials that wait for resources."""
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from pathlib import Path
 
 from cluster import connect
 from cluster.node import Node
 from cluster.shape import GangShape
 from model.config import ConfigError
+from tuner.artifacts.store import Store, reason_of
 from tuner.artifacts.write_queue import tell_stderr
 
+CHECK_S = 60.0
+"""Seconds to wait for all nodes; one that does not answer counts as sound, and its trials will show it."""
 LOOK_S = 2.0
 """Seconds between two looks at the cluster."""
 PATIENCE_S = 10.0
 """Seconds that a trial may wait without a report; a trial that has just ended frees its resources within that time."""
 
 
-class Cluster(Protocol):
-    """The functions of `cluster.connect` that `Waiting` uses."""
-
-    def nodes(self) -> list[Node]: ...
-
-    def other_drivers(self) -> list[str]: ...
-
-    def is_placed(self) -> bool: ...
-
-
 class Waiting:
     """Reports each trial that waits longer than `PATIENCE_S`. Call `look` whenever `is_due`."""
 
-    def __init__(
-        self,
-        shape: GangShape,
-        cluster: Cluster = connect,
-        *,
-        warn: Callable[[str], None] = tell_stderr,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, shape: GangShape, clock: Callable[[], float] = time.monotonic) -> None:
         self._shape = shape
-        self._cluster = cluster
-        self._warn = warn
         self._clock = clock
         self._looked_at = 0.0
         self._since: dict[int | None, float] = {}
@@ -63,23 +49,23 @@ class Waiting:
         """Report the `pending` trials that have waited too long, and the reported ones that are now `running`."""
         now = self._looked_at = self._clock()
         waiting: list[int | None] = list(pending)
-        if not pending and not running and self._shape.slots_of(self._cluster.nodes()) < 1:
+        if not pending and not running and self._shape.slots_of(connect.nodes()) < 1:
             waiting = [None]
         for number in sorted(self._reported.difference(waiting), key=str):
             self._reported.remove(number)
             if number is None:
-                self._warn("the search continues: the cluster has room for a trial again")
+                tell_stderr("the search continues: the cluster has room for a trial again")
             elif number in running:
-                self._warn(f"trial {number} has started")
+                tell_stderr(f"trial {number} has started")
         self._since = {number: self._since.get(number, now) for number in waiting}
         for number, since in self._since.items():
-            if number not in self._reported and now - since >= PATIENCE_S and (number is None or not self._cluster.is_placed()):
+            if number not in self._reported and now - since >= PATIENCE_S and (number is None or not connect.is_placed()):
                 self._reported.add(number)
-                self._warn(self._sentence("the search" if number is None else f"trial {number}", len(running)))
+                tell_stderr(self._sentence("the search" if number is None else f"trial {number}", len(running)))
 
     def _sentence(self, name: str, n_running: int) -> str:
         """Why `name` waits: what a trial needs, and what is free or too small."""
-        nodes, needed = self._cluster.nodes(), self._shape.describe()
+        nodes, needed = connect.nodes(), self._shape.describe()
         if self._shape.slots_of(nodes) < 1:
             there = ", ".join(node.describe() for node in nodes) or "no node"
             return f"{name} waits: a trial needs {needed}, but the cluster is too small now ({there}); add nodes"
@@ -96,7 +82,7 @@ class Waiting:
         )
         if not used:
             return f"the {n_running} running trial(s) of this search use the rest"
-        drivers = self._cluster.other_drivers()
+        drivers = connect.other_drivers()
         return f"other programs use {used}" + (f": {', '.join(drivers)}" if drivers else "")
 
 
@@ -112,10 +98,45 @@ def slots(shape: GangShape, most: int | None) -> Callable[[], int]:
 
     if count() < 1:
         there = ", ".join(node.describe() for node in connect.nodes())
-        raise ConfigError(
-            [
-                f"a trial needs {shape.describe()}, but the cluster is too small: {there}; "
-                "lower --workers-per-trial, --cpus-per-worker or --gpus-per-worker"
-            ]
-        )
+        fix = "lower --workers-per-trial, --cpus-per-worker or --gpus-per-worker"
+        raise ConfigError([f"a trial needs {shape.describe()}, but the cluster is too small: {there}; {fix}"])
     return count
+
+
+def check_nodes(store: Store | None, run_dir: Path, shape: GangShape) -> None:
+    """Raise `ConfigError` with a sentence for each node that cannot use the store or, without one, the run's folder."""
+    others = [node for node in connect.other_nodes() if shape.has_room_on(node)]
+    if not others:
+        return
+    where = store or Store(str(run_dir))
+    marker = f".nodes-{uuid.uuid4().hex}"
+    where.write(marker, marker.encode())
+    try:
+        answers = connect.ask_each(others, problem_here, where, marker, timeout_s=CHECK_S)
+    finally:
+        where.delete_file(marker)
+    problems = [_problem_of(address, store, run_dir, problem) for address, problem in answers.items() if problem]
+    if problems:
+        raise ConfigError(problems)
+
+
+def problem_here(store: Store, marker: str) -> str | None:
+    """Why this node, on which it is called, cannot read `marker` in the store or write there; None where it can."""
+    try:
+        filesystem, path = store.place_of(marker)
+        with filesystem.open_input_stream(path) as stream:
+            stream.read()
+        store.probe()
+    except FileNotFoundError:
+        return "files that this machine writes there are not visible on it"
+    except (OSError, ValueError, ImportError) as error:
+        return reason_of(error)
+    return None
+
+
+def _problem_of(address: str, store: Store | None, run_dir: Path, problem: str) -> str:
+    if store is None:
+        fix = "give --storage-path, a folder that all nodes share or a URL such as s3://bucket/folder"
+        return f"the node {address} does not share the run's folder {run_dir} ({problem}); {fix}"
+    fix = "every node needs the folder" if "://" not in store.url else "each node takes credentials from its own environment"
+    return f"the node {address} cannot use --storage-path {store.url}: {problem}; {fix}"
