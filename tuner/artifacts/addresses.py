@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model.config import ConfigError
 
+SQLITE = "sqlite:///"
 MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
@@ -70,16 +71,26 @@ def mask_credentials(text: str) -> str:
 def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
     """The tracking URI with an absolute path; by default SQLite in the run folder. Raises `ConfigError`."""
     if tracking_uri is None:
-        return f"sqlite:///{run_dir.resolve() / 'mlflow.db'}"
+        return sqlite_url(run_dir / "mlflow.db")
     scheme = tracking_uri.partition("://")[0].partition("+")[0]
     if tracking_uri != "databricks" and ("://" not in tracking_uri or scheme not in MLFLOW_SCHEMES):
         allowed = "sqlite:///FILE.db, http://HOST:PORT, or a postgresql, mysql or mssql address"
         raise ConfigError(
             [f"--tracking-uri {mask_credentials(tracking_uri)} is not a store that MLflow can use; give {allowed}"]
         )
-    if tracking_uri.startswith("sqlite:///"):
-        return f"sqlite:///{Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
+    if tracking_uri.startswith(SQLITE):
+        return sqlite_url(sqlite_path(tracking_uri)) + "".join(tracking_uri.partition("?")[1:])
     return tracking_uri
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file, absolute. Only what SQLAlchemy would read as something else is encoded."""
+    return SQLITE + re.sub("[%?]", lambda match: quote(match[0]), str(path.resolve()))
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of an SQLite URL."""
+    return Path(unquote(url.removeprefix(SQLITE).partition("?")[0]))
 
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 443}

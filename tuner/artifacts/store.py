@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
@@ -177,7 +177,7 @@ def parse(text: str) -> Store:
             ]
         )
     if parts.scheme == "file":
-        return Store(parts.path.rstrip("/") or "/")
+        return Store(unquote(parts.path).rstrip("/") or "/")
     if not parts.netloc:
         raise ConfigError([f"--storage-path {given} names no bucket; give one such as s3://bucket/folder"])
     return Store(text.rstrip("/"))

@@ -47,7 +47,7 @@ def export(run: Path, target: Path) -> None:
             folder = Path(partial, target.name)
             exported.write(folder, model)
             shutil.copyfile(run / FOLDER / saved_model.CONFIG, folder / saved_model.CONFIG)
-            (folder / CARD).write_text(card(results), encoding="utf-8")
+            (folder / CARD).write_text(card(results), encoding="utf-8", errors="backslashreplace")
             folder.replace(target)
     except OSError as error:
         raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None

@@ -7,10 +7,9 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
 from tuner.artifacts.write_queue import WriteFailure
 from tuner.tracking.mlflow.names import PARENT, TRAINING, TRIAL
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SQLITE = "sqlite:///"
 T = TypeVar("T")
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 """MLflow's error codes of permanent failures."""
@@ -101,7 +99,7 @@ def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
     Raises ConnectionError, with the reason in one line, when the store is unreachable or has no such run; creates nothing.
     """
     if not _may_exist(tracking_uri):
-        raise ConnectionError(f"{tracking_uri.removeprefix(SQLITE)} does not exist")
+        raise ConnectionError(f"{sqlite_path(tracking_uri)} does not exist")
 
     def read(client: MlflowClient) -> list[Run]:
         parent = client.get_run(run_id)
@@ -131,7 +129,7 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
 
 def _may_exist(tracking_uri: str) -> bool:
     """Whether the store may exist: MLflow would create a missing file."""
-    return not tracking_uri.startswith(SQLITE) or Path(tracking_uri.removeprefix(SQLITE)).is_file()
+    return not tracking_uri.startswith(SQLITE) or sqlite_path(tracking_uri).is_file()
 
 
 def _answer(tracking_uri: str, read: Callable[[MlflowClient], T]) -> T:

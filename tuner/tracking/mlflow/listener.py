@@ -53,7 +53,7 @@ class MlflowTracking(Observer):
         self._experiment = experiment[:MAX_NAME]
         # A server has its own artifact location; a database would use the working directory.
         is_server = self.tracking_uri.startswith(("http", "databricks"))
-        self._runs = runs.Runs(None if is_server else str(self._run_dir / "mlartifacts"), run_id)
+        self._runs = runs.Runs(None if is_server else (self._run_dir / "mlartifacts").as_uri(), run_id)
         self._queue = WriteQueue(MlflowStore(self.tracking_uri), warn)
         self._n_workers = n_workers
         self._sides: dict[int, tuple[str, dict[str, str]]] = {}

@@ -23,7 +23,12 @@ MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
 
 def as_tag(text: str) -> str:
     """The value of a tag: without passwords, truncated to MLflow's limit."""
-    return mask_credentials(text)[:MAX_TAG]
+    return as_unicode(mask_credentials(text))[:MAX_TAG]
+
+
+def as_unicode(text: str) -> str:
+    """A text that MLflow can store: bytes of a file name that are not UTF-8 become `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -35,7 +40,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
             flat |= flatten(value, f"{dotted}.")
         else:
             text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            flat[dotted[:MAX_KEY]] = text[:MAX_PARAM]
+            flat[dotted[:MAX_KEY]] = as_unicode(text)[:MAX_PARAM]
     return flat
 
 

@@ -14,7 +14,7 @@ from model.smart.alarms import alarms
 from tuner.results.facts import GENERATED_SOURCE, Dataset, SearchFacts
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.mlflow.client import search_runs
-from tuner.tracking.mlflow.names import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, ending, flatten
+from tuner.tracking.mlflow.names import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, as_unicode, ending, flatten
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -197,7 +197,7 @@ def log_datasets(client: MlflowClient, run_id: str, datasets: Mapping[str, Datas
 
 
 def log_text(client: MlflowClient, run_id: str, name: str, text: str) -> None:
-    client.log_text(run_id, text, name)
+    client.log_text(run_id, as_unicode(text), name)
 
 
 def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
