@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from cluster.shape import GangShape
-from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.checkpoints import Checkpoints, StoredCheckpoints
 from tuner.artifacts.models import Models
-from tuner.artifacts.remote_checkpoints import StoredCheckpoints
 from tuner.artifacts.store import Store
 from tuner.config.budget import Spending
 from tuner.execution import tune

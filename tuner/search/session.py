@@ -32,8 +32,7 @@ from tuner.search.preflight import stage as preflight
 from tuner.search.warm_start import earlier
 from tuner.study import Study, Suggestion, read_records
 from tuner.study.samplers.history import History
-from tuner.tracking.budget_log import BudgetLog
-from tuner.tracking.events import Broadcast, Observer
+from tuner.tracking.events import Broadcast, BudgetLog, Observer
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.timeline import Timeline
 

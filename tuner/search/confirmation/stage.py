@@ -18,8 +18,7 @@ from tuner.search.confirmation.outcome import FinalistResult, Outcome, outcome
 from tuner.search.confirmation.records import FOLDER, ConfirmationRecords
 from tuner.search.confirmation.reserve import affordable
 from tuner.search.confirmation.trainings import FinalistTrials
-from tuner.tracking.events import Broadcast, Observer
-from tuner.tracking.side_trainings import SideTrainingReporter
+from tuner.tracking.events import Broadcast, Observer, SideTrainingReporter
 
 if TYPE_CHECKING:
     from tuner.config.objective import Objective

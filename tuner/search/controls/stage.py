@@ -18,8 +18,7 @@ from tuner.execution.fixed_trials import FixedTrials
 from tuner.results.trial_record import TrialRecord
 from tuner.search.controls.control import FOLDER, Cache, Control, ControlResult
 from tuner.study import Suggestion
-from tuner.tracking.events import Broadcast, Observer
-from tuner.tracking.side_trainings import SideTrainingReporter
+from tuner.tracking.events import Broadcast, Observer, SideTrainingReporter
 
 if TYPE_CHECKING:
     from tuner.search.context import Context

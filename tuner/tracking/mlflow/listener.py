@@ -22,8 +22,7 @@ from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
 from tuner.tracking.mlflow import runs
-from tuner.tracking.mlflow.client import MlflowStore
-from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
+from tuner.tracking.mlflow.client import CUT_OFF, TRAINING, TRIAL, MlflowStore, confirmed, ending, flatten, tags_of
 
 MAX_NAME = 500
 """MLflow's limit: characters of a name."""

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.smart.alarms import alarms
 from tuner.results.facts import GENERATED_SOURCE, Dataset, SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.mlflow.client import search_runs
-from tuner.tracking.mlflow.names import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, as_unicode, ending, flatten
+from tuner.tracking.mlflow.client import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, as_unicode, ending, flatten, search_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from tuner.results.text import FILE_WIDTH
 from tuner.tracking.progress.json_lines import JsonProgress
-from tuner.tracking.progress.notebook import NotebookProgress, is_notebook
-from tuner.tracking.progress.terminal import LiveProgress, NullProgress, PlainProgress, Progress
+from tuner.tracking.progress.terminal import LiveProgress, NotebookProgress, NullProgress, PlainProgress, Progress
 
 
 def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
@@ -27,6 +26,12 @@ def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
     if quiet:
         return NullProgress(console)
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 class RobustStream:

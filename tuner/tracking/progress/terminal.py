@@ -1,12 +1,13 @@
-"""Displays of a running search: a live table on a terminal, plain lines elsewhere, or the summary only."""
+"""Displays of a running search: a live table on a terminal or in a notebook, plain lines elsewhere, or the summary only."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.control import Control
@@ -25,6 +26,8 @@ from tuner.tracking.events import Observer
 from tuner.tracking.progress.state import ProgressState, Row
 
 REFRESH_PER_S = 2.0
+NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT = 100, 24
+"""Columns and lines that an output cell of a notebook shows without scrolling."""
 STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 
 
@@ -185,6 +188,36 @@ class LiveProgress(TableProgress):
 
     def close(self) -> None:
         self._live.stop()
+
+
+class NotebookProgress(TableProgress):
+    """Shows the table as text in one output; the final output is its two lines of totals."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(_console(stream))
+        self._output: Any = None
+
+    def draw(self, now_s: float) -> None:
+        stream = io.StringIO()
+        _console(stream).print(live_table(self._state, now_s, NOTEBOOK_HEIGHT))
+        self._show(stream.getvalue())
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        self._show("\n".join(totals(self._state, self._clock())) + "\n")
+        super().search_finished(results)
+
+    def _show(self, text: str) -> None:
+        from IPython.display import display
+
+        bundle = {"text/plain": text}
+        if self._output is None:
+            self._output = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._output.update(bundle, raw=True)
+
+
+def _console(stream: IO[str]) -> Console:
+    return Console(file=stream, width=NOTEBOOK_WIDTH, force_jupyter=False, color_system=None)
 
 
 def live_table(state: ProgressState, now_s: float, height: int) -> Group:
