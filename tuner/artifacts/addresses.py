@@ -41,13 +41,10 @@ def without_password(address: str) -> str:
     login, at, host = rest.rpartition("@")
     user, _, password = login.partition(":")
     kept = login if not password or _REFERENCE.fullmatch(password) else user
-    return _SECRET_ARGUMENT.sub(_without_value, f"{scheme}{separator}{kept}{at}{host}")
-
-
-def _without_value(argument: re.Match[str]) -> str:
-    """A secret argument of an address, for storing."""
-    value = argument[0].removeprefix(argument[1])
-    return argument[0] if _REFERENCE.fullmatch(value) else argument[1]
+    return _SECRET_ARGUMENT.sub(
+        lambda match: match[0] if _REFERENCE.fullmatch(match[0].removeprefix(match[1])) else match[1],
+        f"{scheme}{separator}{kept}{at}{host}",
+    )
 
 
 def in_environment(address: str) -> dict[str, str]:

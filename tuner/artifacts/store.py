@@ -31,16 +31,9 @@ CONNECT_S, REQUEST_S, N_TRIES = 10.0, 60.0, 3
 TRANSIENT = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errors of a network file system whose server is unreachable."""
 TRANSIENT_WORDS = (
-    "NETWORK_CONNECTION",
-    "SERVICE_UNAVAILABLE",
-    "SLOW_DOWN",
-    "INTERNAL_FAILURE",
-    "THROTTLING",
-    "REQUEST_TIMEOUT",
-)
+    "NETWORK_CONNECTION", "SERVICE_UNAVAILABLE", "SLOW_DOWN", "INTERNAL_FAILURE", "THROTTLING", "REQUEST_TIMEOUT",
+)  # fmt: skip
 """Names in the messages of Arrow's transient errors."""
-
-
 T = TypeVar("T")
 P = ParamSpec("P")
 

@@ -14,20 +14,9 @@ from typing import Any
 from tuner.artifacts.addresses import mask_credentials
 
 PACKAGES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "deepspeed",
-    "ray",
-    "optuna",
-    "mlflow",
-    "datasets",
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "pydantic",
-)
+    "torch", "transformers", "tokenizers", "safetensors", "deepspeed", "ray", "optuna", "mlflow", "datasets", "numpy", "scipy",
+    "scikit-learn", "pydantic",
+)  # fmt: skip
 PROJECT = Path(__file__).resolve().parents[2]
 
 

@@ -60,6 +60,9 @@ class Observer:
     def tick(self) -> None:
         """Called about once a second."""
 
+    def close(self) -> None:
+        """Restore the terminal, however the search ended; may be called twice."""
+
     def aside(self, kind: str, names: Mapping[int, str]) -> Observer:
         """The observer of trainings that are not trials: controls or finalists (`kind`), with a name for each number."""
         return Observer()

@@ -53,7 +53,7 @@ class MlflowTracking(Observer):
         # A server has its own artifact location; a database would use the working directory.
         is_server = self.tracking_uri.startswith(("http", "databricks"))
         self._runs = runs.Runs(None if is_server else (self._run_dir / "mlartifacts").as_uri(), run_id)
-        self._queue = WriteQueue(MlflowStore(self.tracking_uri), warn)
+        self._queue = WriteQueue(MlflowStore(self.tracking_uri).attempt, warn)
         self._n_workers = n_workers
         self._sides: dict[int, tuple[str, dict[str, str]]] = {}
         """Name and tags of the runs of controls and finalists, by number."""
@@ -84,9 +84,10 @@ class MlflowTracking(Observer):
             "pruner": plan.pruner,
             "data_sha256": plan.data_sha256,
             "data_generated": str(plan.is_generated).lower(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": "tuner.search",
         }
         self._datasets = plan.datasets
-        self._tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": "tuner.search"}
         if plan.started:
             self._tags["started"] = plan.started
         if plan.git_commit:

@@ -83,7 +83,10 @@ def register(run: Path, results: Mapping[str, Any], tracking_uri: str) -> Regist
 def _register(run: Path, results: Mapping[str, Any], client: MlflowClient) -> Registered:
     name, run_id = model_name(results), results["mlflow"]["run_id"]
     origin = _origin(results["champion"])
-    _create_model(client, name, results)
+    if not client.search_registered_models(f"name = '{name}'"):
+        data = results["data"]
+        tags = {"space": results["space"], "data_sha256": data["sha256"], "generated": str(data["generated"]).lower()}
+        client.create_registered_model(name, tags=tags)
     aliases = client.get_registered_model(name).aliases
     holder = client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
     registered = [
@@ -123,14 +126,6 @@ def _unchanged_status(client: MlflowClient, run_id: str) -> Iterator[None]:
             client.update_run(run_id, status="RUNNING")
         else:
             client.set_terminated(run_id, status=before.status, end_time=before.end_time)
-
-
-def _create_model(client: MlflowClient, name: str, results: Mapping[str, Any]) -> None:
-    if client.search_registered_models(f"name = '{name}'"):
-        return
-    data = results["data"]
-    tags = {"space": results["space"], "data_sha256": data["sha256"], "generated": str(data["generated"]).lower()}
-    client.create_registered_model(name, tags=tags)
 
 
 def _previous(version: ModelVersion) -> Previous | None:

@@ -9,11 +9,12 @@ from typing import IO, Any, cast
 from rich.console import Console
 
 from tuner.results.text import FILE_WIDTH
+from tuner.tracking.events import Observer
 from tuner.tracking.progress.json_lines import JsonProgress
-from tuner.tracking.progress.terminal import LiveProgress, NotebookProgress, NullProgress, PlainProgress, Progress
+from tuner.tracking.progress.terminal import LiveProgress, NotebookProgress, NullProgress, PlainProgress
 
 
-def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
+def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Observer:
     """The display for these options and this stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
     robust = cast(IO[str], RobustStream(stream))
     if json:
