@@ -129,17 +129,16 @@ class PatientJournal(JournalFileBackend):
 
     def __init__(self, path: Path, lock: ProcessLock, patience: Retry) -> None:
         super().__init__(str(path), lock_obj=lock)
-        self._path = path
-        self._process_lock = lock
         self._patience = patience
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        self._patience(lambda: self._append(lines))
 
-    def _append(self, lines: bytes) -> None:
-        with get_lock_file(self._process_lock):
-            append_whole(self._path, lines)
+        def append() -> None:
+            with get_lock_file(self._lock):
+                append_whole(Path(self._file_path), lines)
+
+        self._patience(append)
 
 
 def append_whole(path: Path, content: bytes) -> None:

@@ -58,13 +58,11 @@ class Runs:
         self._resumed_id = resumed_id
         self._children: dict[int, str] = {}
 
-    def on_parent(self, client: MlflowClient, write: Write) -> None:
-        if self.parent_id is not None:
-            write(client, self.parent_id)
-
-    def on_child(self, client: MlflowClient, number: int, write: Write) -> None:
-        if number in self._children:  # else its creation was rejected, with a warning
-            write(client, self._children[number])
+    def write(self, client: MlflowClient, number: int | None, write: Write) -> None:
+        """Do a write to the run of a trial, or to the parent for None."""
+        run_id = self.parent_id if number is None else self._children.get(number)
+        if run_id is not None:  # else its creation was rejected, with a warning
+            write(client, run_id)
 
     def open_experiment(self, client: MlflowClient, name: str) -> None:
         experiment = client.get_experiment_by_name(name)
