@@ -66,7 +66,9 @@ def card(results: Mapping[str, Any]) -> str:
         for metric, value in (champion.get("dev") or champion["metrics"]).items()
     ]
     counts = {state: sum(trial["state"] == state for trial in results["trials"]) for state in ("COMPLETE", "PRUNED", "FAIL")}
-    alarms = next((trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == champion["number"]), {})
+    alarms: Mapping[str, Any] = next(
+        (trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == champion["number"]), {}
+    )
     environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     environment.filters |= {"number_text": number_text, "one_line": one_line}
     return environment.from_string(TEMPLATE.read_text("utf-8")).render(

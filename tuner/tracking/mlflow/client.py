@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
 from tuner.artifacts.write_queue import WriteFailure
+from tuner.results.text import dotted
 from tuner.results.trial_record import INTERRUPTED, TrialRecord
 
 if TYPE_CHECKING:
@@ -185,16 +186,12 @@ def as_unicode(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     """Flatten nested settings to MLflow's parameters: dotted names, values as text, lists joined by commas, truncated."""
     flat: dict[str, str] = {}
-    for name, value in config.items():
-        dotted = f"{prefix}{name}"
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{dotted}.")
-        else:
-            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            flat[dotted[:MAX_KEY]] = as_unicode(text)[:MAX_PARAM]
+    for name, value in dotted(config).items():
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        flat[name[:MAX_KEY]] = as_unicode(text)[:MAX_PARAM]
     return flat
 
 

@@ -28,7 +28,7 @@ ALIAS = "champion"
 REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
 """Packages that the logged model needs besides MLflow."""
 SERVED = Path(__file__).with_name("served_model.py")
-EXAMPLES = {1: ("a text",), 2: ("first text", "second text")}
+EXAMPLES = ({"text": "a text"}, {"text": "first text", "text2": "second text"})
 """Input examples of tasks with one and with two texts."""
 
 
@@ -164,8 +164,4 @@ def examples(mixture: list[str]) -> list[dict[str, str]]:
     """An example request with a row for each task."""
     from model.tasks import TASKS
 
-    rows = []
-    for name in mixture:
-        texts = EXAMPLES[len(TASKS[name].text_columns)]
-        rows.append({"task": name, **dict(zip(("text", "text2"), texts, strict=False))})
-    return rows
+    return [{"task": name, **EXAMPLES[TASKS[name].is_pair]} for name in mixture]
