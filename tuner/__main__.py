@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from model.config import nearest
+from tuner.artifacts.atomic import print_any_path
 from tuner.commands import COMMANDS
 
 WRONG_USAGE = 2
@@ -13,6 +14,7 @@ WRONG_USAGE = 2
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command that `argv` begins with. Returns its exit status, or 2 where there is no such command."""
+    print_any_path()
     name, *arguments = (sys.argv[1:] if argv is None else argv) or [""]
     if name in COMMANDS:
         return COMMANDS[name].load()(arguments)

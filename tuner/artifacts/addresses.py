@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model.config import ConfigError
 
+SQLITE = "sqlite:///"
 MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
@@ -40,13 +41,10 @@ def without_password(address: str) -> str:
     login, at, host = rest.rpartition("@")
     user, _, password = login.partition(":")
     kept = login if not password or _REFERENCE.fullmatch(password) else user
-    return _SECRET_ARGUMENT.sub(_without_value, f"{scheme}{separator}{kept}{at}{host}")
-
-
-def _without_value(argument: re.Match[str]) -> str:
-    """A secret argument of an address, for storing."""
-    value = argument[0].removeprefix(argument[1])
-    return argument[0] if _REFERENCE.fullmatch(value) else argument[1]
+    return _SECRET_ARGUMENT.sub(
+        lambda match: match[0] if _REFERENCE.fullmatch(match[0].removeprefix(match[1])) else match[1],
+        f"{scheme}{separator}{kept}{at}{host}",
+    )
 
 
 def in_environment(address: str) -> dict[str, str]:
@@ -70,16 +68,26 @@ def mask_credentials(text: str) -> str:
 def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
     """The tracking URI with an absolute path; by default SQLite in the run folder. Raises `ConfigError`."""
     if tracking_uri is None:
-        return f"sqlite:///{run_dir.resolve() / 'mlflow.db'}"
+        return sqlite_url(run_dir / "mlflow.db")
     scheme = tracking_uri.partition("://")[0].partition("+")[0]
     if tracking_uri != "databricks" and ("://" not in tracking_uri or scheme not in MLFLOW_SCHEMES):
         allowed = "sqlite:///FILE.db, http://HOST:PORT, or a postgresql, mysql or mssql address"
         raise ConfigError(
             [f"--tracking-uri {mask_credentials(tracking_uri)} is not a store that MLflow can use; give {allowed}"]
         )
-    if tracking_uri.startswith("sqlite:///"):
-        return f"sqlite:///{Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
+    if tracking_uri.startswith(SQLITE):
+        return sqlite_url(sqlite_path(tracking_uri)) + "".join(tracking_uri.partition("?")[1:])
     return tracking_uri
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file, absolute. Only what SQLAlchemy would read as something else is encoded."""
+    return SQLITE + re.sub("[%?]", lambda match: quote(match[0]), str(path.resolve()))
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of an SQLite URL."""
+    return Path(unquote(url.removeprefix(SQLITE).partition("?")[0]))
 
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 443}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
@@ -31,16 +31,9 @@ CONNECT_S, REQUEST_S, N_TRIES = 10.0, 60.0, 3
 TRANSIENT = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errors of a network file system whose server is unreachable."""
 TRANSIENT_WORDS = (
-    "NETWORK_CONNECTION",
-    "SERVICE_UNAVAILABLE",
-    "SLOW_DOWN",
-    "INTERNAL_FAILURE",
-    "THROTTLING",
-    "REQUEST_TIMEOUT",
-)
+    "NETWORK_CONNECTION", "SERVICE_UNAVAILABLE", "SLOW_DOWN", "INTERNAL_FAILURE", "THROTTLING", "REQUEST_TIMEOUT",
+)  # fmt: skip
 """Names in the messages of Arrow's transient errors."""
-
-
 T = TypeVar("T")
 P = ParamSpec("P")
 
@@ -177,7 +170,7 @@ def parse(text: str) -> Store:
             ]
         )
     if parts.scheme == "file":
-        return Store(parts.path.rstrip("/") or "/")
+        return Store(unquote(parts.path).rstrip("/") or "/")
     if not parts.netloc:
         raise ConfigError([f"--storage-path {given} names no bucket; give one such as s3://bucket/folder"])
     return Store(text.rstrip("/"))

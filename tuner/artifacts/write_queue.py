@@ -8,15 +8,15 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any
 
 RETRY_S, LONGEST_RETRY_S = 5.0, 60.0
 """Seconds before a failed write is retried, doubling up to the longest."""
 HURRIED_RETRY_S = 0.5
 """The same while `drain` waits."""
 
-Client = TypeVar("Client")
-ClientT_co = TypeVar("ClientT_co", covariant=True)
+Write = Callable[[Any], None]
+"""A function of the store's client. It must be idempotent, because a failed one is repeated from its start."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +33,13 @@ def tell_stderr(sentence: str) -> None:
     sys.stderr.write(f"{sentence}\n")
 
 
-class Store(Protocol[ClientT_co]):
-    """Does a write and returns its failure instead of raising."""
+class WriteQueue:
+    """Does the writes that `put` adds, which never waits for the store; `attempt` does one and returns its failure."""
 
-    def attempt(self, write: Callable[[ClientT_co], None]) -> WriteFailure | None: ...
-
-
-class WriteQueue(Generic[Client]):
-    """Writes are functions of the store's client. They must be idempotent, because a failed one is repeated from its start.
-
-    `put` never waits for the store.
-    """
-
-    def __init__(self, store: Store[Client], warn: Callable[[str], None]) -> None:
-        self._store = store
+    def __init__(self, attempt: Callable[[Write], WriteFailure | None], warn: Callable[[str], None]) -> None:
+        self._attempt = attempt
         self._warn = warn
-        self._writes: deque[Callable[[Client], None]] = deque()
+        self._writes: deque[Write] = deque()
         self._changed = threading.Condition()
         self._hurry = threading.Event()
         self._thread: threading.Thread | None = None
@@ -58,7 +49,7 @@ class WriteQueue(Generic[Client]):
         """Pending writes."""
         return len(self._writes)
 
-    def put(self, write: Callable[[Client], None]) -> None:
+    def put(self, write: Write) -> None:
         with self._changed:
             self._writes.append(write)
             if self._thread is None:
@@ -84,7 +75,7 @@ class WriteQueue(Generic[Client]):
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._writes)
-            failure = self._store.attempt(self._writes[0])
+            failure = self._attempt(self._writes[0])
             if failure:
                 self._warn_once(failure)
             if failure and failure.is_transient:

@@ -18,9 +18,8 @@ import ray
 from ray import tune
 
 from cluster.shape import GangShape
-from tuner.artifacts.checkpoints import Checkpoints
+from tuner.artifacts.checkpoints import Checkpoints, StoredCheckpoints
 from tuner.artifacts.models import Models
-from tuner.artifacts.remote_checkpoints import StoredCheckpoints
 from tuner.artifacts.retry import LIMIT_S
 from tuner.artifacts.store import Store
 from tuner.artifacts.watch import watching

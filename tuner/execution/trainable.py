@@ -18,9 +18,9 @@ from cluster.shape import GangShape
 from model.config import parse
 from model.engine.config import with_smaller_micro_batch
 from model.training.evaluation import Evaluation, Failure
+from tuner.artifacts.checkpoints import FOLDER
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED
-from tuner.artifacts.remote_checkpoints import FOLDER
 from tuner.artifacts.retry import StoreAwayError
 from tuner.artifacts.store import Store
 from tuner.execution.gang import Gang, RankError, RankOutOfMemoryError

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from model.saved_model.comparison import Comparison
 
 CARD = "README.md"
+TEMPLATE = Path(__file__).with_name("model_card.jinja")
+"""The model card, for jinja2."""
 ORIGINS = {"embedded": "sentence-transformers/all-MiniLM-L6-v2"}
 """Hub names of backbones that have another name here."""
 N_COMPARED = 8
@@ -60,7 +62,7 @@ def export(run: Path, target: Path) -> Comparison:
             exported.write(folder, model)
             comparison.check("the exported model", exported_answers(folder))
             shutil.copyfile(run / FOLDER / saved_model.CONFIG, folder / saved_model.CONFIG)
-            (folder / CARD).write_text(card(results), encoding="utf-8")
+            (folder / CARD).write_text(card(results), encoding="utf-8", errors="backslashreplace")
             folder.replace(target)
     except OSError as error:
         raise ConfigError([f"--to {target} cannot be written: {error.strerror or error}; give another folder"]) from None
@@ -79,20 +81,33 @@ def _select_texts(data: str, tasks: tuple[str, ...]) -> dict[str, list[tuple[str
 
 def card(results: Mapping[str, Any]) -> str:
     """Markdown with the hub's YAML header, from the contents of results.json, which must have a champion."""
-    config = results["champion"]["config"]
-    parts = [
-        f"# {results['name']}",
-        f"An encoder with a head for {config['mixture'][0]}."
-        if len(config["mixture"]) == 1
-        else f"One encoder with a head for each of {', '.join(config['mixture'])}, fine-tuned on all of them at once.",
-        _use(config),
-        _metrics(results),
-        *_confirmation(results),
-        _data(results),
-        _search(results),
-        _limits(results),
+    from jinja2 import Environment
+
+    champion, rows = results["champion"], results["data"]["rows"]
+    config, mixture, split = champion["config"], champion["config"]["mixture"], "dev" if champion.get("dev") else "select"
+    metrics = [
+        (metric, value, interval(metric, value, rows[metric.partition("/")[0]][split]), rows[metric.partition("/")[0]][split])
+        for metric, value in (champion.get("dev") or champion["metrics"]).items()
     ]
-    return f"---\n{_header(results)}\n---\n\n" + "\n\n".join(parts) + "\n"
+    counts = {state: sum(trial["state"] == state for trial in results["trials"]) for state in ("COMPLETE", "PRUNED", "FAIL")}
+    alarms: Mapping[str, Any] = next(
+        (trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == champion["number"]), {}
+    )
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    environment.filters |= {"number_text": number_text, "one_line": one_line}
+    return environment.from_string(TEMPLATE.read_text("utf-8")).render(
+        results=results,
+        champion=champion,
+        config=config,
+        mixture=mixture,
+        header=_header(results),
+        task=TASKS[next((name for name in mixture if not TASKS[name].is_pair), mixture[0])],
+        metrics=metrics,
+        sentences=sentences(results["confirmation"]) if champion.get("confirmed") else [],
+        states=", ".join(f"{n} {state}" for state, n in counts.items() if n),
+        alarms=[f"{alarm} ({', '.join(tasks)}): {MEANINGS[alarm]}." for alarm, tasks in alarms.items()],
+        generated_note=GENERATED_NOTE,
+    )
 
 
 def _header(results: Mapping[str, Any]) -> str:
@@ -116,108 +131,3 @@ def _header(results: Mapping[str, Any]) -> str:
             or None,
         ).to_yaml()
     )
-
-
-def _use(config: Mapping[str, Any]) -> str:
-    task = next((name for name in config["mixture"] if not TASKS[name].is_pair), config["mixture"][0])
-    texts = '("first text", "second text")' if TASKS[task].is_pair else '("a text",)'
-    pooler = "" if config["pooling"] == "cls" else "  # use last_hidden_state: it has no trained pooler"
-    return f"""## Use
-
-With `transformers`, `torch` and `safetensors` alone. Encoder and heads, from this folder:
-
-```python
-from predict import Model
-
-label, score = Model(".").predict("{task}", [{texts}])[0]
-```
-
-The encoder by itself:
-
-```python
-from transformers import AutoModel
-
-encoder = AutoModel.from_pretrained("."){pooler}
-```
-
-Texts are cut to {config["max_length"]} tokens. `predict.py` puts special tokens around them as in training, which the
-tokenizer of this folder need not do by itself. `heads.json` describes how the encoder's output becomes a prediction
-(pooling `{config["pooling"]}`, pairs `{config["pair_encoding"]}`); `config.yaml` holds every setting of the training."""
-
-
-def _metrics(results: Mapping[str, Any]) -> str:
-    champion, rows = results["champion"], results["data"]["rows"]
-    dev = champion.get("dev")
-    split, metrics = ("dev", dev) if dev else ("select", champion["metrics"])
-    source = {
-        "dev": "On the *dev* split, which nothing was chosen on.",
-        "select": "On the *select* split, which this model was chosen on among others: expect less on new texts. It was not "
-        "scored on *dev*, because the search did not finish.",
-    }
-    lines = [f"## Metrics\n\n{source[split]}\n", "| metric | value | 95 % interval | examples |", "|---|---|---|---|"]
-    for metric, value in metrics.items():
-        n = rows[metric.partition("/")[0]][split]
-        bounds = interval(metric, value, n)
-        within = "" if bounds is None else f"{bounds[0]:.3f} to {bounds[1]:.3f}"
-        lines.append(f"| {metric} | {value:.4f} | {within} | {n} |")
-    note = "Intervals are of the examples (Wilson's for an accuracy, Fisher's for a correlation): another seed of the training "
-    return "\n".join(lines) + f"\n\n{note}adds to them."
-
-
-def _confirmation(results: Mapping[str, Any]) -> list[str]:
-    """The configuration's metrics on fresh seeds and its comparisons; empty without a confirmation."""
-    confirmed = results["champion"].get("confirmed")
-    if not confirmed:
-        return []
-    rows = [
-        f"| {name} | {estimate['mean']:.4f} | {number_text(estimate['sd'])} |"
-        for name, estimate in confirmed["dev"].items()
-        if name != "score"
-    ]
-    table = "\n".join(["| metric on *dev* | mean | s.d. |", "|---|---|---|", *rows])
-    model = f"This model is the best on *select* of {confirmed['n_seeds']} trainings of its configuration on fresh seeds."
-    items = "\n".join(f"- {one_line(sentence)}" for sentence in sentences(results["confirmation"]))
-    method = "Intervals of differences are of the Multi-Bootstrap over examples and seeds (Sellam et al. 2022)."
-    return [f"## Confirmation\n\n{model}\n\n{table}\n\n{items}\n\n{method}"]
-
-
-def _data(results: Mapping[str, Any]) -> str:
-    data, mixture = results["data"], results["champion"]["config"]["mixture"]
-    rows = [f"| {task} | {' | '.join(str(data['rows'][task][s]) for s in ('train', 'select', 'dev'))} |" for task in mixture]
-    table = "\n".join(["| task | train | select | dev |", "|---|---|---|---|", *rows])
-    kind = {"demo": "a corpus that the project generates", "hub": "the public hub"}.get(data["source"], "files of its user")
-    sentence = f"Trained on {kind} (SHA-256 of the examples `{data['sha256']}`). *Select* is a tenth of the training set."
-    return f"## Data\n\n{sentence}\n\n{table}"
-
-
-def _search(results: Mapping[str, Any]) -> str:
-    trials, champion = results["trials"], results["champion"]
-    counts = {state: sum(trial["state"] == state for trial in trials) for state in ("COMPLETE", "PRUNED", "FAIL")}
-    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
-    smart, optim = champion["config"]["smart"], champion["config"]["optim"]
-    how = "without SMART"
-    if smart["enabled"]:
-        how = f"with SMART (variant {smart['variant']}, ε {smart['epsilon']:g}, λ {smart['lambda']:g}, K {smart['steps']})"
-    origin = "The untuned default, beside the trials," if champion["number"] is None else f"Trial {champion['number']}, of"
-    return f"""## Search
-
-{origin} {len(trials)} ({states}) of a search over the space `{results["space"]}` with seed
-{results["seed"]}; its score, {results["metric"]}, is {champion["score"]:.4f} on *select*. It was trained {how}.
-
-Learning rates {optim["lr"]:.3g} and, of the heads, {optim["head_lr"]:.3g}."""
-
-
-def _limits(results: Mapping[str, Any]) -> str:
-    limits = [
-        f"It handles {', '.join(results['champion']['config']['mixture'])}, as its training data define these tasks, and "
-        "nothing else.",
-        "It was trained on English, and carries the biases of its texts and of its backbone.",
-        "Probabilities are those of a softmax and are not calibrated.",
-    ]
-    if results["data"]["generated"]:
-        limits.insert(0, GENERATED_NOTE)
-    if not results["champion"].get("feasible", True):
-        limits.append(f"It does not meet the search's requirements: {', '.join(results['requirements'])}.")
-    alarms = [trial.get("alarms", {}) for trial in results["trials"] if trial["number"] == results["champion"]["number"]]
-    limits += [f"{alarm} ({', '.join(tasks)}): {MEANINGS[alarm]}." for raised in alarms for alarm, tasks in raised.items()]
-    return "## Limits\n\n" + "\n".join(f"- {limit}" for limit in limits)

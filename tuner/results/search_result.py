@@ -99,14 +99,10 @@ class ChampionResult:
             raise ConfigError([f"this model was not trained on {task}{nearest(task, mixture)}; it knows {', '.join(mixture)}"])
         rows = [tuple(text) if isinstance(text, tuple | list) else (text,) for text in texts]
         n_texts = len(TASKS[task].text_columns)
-        wrong = [
-            i
-            for i, row in enumerate(rows)
-            if len(row) != n_texts or not all(isinstance(text, str) and text.strip() for text in row)
-        ]
-        if isinstance(texts, str) or wrong:
+        right = [len(row) == n_texts and all(isinstance(text, str) and text.strip() for text in row) for row in rows]
+        if isinstance(texts, str) or not all(right):
             each = "a pair of texts" if TASKS[task].is_pair else "a text"
-            where = f", and item {wrong[0]} is none" if wrong and not isinstance(texts, str) else ""
+            where = "" if isinstance(texts, str) else f", and item {right.index(False)} is none"
             raise ConfigError([f"{task} takes a list with {each} that is not empty for each prediction{where}"])
         chunks = (rows[start : start + predict.LINES_AT_ONCE] for start in range(0, len(rows), predict.LINES_AT_ONCE))
         return [prediction for chunk in chunks for prediction in predict.predict(self.model, task, chunk)]

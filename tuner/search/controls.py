@@ -30,9 +30,8 @@ from tuner.search.context import Context
 from tuner.space import Space
 from tuner.space.untuned import untuned
 from tuner.study import Suggestion
-from tuner.tracking.events import Broadcast, Observer
+from tuner.tracking.events import Broadcast, Observer, SideTrainingReporter
 from tuner.tracking.mlflow import MlflowTracking
-from tuner.tracking.side_trainings import SideTrainingReporter
 
 FOLDER = ".controls"
 """Beside the runs, whose names never begin with a dot."""

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from model.config import ConfigError
+from tuner.artifacts.atomic import print_any_path
 from tuner.artifacts.retry import StoreAwayError, away_in
 from tuner.config.options import Options, not_kept, parse_arguments
 from tuner.execution.interruption import Interruption
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run a search with these command-line arguments, and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
+    print_any_path()
     try:
         result = start(parse_arguments(argv), sys.stdout)
         return CHAMPION if result is None else result.exit_status

@@ -29,8 +29,7 @@ from tuner.search.hand_over import HandOver, now
 from tuner.search.preflight import stage as preflight
 from tuner.study import Study, Suggestion, read_records
 from tuner.study.samplers.history import History
-from tuner.tracking.budget_log import BudgetLog
-from tuner.tracking.events import Broadcast, Observer
+from tuner.tracking.events import Broadcast, BudgetLog, Observer
 from tuner.tracking.mlflow import MlflowTracking
 from tuner.tracking.timeline import Timeline
 
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from tuner.execution.interruption import Interruption
     from tuner.search.plan import Plan
     from tuner.search.tokenise import Tokenisation
-    from tuner.tracking.progress.terminal import Progress
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Listeners:
     """All observers together, `tracking` included."""
 
 
-def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interruption: Interruption, progress: Progress) -> int:
+def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interruption: Interruption, progress: Observer) -> int:
     """Run all stages of a search, and return the exit status."""
     session = _prepare(plan, tokenisation, interruption, progress)
     listeners = _listen(plan, session, dashboard, progress)
@@ -88,7 +86,7 @@ def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interrupt
     return _status(results)
 
 
-def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption, progress: Progress) -> Session:
+def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption, progress: Observer) -> Session:
     """The stages before the first trial: tokenise, preflight, controls."""
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=now())
     stored_as = state.stored_as or f"{plan.name}-{uuid.uuid4().hex[:12]}"
@@ -124,7 +122,7 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
     )
 
 
-def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Progress) -> Listeners:
+def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Observer) -> Listeners:
     """Make all observers, MLflow's run and the records in the run's folder included, and announce the search to them."""
     meter, n_workers = session.context.spending.meter, plan.shape.n_workers
     tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=n_workers)

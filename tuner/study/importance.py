@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tuner.study.records import SAME_AS, load_study
+from tuner.study.samplers.view import StudyView
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,9 +61,9 @@ class Importance:
 
 def read_importance(storage: str, name: str, seed: int = 0) -> Importance:
     """The importance for the study's first goal. Raises `ConfigError` when there is no such study; creates nothing."""
-    study = load_study(storage, name)
-    trials = [trial for trial in study.trials if trial.state is TrialState.COMPLETE and SAME_AS not in trial.user_attrs]
-    return importance(trials, study.directions[0], seed)
+    directions, trials = load_study(storage, name)
+    trained = [trial for trial in trials if trial.state is TrialState.COMPLETE and SAME_AS not in trial.user_attrs]
+    return importance(trained, directions[0], seed)
 
 
 def importance(trials: Sequence[FrozenTrial], direction: StudyDirection, seed: int = 0) -> Importance:
@@ -94,16 +96,6 @@ def _shares(trials: Sequence[FrozenTrial], values: Sequence[float], direction: S
     evaluator = PedAnovaImportanceEvaluator(target_quantile=BEST)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of regimes with fewer than two trials, which it leaves out
-        shares = get_param_importances(UnstoredStudy(copies, direction), evaluator=evaluator)
+        study = StudyView(optuna.create_study(direction=direction), copies)  # not stored, because that takes time
+        shares = get_param_importances(cast(optuna.Study, study), evaluator=evaluator)
     return np.array([shares.get(name, 0.0) for name in names])
-
-
-class UnstoredStudy(optuna.Study):
-    """A study of these COMPLETE trials, some of them possibly the same, which are not stored because that takes time."""
-
-    def __init__(self, trials: list[FrozenTrial], direction: StudyDirection) -> None:
-        self.__dict__.update(optuna.create_study(direction=direction).__dict__)
-        self._trials = trials
-
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[FrozenTrial]:
-        return self._trials

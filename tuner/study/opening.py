@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -29,16 +29,7 @@ from tuner.study.storage import open_storage
 
 DEFINITION = "searched"
 """User attribute of the study: what it searches, which is the same in every session."""
-DEFINED = {
-    "space": "another space",
-    "metric": "another metric",
-    "data": "other data",
-    "requirements": "other requirements",
-}
-
-
-NO_REQUIREMENTS = Requirements()
-NO_HISTORY = History()
+DEFINED = {"space": "another space", "metric": "another metric", "data": "other data", "requirements": "other requirements"}
 
 
 @dataclass
@@ -59,10 +50,10 @@ class StudySettings:
     """Evaluations per trial."""
     data_sha256: str = ""
     """Hash of the data that the scores are measured on: a study has one."""
-    requirements: Requirements = NO_REQUIREMENTS
+    requirements: Requirements = field(default_factory=Requirements)
     max_trials: int | None = None
     """Trials at most, however early they end; repeats do not count."""
-    history: History = NO_HISTORY
+    history: History = field(default_factory=History)
     """What earlier searches measured in this space; not stored in the study."""
 
 
@@ -129,14 +120,13 @@ def _sampler(settings: StudySettings, trials: list[FrozenTrial]) -> optuna.sampl
 
 
 def _definition(settings: StudySettings) -> dict[str, Any]:
-    definition = {
+    definition: dict[str, Any] = {
         "space": settings.space.to_dict(),
         "metric": settings.objective.describe(),
         "data": settings.data_sha256,
         "requirements": sorted(settings.requirements.texts),
     }
-    normalised: dict[str, Any] = json.loads(json.dumps(definition))  # as it will be read
-    return normalised
+    return dict(json.loads(json.dumps(definition)))  # as it will be read
 
 
 def _check_same(opened: optuna.Study, definition: dict[str, Any]) -> None:

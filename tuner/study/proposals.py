@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -41,22 +41,37 @@ class Proposals:
         if self._is_grid:
             if self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
                 return True
-            point = self._grid.next()
+            points, tried = self._grid
+            while points and frozenset(points[0].items()) in tried:
+                points.popleft()
+            point = points[0] if points else None
         elif n_repeats < MAX_REPEATS:
             if self._prior is not None and not self._prior.enqueue(self._study):
                 self._prior = None
             return True
         else:
-            point = self._trained.new_point(self._space, self.config_of, self._seed)
+            point = self._new_point()
         if point is not None:
             self._study.enqueue_trial(point)
         return point is not None
+
+    def _new_point(self) -> dict[str, Any] | None:
+        """A random assignment of the space whose configuration no trial has; None where none is drawn."""
+        rng = random.Random(f"{self._seed} {len(self._study.get_trials(deepcopy=False))}")  # different draws at each call
+        for _ in range(MAX_DRAWS):
+            point: dict[str, Any] = dict(self._space.draw(rng))
+            try:
+                if _key(self.config_of(self._space.values(point)).to_dict()) not in self._trained:
+                    return point
+            except ConfigError:
+                continue
+        return None
 
     def draw(self, trial: Trial) -> dict[str, Any]:
         """The nested values that the sampler gives a trial."""
         values: dict[str, Any] = self._space.suggest(trial)
         if self._is_grid:
-            self._grid.mark_tried(trial.params)
+            self._grid[1].add(frozenset(trial.params.items()))
         return values
 
     def config_of(self, values: dict[str, Any]) -> TrialConfig:
@@ -65,8 +80,26 @@ class Proposals:
         return self._space.parse(values)
 
     def end_repeat(self, trial: Trial, config: TrialConfig) -> bool:
-        """End a trial whose configuration another has. False where none has it: the trial is to be trained."""
-        return self._trained.end_repeat(trial, config)
+        """End a trial from the record of another with its configuration. False where there is none: it is to be trained.
+
+        The evaluations are copied. Of a trial that still runs there is nothing to copy: the repeat ends as FAIL, from which no
+        sampler learns, and the sampler may suggest the configuration again later.
+        """
+        numbers = self._trained[_key(config.to_dict())]
+        source = _original(trial_of(self._study, number) for number in numbers if number != trial.number)
+        if source is None:
+            numbers.append(trial.number)
+            return False
+        state, why = source.state, source.user_attrs.get("reason")
+        if state is TrialState.RUNNING:
+            state, why = TrialState.FAIL, "which still runs" if pause_reason(source) is None else "which is paused"
+        else:
+            _copy_evaluations(source, trial)
+        same = f"the same configuration as trial {source.number}"
+        trial.set_user_attr("reason", f"{same}, {why}" if why else same)
+        trial.set_user_attr(SAME_AS, source.number)
+        self._study.tell(trial, values=source.values if state is TrialState.COMPLETE else None, state=state)
+        return True
 
     def exhausted(self, n_counted: int, n_trials: int, n_repeats: int) -> str | None:
         """Why a search ends before its total, in a sentence; None for a grid, which ends by itself."""
@@ -78,85 +111,31 @@ class Proposals:
         )
 
     @cached_property
-    def _grid(self) -> GridPoints:
-        return GridPoints(self._space, self._seed, [trial.params for trial in self._study.get_trials(deepcopy=False)])
+    def _grid(self) -> tuple[deque[dict[str, Any]], set[frozenset[tuple[str, Any]]]]:
+        """The points of the grid that are left, in a random order, so that a part of it is a fair sample; those tried."""
+        points = list(self._space.grid_points())
+        random.Random(self._seed).shuffle(points)
+        return deque(points), {frozenset(trial.params.items()) for trial in self._study.get_trials(deepcopy=False)}
 
     @cached_property
-    def _trained(self) -> TrainedConfigs:
-        return TrainedConfigs(self._study)
-
-
-class GridPoints:
-    """The points of a space's grid that are left, in a random order, so that a part of it is a fair sample."""
-
-    def __init__(self, space: Space, seed: int, tried: Iterable[Mapping[str, Any]]) -> None:
-        points = list(space.grid_points())
-        random.Random(seed).shuffle(points)
-        self._points = deque(points)
-        self._tried = {frozenset(point.items()) for point in tried}
-
-    def next(self) -> dict[str, Any] | None:
-        """A point that was not tried; None when all were."""
-        while self._points and frozenset(self._points[0].items()) in self._tried:
-            self._points.popleft()
-        return self._points[0] if self._points else None
-
-    def mark_tried(self, point: Mapping[str, Any]) -> None:
-        self._tried.add(frozenset(point.items()))
-
-
-class TrainedConfigs:
-    """The trained trials of a study by canonical configuration."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
-        self._numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for trial in study.get_trials(deepcopy=False):
+    def _trained(self) -> defaultdict[str, list[int]]:
+        """The numbers of the trained trials by canonical configuration."""
+        numbers = defaultdict(list)
+        for trial in self._study.get_trials(deepcopy=False):
             if "config" in trial.user_attrs and SAME_AS not in trial.user_attrs:
-                self._numbers[_key(trial.user_attrs["config"])].append(trial.number)
+                numbers[_key(trial.user_attrs["config"])].append(trial.number)
+        return numbers
 
-    def end_repeat(self, trial: Trial, config: TrialConfig) -> bool:
-        """End a trial from the record of another with its configuration. False where there is none: the trial is added.
 
-        The evaluations are copied. Of a trial that still runs there is nothing to copy: the repeat ends as FAIL, from which no
-        sampler learns, and the sampler may suggest the configuration again later.
-        """
-        numbers = self._numbers[_key(config.to_dict())]
-        source = _original(trial_of(self._study, number) for number in numbers if number != trial.number)
-        if source is None:
-            numbers.append(trial.number)
-            return False
-        if source.state is TrialState.RUNNING:
-            why = "which still runs" if pause_reason(source) is None else "which is paused"
-            self._end(trial, source, TrialState.FAIL, why)
-            return True
-        for name, value in source.user_attrs.items():
-            if name.startswith(EVALUATION):
-                trial.set_user_attr(name, value)
-        for step, score in source.intermediate_values.items():
-            trial.report(score, step)
-        for name, value in source.constraints.items():
-            trial.set_constraint(name, value)
-        self._end(trial, source, source.state, source.user_attrs.get("reason"))
-        return True
-
-    def _end(self, trial: Trial, source: FrozenTrial, state: TrialState, why: str | None) -> None:
-        same = f"the same configuration as trial {source.number}"
-        trial.set_user_attr("reason", f"{same}, {why}" if why else same)
-        trial.set_user_attr(SAME_AS, source.number)
-        self._study.tell(trial, values=source.values if state is TrialState.COMPLETE else None, state=state)
-
-    def new_point(self, space: Space, config_of: Callable[[dict[str, Any]], TrialConfig], seed: int) -> dict[str, Any] | None:
-        """A random assignment of the space whose configuration, by `config_of`, no trial has; None where none is drawn."""
-        rng = random.Random(f"{seed} {len(self._study.get_trials(deepcopy=False))}")  # different draws at each call
-        for _ in range(MAX_DRAWS):
-            point: dict[str, Any] = dict(space.draw(rng))
-            try:
-                if _key(config_of(space.values(point)).to_dict()) not in self._numbers:
-                    return point
-            except ConfigError:
-                continue
-        return None
+def _copy_evaluations(source: FrozenTrial, trial: Trial) -> None:
+    """Give a trial the evaluations, scores and constraints of another."""
+    for name, value in source.user_attrs.items():
+        if name.startswith(EVALUATION):
+            trial.set_user_attr(name, value)
+    for step, score in source.intermediate_values.items():
+        trial.report(score, step)
+    for name, value in source.constraints.items():
+        trial.set_constraint(name, value)
 
 
 def _original(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:

@@ -21,10 +21,10 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
 from tuner.artifacts.retry import Retry, full_disk
 
-JOURNAL, SQLITE = "journal:", "sqlite:///"
+JOURNAL = "journal:"
 MEMORY = "memory:"
 """In memory, and empty each time it is opened: for simulations."""
 
@@ -50,18 +50,24 @@ def probe(url: str, new_folder: Path | None = None) -> None:
     """
     if url == MEMORY:
         return
-    for scheme in (JOURNAL, SQLITE):
-        if url.startswith(scheme):
-            path = Path(url.removeprefix(scheme))
-            if scheme == SQLITE and path.parent != new_folder and not path.parent.is_dir():
-                raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
-            _check_file(path, scheme == JOURNAL)
-            return
+    if path := file_of(url):
+        is_journal = url.startswith(JOURNAL)
+        if not is_journal and path.parent != new_folder and not path.parent.is_dir():
+            raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
+        _check_file(path, is_journal)
+        return
     with _refusals(url):
         engine = create_engine(url)
         with engine.connect() as connection:
             connection.execute(text("select 1"))
         engine.dispose()
+
+
+def file_of(url: str) -> Path | None:
+    """The file of a journal or SQLite storage; None for others."""
+    if url.startswith(JOURNAL):
+        return Path(url.removeprefix(JOURNAL))
+    return sqlite_path(url) if url.startswith(SQLITE) else None
 
 
 @contextmanager
@@ -123,17 +129,16 @@ class PatientJournal(JournalFileBackend):
 
     def __init__(self, path: Path, lock: ProcessLock, patience: Retry) -> None:
         super().__init__(str(path), lock_obj=lock)
-        self._path = path
-        self._process_lock = lock
         self._patience = patience
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
-        self._patience(lambda: self._append(lines))
 
-    def _append(self, lines: bytes) -> None:
-        with get_lock_file(self._process_lock):
-            append_whole(self._path, lines)
+        def append() -> None:
+            with get_lock_file(self._lock):
+                append_whole(Path(self._file_path), lines)
+
+        self._patience(append)
 
 
 def append_whole(path: Path, content: bytes) -> None:

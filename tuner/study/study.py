@@ -12,25 +12,15 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tuner.results.trial_record import TrialRecord
-from tuner.study.evaluations import (
-    EVALUATION,
-    PAUSED,
-    PROMOTED,
-    PRUNED,
-    entries,
-    entry_of,
-    not_finite,
-    pause_reason,
-    position_text,
-)  # fmt: skip
+from tuner.study import evaluations as stored
+from tuner.study.evaluations import EVALUATION, PAUSED, PROMOTED, PRUNED, entries, pause_reason, position_text
 from tuner.study.opening import StudySettings, check_settings, make_scheduler, open_optuna_study
 from tuner.study.proposals import Proposals
 from tuner.study.pruners import PRUNERS
 from tuner.study.pruners.base import TrialScheduler
-from tuner.study.records import Suggestion, Verdict
+from tuner.study.records import Suggestion, TrialStore, Verdict
 from tuner.study.samplers.history import history_outcome
 from tuner.study.trial_budget import TrialBudget
-from tuner.study.trial_store import TrialStore
 
 CACHED = ("_study", "_proposals", "_scheduler", "_store", "budget")
 """What a process reads or creates when it first needs it."""
@@ -170,10 +160,10 @@ class Study(StudySettings):
         key = f"{EVALUATION}{evaluation.index}"
         if key in frozen.user_attrs:
             return Verdict.CONTINUE
-        if problem := not_finite(evaluation, self.objective, self.requirements):
+        if problem := stored.not_finite(evaluation, self.objective, self.requirements):
             self.fail(number, problem)
             return Verdict.STOP
-        trial, entry = self._store.writable(frozen), entry_of(evaluation, self.objective, self.requirements)
+        trial, entry = self._store.writable(frozen), stored.entry_of(evaluation, self.objective, self.requirements)
         if evaluation.index not in frozen.intermediate_values and len(entry["scores"]) == 1:  # else killed between writes
             trial.report(entry["score"], evaluation.index)
         is_last = evaluation.index == evaluation.n_evaluations

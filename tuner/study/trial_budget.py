@@ -54,7 +54,8 @@ class TrialBudget:
     @property
     def has_room(self) -> bool:
         """Whether a trial may begin, or go on from a pause, beside those that run, if each uses the share of an average one."""
-        expected = self._expected_share
+        ended = [share for number, share in self.shares.items() if number not in self.running]
+        expected = (PRIOR + sum(ended)) / (PRIOR + len(ended))
         outstanding = sum(max(expected - self.shares[number], 0.0) for number in self.running)
         return round(self.used + outstanding, 6) < self.total
 
@@ -67,11 +68,6 @@ class TrialBudget:
     def is_failing(self) -> bool:
         """Whether as many trials have failed as `total`: early failures use little, so the budget alone would not end them."""
         return len(self.failed) >= self.total
-
-    @property
-    def _expected_share(self) -> float:
-        ended = [share for number, share in self.shares.items() if number not in self.running]
-        return (PRIOR + sum(ended)) / (PRIOR + len(ended))
 
     def begin(self, number: int) -> None:
         """Count a trial as running, whether it is new or was paused."""

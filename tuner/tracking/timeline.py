@@ -87,7 +87,7 @@ def append_line(path: Path, line: str) -> None:
     with path.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         is_torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        file.write(b"\n" * is_torn + line.encode("utf-8", "replace") + b"\n")
+        file.write(b"\n" * is_torn + line.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from tests.support import object_store, tiny
 from tests.support.object_store import SECRET, ObjectStore
 from tests.support.waiting import back_once_missed
 from tuner.artifacts import store as stores
+from tuner.artifacts.checkpoints import FOLDER, StoredCheckpoints
 from tuner.artifacts.folder import MANIFEST, NotAsWrittenError, StoredFolder, contents, named
 from tuner.artifacts.models import FAILED, LAST_WRITTEN, Models
-from tuner.artifacts.remote_checkpoints import FOLDER, StoredCheckpoints
 from tuner.artifacts.retry import StoreAwayError
 from tuner.artifacts.store import Store, checked, opened, parse
 from tuner.execution.rank import RankWorker, scratch

@@ -36,7 +36,7 @@ def add(number: int) -> Callable[[Log], None]:
 
 def test_putting_does_not_wait_for_the_store_and_order_is_kept() -> None:
     store, told = Held(), list[str]()
-    queue = WriteQueue(store, told.append)
+    queue = WriteQueue(store.attempt, told.append)
     for number in range(100):
         queue.put(add(number))
     assert (len(queue), store.log) == (100, [])
@@ -51,7 +51,7 @@ def test_a_store_that_comes_back_gets_everything_in_order(monkeypatch: pytest.Mo
     away = WriteFailure("no route to host", is_transient=True)
     store, told = Held(None, away, away, None), list[str]()
     store.go.set()
-    queue = WriteQueue(store, told.append)
+    queue = WriteQueue(store.attempt, told.append)
     for number in range(3):
         queue.put(add(number))
     queue.drain(30)
@@ -63,7 +63,7 @@ def test_a_rejected_write_is_skipped_with_one_warning() -> None:
     refused = WriteFailure("a parameter never changes", is_transient=False)
     store, told = Held(refused, refused), list[str]()
     store.go.set()
-    queue = WriteQueue(store, told.append)
+    queue = WriteQueue(store.attempt, told.append)
     for number in range(3):
         queue.put(add(number))
     queue.drain(30)
@@ -73,7 +73,7 @@ def test_a_rejected_write_is_skipped_with_one_warning() -> None:
 
 def test_lost_writes_are_reported() -> None:
     store, told = Held(), list[str]()
-    queue = WriteQueue(store, told.append)
+    queue = WriteQueue(store.attempt, told.append)
     queue.put(add(0))
     began = time.monotonic()
     queue.drain(0.2)

@@ -14,7 +14,7 @@ from tests.support.clock import Clock
 from tuner import search
 from tuner.config import options, run_folder
 from tuner.config.budget import Budget, Meter, Used, in_words, seconds_of
-from tuner.tracking.budget_log import EVERY_S, BudgetLog
+from tuner.tracking.events import EVERY_S, BudgetLog
 from tuner.tracking.progress import terminal as progress
 
 CPU = GangShape(n_workers=2, cpus_per_worker=3)

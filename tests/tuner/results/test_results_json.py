@@ -11,12 +11,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import create_engine, text
 
 from model.config import ConfigError, parse
 from tests.support import samples
-from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri
+from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri, sqlite_path
+from tuner.config.options import Options, load, save
 from tuner.results import results_json as results
 from tuner.results.text import commonest_reason
+from tuner.tracking import timeline
+from tuner.tracking.mlflow import as_tag, flatten
+from tuner.tracking.timeline import append_line
 
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
@@ -116,8 +121,36 @@ def test_tracking_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         resolve_tracking_uri("./mlruns", tmp_path)
 
 
+ODD_NAMES = ["a?b", "feature%2Fx", "a#b", "a b", "a%20b", "é;b&c=d:e@f"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_the_url_of_a_database_opens_that_file(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    url = resolve_tracking_uri(None, folder)
+    assert sqlite_path(url) == folder / "mlflow.db"
+    assert resolve_tracking_uri(f"{url}?timeout=3", tmp_path) == f"{url}?timeout=3"
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(text("create table t (x int)"))
+    engine.dispose()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder / "mlflow.db"]
+
+
+def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path: Path) -> None:
+    path, name = tmp_path / results.FILE_NAME, "caf\udce9"
+    results.write(path, {"schema_version": 1, "data": {"source": name}})
+    assert results.read(path)["data"]["source"] == name
+    append_line(tmp_path / timeline.FILE_NAME, json.dumps({"event": name, "at": 1}, ensure_ascii=False))
+    assert timeline.read(tmp_path) == [{"event": name, "at": 1}]
+    save(Options(data=name), tmp_path)
+    assert load(tmp_path).data == name
+    assert (as_tag(name), flatten({"data": name})) == ("caf\\udce9", {"data": "caf\\udce9"})
+
+
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("content", "sentence"),
     [
         (None, "does not exist"),
         ('{"schema_version": 1, "tri', "is not JSON"),
@@ -125,10 +158,10 @@ def test_tracking_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         ('{"schema_version": 99}', "schema_version 99"),
     ],
 )
-def test_unreadable_files_raise_a_config_error(tmp_path: Path, text: str | None, sentence: str) -> None:
+def test_unreadable_files_raise_a_config_error(tmp_path: Path, content: str | None, sentence: str) -> None:
     path = tmp_path / results.FILE_NAME
-    if text is not None:
-        path.write_text(text)
+    if content is not None:
+        path.write_text(content)
     with pytest.raises(ConfigError, match=sentence):
         results.read(path)
 

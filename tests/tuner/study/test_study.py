@@ -18,6 +18,7 @@ import pytest
 from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tests.support.cases import endurance, slow_but
+from tuner.artifacts.addresses import sqlite_url
 from tuner.config.objective import Objective
 from tuner.space import Space, load
 from tuner.space.parameters import suggest
@@ -67,7 +68,9 @@ def spaces(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Space]:
 
 @pytest.fixture(params=["journal", endurance("sqlite")])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return {"journal": f"journal:{tmp_path}/run/study.journal", "sqlite": f"sqlite:///{tmp_path}/study.db"}[request.param]
+    (tmp_path / "a?b%20").mkdir()
+    storages = {"journal": f"journal:{tmp_path}/a?b%20/run/study.journal", "sqlite": sqlite_url(tmp_path / "a?b%20/study.db")}
+    return storages[request.param]
 
 
 @pytest.fixture

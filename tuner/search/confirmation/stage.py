@@ -24,9 +24,8 @@ from tuner.search.confirmation.reserve import affordable
 from tuner.search.confirmation.statistics import Dev, Goal
 from tuner.search.confirmation.trainings import FOLDER, ConfirmationRecords, FinalistTrials
 from tuner.search.context import Context
-from tuner.tracking.events import Broadcast, Observer
+from tuner.tracking.events import Broadcast, Observer, SideTrainingReporter
 from tuner.tracking.mlflow import MlflowTracking
-from tuner.tracking.side_trainings import SideTrainingReporter
 
 POLL_S = 0.5
 

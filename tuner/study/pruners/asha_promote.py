@@ -101,7 +101,8 @@ class PromotionScheduler(TrialScheduler):
     def promote(self) -> int | None:
         """The highest rung comes first, then the best score."""
         denied: defaultdict[int, list[Vector]] = defaultdict(list)
-        for number in sorted(self._paused, key=self._promotion_order):
+        places = [(-len(self._vectors[n]), tuple(-goal for goal in self._vectors[n][-1]), n) for n in self._paused]
+        for _, _, number in sorted(places):
             index, vector = len(self._vectors[number]), self._vectors[number][-1]
             if any(other == vector or dominates(other, vector) for other in denied[index]):
                 continue
@@ -123,10 +124,6 @@ class PromotionScheduler(TrialScheduler):
             if is_rung(index, self._first_rung, REDUCTION_FACTOR):
                 self._rungs[index].remove(vector)
                 self._rungs[index].add((-math.inf,) * len(vector))
-
-    def _promotion_order(self, number: int) -> tuple[int, tuple[float, ...], int]:
-        vectors = self._vectors[number]
-        return -len(vectors), tuple(-value for value in vectors[-1]), number
 
     def _may_go_on(self, number: int) -> bool:
         """Whether a trial, at a rung, is among the best there."""

@@ -57,7 +57,7 @@ class ViewSampler(BaseSampler):
 
 
 class StudyView:
-    """The part of a study's interface that samplers use, with other trials."""
+    """A study with other trials, some of them possibly the same, as far as samplers and importance evaluators use it."""
 
     def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
         self._study = study
@@ -67,6 +67,8 @@ class StudyView:
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
+
+    get_trials = _get_trials
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

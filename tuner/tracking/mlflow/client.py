@@ -1,24 +1,37 @@
-"""Connects to an MLflow store, classifies its errors for the queue of writes, and reads the runs of a search."""
+"""Connects to an MLflow store, classifies its errors for the queue of writes, and reads the runs of a search.
+
+Also translates a search's facts to MLflow's statuses, tags and parameters, within its limits.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
 from tuner.artifacts.write_queue import WriteFailure
-from tuner.tracking.mlflow.names import PARENT, TRAINING, TRIAL
+from tuner.results.text import dotted
+from tuner.results.trial_record import INTERRUPTED, TrialRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SQLITE = "sqlite:///"
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag of a nested run."""
+TRIAL, TRAINING = "trial", "training"
+"""Tags with the number of a trial, and of a control or finalist training."""
+CUT_OFF = {"state": "UNFINISHED", "reason": INTERRUPTED}
+"""Tags of a run whose trial was interrupted by the end of a session; its status is KILLED."""
+PAUSED_STATUS = "SCHEDULED"
+"""MLflow's status of a run that continues later."""
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
+"""MLflow's limits: characters of a key, a parameter, a tag."""
 T = TypeVar("T")
 REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 """MLflow's error codes of permanent failures."""
@@ -101,7 +114,7 @@ def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
     Raises ConnectionError, with the reason in one line, when the store is unreachable or has no such run; creates nothing.
     """
     if not _may_exist(tracking_uri):
-        raise ConnectionError(f"{tracking_uri.removeprefix(SQLITE)} does not exist")
+        raise ConnectionError(f"{sqlite_path(tracking_uri)} does not exist")
 
     def read(client: MlflowClient) -> list[Run]:
         parent = client.get_run(run_id)
@@ -131,7 +144,7 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
 
 def _may_exist(tracking_uri: str) -> bool:
     """Whether the store may exist: MLflow would create a missing file."""
-    return not tracking_uri.startswith(SQLITE) or Path(tracking_uri.removeprefix(SQLITE)).is_file()
+    return not tracking_uri.startswith(SQLITE) or sqlite_path(tracking_uri).is_file()
 
 
 def _answer(tracking_uri: str, read: Callable[[MlflowClient], T]) -> T:
@@ -161,3 +174,54 @@ def search_runs(client: MlflowClient, experiment_id: str | None, condition: str)
         page = client.search_runs([experiment_id], filter_string=condition, page_token=page.token)
         runs += page
     return runs
+
+
+def as_tag(text: str) -> str:
+    """The value of a tag: without passwords, truncated to MLflow's limit."""
+    return as_unicode(mask_credentials(text))[:MAX_TAG]
+
+
+def as_unicode(text: str) -> str:
+    """A text that MLflow can store: bytes of a file name that are not UTF-8 become `\\udce9`."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, str]:
+    """Flatten nested settings to MLflow's parameters: dotted names, values as text, lists joined by commas, truncated."""
+    flat: dict[str, str] = {}
+    for name, value in dotted(config).items():
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        flat[name[:MAX_KEY]] = as_unicode(text)[:MAX_PARAM]
+    return flat
+
+
+def ending(record: TrialRecord) -> tuple[str, dict[str, str]]:
+    """MLflow's status of a finished trial, and its tags."""
+    tags = {"reason": record.reason, "note": record.note}
+    tags["same_as"] = None if record.same_as is None else str(record.same_as)
+    if record.requirements:
+        tags["requirements"] = "missed" if record.shortfall else "met"
+    return STATUS[record.state], {"state": record.state} | {name: text for name, text in tags.items() if text}
+
+
+def tags_of(config: Mapping[str, Any]) -> dict[str, str]:
+    """Tags that distinguish configurations in MLflow's table."""
+    smart = "on" if config.get("smart", {}).get("enabled") else "off"
+    strategy = config.get("mixing", {}).get("strategy", "")
+    return {"mixture": ",".join(config.get("mixture", ())), "strategy": strategy, "smart": smart}
+
+
+def confirmed(confirmation: Mapping[str, Any] | None) -> tuple[dict[str, float], dict[str, str]] | None:
+    """Metrics (of the best finalist and the comparisons) and tags that a confirmation adds to the parent run."""
+    if not confirmation or not confirmation["finalists"] or confirmation["finalists"][0]["rank"] != 1:
+        return None
+    first = confirmation["finalists"][0]
+    metrics = {f"confirmed/{name}": first[name] for name in ("mean", "sd", "bound", "optimism", "search_score")}
+    metrics |= {f"confirmed/dev/{name}": scores["mean"] for name, scores in (first["dev"] or {}).items()}
+    for comparison in confirmation["comparisons"]:
+        against = comparison["against"].replace("-", "_")
+        metrics |= {
+            f"confirmed/vs_{against}/{name}": comparison[name] for name in ("difference", "low", "high", "probability_better")
+        }
+    tags = {"confirmed": first["name"], "beats_default": confirmation["beats_default"] or "unknown"}
+    return {name: value for name, value in metrics.items() if value is not None}, tags

@@ -22,8 +22,7 @@ from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
 from tuner.tracking.mlflow import runs
-from tuner.tracking.mlflow.client import MlflowStore
-from tuner.tracking.mlflow.names import CUT_OFF, TRAINING, TRIAL, confirmed, ending, flatten, tags_of
+from tuner.tracking.mlflow.client import CUT_OFF, TRAINING, TRIAL, MlflowStore, confirmed, ending, flatten, tags_of
 
 MAX_NAME = 500
 """MLflow's limit: characters of a name."""
@@ -53,8 +52,8 @@ class MlflowTracking(Observer):
         self._experiment = experiment[:MAX_NAME]
         # A server has its own artifact location; a database would use the working directory.
         is_server = self.tracking_uri.startswith(("http", "databricks"))
-        self._runs = runs.Runs(None if is_server else str(self._run_dir / "mlartifacts"), run_id)
-        self._queue = WriteQueue(MlflowStore(self.tracking_uri), warn)
+        self._runs = runs.Runs(None if is_server else (self._run_dir / "mlartifacts").as_uri(), run_id)
+        self._queue = WriteQueue(MlflowStore(self.tracking_uri).attempt, warn)
         self._n_workers = n_workers
         self._sides: dict[int, tuple[str, dict[str, str]]] = {}
         """Name and tags of the runs of controls and finalists, by number."""
@@ -85,9 +84,10 @@ class MlflowTracking(Observer):
             "pruner": plan.pruner,
             "data_sha256": plan.data_sha256,
             "data_generated": str(plan.is_generated).lower(),
+            "mlflow.source.type": "LOCAL",
+            "mlflow.source.name": "tuner.search",
         }
         self._datasets = plan.datasets
-        self._tags |= {"mlflow.source.type": "LOCAL", "mlflow.source.name": "tuner.search"}
         if plan.started:
             self._tags["started"] = plan.started
         if plan.git_commit:
@@ -111,24 +111,24 @@ class MlflowTracking(Observer):
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         for write in runs.measurements(evaluation.to_dict() | {"score": score}, runs.now_ms()):
-            self._on_child(number, write)
+            self._write(number, write)
 
     def trial_noted(self, number: int, note: str) -> None:
-        self._on_child(number, runs.set_tags, tags={"note": note})
+        self._write(number, runs.set_tags, tags={"note": note})
 
     def trial_paused(self, record: TrialRecord) -> None:
         self._running.discard(record.number)
-        self._on_child(record.number, runs.pause, record=record)
+        self._write(record.number, runs.pause, record=record)
 
     def trial_finished(self, record: TrialRecord) -> None:
         if record.number not in self._running:  # paused, failed before its start, or started by an earlier session
             self._open(record.number, record.config)
             for evaluation in record.evaluations if record.same_as is not None else ():
                 for write in runs.measurements(evaluation, runs.now_ms()):
-                    self._on_child(record.number, write)
+                    self._write(record.number, write)
         self._running.discard(record.number)
         status, tags = ending(record)
-        self._on_child(record.number, runs.end, status=status, tags=tags, at_ms=runs.now_ms())
+        self._write(record.number, runs.end, status=status, tags=tags, at_ms=runs.now_ms())
         if record.number in self._sides:
             return
         self._n_finished += 1
@@ -138,23 +138,23 @@ class MlflowTracking(Observer):
         self._best = best
         metrics = {f"best/{name}": value for name, value in record.metrics.items()}
         metrics |= {"best_score": record.score, "best_trial": float(record.number)}
-        self._on_parent(runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
+        self._write(None, runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
 
     def search_finished(self, results: dict[str, Any]) -> None:
         """End the parent run: KILLED when interrupted, FAILED without a champion. Retries for `LAST_RETRIES_S` seconds."""
         for number in sorted(self._running):
-            self._on_child(number, runs.end, status="KILLED", tags=CUT_OFF, at_ms=runs.now_ms())
+            self._write(number, runs.end, status="KILLED", tags=CUT_OFF, at_ms=runs.now_ms())
         self._running.clear()
         confirmation = confirmed(results.get("confirmation"))
         if confirmation is not None:
             metrics, tags = confirmation
-            self._on_parent(runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
-            self._on_parent(runs.set_tags, tags=tags)
+            self._write(None, runs.log_metrics, metrics=metrics, step=self._n_finished, at_ms=runs.now_ms())
+            self._write(None, runs.set_tags, tags=tags)
         for number in results["front"]:
-            self._on_child(number, runs.set_tags, tags={"front": "yes"})
-        self._on_parent(runs.log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False))
+            self._write(number, runs.set_tags, tags={"front": "yes"})
+        self._write(None, runs.log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False))
         status = "KILLED" if results["finished"] is None else "FINISHED" if results["champion"] else "FAILED"
-        self._on_parent(runs.end, status=status, tags={}, at_ms=runs.now_ms())
+        self._write(None, runs.end, status=status, tags={}, at_ms=runs.now_ms())
         self.settle()
 
     def wait_for_answer(self, limit_s: float = ANSWER_S) -> None:
@@ -171,7 +171,7 @@ class MlflowTracking(Observer):
         child = self._child(number, values)
         self._queue.put(partial(self._runs.open, child=child, at_ms=runs.now_ms()))
         for write in child.describe():
-            self._on_child(number, write)
+            self._write(number, write)
 
     def _catch_up(self, mark: str, records: Sequence[TrialRecord]) -> None:
         known = [(self._child(record.number, record.config), record) for record in records]
@@ -199,8 +199,6 @@ class MlflowTracking(Observer):
             ]
         return writes
 
-    def _on_child(self, number: int, write: Callable[..., None], **arguments: Any) -> None:
-        self._queue.put(partial(self._runs.on_child, number=number, write=partial(write, **arguments)))
-
-    def _on_parent(self, write: Callable[..., None], **arguments: Any) -> None:
-        self._queue.put(partial(self._runs.on_parent, write=partial(write, **arguments)))
+    def _write(self, number: int | None, write: Callable[..., None], **arguments: Any) -> None:
+        """Queue a write to the run of a trial, or to the parent for None."""
+        self._queue.put(partial(self._runs.write, number=number, write=partial(write, **arguments)))

@@ -30,7 +30,7 @@ ALIAS = "champion"
 REQUIREMENTS = ("torch", "transformers", "safetensors", "pandas")
 """Packages that the logged model needs besides MLflow."""
 SERVED = Path(__file__).with_name("served_model.py")
-EXAMPLES = {1: ("a text",), 2: ("first text", "second text")}
+EXAMPLES = ({"text": "a text"}, {"text": "first text", "text2": "second text"})
 """Input examples of tasks with one and with two texts."""
 
 
@@ -85,7 +85,10 @@ def register(run: Path, results: Mapping[str, Any], tracking_uri: str) -> Regist
 def _register(run: Path, results: Mapping[str, Any], client: MlflowClient) -> Registered:
     name, run_id = model_name(results), results["mlflow"]["run_id"]
     origin = _origin(results["champion"])
-    _create_model(client, name, results)
+    if not client.search_registered_models(f"name = '{name}'"):
+        data = results["data"]
+        tags = {"space": results["space"], "data_sha256": data["sha256"], "generated": str(data["generated"]).lower()}
+        client.create_registered_model(name, tags=tags)
     aliases = client.get_registered_model(name).aliases
     holder = client.get_model_version(name, aliases[ALIAS]) if ALIAS in aliases else None
     registered = [
@@ -125,14 +128,6 @@ def _unchanged_status(client: MlflowClient, run_id: str) -> Iterator[None]:
             client.update_run(run_id, status="RUNNING")
         else:
             client.set_terminated(run_id, status=before.status, end_time=before.end_time)
-
-
-def _create_model(client: MlflowClient, name: str, results: Mapping[str, Any]) -> None:
-    if client.search_registered_models(f"name = '{name}'"):
-        return
-    data = results["data"]
-    tags = {"space": results["space"], "data_sha256": data["sha256"], "generated": str(data["generated"]).lower()}
-    client.create_registered_model(name, tags=tags)
 
 
 def _previous(version: ModelVersion) -> Previous | None:
@@ -193,8 +188,4 @@ def examples(mixture: list[str]) -> list[dict[str, str]]:
     """An example request with a row for each task."""
     from model.tasks import TASKS
 
-    rows = []
-    for name in mixture:
-        texts = EXAMPLES[len(TASKS[name].text_columns)]
-        rows.append({"task": name, **dict(zip(("text", "text2"), texts, strict=False))})
-    return rows
+    return [{"task": name, **EXAMPLES[TASKS[name].is_pair]} for name in mixture]

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.smart.alarms import alarms
 from tuner.results.facts import GENERATED_SOURCE, Dataset, SearchFacts
 from tuner.results.trial_record import TrialRecord
-from tuner.tracking.mlflow.client import search_runs
-from tuner.tracking.mlflow.names import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, ending, flatten
+from tuner.tracking.mlflow.client import CUT_OFF, PARENT, PAUSED_STATUS, as_tag, as_unicode, ending, flatten, search_runs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,13 +58,11 @@ class Runs:
         self._resumed_id = resumed_id
         self._children: dict[int, str] = {}
 
-    def on_parent(self, client: MlflowClient, write: Write) -> None:
-        if self.parent_id is not None:
-            write(client, self.parent_id)
-
-    def on_child(self, client: MlflowClient, number: int, write: Write) -> None:
-        if number in self._children:  # else its creation was rejected, with a warning
-            write(client, self._children[number])
+    def write(self, client: MlflowClient, number: int | None, write: Write) -> None:
+        """Do a write to the run of a trial, or to the parent for None."""
+        run_id = self.parent_id if number is None else self._children.get(number)
+        if run_id is not None:  # else its creation was rejected, with a warning
+            write(client, run_id)
 
     def open_experiment(self, client: MlflowClient, name: str) -> None:
         experiment = client.get_experiment_by_name(name)
@@ -197,7 +194,7 @@ def log_datasets(client: MlflowClient, run_id: str, datasets: Mapping[str, Datas
 
 
 def log_text(client: MlflowClient, run_id: str, name: str, text: str) -> None:
-    client.log_text(run_id, text, name)
+    client.log_text(run_id, as_unicode(text), name)
 
 
 def set_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

@@ -9,12 +9,12 @@ from typing import IO, Any, cast
 from rich.console import Console
 
 from tuner.results.text import FILE_WIDTH
+from tuner.tracking.events import Observer
 from tuner.tracking.progress.json_lines import JsonProgress
-from tuner.tracking.progress.notebook import NotebookProgress, is_notebook
-from tuner.tracking.progress.terminal import LiveProgress, NullProgress, PlainProgress, Progress
+from tuner.tracking.progress.terminal import LiveProgress, NotebookProgress, NullProgress, PlainProgress
 
 
-def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
+def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Observer:
     """The display for these options and this stream. rich respects NO_COLOR; a dumb terminal gets plain lines."""
     robust = cast(IO[str], RobustStream(stream))
     if json:
@@ -27,6 +27,12 @@ def make_progress(quiet: bool, json: bool, stream: IO[str]) -> Progress:
     if quiet:
         return NullProgress(console)
     return LiveProgress(console) if console.is_terminal and not console.is_dumb_terminal else PlainProgress(console)
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 class RobustStream:

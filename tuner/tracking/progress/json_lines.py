@@ -14,10 +14,9 @@ from tuner.results.facts import SearchFacts
 from tuner.results.results_json import finite
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
-from tuner.tracking.progress.terminal import Progress
 
 
-class JsonProgress(Progress):
+class JsonProgress(Observer):
     """Writes only JSON lines to the stream. NaN and infinity become null."""
 
     def __init__(self, stream: IO[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from model.training.evaluation import Evaluation
 from tuner.results.facts import SearchFacts
@@ -17,11 +19,8 @@ class Row:
 
     number: int
     state: str = "RUNNING"
-    index: int = 0
-    """Index of the last evaluation; 0 before the first."""
-    n_evaluations: int = 0
-    step: int = 0
-    n_steps: int = 0
+    last: Mapping[str, Any] = field(default_factory=dict)
+    """`index`, `n_evaluations`, `step` and `n_steps` of the last evaluation; empty before the first."""
     score: float | None = None
     """Score of the last evaluation."""
     best_score: float | None = None
@@ -33,11 +32,6 @@ class Row:
     """Copied from the record of an equal trial: shown, but not counted."""
     share: float = 0.0
     """The share of its schedule that the trial was trained for, 0 to 1."""
-
-    @property
-    def remaining_s(self) -> float | None:
-        """Seconds a running trial still needs at its own pace; None before its first evaluation."""
-        return eta_s(self.seconds, self.step / self.n_steps if self.n_steps else 0.0)
 
 
 def eta_s(elapsed_s: float, share: float) -> float | None:
@@ -75,19 +69,14 @@ class ProgressState:
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         row = self._rows.setdefault(number, Row(number))
-        row.index, row.n_evaluations = evaluation.index, evaluation.n_evaluations
-        row.step, row.n_steps, row.seconds = evaluation.step, evaluation.n_steps, evaluation.seconds
+        row.last, row.score, row.seconds = evaluation.to_dict(), score, evaluation.seconds
         row.share = evaluation.index / evaluation.n_evaluations
-        row.score = score
         row.best_score = score if row.best_score is None else max(row.best_score, score)
 
     def trial_paused(self, record: TrialRecord) -> None:
         row = self._row_of(record)
         if record.evaluations:  # an earlier session's are unknown to this display
-            last = record.evaluations[-1]
-            row.index, row.n_evaluations, row.step, row.n_steps = (
-                last[name] for name in ("index", "n_evaluations", "step", "n_steps")
-            )
+            row.last = record.evaluations[-1]
 
     def trial_finished(self, record: TrialRecord) -> None:
         self._row_of(record).is_repeat = record.same_as is not None

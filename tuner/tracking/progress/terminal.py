@@ -1,12 +1,13 @@
-"""Displays of a running search: a live table on a terminal, plain lines elsewhere, or the summary only."""
+"""Displays of a running search: a live table on a terminal or in a notebook, plain lines elsewhere, or the summary only."""
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.control import Control
@@ -22,9 +23,11 @@ from tuner.results.summary import print_summary
 from tuner.results.text import GENERATED_NOTE, controls_text, duration, number_text, one_line
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
-from tuner.tracking.progress.state import ProgressState, Row
+from tuner.tracking.progress.state import ProgressState, Row, eta_s
 
 REFRESH_PER_S = 2.0
+NOTEBOOK_WIDTH, NOTEBOOK_HEIGHT = 100, 24
+"""Columns and lines that an output cell of a notebook shows without scrolling."""
 STATE_STYLES = {"RUNNING": "cyan", "PAUSED": "blue", "COMPLETE": "green", "PRUNED": "yellow", "FAIL": "red"}
 
 
@@ -66,14 +69,7 @@ def best_text(state: ProgressState) -> str:
     return f"best {number_text(best.score)} (trial {best.number}{missed})"
 
 
-class Progress(Observer):
-    """An observer that displays a search."""
-
-    def close(self) -> None:
-        """Restore the terminal, however the search ended; may be called twice."""
-
-
-class NullProgress(Progress):
+class NullProgress(Observer):
     """`--quiet`: prints the final summary only."""
 
     def __init__(self, console: Console) -> None:
@@ -94,11 +90,13 @@ class PlainProgress(NullProgress):
     def search_started(self, plan: SearchFacts) -> None:
         self._state.start(plan, self._clock())
         for line in header(plan):
-            self._print(line)
+            self._console.print(Text(line), soft_wrap=True)
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
         self._state.trial_started(number)
-        self._update(f"trial {number}  started  {plain_config(config)}")
+        smart = f"eps {config.smart.epsilon:g} lambda {config.smart.lambda_:g} K {config.smart.steps}"
+        settings = f"{'+'.join(config.mixture)}  {config.mixing.strategy}  {config.pair_encoding}  lr {config.optim.lr:.2g}"
+        self._update(f"trial {number}  started  {settings}  smart {smart if config.smart.enabled else 'off'}")
 
     def evaluated(self, number: int, evaluation: Evaluation, score: float) -> None:
         self._state.evaluated(number, evaluation, score)
@@ -118,19 +116,9 @@ class PlainProgress(NullProgress):
         outcome = f"score {number_text(record.score)}  {record.seconds:.1f} s  {best_text(self._state)}"
         self._update(f"trial {record.number}  {record.state}  {outcome}{reason}")
 
-    def _print(self, line: str) -> None:
-        self._console.print(Text(line), soft_wrap=True)
-
     def _update(self, line: str) -> None:
         """Show an event that `line` describes."""
-        self._print(line)
-
-
-def plain_config(config: TrialConfig) -> str:
-    """The settings that differ most between trials, in one line."""
-    smart = f"eps {config.smart.epsilon:g} lambda {config.smart.lambda_:g} K {config.smart.steps}"
-    settings = f"{'+'.join(config.mixture)}  {config.mixing.strategy}  {config.pair_encoding}  lr {config.optim.lr:.2g}"
-    return f"{settings}  smart {smart if config.smart.enabled else 'off'}"
+        self._console.print(Text(line), soft_wrap=True)
 
 
 class TableProgress(PlainProgress, ABC):
@@ -187,6 +175,36 @@ class LiveProgress(TableProgress):
         self._live.stop()
 
 
+class NotebookProgress(TableProgress):
+    """Shows the table as text in one output; the final output is its two lines of totals."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        super().__init__(_console(stream))
+        self._output: Any = None
+
+    def draw(self, now_s: float) -> None:
+        stream = io.StringIO()
+        _console(stream).print(live_table(self._state, now_s, NOTEBOOK_HEIGHT))
+        self._show(stream.getvalue())
+
+    def search_finished(self, results: dict[str, Any]) -> None:
+        self._show("\n".join(totals(self._state, self._clock())) + "\n")
+        super().search_finished(results)
+
+    def _show(self, text: str) -> None:
+        from IPython.display import display
+
+        bundle = {"text/plain": text}
+        if self._output is None:
+            self._output = display(bundle, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._output.update(bundle, raw=True)
+
+
+def _console(stream: IO[str]) -> Console:
+    return Console(file=stream, width=NOTEBOOK_WIDTH, force_jupyter=False, color_system=None)
+
+
 def live_table(state: ProgressState, now_s: float, height: int) -> Group:
     """The table and two lines of totals, in at most `height` lines of the console's width.
 
@@ -203,15 +221,15 @@ def live_table(state: ProgressState, now_s: float, height: int) -> Group:
 
 def _cells(row: Row, state: ProgressState, now_s: float) -> list[Text]:
     """The cells of one trial, without markup."""
-    remaining = row.remaining_s if row.state == "RUNNING" else None
+    last = row.last
     cells = [
         str(row.number),
         row.state.lower(),
-        f"{row.index}/{row.n_evaluations}" if row.index else "-",
-        f"{row.step}/{row.n_steps}" if row.index else "-",
+        f"{last['index']}/{last['n_evaluations']}" if last else "-",
+        f"{last['step']}/{last['n_steps']}" if last else "-",
         number_text(row.score),
         number_text(row.best_score),
-        duration(remaining) if row.state == "RUNNING" else "",
+        duration(eta_s(row.seconds, last["step"] / last["n_steps"] if last else 0.0)) if row.state == "RUNNING" else "",
         one_line(row.reason or ""),
     ]
     texts = [Text(cell) for cell in cells]

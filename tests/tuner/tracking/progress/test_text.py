@@ -353,7 +353,7 @@ def test_a_paused_trial_is_shown_until_it_goes_on(tmp_path: Path) -> None:
     state.evaluated(1, samples.evaluation(2, 0.5), 0.5)
     state.trial_paused(record)
     assert totals(state, 1.0)[0] == "2.0/4 full trials  0 running  0 pruned  0 failed  2 paused"
-    assert [(row.number, row.state, row.index) for row in state.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
+    assert [(row.number, row.state, row.last["index"]) for row in state.visible(9)] == [(0, "PAUSED", 2), (1, "PAUSED", 2)]
     state.trial_started(1)
     assert totals(state, 1.0)[0] == "2.0/4 full trials  1 running  0 pruned  0 failed  1 paused"
 
