@@ -10,7 +10,8 @@ import numpy as np
 from tuner.commands.simulate.landscape import Failures, Landscape, Plane, beyond
 from tuner.commands.simulate.position import Position, numeric_points
 from tuner.space import Space
-from tuner.space.parameters import Choice, Int, Parameter, Scalar, is_in
+from tuner.space.distributions import Scalar
+from tuner.space.parameters import Choice, Int, Parameter, is_in
 
 FLOOR = 0.3
 """Score at chance: the mean of about .26 for sst's five classes, .63 for quora's majority and no correlation for sts."""

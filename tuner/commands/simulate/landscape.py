@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuner.commands.simulate.position import Position
-from tuner.space.parameters import Scalar
+from tuner.space.distributions import Scalar
 
 TOLERANCE = 0.08
 """Distance from a number's best value, in ranges, up to which the score does not drop."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from model.config import TrialConfig
 from tuner.space import Space
-from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, label
+from tuner.space.distributions import Scalar
+from tuner.space.parameters import Choice, Float, Int, Parameter, Simplex, label
 
 Position = Mapping[str, float | Scalar]
 """By coordinate: 0 to 1 from the low to the high end of a number (of its logarithm on a log scale), or a label. A simplex has a

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from model.config import ConfigError
 from tuner import search
 from tuner.config import options as search_options
+from tuner.config.names import LONGEST
 from tuner.config.options import Options
 from tuner.search.plan import make
+from tuner.space.load import FOLDER
 
 
 def problems_of(**options: object) -> list[str]:
@@ -54,6 +57,15 @@ def test_placement_and_storage_path_are_checked_before_anything_starts(tmp_path:
     assert len(found) == 2
     (problem,) = problems_of(profile="laptop", placement="spread", runs_dir=str(tmp_path))
     assert problem.startswith("--placement spread") and "--storage-path" in problem
+
+
+def test_a_run_is_named_after_its_space_and_the_time(tmp_path: Path) -> None:
+    space = tmp_path / f"space (1){'x' * 100}.yaml"
+    space.write_text((FOLDER / "smart_mtl.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    name = make(Options(space=str(space), profile="laptop", runs_dir=str(tmp_path)), has_gpu=False).name
+    assert re.fullmatch(r"space-1-x+-\d{8}-\d{6}", name) and len(name) == LONGEST
+    (problem,) = problems_of(profile="laptop", name="a/b", runs_dir=str(tmp_path))
+    assert problem.startswith("--name a/b: use letters, digits") and problem.endswith("such as a-b")
 
 
 def test_a_storage_path_is_absolute_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
