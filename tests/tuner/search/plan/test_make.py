@@ -14,7 +14,7 @@ from tuner.config import options as search_options
 from tuner.config.names import LONGEST
 from tuner.config.options import Options
 from tuner.search.plan import make
-from tuner.space.load import FOLDER
+from tuner.search.plan.resolve import run_dir_of
 
 
 def problems_of(**options: object) -> list[str]:
@@ -60,12 +60,10 @@ def test_placement_and_storage_path_are_checked_before_anything_starts(tmp_path:
 
 
 def test_a_run_is_named_after_its_space_and_the_time(tmp_path: Path) -> None:
-    space = tmp_path / f"space (1){'x' * 100}.yaml"
-    space.write_text((FOLDER / "smart_mtl.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-    name = make(Options(space=str(space), profile="laptop", runs_dir=str(tmp_path)), has_gpu=False).name
+    name = run_dir_of(Options(space=f"space (1){'x' * 100}.yaml", runs_dir=str(tmp_path))).name
     assert re.fullmatch(r"space-1-x+-\d{8}-\d{6}", name) and len(name) == LONGEST
-    (problem,) = problems_of(profile="laptop", name="a/b", runs_dir=str(tmp_path))
-    assert problem.startswith("--name a/b: use letters, digits") and problem.endswith("such as a-b")
+    with pytest.raises(ConfigError, match=r"--name a/b: use letters, digits.*, such as a-b"):
+        run_dir_of(Options(name="a/b", runs_dir=str(tmp_path)))
 
 
 def test_a_storage_path_is_absolute_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
