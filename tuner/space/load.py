@@ -125,8 +125,9 @@ def _check(document: Document, layer: Layer, parameter: Parameter) -> None:
     """Add the parameter to the layer, or its problems to the document."""
     problems = list(parameter.problems())
     for inner, sentence in problems:
+        profile = f"profile {layer.at[1]}: " if layer.at else ""
         prefix = "" if sentence.startswith(parameter.name) else f"{parameter.name}: "
-        document.add((*layer.places[parameter.name], *inner), f"{prefix}{sentence}")
+        document.add((*layer.places[parameter.name], *inner), f"{profile}{prefix}{sentence}")
     if not problems:
         layer.search[parameter.name] = parameter
 

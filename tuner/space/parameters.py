@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Generic, Self, TypeVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic.types import Strict
 
 from model.config import ConfigError, TrialConfig, describe, field_names, nearest
@@ -48,19 +48,10 @@ def _labels(when: Any) -> Any:
     return {name: tuple(map(label, value if isinstance(value, list) else [value])) for name, value in when.items()}
 
 
-def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
-    low, high = bounds
-    if low > high:
-        raise ValueError(f"the range [{low:g}, {high:g}] is reversed; write [{high:g}, {low:g}]")
-    if low == high:
-        raise ValueError(f"the range [{low:g}, {high:g}] is empty; widen it, or put {low:g} under `fixed`")
-    return bounds
-
-
 N = TypeVar("N", int, float)
 When = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_labels)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Bounds = Annotated[tuple[N, N], Strict(False), AfterValidator(_ordered)]
+Bounds = Annotated[tuple[N, N], Strict(False)]
 
 
 class Parameter(BaseModel, ABC):
@@ -70,18 +61,12 @@ class Parameter(BaseModel, ABC):
 
     when: When = Field(default_factory=dict)
     """For each parameter this one depends on, the labels under which it is active."""
-    _name: str = ""
-
-    @property
-    def name(self) -> str:
-        """The setting's dotted name, which a file has as the key of the entry."""
-        return self._name
+    name: str = Field(default="", alias="", exclude=True)
+    """The setting's dotted name, which a file has as the key of the entry, not in it."""
 
     def named(self, name: str) -> Self:
         """A copy for the setting `name`."""
-        copy = self.model_copy()
-        copy._name = name
-        return copy
+        return self.model_copy(update={"name": name})
 
     def is_active(self, labels: Mapping[str, Scalar]) -> bool:
         """Whether it takes part, given the labels of the active parameters before it."""
@@ -152,6 +137,20 @@ class Range(Parameter, Generic[N]):
     def high(self) -> N:
         return self.bounds[1]
 
+    def problems(self) -> Iterator[tuple[Location, str]]:
+        low, high = self.bounds
+        at = (str(type(self).model_fields["bounds"].alias),)
+        if low > high:
+            yield at, f"the range [{low:g}, {high:g}] is reversed; write [{high:g}, {low:g}]"
+        elif low == high:
+            yield at, f"the range [{low:g}, {high:g}] is empty; widen it, or put {low:g} under `fixed`"
+        else:
+            yield from self._range_problems()
+
+    @abstractmethod
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
+        """What is wrong with a range whose ends are in order."""
+
 
 class Stepped(Range[N]):
     """A range that may be logarithmic, or have steps."""
@@ -159,7 +158,7 @@ class Stepped(Range[N]):
     log: bool = False
     step: N | None = None
 
-    def problems(self) -> Iterator[tuple[Location, str]]:
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
         kind, exact = ("int", int) if isinstance(self, Int) else ("float", _decimal)
         if self.log and self.low <= 0:
             yield (kind,), f"low is {self.low:g}; with `log: true` it must be positive"
@@ -203,7 +202,7 @@ class Simplex(Range[float]):
 
     bounds: Bounds[Finite] = Field(alias="simplex")
 
-    def problems(self) -> Iterator[tuple[Location, str]]:
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
         of_tasks = [name for name, setting in field_names().items() if str(setting.annotation).startswith("dict")]
         if self.name not in of_tasks:
             yield ("simplex",), f"a simplex gives one share for each task; it is for {' and '.join(of_tasks)} only"

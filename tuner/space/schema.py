@@ -121,7 +121,8 @@ def _sentence(item: ErrorDetails, names: list[str]) -> str:
     names = [name for name in names if name != "search"] or names
     if item["type"] == "extra_forbidden":
         *names, key = names
-        keys = [field.alias or name for name, field in _model_at(item["loc"]).model_fields.items()]
+        fields = _model_at(item["loc"]).model_fields
+        keys = [field.alias or name for name, field in fields.items() if field.alias != ""]  # an entry's name is not in it
         return ": ".join([*names, f"unknown key {key}{nearest(key, keys)}; the keys are {', '.join(keys)}"])
     rule = str(item["ctx"]["error"]) if item["type"] == "value_error" else rule_of(item, RULES) + number_hint(item["input"])
     return ": ".join([*names, rule])
