@@ -29,7 +29,8 @@ from model.config import ConfigError
 from model.training.evaluation import Evaluation
 from tuner.commands.simulate.clock import Course
 from tuner.config.objective import Objective
-from tuner.space.parameters import Choice, Float, Int, Parameter, draw, draw_near, suggest
+from tuner.space.distributions import draw, draw_near, suggest
+from tuner.space.parameters import Choice, Float, Int, Parameter
 
 Row = Mapping[str, Any]
 Numbers = npt.NDArray[np.float64]
@@ -66,10 +67,10 @@ class Setting:
         """The recorded range as a parameter of a search."""
         low, high = min(recorded), max(recorded)
         if self.kind == "choice":
-            return Choice(self.name, values=tuple(sorted(set(recorded))))
+            return Choice(choice=tuple(sorted(set(recorded)))).named(self.name)
         if self.kind == "int":
-            return Int(self.name, low=low, high=high)
-        return Float(self.name, low=low, high=high, log=self.kind == "log")
+            return Int(int=(low, high)).named(self.name)
+        return Float(float=(low, high), log=self.kind == "log").named(self.name)
 
     def position(self, value: Any) -> float:
         """The value on the axis on which distances are measured."""

@@ -11,7 +11,8 @@ from benchmarks.landscape import Failures, Landscape, Plane, beyond
 from model.config import TrialConfig
 from tuner.commands.simulate.distance import Position, unit
 from tuner.space import Space
-from tuner.space.parameters import Choice, Float, Int, Parameter, Scalar, Simplex, is_in
+from tuner.space.distributions import Scalar
+from tuner.space.parameters import Choice, Float, Int, Parameter, Simplex, is_in
 
 FLOOR = 0.3
 """Score at chance: the mean of about .26 for sst's five classes, .63 for quora's majority and no correlation for sts."""

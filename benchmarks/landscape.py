@@ -13,7 +13,7 @@ import numpy as np
 
 from tuner.commands.simulate.distance import Position
 from tuner.commands.simulate.replay import SAME_EXAMPLES
-from tuner.space.parameters import Scalar
+from tuner.space.distributions import Scalar
 
 TOLERANCE = 0.08
 """Distance from a number's best value, in ranges, up to which the score does not drop."""

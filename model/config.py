@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
@@ -228,9 +229,14 @@ def describe(error: ValidationError) -> list[str]:
         elif item["type"] == "value_error":
             sentences += str(item["ctx"]["error"]).splitlines()
         else:
-            rule = SHAPES.get(item["type"]) or item["msg"][0].lower() + item["msg"][1:]
-            sentences.append(f"{where}: {rule}, given {item['input']!r}")
+            sentences.append(f"{where}: {rule_of(item)}")
     return sentences
+
+
+def rule_of(item: ErrorDetails, shapes: Mapping[str, str] = SHAPES) -> str:
+    """The rule that a value breaks, in terms of YAML, and the value."""
+    rule = shapes.get(item["type"]) or item["msg"][0].lower() + item["msg"][1:]
+    return f"{rule}, given {item['input']!r}"
 
 
 def parse(values: Mapping[str, Any]) -> TrialConfig:

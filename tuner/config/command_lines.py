@@ -6,12 +6,11 @@ import os
 import shlex
 import shutil
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 from model.tasks import TASKS
 from tuner.artifacts.addresses import mask_credentials
-from tuner.config.options import Options
+from tuner.config.options import Options, table
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """The address at which `mlflow_ui` serves a database."""
@@ -50,14 +49,13 @@ def mlflow_run(tracking_uri: str, experiment_id: str, run_id: str) -> str:
 
 def search(options: Options) -> str:
     """The command that repeats a search under a new name, with the options that differ from their defaults."""
-    given = [(field.name, getattr(options, field.name), field.default) for field in fields(options)]
     arguments: list[str] = []
-    for name, value, default in given:
-        flag = "--set" if name == "settings" else f"--{name.replace('_', '-')}"
-        if value == default or name in NOT_REPEATED:
+    for name, option in table().items():
+        value = getattr(options, name)
+        if value == getattr(Options, name) or name in NOT_REPEATED:
             continue
         for one in value if isinstance(value, tuple) else [value]:
-            arguments += [flag] if one is True else [flag, mask_credentials(str(one))]
+            arguments += [option.flag] if isinstance(one, bool) else [option.flag, mask_credentials(str(one))]
     return f"python -m tuner.search {shlex.join(arguments)}".rstrip()
 
 

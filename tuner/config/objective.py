@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,8 +37,37 @@ def is_minimised(goal: str) -> bool:
     return goal == CUE_GAP or metric_registry.is_minimised(goal)
 
 
+class Measured(ABC):
+    """Goals, and what every trial must measure for them."""
+
+    targets: tuple[str, ...]
+    """The tasks of `mean`."""
+
+    @property
+    @abstractmethod
+    def goals(self) -> tuple[str, ...]:
+        """Names of the goals."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the goals are computed from, as far as they are the same for all trials."""
+        return tuple(dict.fromkeys(metric for goal in self.goals for metric in metrics_of(goal, self.targets)))
+
+    @property
+    def required_tasks(self) -> tuple[str, ...]:
+        """The tasks that every trial must have."""
+        return tasks_of(self.metrics)
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The splits that every trial must watch; the cue gap needs two."""
+        splits = [split_of(metric) for metric in self.metrics]
+        needed = [arm for split in splits for arm in (("clean", "inverted") if split == split_of(CUE_GAP) else (split,))]
+        return tuple(dict.fromkeys(arm for arm in needed if arm != "select"))
+
+
 @dataclass(frozen=True)
-class Objective:
+class Objective(Measured):
     """One goal, or several separated by commas, as in `--metric`.
 
     A goal is `mean`, over the main metrics of the tasks in `targets`; `own_mean`, over those of the trial's own tasks; or one
@@ -73,21 +103,6 @@ class Objective:
     def directions(self) -> list[Direction]:
         """Direction of each goal."""
         return ["minimize" if is_minimised(goal) else "maximize" for goal in self.goals]
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that the goals are computed from, as far as they are the same for all trials."""
-        return tuple(dict.fromkeys(metric for goal in self.goals for metric in metrics_of(goal, self.targets)))
-
-    @property
-    def required_tasks(self) -> tuple[str, ...]:
-        """The tasks that a trial needs to have a score."""
-        return tasks_of(self.metrics)
-
-    @property
-    def watched(self) -> tuple[str, ...]:
-        """The splits that a trial must watch to have all scores."""
-        return splits_of(self.metrics)
 
     def score(self, metrics: Mapping[str, float]) -> float:
         """The value of the first goal, from the `metrics` of an evaluation of at least `required_tasks`; may be NaN."""
@@ -125,13 +140,6 @@ def value_of(goal: str, metrics: Mapping[str, float], targets: tuple[str, ...]) 
 def tasks_of(metrics: Sequence[str]) -> tuple[str, ...]:
     """The tasks of these metrics, each once."""
     return tuple(dict.fromkeys(metric.split("/")[-2] for metric in metrics))
-
-
-def splits_of(metrics: Sequence[str]) -> tuple[str, ...]:
-    """The splits that a trial must watch to have these metrics; the cue gap needs two."""
-    splits = [split_of(metric) for metric in metrics]
-    needed = [arm for split in splits for arm in (("clean", "inverted") if split == split_of(CUE_GAP) else (split,))]
-    return tuple(dict.fromkeys(arm for arm in needed if arm != "select"))
 
 
 def goal_problems(name: str) -> list[str]:

@@ -33,6 +33,8 @@ STORES = ("storage", "tracking_uri")
 REMOVED = ("rung_resource", "cpu_hours", "on_budget")
 """Options of earlier versions, which old runs may have."""
 WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN = "what to search", "how long", "on what", "where it is kept", "what is shown"
+FRESH = (HOW_LONG, SHOWN)
+"""Groups of options that `--resume` takes from its own command line."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,14 @@ class Option:
     unit: str = ""
     """Unit of a number, such as `seconds`."""
     fresh: bool = False
-    """Whether `--resume` takes it from its own command line; else it is the run's."""
+    """Whether `--resume` takes it from its own command line, as all of `FRESH`; else it is the run's."""
 
 
 def option(default: Any, group: str, help: str, metavar: str | None = None, **rules: Any) -> Any:
     """A field of `Options` with the `rules` of `Option`. A default is appended to the help text, unless that ends with one."""
     if default is not None and not isinstance(default, bool | tuple) and not help.endswith(")"):
         help += f" ({default:g})" if isinstance(default, int | float) else f" ({default})"
-    return field(default=default, metadata={"option": Option(group, help, metavar, **rules)})
+    return field(default=default, metadata={"option": Option(group, help, metavar, **{"fresh": group in FRESH, **rules})})
 
 
 @dataclass(frozen=True)
@@ -88,33 +90,22 @@ class Options:
     )
     seed: int = option(0, WHAT, "seed of sampler and trials", least=0, most=2**31 - 1)
     trials: int | None = option(
-        None, HOW_LONG, "compute in full trials: what pruning saves goes into more trials (20)", "N", least=1, fresh=True
+        None, HOW_LONG, "compute in full trials: what pruning saves goes into more trials (20)", "N", least=1
     )
     """A trial that ends after 3 of its 10 evaluations uses 0.3. Earlier sessions of a run count. A configuration that was
     trained already is not trained again and does not count."""
-    max_trials: int | None = option(
-        None, HOW_LONG, "trials at most, however early they end (no limit)", "N", least=1, fresh=True
-    )
-    time_budget: str | None = option(
-        None, HOW_LONG, "stop after 2h30m, 45m, 90s or plain seconds, over all sessions", "TIME", fresh=True
-    )
+    max_trials: int | None = option(None, HOW_LONG, "trials at most, however early they end (no limit)", "N", least=1)
+    time_budget: str | None = option(None, HOW_LONG, "stop after 2h30m, 45m, 90s or plain seconds, over all sessions", "TIME")
     """Running trials are cut at their next evaluation, as at the end of every budget."""
-    gpu_hours: float | None = option(
-        None, HOW_LONG, "stop when the trials have held GPUs for X hours in total", "X", above=0, fresh=True
-    )
+    gpu_hours: float | None = option(None, HOW_LONG, "stop when the trials have held GPUs for X hours in total", "X", above=0)
     target: float | None = option(
-        None, HOW_LONG, "stop when a complete trial has this score (one metric)", "SCORE", least=-1, most=1, fresh=True
+        None, HOW_LONG, "stop when a complete trial has this score (one metric)", "SCORE", least=-1, most=1
     )
     finalists: int | None = option(
-        None, HOW_LONG, "best trials to train again on fresh seeds, 0 for none (3 with GPUs, else 2)", "K", least=0, fresh=True
+        None, HOW_LONG, "best trials to train again on fresh seeds, 0 for none (3 with GPUs, else 2)", "K", least=0
     )
     seeds: int | None = option(
-        None,
-        HOW_LONG,
-        "fresh seeds of each finalist and of the untuned default (3 with GPUs, else 2)",
-        "S",
-        least=1,
-        fresh=True,
+        None, HOW_LONG, "fresh seeds of each finalist and of the untuned default (3 with GPUs, else 2)", "S", least=1
     )
     data: str = option("demo", ON_WHAT, "a folder, `hub`, `hub=DIR` (a mirror), or the generated `demo`", "DIR|hub|demo")
     tasks: str | None = option(None, ON_WHAT, "search over fewer tasks (the space's)", "A,B")
@@ -161,15 +152,15 @@ class Options:
     register: bool = option(
         True, KEPT, "do not register the champion in MLflow's model registry", flag="--no-register", fresh=True
     )
-    no_preflight: bool = option(False, SHOWN, "measure nothing before the first trial, and give no ETA", fresh=True)
-    no_dashboard: bool = option(False, SHOWN, "start Ray without its dashboard, which takes some seconds", fresh=True)
+    no_preflight: bool = option(False, SHOWN, "measure nothing before the first trial, and give no ETA")
+    no_dashboard: bool = option(False, SHOWN, "start Ray without its dashboard, which takes some seconds")
     """A cluster that runs already keeps its own."""
-    dry_run: bool = option(False, SHOWN, "print the plan and what it costs, measured, and leave nothing", fresh=True)
+    dry_run: bool = option(False, SHOWN, "print the plan and what it costs, measured, and leave nothing")
     """With `--no-preflight` nothing is started."""
-    quiet: bool = option(False, SHOWN, "print the result alone", fresh=True)
-    json: bool = option(False, SHOWN, "print events as JSON lines", fresh=True)
+    quiet: bool = option(False, SHOWN, "print the result alone")
+    json: bool = option(False, SHOWN, "print events as JSON lines")
     """Without `--quiet` and `--json` a terminal gets a live table (`NO_COLOR` is respected), a pipe plain lines."""
-    debug: bool = option(False, SHOWN, "show tracebacks", fresh=True)
+    debug: bool = option(False, SHOWN, "show tracebacks")
 
 
 @cache

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from model.config import ConfigError, nearest
 from model.tasks import TASKS
-from tuner.config.objective import MEAN, goal_problems, metrics_of, splits_of, target_problems, tasks_of, value_of
+from tuner.config.objective import MEAN, Measured, goal_problems, target_problems, value_of
 
 NO_NEGATIVE_TRANSFER = "no-negative-transfer"
 DEFAULT_MARGIN = 0.01
@@ -94,7 +94,7 @@ class NoNegativeTransfer:
 
 
 @dataclass(frozen=True)
-class Requirements:
+class Requirements(Measured):
     """All requirements of a search; none by default. `targets` are the tasks of `mean`."""
 
     each: tuple[Requirement, ...] = ()
@@ -134,19 +134,8 @@ class Requirements:
         return [*map(str, self.each), *([] if self.transfer is None else [str(self.transfer)])]
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """The metrics that every trial must measure."""
-        return tuple(dict.fromkeys(metric for one in self.each for metric in metrics_of(one.goal, self.targets)))
-
-    @property
-    def required_tasks(self) -> tuple[str, ...]:
-        """The tasks that every trial must have."""
-        return tasks_of(self.metrics)
-
-    @property
-    def watched(self) -> tuple[str, ...]:
-        """The splits that every trial must watch."""
-        return splits_of(self.metrics)
+    def goals(self) -> tuple[str, ...]:
+        return tuple(one.goal for one in self.each)
 
     def excess(self, metrics: Mapping[str, float]) -> dict[str, float]:
         """Each requirement's excess in an evaluation, by its text; NaN where the value is NaN."""

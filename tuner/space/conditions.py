@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from model.config import field_names, nearest
-from tuner.space.document import Node, Problems
-from tuner.space.parameters import MIXTURE, Choice, Follow, Int, Parameter, Scalar, Simplex, as_text, is_in, label
+from tuner.space.distributions import Scalar
+from tuner.space.document import Document, Location
+from tuner.space.parameters import MIXTURE, Choice, Follow, Int, Parameter, Simplex, as_text, is_in, label
 
 
 def resolve(
     parameters: Mapping[str, Parameter],
-    nodes: Mapping[str, Node],
+    places: Mapping[str, Location],
     declared: Iterable[str],
     settled: Mapping[str, Any],
     fixed: Iterable[str],
-    problems: Problems,
+    document: Document,
 ) -> tuple[Parameter, ...]:
     """Check every `when` and put parents before children; empty where conditions form a cycle.
 
-    `nodes` are the entries of `search`, `parameters` those that could be read, `declared` all names that are searched
+    `places` are the entries of `search`, `parameters` those that could be read, `declared` all names that are searched
     by the file or the profile, and `settled` the values of those that the profile does not search. A condition on
     one of these is decided here: it is dropped, or its parameter is. `fixed` are the names of settings with a value.
     """
-    for parameter in parameters.values():
-        node = nodes[parameter.name]
+    for name, parameter in parameters.items():
         for parent, allowed in parameter.when.items():
-            sentences = _condition_problems(parameter.name, parent, allowed, parameters, sorted(declared))
-            problems.add(node.items["when"].items[parent].line, *sentences)
+            sentences = _condition_problems(name, parent, allowed, parameters, sorted(declared))
+            document.add((*places[name], "when", parent), *sentences)
         if isinstance(parameter, Follow):
-            problems.add(node.line, *_leader_problems(parameter, parameters, {*parameters, *settled, *fixed}))
+            document.add(places[name], *_leader_problems(parameter, parameters, {*parameters, *settled, *fixed}))
     kept = decide(parameters, settled)
-    ordered = _ordered(kept, nodes, problems)
+    ordered = _ordered(kept, places, document)
+    combined: dict[str, dict[str, tuple[Scalar, ...]]] = {}
     for parameter in ordered:
-        for name, allowed in _combined_conditions(parameter, kept).items():
+        combined[parameter.name] = _combined_conditions(parameter, combined)
+        for name, allowed in combined[parameter.name].items():
             if not allowed and all(parameter.when.values()):
                 conflict = f"its conditions and its parents' disagree about {name}; change one"
-                problems.add(nodes[parameter.name].line, f"{parameter.name}: can never be active: {conflict}")
+                document.add(places[parameter.name], f"{parameter.name}: can never be active: {conflict}")
     return tuple(ordered)
 
 
@@ -94,13 +95,13 @@ def decide(parameters: Mapping[str, Parameter], settled: Mapping[str, Any]) -> d
     while orphans := {name for name, p in parameters.items() if name not in dropped and dropped & set(p.when)}:
         dropped |= orphans
     return {
-        name: replace(p, when={parent: allowed for parent, allowed in p.when.items() if parent not in met[name]})
+        name: p.model_copy(update={"when": {parent: allowed for parent, allowed in p.when.items() if parent not in met[name]}})
         for name, p in parameters.items()
         if name not in dropped
     }
 
 
-def _ordered(parameters: Mapping[str, Parameter], nodes: Mapping[str, Node], problems: Problems) -> list[Parameter]:
+def _ordered(parameters: Mapping[str, Parameter], places: Mapping[str, Location], document: Document) -> list[Parameter]:
     """Parents before children, otherwise in the order of the file; cycles are problems."""
     ordered: list[Parameter] = []
     waiting = dict(parameters)
@@ -109,7 +110,7 @@ def _ordered(parameters: Mapping[str, Parameter], nodes: Mapping[str, Node], pro
         if ready is None:
             cycle = _cycle(waiting)
             shown = " → ".join([*cycle, cycle[0]])
-            problems.add(nodes[cycle[0]].line, f"conditions form a circle: {shown}; drop one of them")
+            document.add(places[cycle[0]], f"conditions form a circle: {shown}; drop one of them")
             return []
         ordered.append(waiting.pop(ready))
     return ordered
@@ -134,10 +135,12 @@ def _cycle(waiting: Mapping[str, Parameter]) -> list[str]:
         path.append(parent)
 
 
-def _combined_conditions(parameter: Parameter, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Scalar, ...]]:
-    """The values that the parameter's own conditions and those of its ancestors together allow, by ancestor."""
-    combined = dict(parameter.when)
+def _combined_conditions(
+    parameter: Parameter, combined: Mapping[str, Mapping[str, tuple[Scalar, ...]]]
+) -> dict[str, tuple[Scalar, ...]]:
+    """The values that the parameter's own conditions and those `combined` of its parents allow, by ancestor."""
+    allowed = dict(parameter.when)
     for parent in parameter.when:
-        for name, allowed in (_combined_conditions(parameters[parent], parameters) if parent in parameters else {}).items():
-            combined[name] = tuple(value for value in combined.get(name, allowed) if is_in(value, allowed))
-    return combined
+        for name, labels in combined.get(parent, {}).items():
+            allowed[name] = tuple(value for value in allowed.get(name, labels) if is_in(value, labels))
+    return allowed

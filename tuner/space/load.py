@@ -2,60 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from model.config import ConfigError, field_names, nearest
+from tuner.config.names import valid_name
 from tuner.config.objective import MEAN, Objective
-from tuner.config.options import PRUNER_NAMES, SAMPLER_NAMES
 from tuner.space.conditions import resolve
-from tuner.space.document import Node, Problems, read_document
-from tuner.space.parameters import mixture_of, value_problems
+from tuner.space.document import Document, Location, read_document
+from tuner.space.parameters import Parameter, leaves, mixture_of, value_problems
+from tuner.space.schema import File, Profile, read_file
 from tuner.space.space import Space
-from tuner.space.specs import read_parameter
 from tuner.space.starts import read_starts
 
 FOLDER = Path(__file__).resolve().parents[2] / "search_spaces"
 """Beside the packages, both in a source checkout and in an installation."""
 
-PROFILE_KEYS = ("description", "options", "fixed", "search", "start")
-FILE_KEYS = ("name", "description", "metric", "targets", "options", "fixed", "search", "start", "renamed", "profiles")
-
-
-class Options(BaseModel):
-    """Command-line options for which a space may set defaults."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    trials: Annotated[int, Field(ge=1)] | None = None
-    """Compute that a search may use, in full trials."""
-    max_trials: Annotated[int, Field(ge=1)] | None = None
-    """Trials at most, however early they end."""
-    sampler: Literal[SAMPLER_NAMES] | None = None  # type: ignore[valid-type]
-    pruner: Literal[PRUNER_NAMES] | None = None  # type: ignore[valid-type]
-    finalists: Annotated[int, Field(ge=0)] | None = None
-    """Best trials that are trained again on fresh seeds, besides the untuned default; 0 leaves the confirmation out."""
-    seeds: Annotated[int, Field(ge=1)] | None = None
-    """Fresh seeds of each finalist."""
-    workers_per_trial: Annotated[int, Field(ge=1)] | None = None
-    """DeepSpeed ranks of one trial."""
-    cpus_per_worker: Annotated[int, Field(ge=1)] | None = None
-    gpus_per_worker: Annotated[float, Field(ge=0.0)] | None = None
-    """GPUs of one rank; a fraction lets ranks share one."""
-
 
 @dataclass
 class Layer:
-    """The base of a file, or a profile: settings by dotted name. In a profile null removes what the base has."""
+    """The settings that the base of a file or a profile names, by dotted name. None takes back what the base fixes."""
 
-    options: dict[str, Any] = field(default_factory=dict)
-    fixed: dict[str, Node] = field(default_factory=dict)
-    search: dict[str, Node] = field(default_factory=dict)
-    start: Node | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """As the file has them."""
+    contents: Profile = field(default_factory=Profile)
+    at: Location = ()
+    """Where it is in the file."""
+    fixed: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, Location] = field(default_factory=dict)
+    """Where the entries of `search` are, also those that are refused."""
+    search: dict[str, Parameter] = field(default_factory=dict)
+    not_searched: set[str] = field(default_factory=set)
+    """What a profile no longer searches."""
 
 
 def available() -> list[str]:
@@ -69,14 +50,12 @@ def load(path_or_name: str | Path, profile: str | None = None) -> Space:
     Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, not only the given one.
     """
     path = _find(str(path_or_name))
-    problems = Problems(str(path))
-    root = read_document(path, problems)
-    space = _read(root, profile, problems) if root is not None else None
-    problems.raise_any()
-    assert space is not None and root is not None, "a file without a space has problems"
+    document = read_document(path)
+    space = _read(document, profile, valid_name(path.stem))
+    document.raise_any()
     refused = (f"a configuration drawn from this space is refused: {sentence}" for sentence in space.refusals())
-    problems.add(root.items["search"].line, *refused)
-    problems.raise_any()
+    document.add(("search",), *refused)
+    document.raise_any()
     return space
 
 
@@ -91,178 +70,115 @@ def _find(given: str) -> Path:
     raise ConfigError([f"there is no space {given}{nearest(given, available())}; {spaces}"])
 
 
-def _read(root: Node, profile: str | None, problems: Problems) -> Space | None:
-    """The space under `profile`; None where that is unknown."""
-    _check_keys("", root, FILE_KEYS, problems)
-    _check_texts(root, problems)
-    base = _layer(root, "", problems)
-    profiles = _profiles(root, problems)
+def _read(document: Document, profile: str | None, default_name: str) -> Space:
+    """The space under `profile`; the base where that is unknown."""
+    file = read_file(document)
+    base = _layer(document, document.values, file, ())
+    if isinstance(document.values.get("search", {}), dict) and not base.places:
+        what = "search names no parameter" if "search" in document.values else "the key search is missing"
+        document.add(("search",), f"{what}; add one, such as `optim.lr: {{float: [1.0e-5, 1.0e-4]}}`")
+    profiles = {
+        name: _layer(document, document.values["profiles"][name], contents, ("profiles", name))
+        for name, contents in file.profiles.items()
+    }
     if profile is not None and profile not in profiles:
-        line = root.items["profiles"].line if "profiles" in root.items else 1
         known = f"the profiles are {', '.join(profiles)}" if profiles else "the file has no profiles"
-        problems.add(line, f"unknown profile {profile}{nearest(profile, list(profiles))}; {known}")
-    spaces: dict[str | None, Space] = {None: _space(root, None, base, Layer(), problems)}
+        document.add(("profiles",), f"unknown profile {profile}{nearest(profile, list(profiles))}; {known}")
+    space = replace(_space(document, file, base, Layer()), name=file.name or default_name)
     for name, layer in profiles.items():
-        new = Problems(problems.file)
-        spaces[name] = _space(root, name, base, layer, new)
-        for line, sentence in [item for item in new.sentences if item not in problems.sentences]:
-            problems.add(line, f"{sentence} (under the profile {name})")
-    return spaces.get(profile)
+        new = Document(document.file, lines=document.lines)
+        changed = _space(new, file, base, layer)
+        for line, sentence in new.problems.keys() - document.problems.keys():
+            document.problems[line, f"{sentence} (under the profile {name})"] = None
+        if name == profile:
+            space = replace(changed, name=space.name, profile=name)
+    return space
 
 
-def _check_keys(where: str, node: Node, valid: tuple[str, ...], problems: Problems) -> None:
-    for key, item in node.items.items():
-        if key not in valid:
-            problems.add(item.line, f"{where}unknown key {key}{nearest(key, list(valid))}; the keys are {', '.join(valid)}")
-
-
-def _check_texts(root: Node, problems: Problems) -> None:
-    for key in ("name", "search"):
-        if key not in root.items:
-            problems.add(1, f"the key {key} is missing; add it")
-    for key in ("name", "description", "metric"):
-        if key in root.items and not isinstance(root.items[key].value, str):
-            problems.add(root.items[key].line, f"{key} is {root.items[key].value!r}; it must be text")
-
-
-def _profiles(root: Node, problems: Problems) -> dict[str, Layer]:
-    profiles = {}
-    for name, node in _entries(root, "profiles", "", problems).items():
-        if not node.is_mapping:
-            problems.add(node.line, f"profile {name} is {node.value!r}; it must map {', '.join(PROFILE_KEYS)}")
-            continue
-        _check_keys(f"profile {name}: ", node, PROFILE_KEYS, problems)
-        profiles[name] = _layer(node, f"profile {name}: ", problems)
-    return profiles
-
-
-def _entries(node: Node, key: str, where: str, problems: Problems) -> Mapping[str, Node]:
-    """The entries of the mapping under `key`; empty where it is absent. Anything else is a problem."""
-    item = node.items.get(key)
-    if item is None:
-        return {}
-    if not item.is_mapping:
-        problems.add(item.line, f"{where}{key} is {item.value!r}; it must be a mapping")
-    return item.items
-
-
-def _layer(node: Node, where: str, problems: Problems) -> Layer:
-    layer = Layer(
-        _options(node, where, problems),
-        _fixed(_entries(node, "fixed", where, problems), "", is_profile=bool(where), problems=problems),
-        _searched(_entries(node, "search", where, problems), problems),
-        node.items.get("start"),
-    )
-    for name, item in layer.search.items():
-        if name in layer.fixed and item.value is not None and layer.fixed[name].value is not None:
-            problems.add(item.line, f"{name} is fixed in line {layer.fixed[name].line} and searched here; keep one")
-    if not where and "search" in node.items and node.items["search"].is_mapping and not layer.search:
-        example = "`optim.lr: {float: [1.0e-5, 1.0e-4]}`"
-        problems.add(node.items["search"].line, f"search names no parameter; add one, such as {example}")
+def _layer(document: Document, values: Mapping[str, Any], contents: Profile, at: Location) -> Layer:
+    """Check what the base or a profile says of settings. `values` are its values in the file, at `at`."""
+    layer, places = Layer(values, contents, at), dict[str, Location]()
+    for keys, value in leaves(contents.fixed):
+        name, place = ".".join(keys), (*at, "fixed", *keys)
+        document.add(place, *_unknown(name))
+        if name in layer.fixed:
+            document.add(place, f"{name} is already fixed in line {document.line(places[name])}; keep one")
+        if name in field_names():
+            layer.fixed[name], places[name] = value, place
+            document.add(place, *(value_problems(name, value) if value is not None or not at else []))
+    searched = values.get("search")
+    for name, entry in searched.items() if isinstance(searched, dict) else ():
+        place = (*at, "search", name)
+        document.add(place, *_unknown(name))
+        if entry is None and name in contents.search:
+            layer.not_searched.add(name)
+        elif name in field_names():
+            layer.places[name] = place
+            if layer.fixed.get(name) is not None:
+                document.add(place, f"{name} is fixed in line {document.line(places[name])} and searched here; keep one")
+            if (parameter := contents.search.get(name)) is not None:
+                _check(document, layer, parameter.named(name))
     return layer
 
 
-def _options(node: Node, where: str, problems: Problems) -> dict[str, Any]:
-    options = {}
-    for key, item in _entries(node, "options", where, problems).items():
-        if key not in Options.model_fields:
-            valid = list(Options.model_fields)
-            problems.add(item.line, f"{where}unknown option {key}{nearest(key, valid)}; the options are {', '.join(valid)}")
-            continue
-        try:
-            options[key] = getattr(Options.model_validate({key: item.value}), key)
-        except ValidationError as error:
-            rule = error.errors()[0]["msg"]
-            problems.add(item.line, f"{where}option {key}: {rule[0].lower()}{rule[1:]}, given {item.value!r}")
-    return options
+def _check(document: Document, layer: Layer, parameter: Parameter) -> None:
+    """Add the parameter to the layer, or its problems to the document."""
+    problems = list(parameter.problems())
+    for inner, sentence in problems:
+        profile = f"profile {layer.at[1]}: " if layer.at else ""
+        prefix = "" if sentence.startswith(parameter.name) else f"{parameter.name}: "
+        document.add((*layer.places[parameter.name], *inner), f"{profile}{prefix}{sentence}")
+    if not problems:
+        layer.search[parameter.name] = parameter
 
 
-def _fixed(items: Mapping[str, Node], prefix: str, *, is_profile: bool, problems: Problems) -> dict[str, Node]:
-    """Settings by dotted name, from dotted or nested ones."""
-    fixed: dict[str, Node] = {}
-    for key, item in items.items():
-        name = prefix + key
-        section = [other for other in field_names() if other.startswith(f"{name}.")]
-        if name in field_names():
-            inner = {name: item}
-            if not (is_profile and item.value is None):
-                problems.add(item.line, *value_problems(name, item.value))
-        elif section and item.is_mapping:
-            inner = _fixed(item.items, f"{name}.", is_profile=is_profile, problems=problems)
-        else:
-            inner = {}
-            problems.add(item.line, _unknown(name, section))
-        for twice in inner.keys() & fixed.keys():
-            problems.add(inner[twice].line, f"{twice} is already fixed in line {fixed[twice].line}; keep one")
-        fixed |= inner
-    return fixed
-
-
-def _searched(items: Mapping[str, Node], problems: Problems) -> dict[str, Node]:
-    for name, item in items.items():
-        if name not in field_names():
-            problems.add(item.line, _unknown(name, [other for other in field_names() if other.startswith(f"{name}.")]))
-    return {name: item for name, item in items.items() if name in field_names()}
-
-
-def _unknown(name: str, section: list[str]) -> str:
+def _unknown(name: str) -> list[str]:
+    """A sentence where there is no setting of this name."""
+    if name in field_names():
+        return []
+    section = [other for other in field_names() if other.startswith(f"{name}.")]
     if section:
-        return f"{name} is a section, not a setting; its settings are {', '.join(section)}"
-    return f"unknown setting {name}{nearest(name, list(field_names()))}"
+        return [f"{name} is a section, not a setting; its settings are {', '.join(section)}"]
+    return [f"unknown setting {name}{nearest(name, list(field_names()))}"]
 
 
-def _space(root: Node, profile: str | None, base: Layer, over: Layer, problems: Problems) -> Space:
+def _space(document: Document, file: File, base: Layer, over: Layer) -> Space:
     """The base with a profile over it, which replaces the base's entries of the same settings."""
-    search = {name: node for name, node in base.search.items() if name not in over.fixed or over.fixed[name].value is None}
-    search = {
-        name: node for name, node in {**search, **over.search}.items() if node.value is not None or name not in over.search
-    }
-    fixed = {name: node for name, node in {**base.fixed, **over.fixed}.items() if name not in search or name in over.fixed}
-    values = {name: node.value for name, node in fixed.items() if node.value is not None}
-    read = {name: read_parameter(name, node, problems) for name, node in search.items()}
-    declared = {*base.search, *search}
-    settled = {name: values.get(name, field_names()[name].default) for name in declared - set(search)}
-    valid = {name: parameter for name, parameter in read.items() if parameter is not None}
-    parameters = resolve(valid, search, declared, settled, values, problems)
-    is_whole = len(valid) == len(read) and bool(parameters or not search)  # else a correct start would be refused
-    points, confidences = read_starts(over.start or base.start, parameters, values, problems) if is_whole else ((), ())
-    metric, targets = _metric(root, values, problems)
-    texts = {key: str(root.items[key].value) if key in root.items else "" for key in ("name", "description")}
-    profiles = tuple(root.items["profiles"].items) if "profiles" in root.items else ()
-    options = {**base.options, **over.options}
-    renamed = _renamed(root, problems)
+    kept = {name: at for name, at in base.places.items() if over.fixed.get(name) is None and name not in over.not_searched}
+    places = {**kept, **over.places}
+    found = {name: (over if name in over.places else base).search.get(name) for name in places}
+    valid = {name: parameter for name, parameter in found.items() if parameter is not None}
+    fixed = {name: value for name, value in base.fixed.items() if name not in places} | over.fixed
+    fixed = {name: value for name, value in fixed.items() if value is not None}
+    declared = {*base.places, *places}
+    settled = {name: fixed.get(name, field_names()[name].default) for name in declared - set(places)}
+    parameters = resolve(valid, places, declared, settled, fixed, document)
+    is_whole = len(valid) == len(places) and bool(parameters or not places)  # else a correct start would be refused
+    starting = over if "start" in over.values else base
+    start = starting.contents.start if is_whole else []
+    points, confidences = read_starts(start, (*starting.at, "start"), parameters, fixed, document)
+    targets = tuple(file.targets) if "targets" in file.model_fields_set else mixture_of(fixed)
+    for goal, place in {file.metric: "metric", MEAN: "targets"}.items():
+        try:
+            Objective(goal, targets)
+        except ConfigError as error:
+            document.add((place,), *error.problems)
+    options = base.contents.options.model_dump(exclude_unset=True) | over.contents.options.model_dump(exclude_unset=True)
     return Space(
-        **texts, profile=profile, profiles=profiles, metric=metric, targets=targets, options=options, fixed=values,
-        parameters=parameters, start=points, confidences=confidences, renamed=renamed,
+        file.name, file.description, None, tuple(file.profiles), file.metric, targets, options, fixed, parameters,
+        points, confidences, _renamed(document, file),
     )  # fmt: skip
 
 
-def _renamed(root: Node, problems: Problems) -> dict[str, str]:
+def _renamed(document: Document, file: File) -> dict[str, str]:
     """Current names of settings by their old ones."""
-    renamed: dict[str, str] = {}
-    for old, item in _entries(root, "renamed", "", problems).items():
+    counts = Counter(file.renamed.values())
+    for old, name in file.renamed.items():
         if old in field_names():
-            problems.add(item.line, f"renamed: {old} is a setting; the left side must be a name that is no longer used")
-        elif item.value not in field_names():
-            hint = nearest(str(item.value), list(field_names()))
-            problems.add(item.line, f"renamed: {old} is now {item.value!r}, which is no setting{hint}")
-        elif item.value in renamed.values():
-            problems.add(item.line, f"renamed: {item.value} has two old names; keep one")
-        else:
-            renamed[old] = item.value
-    return renamed
-
-
-def _metric(root: Node, fixed: Mapping[str, Any], problems: Problems) -> tuple[str, tuple[str, ...]]:
-    metric, targets = root.items.get("metric"), root.items.get("targets")
-    name = str(metric.value) if metric else MEAN
-    if targets is not None and not (isinstance(targets.value, list) and all(isinstance(task, str) for task in targets.value)):
-        problems.add(targets.line, f"targets is {targets.value!r}; it must be a list of tasks")
-        return name, ()
-    tasks = tuple(targets.value) if targets else mixture_of(fixed)
-    for given, node in {name: metric, MEAN: targets}.items():
-        try:
-            Objective(given, tasks)
-        except ConfigError as error:
-            problems.add((node or root).line, *error.problems)
-    return name, tasks
+            document.add(("renamed", old), f"renamed: {old} is a setting; the left side must be a name that is no longer used")
+        elif name not in field_names():
+            hint = nearest(name, list(field_names()))
+            document.add(("renamed", old), f"renamed: {old} is now {name!r}, which is no setting{hint}")
+        elif counts[name] > 1:
+            document.add(("renamed", old), f"renamed: {name} has two old names; keep one")
+    return dict(file.renamed)

@@ -12,7 +12,8 @@ from optuna.distributions import BaseDistribution
 
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, parse
-from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, Scalar, label, mixture_of, nest
+from tuner.space.distributions import Scalar
+from tuner.space.parameters import MIXTURE, Choice, Follow, Parameter, label, leaves, mixture_of, nest
 from tuner.space.space import Space
 
 WITHOUT_EFFECT = ("seed", "watch", "optim.accumulation", "engine.zero_stage", "engine.allow_zero3")
@@ -59,16 +60,9 @@ def _refused(where: str) -> Iterator[None]:
         raise UnmappableError(f"would be refused {where}: {error.problems[0]}") from None
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings by dotted name; a setting that is itself a mapping, as `mixing.ratios`, stays whole."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        dotted = f"{prefix}{name}"
-        if isinstance(value, Mapping) and dotted not in field_names():
-            flat |= flatten(value, f"{dotted}.")
-        else:
-            flat[dotted] = value
-    return flat
+    return {".".join(keys): value for keys, value in leaves(values)}
 
 
 def _invert(space: Space, old: Mapping[str, Any]) -> tuple[dict[str, Scalar], dict[str, BaseDistribution]]:

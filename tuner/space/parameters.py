@@ -1,32 +1,28 @@
-"""The kinds of a searched parameter: what Optuna draws for it and what that means to `TrialConfig`.
+"""The kinds of a searched parameter: what a space's file says of it, what Optuna draws, and what that means to `TrialConfig`.
 
-A kind is a small frozen class. It names its Optuna distributions, turns the drawn scalars ("picks") into the value of
+A kind is a small frozen model. It names its Optuna distributions, turns the drawn scalars ("picks") into the value of
 the setting, and turns a value back into picks.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import BaseTrial
-from pydantic import ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic.types import Strict
 
-from model.config import ConfigError, TrialConfig, describe
+from model.config import ConfigError, TrialConfig, describe, field_names, nearest
+from tuner.space.distributions import Scalar
+from tuner.space.document import Location
 
-WIDTH = 0.15
-"""Standard deviation of a draw around a value, as a share of the range."""
-SAME_CHOICE = 0.8
-"""Probability that a draw around a choice keeps it."""
 MIXTURE = "mixture"
 """The setting that names the tasks of a trial."""
 
-Scalar = None | bool | int | float | str
 Picks = Mapping[str, Any]
 """What Optuna drew, scalars by Optuna's name."""
 
@@ -45,17 +41,40 @@ def is_in(value: Scalar, labels: Iterable[Scalar]) -> bool:
     return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in labels)
 
 
-@dataclass(frozen=True)
-class Parameter(ABC):
-    """A setting that is searched, while every condition in `when` holds."""
+def _labels(when: Any) -> Any:
+    """The labels of each value, or of each in a list of values. Raises `ValueError` for anything but such a mapping."""
+    if not isinstance(when, dict) or not when:
+        raise ValueError("`when` must map parameters to values, such as {smart.enabled: true}")
+    return {name: tuple(map(label, value if isinstance(value, list) else [value])) for name, value in when.items()}
 
-    name: str
-    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+N = TypeVar("N", int, float)
+When = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_labels)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Bounds = Annotated[tuple[N, N], Strict(False)]
+
+
+class Parameter(BaseModel, ABC):
+    """A setting that is searched, while every condition in `when` holds. The fields are those of an entry in a space's file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    when: When = Field(default_factory=dict)
     """For each parameter this one depends on, the labels under which it is active."""
+    name: str = Field(default="", alias="", exclude=True)
+    """The setting's dotted name, which a file has as the key of the entry, not in it."""
+
+    def named(self, name: str) -> Self:
+        """A copy for the setting `name`."""
+        return self.model_copy(update={"name": name})
 
     def is_active(self, labels: Mapping[str, Scalar]) -> bool:
         """Whether it takes part, given the labels of the active parameters before it."""
         return all(name in labels and is_in(labels[name], allowed) for name, allowed in self.when.items())
+
+    @abstractmethod
+    def problems(self) -> Iterator[tuple[Location, str]]:
+        """What `TrialConfig` refuses, and rules between the fields: sentences with their place in the entry."""
 
     @abstractmethod
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
@@ -70,20 +89,30 @@ class Parameter(ABC):
         (distribution,) = self.distributions(tasks).values()
         return {self.name: value} if _is_number(value) and _contains(distribution, value) else None
 
-    @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The kind and its range as in a space's file."""
+        """The kind and its range as in a space's file, as JSON values."""
+        return self.model_dump(mode="json", by_alias=True, exclude={"when"})
+
+    def _refusals(self, values: Iterable[tuple[Location, Any]]) -> Iterator[tuple[Location, str]]:
+        return ((at, sentence) for at, value in values for sentence in value_problems(self.name, value))
 
 
-@dataclass(frozen=True)
 class Choice(Parameter):
     """One of `values`, which may be lists."""
 
-    values: tuple[Any, ...] = ()
+    values: Annotated[tuple[Any, ...], Strict(False), Field(alias="choice", min_length=1)]
 
     @property
     def labels(self) -> list[Scalar]:
         return [label(value) for value in self.values]
+
+    def problems(self) -> Iterator[tuple[Location, str]]:
+        seen: set[tuple[bool, Scalar]] = set()
+        for index, shown in enumerate(self.labels):
+            if (isinstance(shown, bool), shown) in seen:
+                yield ("choice", index), f"choice repeats {shown}; keep one"
+            seen.add((isinstance(shown, bool), shown))
+        yield from self._refusals((("choice", index), value) for index, value in enumerate(self.values))
 
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
         return {self.name: CategoricalDistribution(self.labels)}
@@ -94,18 +123,59 @@ class Choice(Parameter):
     def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
         return {self.name: label(value)} if is_in(label(value), self.labels) else None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"choice": list(self.values)}
+
+class Range(Parameter, Generic[N]):
+    """A number from `low` to `high`, both included."""
+
+    bounds: Bounds[N]
+
+    @property
+    def low(self) -> N:
+        return self.bounds[0]
+
+    @property
+    def high(self) -> N:
+        return self.bounds[1]
+
+    def problems(self) -> Iterator[tuple[Location, str]]:
+        low, high = self.bounds
+        at = (str(type(self).model_fields["bounds"].alias),)
+        if low > high:
+            yield at, f"the range [{low:g}, {high:g}] is reversed; write [{high:g}, {low:g}]"
+        elif low == high:
+            yield at, f"the range [{low:g}, {high:g}] is empty; widen it, or put {low:g} under `fixed`"
+        else:
+            yield from self._range_problems()
+
+    @abstractmethod
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
+        """What is wrong with a range whose ends are in order."""
 
 
-@dataclass(frozen=True)
-class Int(Parameter):
-    """A whole number from `low` to `high`, both included."""
+class Stepped(Range[N]):
+    """A range that may be logarithmic, or have steps."""
 
-    low: int = 0
-    high: int = 0
     log: bool = False
-    step: int = 1
+    step: N | None = None
+
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
+        kind, exact = ("int", int) if isinstance(self, Int) else ("float", _decimal)
+        if self.log and self.low <= 0:
+            yield (kind,), f"low is {self.low:g}; with `log: true` it must be positive"
+        if self.log and "step" in self.model_fields_set:
+            yield ("step",), "has both `log` and `step`; keep one"
+        elif self.step is not None and self.high - self.step == self.high:
+            yield ("step",), f"steps of {self.step:g} are lost in rounding at {self.high:g}; give a larger step, or none"
+        elif self.step is not None and (exact(self.high) - exact(self.low)) % exact(self.step) != 0:
+            yield (kind,), f"steps of {self.step:g} from {self.low:g} do not end at {self.high:g}; change the end or the step"
+        yield from self._refusals(((kind,), end) for end in self.bounds)
+
+
+class Int(Stepped[int]):
+    """A whole number."""
+
+    bounds: Bounds[int] = Field(alias="int")
+    step: Annotated[int, Field(gt=0)] = 1
 
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
         return {self.name: IntDistribution(self.low, self.high, log=self.log, step=self.step)}
@@ -113,35 +183,29 @@ class Int(Parameter):
     def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
         return super().picks(value, tasks) if isinstance(value, int) else None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"int": [self.low, self.high], "log": self.log, "step": self.step}
 
+class Float(Stepped[float]):
+    """A real number."""
 
-@dataclass(frozen=True)
-class Float(Parameter):
-    """A number from `low` to `high`, both included."""
-
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-    step: float | None = None
+    bounds: Bounds[Finite] = Field(alias="float")
+    step: Annotated[Finite, Field(gt=0)] | None = None
 
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
         return {self.name: FloatDistribution(self.low, self.high, log=self.log, step=self.step)}
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"float": [self.low, self.high], "log": self.log, "step": self.step}
 
-
-@dataclass(frozen=True)
-class Simplex(Parameter):
+class Simplex(Range[float]):
     """Shares of the tasks of the mixture: softmax of one free logit from `low` to `high` for each task.
 
     The share of a single task is 1 and nothing is drawn.
     """
 
-    low: float = 0.0
-    high: float = 0.0
+    bounds: Bounds[Finite] = Field(alias="simplex")
+
+    def _range_problems(self) -> Iterator[tuple[Location, str]]:
+        of_tasks = [name for name, setting in field_names().items() if str(setting.annotation).startswith("dict")]
+        if self.name not in of_tasks:
+            yield ("simplex",), f"a simplex gives one share for each task; it is for {' and '.join(of_tasks)} only"
 
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
         names = [f"{self.name}[{task}]" for task in tasks] if len(tasks) > 1 else []
@@ -162,17 +226,21 @@ class Simplex(Parameter):
         logits = {name: logs[task] + shift for name, task in zip(self.distributions(tasks), tasks, strict=False)}
         return dict(logits) if all(self.low <= logit <= self.high for logit in logits.values()) else None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"simplex": [self.low, self.high]}
 
-
-@dataclass(frozen=True)
 class Follow(Parameter):
     """A value for each label of another setting, `leader`, searched or fixed: nothing is drawn."""
 
-    leader: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
+    leader: str = Field(alias="follow")
+    values: dict[str, Any] = Field(default_factory=dict)
     """By the leader's label as text: `finetune`, `sst+sts`, `true`."""
+
+    def problems(self) -> Iterator[tuple[Location, str]]:
+        if self.leader == self.name:
+            yield ("follow",), f"follow is {self.leader!r}; it must name another setting, such as mode"
+        elif not self.values:
+            fix = f"write {{follow: {self.leader}, values: {{LABEL: VALUE, ...}}}}"
+            yield ("follow",), f"follows {self.leader} without `values`; {fix}"
+        yield from self._refusals((("values", key), value) for key, value in self.values.items())
 
     def distributions(self, tasks: Sequence[str]) -> dict[str, BaseDistribution]:
         return {}
@@ -188,8 +256,40 @@ class Follow(Parameter):
     def picks(self, value: Any, tasks: Sequence[str]) -> dict[str, Scalar] | None:
         return None
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"follow": self.leader, "values": dict(self.values)}
+
+def _kind(entry: Any) -> str | None:
+    """The kind that an entry has; also of a parameter."""
+    return next((key for key in entry if key in KINDS), None) if isinstance(entry, dict) else None
+
+
+def _check_kind(entry: Any) -> Any:
+    """The entry, which must have exactly one kind. Raises `ValueError`."""
+    kinds = ", ".join(KINDS)
+    if not isinstance(entry, dict):
+        raise ValueError(f"{entry!r} is not a parameter; write a kind ({kinds}), such as {{choice: [a, b]}}")
+    given = [key for key in entry if key in KINDS]
+    unknown = [key for key in entry if key not in (*KINDS, "log", "step", "when", "values")]
+    if len(given) > 1:
+        raise ValueError(f"has the kinds {', '.join(given)}; keep one")
+    if not given and unknown:
+        raise ValueError(f"unknown kind {unknown[0]}{nearest(unknown[0], list(KINDS))}; the kinds are {kinds}")
+    if not given:
+        raise ValueError(f"has no kind; add one of {kinds}")
+    return entry
+
+
+KINDS: dict[str, type[Parameter]] = {"choice": Choice, "int": Int, "float": Float, "simplex": Simplex, "follow": Follow}
+"""By the key that an entry of `search` has for the kind."""
+Entry = Annotated[
+    Annotated[Choice, Tag("choice")]
+    | Annotated[Int, Tag("int")]
+    | Annotated[Float, Tag("float")]
+    | Annotated[Simplex, Tag("simplex")]
+    | Annotated[Follow, Tag("follow")],
+    Discriminator(_kind),
+    BeforeValidator(_check_kind),
+]
+"""What a space's file has for a searched setting."""
 
 
 def as_text(value: Scalar) -> str:
@@ -205,54 +305,9 @@ def mixture_of(values: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(TrialConfig.model_fields[MIXTURE].default)
 
 
-def suggest(trial: BaseTrial, name: str, distribution: BaseDistribution) -> Scalar:
-    """What `trial` draws for one distribution."""
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-    assert isinstance(distribution, FloatDistribution)
-    return trial.suggest_float(name, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-
-
-def points(distribution: BaseDistribution) -> Sequence[Scalar] | None:
-    """Every value of a distribution in order, or None for a continuous one."""
-    if isinstance(distribution, CategoricalDistribution):
-        return distribution.choices
-    if isinstance(distribution, IntDistribution):
-        return range(distribution.low, distribution.high + 1, distribution.step)
-    assert isinstance(distribution, FloatDistribution)
-    if distribution.step is None:
-        return None
-    n_steps = round((distribution.high - distribution.low) / distribution.step)
-    return [distribution.low + index * distribution.step for index in range(n_steps + 1)]
-
-
-def draw(distribution: BaseDistribution, rng: random.Random) -> Scalar:
-    """A random value, uniform over the range or its logarithm."""
-    discrete = points(distribution)
-    if discrete is not None:
-        return rng.choice(discrete)
-    assert isinstance(distribution, FloatDistribution)
-    if not distribution.log:
-        return rng.uniform(distribution.low, distribution.high)
-    exponent = rng.uniform(math.log(distribution.low), math.log(distribution.high))
-    return min(max(math.exp(exponent), distribution.low), distribution.high)
-
-
-def draw_near(distribution: BaseDistribution, value: Scalar, rng: random.Random) -> Scalar:
-    """A random value around another: within about `WIDTH` of the range or its logarithm's; a choice mostly stays the same."""
-    if isinstance(distribution, CategoricalDistribution):
-        return value if rng.random() < SAME_CHOICE else rng.choice(distribution.choices)
-    assert isinstance(distribution, IntDistribution | FloatDistribution)
-    assert isinstance(value, int | float)
-    scale, back = (math.log, math.exp) if distribution.log else (float, float)
-    low, high = scale(distribution.low), scale(distribution.high)
-    drawn = rng.gauss(scale(value), WIDTH * (high - low))
-    near = back(min(max(drawn, low), high))
-    if distribution.step is not None:
-        near = distribution.low + round((near - distribution.low) / distribution.step) * distribution.step
-    return min(max(near, distribution.low), distribution.high)
+def _decimal(number: float) -> Decimal:
+    """The number as it is written."""
+    return Decimal(str(number))
 
 
 def _is_number(value: Any) -> bool:
@@ -280,6 +335,18 @@ def nest(values: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
+def leaves(values: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """The settings in dotted or nested values, with the keys that lead to each. One may be a mapping, as `mixing.ratios`."""
+    for key, value in values.items():
+        keys = (*above, key)
+        name = ".".join(keys)
+        is_section = any(setting.startswith(f"{name}.") for setting in field_names())
+        if isinstance(value, Mapping) and name not in field_names() and (value or is_section):
+            yield from leaves(value, keys)
+        else:
+            yield keys, value
+
+
 def value_problems(name: str, value: Any) -> list[str]:
     """Why `TrialConfig` refuses `value` for the setting `name`, whatever the other settings are.
 
@@ -301,6 +368,8 @@ def number_hint(value: Any) -> str:
     try:
         number = float(value)
     except ValueError:
+        return ""
+    if not math.isfinite(number):
         return ""
     mantissa, _, exponent = repr(number).partition("e")
     number_text = f"{mantissa if '.' in mantissa else mantissa + '.0'}{'e' + exponent if exponent else ''}"

@@ -14,21 +14,8 @@ from optuna.trial import BaseTrial
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, field_names, nearest, parse
 from tuner.space.conditions import decide
-from tuner.space.parameters import (
-    MIXTURE,
-    Choice,
-    Parameter,
-    Picks,
-    Scalar,
-    draw,
-    draw_near,
-    label,
-    mixture_of,
-    nest,
-    points,
-    suggest,
-    value_problems,
-)
+from tuner.space.distributions import Scalar, draw, draw_near, n_points, points, suggest
+from tuner.space.parameters import MIXTURE, Choice, Parameter, Picks, label, mixture_of, nest, value_problems
 
 GRID_LIMIT = 10_000
 """Points of the largest grid that is enumerated."""
@@ -164,7 +151,7 @@ class Space:
             raise ConfigError([f"no mixture of the space {self.name} can be used; {'; '.join(dropped)}"])
         if not isinstance(mixture, Choice) or not dropped:
             return self, []
-        kept = replace(mixture, values=tuple(value for value in offered if not reasons[label(value)]))
+        kept = mixture.model_copy(update={"values": tuple(value for value in offered if not reasons[label(value)])})
         parameters = _without_unreachable([kept if parameter is mixture else parameter for parameter in self.parameters], kept)
         starts = [pair for pair in zip(self.start, self.confidences, strict=True) if not reasons.get(pair[0].get(MIXTURE))]
         start, confidences = tuple(point for point, _ in starts), tuple(confidence for _, confidence in starts)
@@ -202,7 +189,7 @@ class Space:
         known = {**self.fixed, **values}
         tasks = mixture_of(known)
         distributions = parameter.distributions(tasks)
-        for combination in product(*(points(distribution) or () for distribution in distributions.values())):
+        for combination in product(*(points(distribution) for distribution in distributions.values())):
             drawn = dict(zip(distributions, combination, strict=True))
             value = parameter.value({**_labels_of(known), **drawn}, tasks)
             yield from self._branches(index + 1, {**values, parameter.name: value}, {**picks, **drawn})
@@ -244,15 +231,15 @@ def _without_unreachable(parameters: Sequence[Parameter], narrowed: Choice) -> l
         if narrowed.name in when:
             when[narrowed.name] = tuple(allowed for allowed in when[narrowed.name] if allowed in narrowed.labels)
         if all(when.values()) and set(when) <= {other.name for other in kept}:
-            kept.append(replace(parameter, when=when))
+            kept.append(parameter.model_copy(update={"when": when}))
     return kept
 
 
 def _grid_problems(parameter: Parameter, tasks: Sequence[str], limit: int) -> list[str]:
     problems = []
-    for values in map(points, parameter.distributions(tasks).values()):
-        if values is None:
+    for count in map(n_points, parameter.distributions(tasks).values()):
+        if count is None:
             return [f"{parameter.name} is continuous; the sampler grid needs a choice, an int, or a float with `step`"]
-        if len(values) > limit:
-            problems.append(f"{parameter.name} has {len(values)} values; a grid has at most {limit} points; give it a `step`")
+        if count > limit:
+            problems.append(f"{parameter.name} has {count} values; a grid has at most {limit} points; give it a `step`")
     return problems

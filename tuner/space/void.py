@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from tuner.space.conditions import parents_of
-from tuner.space.parameters import Choice, Int, Parameter, Picks, Scalar, as_text, draw, mixture_of, points
+from tuner.space.distributions import Scalar, draw, n_points, points
+from tuner.space.parameters import Choice, Int, Parameter, Picks, as_text, mixture_of
 from tuner.space.space import Space
 
 N_SAMPLES = 60
 """Random configurations in which each parameter is drawn again."""
 N_REDRAWS = 2
 """Other values of a parameter that must change nothing for it to count as void in a configuration."""
+MOST_VALUES = 100
+"""Values of a parameter that a note may list in a `when`."""
 
 Group = tuple[str, Scalar]
 """A discrete parameter and one of its values: the configurations that have it."""
@@ -87,8 +90,9 @@ def _deciders(space: Space, parameter: Parameter, probes: Sequence[Probe]) -> li
     for other in space.parameters:  # parents come first
         if parents_of(other) & below:
             below.add(other.name)
-    discrete = [other.name for other in space.parameters if isinstance(other, Choice | Int) and other.name not in below]
-    return [name for name in discrete if all(name in probe.picks for probe in probes if not probe.is_void)]
+    discrete = [other for other in space.parameters if isinstance(other, Choice | Int) and other.name not in below]
+    names = [other.name for other in discrete if (n_points(*other.distributions(()).values()) or 0) <= MOST_VALUES]
+    return [name for name in names if all(name in probe.picks for probe in probes if not probe.is_void)]
 
 
 def _explain(deciders: Sequence[str], probes: Sequence[Probe]) -> list[Group]:
@@ -119,7 +123,7 @@ def _values(space: Space, name: str) -> list[Scalar]:
     """Every value of a discrete parameter, as a `when` names them."""
     decider = next(parameter for parameter in space.parameters if parameter.name == name)
     (distribution,) = decider.distributions(()).values()
-    return list(points(distribution) or ())
+    return list(points(distribution))
 
 
 def _as_yaml(texts: Sequence[str]) -> str:

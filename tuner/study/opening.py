@@ -14,6 +14,7 @@ from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
 from model.config import ConfigError, nearest
+from tuner.config.names import valid_name
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
 from tuner.space import Space
@@ -131,6 +132,7 @@ def _definition(settings: StudySettings) -> dict[str, Any]:
 
 def _check_same(opened: optuna.Study, definition: dict[str, Any]) -> None:
     stored = {"requirements": []} | opened.user_attrs[DEFINITION]  # older studies have none
+    stored["space"] = stored["space"] | {"name": valid_name(stored["space"]["name"])}  # older ones may have any name
     problems = [
         f"the study {opened.study_name} was begun with {other}; go on with that, or give the search a new name"
         for key, other in DEFINED.items()

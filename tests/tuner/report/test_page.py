@@ -339,13 +339,15 @@ def test_the_command_that_repeats_a_search_has_the_given_options_and_no_secret()
         require=("quora/accuracy>=0.8",),
         skip_bad_rows=True,
         seed=0,
+        register=False,
         storage="postgresql://ann:secret@host/db",
         name="night",
         quiet=True,
     )
     assert commands.search(given) == (
         "python -m tuner.search --space paper_table2 --set optim.lr=0.1 --set mode=finetune "
-        "--require 'quora/accuracy>=0.8' --skip-bad-rows --storage 'postgresql://ann:***@host/db'"
+        "--require 'quora/accuracy>=0.8' --skip-bad-rows --storage 'postgresql://ann:***@host/db' "
+        "--no-register"
     )
     assert parse_arguments(shlex.split(commands.search(given))[3:]).settings == given.settings
     assert commands.search(Options()) == "python -m tuner.search"

@@ -75,14 +75,14 @@ def test_the_space_tells_what_it_follows(following: Space) -> None:
 
 @pytest.mark.parametrize(("entry", "expected"), [
     ("{follow: mode}", "follows mode without `values`; write {follow: mode, values: {LABEL: VALUE, ...}}"),
-    ("{follow: 3, values: {a: 1}}", "follow is 3; it must name another setting"),
+    ("{follow: 3, values: {a: 1}}", "follow: must be text, given 3"),
     ("{follow: optim.lr, values: {a: 1.0}}", "follow is 'optim.lr'; it must name another setting"),
     ("{follow: pooling, values: {cls: 1.0}}", "follows pooling, which is neither searched nor fixed"),
     ("{follow: smart.steps, values: {a: 1.0}}", "follows smart.steps; it can follow a choice without `when`"),
     ("{follow: mixture, values: {sst: 1.0}}", "has no value for mixture sst+sts; add one for each"),
     ("{follow: mode, values: {finetune: -1.0}}", "optim.lr: input should be greater than 0"),
     ("{follow: mode, values: {pretrain: 1.0}}", "optim.lr follows mode, which is finetune: it has values for pretrain"),
-    ("{follow: mode, values: {finetune: 1.0}, log: true}", "unknown key log; beside follow may stand values, when"),
+    ("{follow: mode, values: {finetune: 1.0}, log: true}", "unknown key log; the keys are when, follow, values"),
 ])  # fmt: skip
 def test_mistakes_are_told(tmp_path: Path, entry: str, expected: str) -> None:
     steps = "  smart.steps: {int: [0, 2]}\n"

@@ -10,9 +10,14 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from model.config import ConfigError, TrialConfig, parse
-from tuner.space import Space, available, load
+from model.config import ConfigError, TrialConfig, field_names, parse
+from tuner.space import Space, available, load, void_notes
+from tuner.space.conditions import resolve
+from tuner.space.distributions import draw, points
+from tuner.space.document import Document
+from tuner.space.parameters import Choice
 
 CONDITIONAL = """\
 name: conditional
@@ -227,6 +232,56 @@ def test_ranges_are_drawn_from_end_to_end(folder: Path) -> None:
     assert all(1e-5 <= params["optim.lr"] <= 1e-4 for params in drawn)
     n_low = sum(params["optim.lr"] < 1e-5 * 10**0.5 for params in drawn)
     assert 70 < n_low < 130  # half of them: uniform in the logarithm
+
+
+def test_a_space_without_a_name_has_that_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "space (1).yaml"
+    path.write_text("search:\n  optim.lr: {float: [1.0e-5, 1.0e-4]}\n", encoding="utf-8")
+    assert load(path).name == "space-1"
+
+
+HUGE = {
+    "optim.warmup: {float: [0.0, 0.2], step: 1.0e-9}": 200_000_001,
+    "optim.weight_decay: {float: [0.0, 1.0], step: 1.0e-15}": 10**15 + 1,
+    "budget.examples: {int: [1000, 1000000000000]}": 10**12 - 999,
+    "budget.examples: {int: [1000, 1000000000000000000000000], step: 1000}": 10**21,
+}
+
+
+@pytest.mark.parametrize(("entry", "count"), HUGE.items(), ids=HUGE)
+def test_a_range_of_very_many_points_is_drawn_from_without_listing_them(folder: Path, entry: str, count: int) -> None:
+    name = entry.partition(":")[0]
+    budget = "{budget.epochs: null}" if name == "budget.examples" else "{budget.epochs: 1}"
+    space = space_of(folder, f"name: x\nfixed: {budget}\nsearch:\n  {entry}\n  smart.beta: {{float: [0.5, 0.9]}}\n")
+    rng = random.Random(0)
+    assert len({space.draw(rng)[name] for _ in range(20)}) == 20
+    assert "smart.beta" not in [note.partition(" ")[0] for note in void_notes(space)]
+    with pytest.raises(ConfigError, match=rf"{name} has {count} values"):
+        space.fix({"smart.beta": 0.5}).grid_points()
+
+
+@pytest.mark.parametrize("distribution", [
+    CategoricalDistribution(["a", "b", "c"]), IntDistribution(3, 17, step=7), IntDistribution(1, 64, log=True),
+    FloatDistribution(0.1, 0.7, step=0.2), FloatDistribution(-1.0, 1.0, step=0.1),
+])  # fmt: skip
+def test_a_draw_is_that_from_the_list_of_all_points(distribution: BaseDistribution) -> None:
+    listed = list(points(distribution))
+    assert [draw(distribution, random.Random(seed)) for seed in range(50)] == [
+        random.Random(seed).choice(listed) for seed in range(50)
+    ]
+
+
+def test_conditions_of_many_ancestors_are_combined() -> None:
+    """Each choice depends on the two before it: the number of paths to the first one is a Fibonacci number."""
+    names = list(field_names())
+    parents = {name: names[max(index - 2, 0) : index] for index, name in enumerate(names)}
+    ladder = {
+        name: Choice(choice=(1, 2)).model_copy(update={"when": dict.fromkeys(parents[name], (1,))}).named(name)
+        for name in names
+    }
+    document = Document("ladder")
+    assert [one.name for one in resolve(ladder, dict.fromkeys(names, ()), names, {}, (), document)] == names
+    assert len(names) > 40 and not document.problems
 
 
 def test_to_dict_tells_spaces_apart_and_is_json(conditional: Space, discrete: Space, folder: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.cases import endurance, slow_but
 from tuner.artifacts.addresses import sqlite_url
 from tuner.config.objective import Objective
 from tuner.space import Space, load
-from tuner.space.parameters import suggest
+from tuner.space.distributions import suggest
 from tuner.study import PRUNERS, SAMPLERS, Study, Verdict
 
 SPACE = """\
@@ -354,6 +354,13 @@ def test_going_on_with_another_space_or_metric_is_refused(open_study: Open, spac
         "the study study was begun with another space",
         "the study study was begun with another metric",
     ]
+
+
+def test_a_study_of_a_space_whose_name_is_no_longer_valid_goes_on_under_the_suggested_name(
+    open_study: Open, spaces: dict[str, Space]
+) -> None:
+    open_study(space=replace(spaces["tiny"], name="Ann's space"))
+    open_study(space=replace(spaces["tiny"], name="Ann-s-space"))
 
 
 def test_unknown_sampler_and_pruner_are_told_together(open_study: Open) -> None:

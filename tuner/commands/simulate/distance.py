@@ -18,8 +18,9 @@ import numpy as np
 
 from model.config import TrialConfig
 from tuner.space import Space
+from tuner.space.distributions import Scalar
 from tuner.space.mapping import flatten
-from tuner.space.parameters import Choice, Float, Int, Scalar, Simplex, label
+from tuner.space.parameters import Choice, Float, Int, Simplex, label
 
 N_NEAREST = 5
 PRIOR = 5

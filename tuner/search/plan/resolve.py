@@ -14,6 +14,7 @@ from model.config import ConfigError, TrialConfig, nearest
 from model.data.source import DataSummary
 from model.tasks import TASKS
 from tuner.config.budget import Budget, seconds_of
+from tuner.config.names import LONGEST, name_problem, valid_name
 from tuner.config.options import FILE_NAME, Options
 from tuner.search import warm_start
 from tuner.search.confirmation.finalists import N_ON_CPU, N_ON_GPU, Confirmation, confirmation_for
@@ -66,9 +67,10 @@ def run_dir_of(options: Options) -> Path:
     runs = Path(options.runs_dir).expanduser().absolute()
     if options.resume is not None:
         return runs / options.resume
-    name = options.name or f"{Path(options.space).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    if not all(part.isalnum() or part in "._-" for part in name) or name.startswith("."):
-        raise ConfigError([f"--name {name}: use letters, digits, dots, dashes and underscores"])
+    now = f"{datetime.now():%Y%m%d-%H%M%S}"
+    name = options.name or f"{valid_name(Path(options.space).stem, LONGEST - len(now) - 1)}-{now}"
+    if problem := name_problem(name):
+        raise ConfigError([f"--name {name}: {problem}"])
     folder = runs / name
     if folder.exists():
         fix = f"--resume {name} goes on with it" if (folder / FILE_NAME).is_file() else "it is no run"

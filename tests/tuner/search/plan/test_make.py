@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from model.config import ConfigError
 from tuner import search
 from tuner.config import options as search_options
+from tuner.config.names import LONGEST
 from tuner.config.options import Options
 from tuner.search.plan import make
+from tuner.search.plan.resolve import run_dir_of
 
 
 def problems_of(**options: object) -> list[str]:
@@ -55,6 +58,13 @@ def test_placement_and_storage_path_are_checked_before_anything_starts(tmp_path:
     assert len(found) == 2
     (problem,) = problems_of(profile="laptop", placement="spread", runs_dir=str(tmp_path))
     assert problem.startswith("--placement spread") and "--storage-path" in problem
+
+
+def test_a_run_is_named_after_its_space_and_the_time(tmp_path: Path) -> None:
+    name = run_dir_of(Options(space=f"space (1){'x' * 100}.yaml", runs_dir=str(tmp_path))).name
+    assert re.fullmatch(r"space-1-x+-\d{8}-\d{6}", name) and len(name) == LONGEST
+    with pytest.raises(ConfigError, match=r"--name a/b: use letters, digits.*, such as a-b"):
+        run_dir_of(Options(name="a/b", runs_dir=str(tmp_path)))
 
 
 def test_a_storage_path_is_absolute_and_left_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
