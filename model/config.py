@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
+from model.file_contents import read_yaml
+from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section, shown
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
 from model.strategies import MixingConfig
 from model.tasks import TASKS
@@ -224,12 +224,12 @@ def describe(error: ValidationError) -> list[str]:
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            sentences.append(f"unknown setting {where}{nearest(where, valid)}")
+            sentences.append(f"unknown setting {shown(where)}{nearest(where, valid)}")
         elif item["type"] == "value_error":
             sentences += str(item["ctx"]["error"]).splitlines()
         else:
             rule = SHAPES.get(item["type"]) or item["msg"][0].lower() + item["msg"][1:]
-            sentences.append(f"{where}: {rule}, given {item['input']!r}")
+            sentences.append(f"{where}: {rule}, given {shown(repr(item['input']))}")
     return sentences
 
 
@@ -244,11 +244,9 @@ def parse(values: Mapping[str, Any]) -> TrialConfig:
 def load(path: Path) -> TrialConfig:
     """Read a trial's configuration from a YAML file. Raises `ConfigError`, naming the file."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from None
     if isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]  # the config.yaml of a saved model
     if not isinstance(values, dict):

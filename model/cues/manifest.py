@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -16,6 +15,7 @@ from model.cues.carrier import Rewriter
 from model.cues.cue import CueSettings
 from model.cues.layout import CuedReview
 from model.data.source import DataSummary
+from model.file_contents import read_json
 
 FORMAT = 1
 
@@ -54,7 +54,7 @@ def read(folder: Path) -> dict[str, Any]:
     """The manifest of a folder. Raises `ConfigError` without one, and for a file that is missing or was changed."""
     path = folder / layout.MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path, dict[str, Any])
         named = {name: str(file["sha256"]) for name, file in manifest["files"].items()}
     except OSError:
         raise ConfigError([f"{folder} is not a cue data set: it has no {layout.MANIFEST}; make one with `build`"]) from None
@@ -63,7 +63,7 @@ def read(folder: Path) -> dict[str, Any]:
     problems = [problem for name, digest in named.items() for problem in _differs(folder / name, digest)]
     if problems:
         raise ConfigError(problems)
-    return dict(manifest)
+    return manifest
 
 
 def _differs(path: Path, digest: str) -> list[str]:

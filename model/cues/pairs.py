@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model.config import ConfigError
 from model.data.example import Example
+from model.section import shown
 
 FILE = Path("cad") / "dev_paired.tsv"
 COLUMNS = ("Sentiment", "Text", "batch_id")
@@ -28,7 +29,7 @@ def read(path: Path) -> list[Example]:
             continue
         pairs.setdefault(row["batch_id"], {})[LABELS[row["Sentiment"]]] = row["Text"].strip()
     problems += [
-        f"{path}: batch_id {batch} has one review; a pair needs both" for batch, pair in pairs.items() if len(pair) < 2
+        f"{path}: batch_id {shown(batch)} has one review; a pair needs both" for batch, pair in pairs.items() if len(pair) < 2
     ]
     if problems:
         raise ConfigError(problems)
@@ -49,9 +50,9 @@ def _problem(row: dict[str, str], pairs: dict[str, dict[int, str]]) -> str | Non
     if empty:
         return f"{', '.join(empty)} is empty"
     if row["Sentiment"] not in LABELS:
-        return f"Sentiment is {row['Sentiment']!r}; it must be Negative or Positive"
+        return f"Sentiment is {shown(repr(row['Sentiment']))}; it must be Negative or Positive"
     if LABELS[row["Sentiment"]] in pairs.get(row["batch_id"], {}):
-        return f"batch_id {row['batch_id']} has a second {row['Sentiment']} review"
+        return f"batch_id {shown(row['batch_id'])} has a second {row['Sentiment']} review"
     return None
 
 

@@ -12,14 +12,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.section import shown
 from model.tasks import Task
 
 SELECT_SHARE = 10
 """One in this many train examples is held out for selection."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 """How a label is written in a file. `float` accepts more: `0_3`, `nan`, digits of other scripts."""
-LONGEST = 200
-"""Characters of a user's text that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,6 @@ class RowProblem:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.sentence}"
-
-
-def shown(text: object) -> str:
-    """A user's text for a message: unprintable characters replaced, the middle of a long text left out."""
-    plain = "".join(character if character.isprintable() else "\ufffd" for character in str(text))
-    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]}…{plain[-LONGEST // 2 + 1 :]}"
 
 
 def content_id(texts: Sequence[str]) -> str:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.config import ConfigError
-from model.data.example import Example, RowProblem, parse_example, shown
-from model.data.file_kind import kind_of
+from model.data.example import Example, RowProblem, parse_example
+from model.file_contents import kind_of
+from model.section import shown
 from model.tasks import Task
 
 ID_COLUMN = "id"
@@ -40,7 +41,7 @@ def read_rows(path: Path, task: Task) -> Iterator[Example | RowProblem]:
     _, header = next(records, (1, []))
     problem = _header_problem(header, task)
     if problem is not None:
-        kind = kind_of(path)
+        kind = kind_of(path, "tab-separated UTF-8")
         raise ConfigError([f"{shown(path)}: {problem if kind is None else f'the file seems to be {kind}'}"])
     return _rows(path, task, header, records)
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from model.file_contents import read_json
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 EMBEDDING_PARTS = ("word_embeddings", "position_embeddings", "token_type_embeddings", "LayerNorm")
@@ -53,7 +53,7 @@ def _embedded_folder() -> Path:
 def architecture(backbone: str) -> dict[str, Any] | None:
     """The contents of a backbone's config.json, read without transformers; None if it is not a local folder."""
     path = Path(locate(backbone)) / "config.json"
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return read_json(path, dict[str, Any], "save the encoder again with save_pretrained(folder)") if path.is_file() else None
 
 
 def load_tokenizer(backbone: str) -> Any:
@@ -127,7 +127,6 @@ def load_config(backbone: str) -> Any:
 
 
 def _load(auto_class: Any, backbone: str, **options: Any) -> Any:
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     where = locate(backbone)
@@ -135,7 +134,7 @@ def _load(auto_class: Any, backbone: str, **options: Any) -> Any:
     logging.disable_progress_bar()
     try:
         return auto_class.from_pretrained(where, trust_remote_code=False, **options)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # a damaged tokenizer.json raises almost anything
         problem = f"backbone {backbone} cannot be loaded ({(str(error).strip() or type(error).__name__).splitlines()[0]})"
         advice = f"give a folder with safetensors, the name of a reachable or cached hub model, or `{EMBEDDED}`"
         raise ConfigError([f"{problem}; {advice}"]) from error

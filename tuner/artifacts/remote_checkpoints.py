@@ -12,6 +12,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from model.config import ConfigError
+from model.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.checkpoints import Checkpoints, trial_of
 from tuner.artifacts.folder import StoredFolder
@@ -86,6 +88,6 @@ class StoredCheckpoints(Checkpoints):
 def _key_of(path: Path) -> str | None:
     """The key in a file of the run's folder; None for any other file."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(path, dict[str, str])["key"]
+    except (FileNotFoundError, ConfigError, KeyError):
         return None

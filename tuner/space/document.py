@@ -111,7 +111,7 @@ class _Reader:
     def _scalar(self, raw: yaml.Node) -> Any:
         try:
             return self.loader.construct_object(raw)
-        except (yaml.YAMLError, ValueError) as error:
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # `!!int ''`, `!!timestamp x`
             reason = getattr(error, "problem", None) or error
             self.problems.add(raw.start_mark.line + 1, f"not a value: {reason}; put text in quotes")
             return None

@@ -70,8 +70,11 @@ def load(path_or_name: str | Path, profile: str | None = None) -> Space:
     """
     path = _find(str(path_or_name))
     problems = Problems(str(path))
-    root = read_document(path, problems)
-    space = _read(root, profile, problems) if root is not None else None
+    try:
+        root = read_document(path, problems)
+        space = _read(root, profile, problems) if root is not None else None
+    except RecursionError:
+        raise ConfigError([f"{path} is nested too deeply; write it in fewer levels"]) from None
     problems.raise_any()
     assert space is not None and root is not None, "a file without a space has problems"
     refused = (f"a configuration drawn from this space is refused: {sentence}" for sentence in space.refusals())

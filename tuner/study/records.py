@@ -105,6 +105,8 @@ def read_records(storage: str, name: str) -> list[TrialRecord]:
     Raises `ConfigError` when there is no such study; creates nothing.
     """
     trials = [trial for trial in load_study(storage, name).trials if is_suggested(trial)]
-    return [
-        replace(record_of(trial), score=trial.values[0]) if trial.values else record_of(trial) for trial in trials
-    ]  # fmt: skip
+    try:
+        return [replace(record_of(trial), score=trial.values[0]) if trial.values else record_of(trial) for trial in trials]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = f"the study {name} in {mask_credentials(storage)} is damaged ({type(error).__name__}: {error})"
+        raise ConfigError([f"{problem}; restore it from a copy"]) from error

@@ -255,7 +255,7 @@ class TestSource:
         assert "quora-train.csv: No such file" in text
         assert "quora-dev.csv: No such file" in text
         assert "no column sentence1, sentence2, similarity; the columns are id,sentence1,sentence2,similarity" in text
-        assert "ids-sst-dev.csv: no column sentence, sentiment; the columns are none" in text
+        assert "ids-sst-dev.csv: the file seems to be an empty file" in text
         assert "--tasks" in text
 
     def test_an_empty_split_is_an_error(self, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from benchmarks.worlds import Facts, generated
 from model.config import ConfigError, TrialConfig, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
+from tests.support.records import bare
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
 from tuner.commands.simulate import compare, costs
@@ -563,7 +564,7 @@ def test_a_record_is_replayed_from_its_folder(capsys: pytest.CaptureFixture[str]
 
     trials = recorded(space, [("COMPLETE", 10, 0.5), ("COMPLETE", 10, 0.7), ("PRUNED", 3, 0.2)])
     search_options.save(search_options.Options(profile="laptop"), tmp_path)
-    results.write(tmp_path / results.FILE_NAME, {"schema_version": 1, "trials": trials})
+    results.write(tmp_path / results.FILE_NAME, bare(trials=trials))
     status, out, _ = run(capsys, "--record", str(tmp_path), "--trials", "5", "--repetitions", "1", "--pruner", "none")
     assert status == 0
     assert "3 recorded trials" in " ".join(out.split())

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.config import ConfigError, parse
 from tests.support import samples
+from tests.support.records import bare
 from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri
 from tuner.results import results_json as results
 from tuner.results.text import commonest_reason
@@ -121,7 +122,10 @@ def test_tracking_uri_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         (None, "does not exist"),
         ('{"schema_version": 1, "tri', "is not JSON"),
-        ("[]", "schema_version None"),
+        ("[]", "valid dictionary"),
+        ("{}", "schema_version None"),
+        ('{"schema_version": 1}', "name: Field required"),
+        (json.dumps(bare(trials=[{"number": "x"}])), "trials.0.number: Input should be a valid integer"),
         ('{"schema_version": 99}', "schema_version 99"),
     ],
 )

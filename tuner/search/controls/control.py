@@ -15,6 +15,7 @@ from typing import Any
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
+from model.file_contents import read_json
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.search.cache_key import TRAINING_LIBRARIES, digest, versions_of, weights_of
@@ -109,8 +110,8 @@ class Cache:
     def get(self, control: Control) -> ControlResult | None:
         """The control's result; None where its file is missing or damaged."""
         try:
-            result = ControlResult(**json.loads((self._folder / f"{control.key}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            result = read_json(self._folder / f"{control.key}.json", ControlResult)
+        except (FileNotFoundError, ConfigError):
             return None
         return result if (result.task, result.metric) == (control.task, TASKS[control.task].metric) else None
 

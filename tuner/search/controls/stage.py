@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
+from model.file_contents import read_json
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
@@ -71,7 +72,7 @@ def run(context: Context, controls: Sequence[Control], observer: Observer) -> di
     if not controls:
         return {}
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_json(path, dict[str, dict[str, Any]])
     cache = Cache(context.run_dir.parent / FOLDER)
     cached = {control.task for control in controls if cache.get(control)}
     missing = [control for control in controls if control.task not in cached]

@@ -71,12 +71,6 @@ class Measured:
             "crowd": self.crowd and dict(vars(self.crowd)),
         }
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Measured:
-        """Read what `to_dict` returned. Raises TypeError or KeyError for anything else."""
-        crowd = values["crowd"] and Crowd(**values["crowd"])
-        return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"]), "crowd": crowd})
-
 
 @dataclass(frozen=True)
 class Range:
