@@ -22,7 +22,7 @@ from tuner.results.text import commonest_reason
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
     "compute warm_start preflight trials unfinished champion front confirmation environment mlflow optuna consistency",
-    "data": "source generated sha256 rows",
+    "data": "source generated sha256 rows warnings",
     "champion": "number score feasible requirements metrics config path confirmed",
     "environment": "versions hardware git",
     "mlflow": "tracking_uri experiment_id run_id",
