@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section
+from model.file_contents import read_yaml
+from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section, shown
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
 from model.strategies import MixingConfig
 from model.tasks import TASKS
@@ -225,7 +225,7 @@ def describe(error: ValidationError) -> list[str]:
     for item in error.errors():
         where = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            sentences.append(f"unknown setting {where}{nearest(where, valid)}")
+            sentences.append(f"unknown setting {shown(where)}{nearest(where, valid)}")
         elif item["type"] == "value_error":
             sentences += str(item["ctx"]["error"]).splitlines()
         else:
@@ -236,7 +236,7 @@ def describe(error: ValidationError) -> list[str]:
 def rule_of(item: ErrorDetails, shapes: Mapping[str, str] = SHAPES) -> str:
     """The rule that a value breaks, in terms of YAML, and the value."""
     rule = shapes.get(item["type"]) or item["msg"][0].lower() + item["msg"][1:]
-    return f"{rule}, given {item['input']!r}"
+    return f"{rule}, given {shown(repr(item['input']))}"
 
 
 def parse(values: Mapping[str, Any]) -> TrialConfig:
@@ -250,11 +250,9 @@ def parse(values: Mapping[str, Any]) -> TrialConfig:
 def load(path: Path) -> TrialConfig:
     """Read a trial's configuration from a YAML file. Raises `ConfigError`, naming the file."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read_yaml(path)
     except OSError as error:
         raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path} is not YAML: {' '.join(str(error).split())}"]) from None
     if isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]  # the config.yaml of a saved model
     if not isinstance(values, dict):

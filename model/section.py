@@ -11,6 +11,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 PositiveFloat = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 NonNegativeFloat = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
+LONGEST = 200
+"""Characters of a user's text that a message shows."""
+
 
 class ConfigError(ValueError):
     """A configuration that cannot run. `problems` holds a sentence for each problem."""
@@ -18,6 +21,12 @@ class ConfigError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+def shown(text: object) -> str:
+    """A user's text for a message: unprintable characters replaced, the middle of a long text left out."""
+    plain = "".join(character if character.isprintable() else "\ufffd" for character in str(text))
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST // 2]}…{plain[-LONGEST // 2 + 1 :]}"
 
 
 class Section(BaseModel):

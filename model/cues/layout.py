@@ -6,7 +6,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -20,6 +19,8 @@ from model.cues.cue import CueSettings, Rewriter
 from model.data import arms, files
 from model.data.example import Example
 from model.data.source import DataSummary
+from model.file_contents import read_json
+from model.section import shown
 
 TASK = arms.TASK
 TRAIN = TASK.train_file
@@ -85,7 +86,7 @@ def read_pairs(path: Path) -> list[Example]:
         else:
             pairs.setdefault(row["batch_id"], {})[PAIR_LABELS[row["Sentiment"]]] = row["Text"].strip()
     problems += [
-        f"{path}: batch_id {batch} has one review; a pair needs both" for batch, pair in pairs.items() if len(pair) < 2
+        f"{path}: batch_id {shown(batch)} has one review; a pair needs both" for batch, pair in pairs.items() if len(pair) < 2
     ]
     if problems:
         raise ConfigError(problems)
@@ -106,9 +107,9 @@ def _problem(row: dict[str, str], pairs: dict[str, dict[int, str]]) -> str | Non
     if empty:
         return f"{', '.join(empty)} is empty"
     if row["Sentiment"] not in PAIR_LABELS:
-        return f"Sentiment is {row['Sentiment']!r}; it must be Negative or Positive"
+        return f"Sentiment is {shown(repr(row['Sentiment']))}; it must be Negative or Positive"
     if PAIR_LABELS[row["Sentiment"]] in pairs.get(row["batch_id"], {}):
-        return f"batch_id {row['batch_id']} has a second {row['Sentiment']} review"
+        return f"batch_id {shown(row['batch_id'])} has a second {row['Sentiment']} review"
     return None
 
 
@@ -166,7 +167,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder. Raises `ConfigError` without one, and for a file that is missing or was changed."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path, dict[str, Any])
         named = {name: str(file["sha256"]) for name, file in manifest["files"].items()}
     except OSError:
         raise ConfigError([f"{folder} is not a cue data set: it has no {MANIFEST}; make one with `build`"]) from None
@@ -180,7 +181,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             problems.append(f"{each} was changed since it was built; build the cue data set again")
     if problems:
         raise ConfigError(problems)
-    return dict(manifest)
+    return manifest
 
 
 def entropy(probabilities: Iterable[float]) -> float:

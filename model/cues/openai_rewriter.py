@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from model.config import ConfigError
 from model.cues.cue import PLACE, Carrier, TemplateRewriter
+from model.file_contents import read_json
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -52,10 +53,9 @@ class Cache:
     def get(self, request: dict[str, Any]) -> str | None:
         """The cached answer to a request; None if there is none or its file is damaged."""
         try:
-            answer = json.loads(self.path(request).read_text(encoding="utf-8"))["answer"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return read_json(self.path(request), dict[str, str])["answer"]
+        except (FileNotFoundError, ConfigError, KeyError):
             return None
-        return answer if isinstance(answer, str) else None
 
     def put(self, request: dict[str, Any], answer: str) -> None:
         """Store an answer atomically. Raises `ConfigError` if the folder cannot be written."""

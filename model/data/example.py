@@ -7,14 +7,18 @@ to a file moves no other row. A text that occurs in *train* under two ids may be
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.section import shown
 from model.tasks import Task
 
 SELECT_SHARE = 10
 """One in this many train examples is held out for selection."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""How a label is written in a file. `float` accepts more: `0_3`, `nan`, digits of other scripts."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,11 @@ def content_id(texts: Sequence[str]) -> str:
 
 def parse_label(task: Task, given: object) -> float | None:
     """The label as a float, or None if it is not one of the task's labels. Classes may be written `1` or `1.0`."""
+    if isinstance(given, str | bytes) and not NUMBER.fullmatch(str(given).strip()):
+        return None
     try:
         label = float(given)  # type: ignore[arg-type]  # a value that float() rejects is not a label
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     low, high = task.label_range
     if not low <= label <= high or (task.kind == "classification" and not label.is_integer()):
@@ -72,7 +78,7 @@ def parse_example(
     if value is None:
         low, high = task.label_range
         number = "a number" if task.kind == "regression" else "an integer"
-        problems.append(f"{label_column} is {label!r}; it must be {number} from {low:g} to {high:g}")
+        problems.append(f"{label_column} is {shown(repr(label))}; it must be {number} from {low:g} to {high:g}")
     if problems or value is None:
         return "; ".join(problems)
     given_id = "" if example_id is None else str(example_id).strip()

@@ -1,20 +1,22 @@
 """The layout of `--data DIR`: one tab-separated file for each task's train and dev, with a header.
 
-The columns are an unnamed row number (ignored), `id` (optional), the task's texts and its label, in any order. Fields are
-quoted as in CSV, so a quoted field may contain doubled quotes, and tabs or line ends (not both). The text is UTF-8. An id may
-occur twice in a file only with the same texts and label; train and dev may use the same ids.
+The columns are an unnamed row number (ignored), `id` (optional), the task's texts and its label, in any order; no name occurs
+twice. Fields are quoted as in CSV, so a quoted field may contain doubled quotes, and tabs or line ends (not both). The text is
+UTF-8. An id may occur twice in a file only with the same texts and label; train and dev may use the same ids.
 """
 
 from __future__ import annotations
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.config import ConfigError
 from model.data.example import Example, RowProblem, parse_example
+from model.file_contents import kind_of
+from model.section import shown
 from model.tasks import Task
 
 ID_COLUMN = "id"
@@ -37,14 +39,27 @@ def read_rows(path: Path, task: Task) -> Iterator[Example | RowProblem]:
     """
     records = _records(_physical_lines(path))
     _, header = next(records, (1, []))
+    problem = _header_problem(header, task)
+    if problem is not None:
+        kind = kind_of(path, "tab-separated UTF-8")
+        raise ConfigError([f"{shown(path)}: {problem if kind is None else f'the file seems to be {kind}'}"])
+    return _rows(path, task, header, records)
+
+
+def _header_problem(header: Sequence[str] | str, task: Task) -> str | None:
+    """Why the columns cannot be found, in a sentence; None for a good header. header: the names, or why it cannot be read."""
     if isinstance(header, str):
-        raise ConfigError([f"{path}:1: the header cannot be read: {header}; save the file as tab-separated UTF-8"])
+        return f"the header in line 1 cannot be read: {header}; save the file as tab-separated UTF-8"
     missing = [column for column in (*task.text_columns, task.label_column) if column not in header]
     if missing:
-        present = ", ".join(column for column in header if column) or "none"
+        # quotes show white space around a name
+        names = ", ".join(column if column == column.strip() else repr(column) for column in header if column) or "none"
         rule = "the file must be tab-separated and begin with a header"
-        raise ConfigError([f"{path}: no column {', '.join(missing)}; the columns are {present} ({rule})"])
-    return _rows(path, task, header, records)
+        return f"no column {', '.join(missing)}; the columns are {shown(names)} ({rule})"
+    repeated = [column for column, n in Counter(header).items() if column and n > 1]
+    if repeated:
+        return f"the header names {shown(', '.join(repeated))} more than once; name each column once, and leave out the others"
+    return None
 
 
 def _rows(path: Path, task: Task, header: Sequence[str], records: Iterator[Record]) -> Iterator[Example | RowProblem]:
@@ -55,8 +70,8 @@ def _rows(path: Path, task: Task, header: Sequence[str], records: Iterator[Recor
             content = hash(row) % _CONTENTS
             first_line, first_content = divmod(seen.setdefault(hash(row.id), line * _CONTENTS + content), _CONTENTS)
             if first_content != content:
-                row = f"id {row.id} has another text or label at line {first_line}; an id must name one example"
-        yield row if isinstance(row, Example) else RowProblem(str(path), line, row)
+                row = f"id {shown(row.id)} has another text or label at line {first_line}; an id must name one example"
+        yield row if isinstance(row, Example) else RowProblem(shown(path), line, row)
 
 
 def _example(task: Task, header: Sequence[str], fields: Sequence[str]) -> Example | str:
@@ -66,7 +81,7 @@ def _example(task: Task, header: Sequence[str], fields: Sequence[str]) -> Exampl
     row = dict(zip(header, fields, strict=True))
     undecodable = [column for column in header if UNDECODABLE.search(row[column])]
     if undecodable:
-        return f"{', '.join(undecodable)} is not UTF-8; save the file as UTF-8"
+        return f"{shown(', '.join(undecodable))} is not UTF-8; save the file as UTF-8"
     texts = [row[column] for column in task.text_columns]
     return parse_example(task, task.text_columns, texts, task.label_column, row[task.label_column], row.get(ID_COLUMN))
 
@@ -84,7 +99,7 @@ def _physical_lines(path: Path) -> Iterator[str]:
                     plain = line.removesuffix(b"\n").removesuffix(b"\r").replace(b"\r", b" ")
                     yield plain.decode("utf-8", "surrogateescape") + "\n"
     except OSError as error:
-        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
+        raise ConfigError([f"cannot read {shown(path)}: {error.strerror}"]) from None
 
 
 def _records(lines: Iterator[str]) -> Iterator[Record]:

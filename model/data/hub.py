@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from model.config import ConfigError
 from model.data.example import Example, RowProblem, parse_example
+from model.section import shown
 from model.tasks import HubSource, Task
 
 HINT = "download it where the network is and pass the folder as --data hub=DIR, or use --data demo or --data DIR"
@@ -52,7 +55,6 @@ def _rows(task: Task, table: Any, name: str) -> Iterator[Example | RowProblem]:
 def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
     """One split as a `datasets.Dataset`."""
     import datasets
-    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # from the HTTP client it uses
 
     path, config = source.path, source.config
     if mirror is not None:
@@ -65,10 +67,21 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
     try:
         with _no_progress_bars():
             return datasets.load_dataset(path, config, split=split)
-    except (OSError, ValueError, HTTPError, datasets.exceptions.DatasetsError) as error:
-        reason = " ".join(f"{error}: {error.__cause__ or type(error).__name__}".split())
+    except Exception as error:  # of datasets, its parsers and the hub's client, which share no base class
+        reason = shown(" ".join(f"{error}: {error.__cause__ or type(error).__name__}".split()))
         kind = HubUnreachableError if isinstance(error, ConnectionError) else ConfigError
-        raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {HINT}"]) from None
+        advice = HINT if mirror is None else _mirror_advice(Path(path), error)
+        raise kind([f"cannot load {_name(source)} {split} from {mirror or 'the hub'} ({reason}); {advice}"]) from None
+
+
+def _mirror_advice(folder: Path, error: Exception) -> str:
+    """What to do about a folder of a mirror that cannot be loaded."""
+    scripts = sorted(folder.glob("*.py"))
+    if scripts and "script" in str(error):
+        return f"loading scripts are not run: remove {scripts[0]}, and keep the data files"
+    if isinstance(error, yaml.YAMLError):
+        return f"the YAML at the top of {folder / 'README.md'} is broken: correct it, or remove the file"
+    return f"download {folder} again, or use --data demo or --data DIR"
 
 
 def _name(source: HubSource) -> str:

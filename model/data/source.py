@@ -141,9 +141,19 @@ class _Tally:
         )
 
 
-def inspect(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False, arms: Sequence[str] = ()) -> DataSummary:
-    """Check and count all rows of the tasks without storing them. Raises `ConfigError` as `read` does."""
-    return _scan(source, tasks, skip_bad_rows, arms, keep=lambda task, split, example: None)
+def inspect(
+    source: DataSource,
+    tasks: Sequence[str],
+    *,
+    skip_bad_rows: bool = False,
+    arms: Sequence[str] = (),
+    observe: Callable[[str, str, Example], None] = lambda task, split, example: None,
+) -> DataSummary:
+    """Check and count all rows of the tasks without storing them. Raises `ConfigError` as `read` does.
+
+    observe: called with the task, split and example of each row.
+    """
+    return _scan(source, tasks, skip_bad_rows, arms, keep=observe)
 
 
 def read(source: DataSource, tasks: Sequence[str], *, skip_bad_rows: bool = False, arms: Sequence[str] = ()) -> DataSet:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from model.data.source import DataSet, DataSummary
 CHUNK = 4096
 """Texts passed to the tokenizer at once."""
 FACTS = "facts"
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error)
 IDS = ("cls_id", "sep_id", "pad_id", "vocab_size")
 
 
@@ -150,7 +153,7 @@ def load(path: Path) -> TokenizedData | None:
                 for task, splits in facts["sides"].items()
             }
             return TokenizedData(tasks, **{name: facts[name] for name in IDS}, summary=DataSummary(**facts["summary"]))
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, MemoryError, *ZIP_ERRORS):
         return None
 
 

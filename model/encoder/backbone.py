@@ -82,7 +82,7 @@ def _json_problem(path: Path) -> str | None:
         if isinstance(json.loads(content.decode("utf-8")), dict):
             return None
         reason = "it is not an object"
-    except ValueError as error:  # of the encoding or of JSON
+    except (ValueError, RecursionError) as error:  # of the encoding, of JSON, or of its depth
         reason = "it is empty" if not content.strip() else str(error)
     return f"{path.name} is not a JSON object in UTF-8 without a byte-order mark ({reason}); copy the original file again"
 

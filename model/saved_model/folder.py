@@ -13,6 +13,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
 from model.encoder import backbone
 from model.encoder.network import MultitaskNetwork, build
+from model.file_contents import read_yaml
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"
@@ -84,7 +85,7 @@ def read(folder: Path) -> SavedModel:
 def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
     """Configuration, metrics and data summary of a saved model's `config.yaml`."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path)
         config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])
         return parse(config), metrics, data
     except ConfigError as error:

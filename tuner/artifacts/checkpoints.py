@@ -13,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from model.config import ConfigError
+from model.file_contents import read_json
 from tuner.artifacts.atomic import link_or_copy, write_whole
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED
@@ -165,6 +167,6 @@ class StoredCheckpoints(Checkpoints):
 def _key_of(path: Path) -> str | None:
     """The key in a file of the run's folder; None for any other file."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(path, dict[str, str])["key"]
+    except (FileNotFoundError, ConfigError, KeyError):
         return None

@@ -19,6 +19,8 @@ from typing import Any, get_type_hints
 from cluster.shape import PACK
 from model.config import ConfigError
 from model.engine.config import TIMEOUT_S
+from model.file_contents import checked, read_json
+from model.section import shown
 from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 
@@ -263,20 +265,23 @@ def save(options: Options, folder: Path) -> None:
 def load(folder: Path) -> Options:
     """Options of the run in `folder`, with the run's name. Raises `ConfigError` when there is none."""
     try:
-        values: dict[str, Any] = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+        values = read_json(folder / FILE_NAME, dict[str, Any])
     except FileNotFoundError:
         runs = sorted(path.parent.name for path in folder.parent.glob(f"*/{FILE_NAME}"))
         there = f"the runs there are {', '.join(runs)}" if runs else "there are no runs there"
         raise ConfigError([f"there is no run {folder.name} in {folder.parent}; {there}"]) from None
     once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once and name not in REMOVED}
-    lists = {name: tuple(kept.get(name, ())) for name in table() if is_list(name)}
-    return Options(**{**kept, **lists, "name": folder.name})
+    unknown = sorted(kept.keys() - table().keys())
+    if unknown:
+        advice = "use the version of the project that began the run"
+        raise ConfigError([f"{folder / FILE_NAME}: this version has no option {shown(', '.join(unknown))}; {advice}"])
+    return dataclasses.replace(checked(kept, Options, folder / FILE_NAME), name=folder.name)
 
 
 def _warn_of_removed(folder: Path) -> None:
     """Print each option of the run in `folder` that this version does not have."""
-    values = json.loads((folder / FILE_NAME).read_text(encoding="utf-8"))
+    values = read_json(folder / FILE_NAME, dict[str, Any])
     for name in REMOVED:
         if values.get(name) not in (None, "cut"):  # what `--on-budget cut` did is done always
             sentence = f"the run was started with {flag_of(name)} {values[name]}, which this version does not have"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from model.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
 from tuner.config.options import FILE_NAME, Options, save
 
@@ -50,8 +51,9 @@ def find(run: str, runs_dir: Path) -> Path:
 
 
 def read_state(folder: Path) -> State | None:
+    """The state of the run in `folder`; None before its first session. Raises `ConfigError` where it is damaged."""
     path = folder / STATE_FILE
-    return State(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return read_json(path, State) if path.is_file() else None
 
 
 def write_state(folder: Path, state: State) -> None:

@@ -72,6 +72,8 @@ class SearchFacts:
     """Each task's control: `metric`, `value`, `config`, and whether it was `cached`."""
     gang: Mapping[str, float] = field(default_factory=dict)
     """The ranks of each trial: `cluster.shape.GangShape` as a mapping."""
+    data_warnings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """`model.data.data_warnings.TaskWarnings` as a mapping, of each task that has any."""
 
     @property
     def is_generated(self) -> bool:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from model.file_contents import checked, read_json
 from model.smart.alarms import MEANINGS, alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole
+from tuner.results.contents import Contents
 from tuner.results.facts import SearchFacts
 from tuner.results.trial_record import TrialRecord
 
@@ -94,7 +96,13 @@ def build(
             "folder": str(facts.run_dir),
             "space": facts.space,
             "seed": seed,
-            "data": {"source": facts.data_source, "generated": facts.is_generated, "sha256": facts.data_sha256, "rows": rows},
+            "data": {
+                "source": facts.data_source,
+                "generated": facts.is_generated,
+                "sha256": facts.data_sha256,
+                "rows": rows,
+                "warnings": facts.data_warnings,
+            },
             "metric": facts.metric,
             "requirements": list(facts.requirements),
             "controls": facts.controls,
@@ -180,19 +188,16 @@ def write(path: Path, results: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read results.json. Raises `ConfigError` when it is missing, not JSON or of another schema version."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = read_json(path, dict[str, Any], "run the search again with --resume to write it anew")
     except FileNotFoundError:
         raise ConfigError([f"{path} does not exist: the search has not finished, or has another name"]) from None
-    except OSError as error:
-        raise ConfigError([f"cannot read {path}: {error.strerror}"]) from None
-    except ValueError as error:
-        raise ConfigError([f"{path} is not JSON ({error}); run the search again with --resume to write it anew"]) from None
-    version = results.get("schema_version") if isinstance(results, dict) else None
+    version = results.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ConfigError(
             [f"{path} has schema_version {version!r}; this version reads {SCHEMA_VERSION}; use the one that wrote it"]
         )
-    return results  # type: ignore[no-any-return]
+    checked(results, Contents, path)
+    return results
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from model.config import ConfigError
+from model.file_contents import read_yaml
 from tuner.results import results_json as results
 from tuner.results.text import champion_name
 from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord
@@ -205,10 +204,10 @@ def _source(champion: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Mapp
 
 def _model_disagreements(path: Path, name: str, metrics: Mapping[str, float]) -> list[str]:
     try:
-        saved = yaml.safe_load(path.read_text(encoding="utf-8"))["metrics"]
+        saved = read_yaml(path)["metrics"]
     except FileNotFoundError:
         return [f"{name} has no model: {path} does not exist"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, ConfigError, KeyError, TypeError) as error:
         return [f"{name} has a model that cannot be read: {path}: {' '.join(str(error).split())}"]
     if _equal_all(saved, metrics):
         return []

@@ -18,6 +18,7 @@ from typing import Any
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
+from model.file_contents import read_json
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
@@ -118,8 +119,8 @@ class Cache:
     def get(self, control: Control) -> ControlResult | None:
         """The control's result; None where its file is missing or damaged."""
         try:
-            result = ControlResult(**json.loads((self._folder / f"{control.key}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            result = read_json(self._folder / f"{control.key}.json", ControlResult)
+        except (FileNotFoundError, ConfigError):
             return None
         return result if (result.task, result.metric) == (control.task, TASKS[control.task].metric) else None
 
@@ -169,7 +170,7 @@ def run(context: Context, controls: Sequence[Control], observer: Observer) -> di
     if not controls:
         return {}
     if path.is_file():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_json(path, dict[str, dict[str, Any]])
     cache = Cache(context.run_dir.parent / FOLDER)
     cached = {control.task for control in controls if cache.get(control)}
     missing = [control for control in controls if control.task not in cached]

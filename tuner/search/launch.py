@@ -71,7 +71,7 @@ def run(plan: Plan, out: IO[str]) -> int:
     interruption = Interruption()
     joined = connect.is_connected()
     with run_folder.opened(plan.run_dir, plan.options), interruption.listening():
-        for sentence in not_kept(plan.options):
+        for sentence in (*not_kept(plan.options), *plan.data_sentences):
             print(sentence, file=sys.stderr)
         tokenisation = tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)
         try:

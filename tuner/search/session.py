@@ -253,6 +253,7 @@ def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
         budget=plan.budget_in_words,
         confirmation=plan.confirmation.describe() if plan.confirmation else "none",
         gang=asdict(plan.shape),
+        data_warnings={task: asdict(found) for task, found in plan.data_warnings.items()},
         controls=controls.facts_of(session.controls),
     )
 

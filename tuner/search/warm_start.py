@@ -6,7 +6,6 @@ run's folder, maps them into the search's space, and selects the usable ones.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from model.config import ConfigError, field_names, nearest
+from model.file_contents import read_json
 from tuner.config.objective import Objective
 from tuner.results import results_json as results
 from tuner.space import Space
@@ -51,6 +51,13 @@ class Source:
 
     name: str
     trials: tuple[EarlierTrial, ...]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The contents of the copy."""
+
+    sources: tuple[Source, ...]
 
 
 def read_all(given: Sequence[str], runs_dir: Path, tracking_uri: str) -> tuple[Source, ...]:
@@ -136,12 +143,7 @@ def load(folder: Path) -> tuple[Source, ...] | None:
     path = folder / FILE_NAME
     if not path.is_file():
         return None
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))["sources"]
-        return tuple(Source(source["name"], tuple(EarlierTrial(**trial) for trial in source["trials"])) for source in kept)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problem = f"cannot read {path}, what the search was warm-started from: {error}"
-        raise ConfigError([f"{problem}; begin a new search with --warm-start"]) from None
+    return read_json(path, _Kept, "begin a new search with --warm-start").sources
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def _value(loader: yaml.SafeLoader, document: Document, node: yaml.Node, at: Loc
 def _scalar(loader: yaml.SafeLoader, document: Document, node: yaml.Node) -> Any:
     try:
         return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # `!!int ''`, `!!timestamp x`
         reason = getattr(error, "problem", None) or error
         document.problems[node.start_mark.line + 1, f"not a value: {reason}; put text in quotes"] = None
         return None

@@ -50,8 +50,11 @@ def load(path_or_name: str | Path, profile: str | None = None) -> Space:
     Raises `ConfigError` with every problem as `file:line: sentence`. All profiles are checked, not only the given one.
     """
     path = _find(str(path_or_name))
-    document = read_document(path)
-    space = _read(document, profile, valid_name(path.stem))
+    try:
+        document = read_document(path)
+        space = _read(document, profile, valid_name(path.stem))
+    except RecursionError:
+        raise ConfigError([f"{path} is nested too deeply; write it in fewer levels"]) from None
     document.raise_any()
     refused = (f"a configuration drawn from this space is refused: {sentence}" for sentence in space.refusals())
     document.add(("search",), *refused)

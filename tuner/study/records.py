@@ -100,8 +100,12 @@ def read_records(storage: str, name: str) -> list[TrialRecord]:
 
     Raises `ConfigError` when there is no such study; creates nothing.
     """
-    records = [(record_of(trial), trial.values) for trial in load_study(storage, name)[1] if is_suggested(trial)]
-    return [replace(record, score=values[0]) if values else record for record, values in records]
+    trials = [trial for trial in load_study(storage, name)[1] if is_suggested(trial)]
+    try:
+        return [replace(record_of(trial), score=trial.values[0]) if trial.values else record_of(trial) for trial in trials]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        problem = f"the study {name} in {mask_credentials(storage)} is damaged ({type(error).__name__}: {error})"
+        raise ConfigError([f"{problem}; restore it from a copy"]) from error
 
 
 class TrialStore:

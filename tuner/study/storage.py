@@ -107,8 +107,8 @@ def _open_journal(path: Path) -> BaseStorage:
         return JournalStorage(PatientJournal(path, lock, Retry(f"Optuna's journal {path}", full_disk)))
     except OSError as error:
         raise ConfigError([f"cannot use the journal {path}: {error.strerror}; give another --storage"]) from None
-    except ValueError:
-        raise ConfigError([f"{path} is not an Optuna journal; give another file"]) from None
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RecursionError):  # Optuna's, for a damaged line
+        raise ConfigError([f"{path} is not an Optuna journal, or is damaged; restore it from a copy"]) from None
 
 
 def cut_torn_line(path: Path) -> None:

@@ -98,7 +98,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
         return []
     events = []
     for line in lines:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             event = json.loads(line)
             if isinstance(event, dict) and isinstance(event.get("at"), int | float) and "event" in event:
                 events.append(event)

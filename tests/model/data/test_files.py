@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import lzma
 import tracemalloc
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +64,10 @@ class TestGoodRows:
         rows = rows_of(tmp_path, "0\ta\tx\ty\t1.0\n", "quora", "\tid\tsentence1\tsentence2\tis_duplicate\n")
         assert rows == [Example("a", ("x", "y"), 1.0)]
 
+    @pytest.mark.parametrize("label", ["3", " 3.0 ", "+3", "3.", "30e-1", "0003"])
+    def test_numbers_may_be_written_in_any_usual_way(self, tmp_path: Path, label: str) -> None:
+        assert examples_of(rows_of(tmp_path, f"0\ta\ttext\t{label}\n"))[0].label == 3.0
+
     def test_missing_id_depends_on_the_text_alone(self, tmp_path: Path) -> None:
         with_empty = examples_of(rows_of(tmp_path, "0\t\tone text\t1\n1\t \tanother\t2\n"))
         without_column = examples_of(rows_of(tmp_path, "another\t2\none text\t1\n", header="sentence\tsentiment\n"))
@@ -79,6 +89,13 @@ class TestBadRows:
             ("0\ta\ttext\t1.5\n", "sentiment is '1.5'"),
             ("0\ta\ttext\tnan\n", "sentiment is 'nan'"),
             ("0\ta\ttext\tinf\n", "sentiment is 'inf'"),
+            ("0\ta\ttext\t0_3\n", "sentiment is '0_3'"),
+            ("0\ta\ttext\t\u0661\n", "sentiment is '\u0661'"),  # an Arabic-Indic 1
+            ("0\ta\ttext\t\uff13\n", "sentiment is '\uff13'"),  # a full-width 3
+            ("0\ta\ttext\t1e400\n", "sentiment is '1e400'"),
+            ("0\ta\ttext\t0x1\n", "sentiment is '0x1'"),
+            ("0\ta\ttext\t1,0\n", "sentiment is '1,0'"),
+            (f"0\ta\ttext\t{'9' * 5000}\n", f"sentiment is '{'9' * 99}…"),
             ("0\ta\t\t7\n", "sentence is empty; sentiment is '7'"),
             (b"0\ta\tcaf\xe9\t1\n", "sentence is not UTF-8"),
             ('0\ta\t"open\t1\n', "a quote is opened and not closed"),
@@ -103,7 +120,7 @@ class TestBadRows:
         assert [line for line, _ in problems_of(rows)] == [2]
         assert [e.id for e in examples_of(rows)] == ["b", "c", "d"]
 
-    @pytest.mark.parametrize("label", ["5.1", "-0.1", "nan", "inf", "high"])
+    @pytest.mark.parametrize("label", ["5.1", "-0.1", "nan", "inf", "high", "0_3", "1e400", "3 .5"])
     def test_regression_range(self, tmp_path: Path, label: str) -> None:
         rows = rows_of(tmp_path, f"a\tb\t{label}\na\tc\t4.95\n", "sts", "sentence1\tsentence2\tsimilarity\n")
         assert problems_of(rows) == [(2, f"similarity is '{label}'; it must be a number from 0 to 5")]
@@ -114,6 +131,69 @@ class TestBadRows:
         assert [line for line, _ in problems_of(rows)] == [4, 5]
         assert "id a has another text or label at line 2" in problems_of(rows)[0][1]
         assert len(examples_of(rows)) == 2
+
+
+def zipped(content: bytes) -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("file.csv", content)
+    return archive.getvalue()
+
+
+GOOD_FILE = (SST_HEADER + "".join(f"{i}\ts{i}\ta sentence\t{i % 5}\n" for i in range(50))).encode()
+
+
+class TestHeader:
+    @pytest.mark.parametrize("column", ["sentence", "sentiment", "id", "note"])
+    def test_a_name_given_twice_is_refused(self, tmp_path: Path, column: str) -> None:
+        with pytest.raises(ConfigError, match=f"file.csv: the header names {column} more than once"):
+            rows_of(tmp_path, "", header=f"id\tnote\tsentence\tsentiment\t{column}\n")
+
+    def test_unnamed_columns_may_repeat(self, tmp_path: Path) -> None:
+        assert len(rows_of(tmp_path, "0\t0\ttext\t1\n", header="\t\tsentence\tsentiment\n")) == 1
+
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            (gzip.compress, "a gzip file; decompress it"),
+            (bz2.compress, "a bzip2 file"),
+            (lzma.compress, "an xz file"),
+            (zipped, "a ZIP archive or a workbook; extract it"),
+            (lambda content: content.decode().encode("utf-16"), "text in UTF-16; save it as tab-separated UTF-8"),
+            (lambda content: content.decode().encode("utf-16-be"), "text in UTF-16"),
+            (lambda content: content.decode().encode("utf-32"), "text in UTF-32"),
+            (lambda content: content.replace(b"\n", b"\r"), "text whose lines end in CR, as on old Macs"),
+            (lambda content: content.replace(b"\n", b"\r") * 200, "text whose lines end in CR, as on old Macs"),
+            (lambda content: content.replace(b"\n", b"\r\r\n"), "text whose lines end in CR CR LF"),
+            (lambda content: b"PAR1\x15\x04" + content[9:], "a Parquet file"),
+            (lambda content: b"\x7fELF\x02\x01\x01\x00" + content[9:], "a binary file"),
+            (lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a pointer of Git LFS; fetch"),
+            (lambda content: b"\n<!DOCTYPE html>\n<html>", "a web page"),
+            (lambda content: b'\xef\xbb\xbf{"text": "a", "label": 1}\n', "JSON"),
+        ],
+    )
+    def test_another_kind_of_file_is_named(self, tmp_path: Path, change: Callable[[bytes], bytes], kind: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            rows_of(tmp_path, change(GOOD_FILE), header="")
+        (problem,) = error.value.problems
+        assert problem.startswith(f"{tmp_path / 'file.csv'}: the file seems to be {kind}")
+        assert problem.isprintable()
+
+    @pytest.mark.parametrize(
+        ("header", "shown"),
+        [
+            (b"id\tsentence\tsentiment \n", "no column sentiment; the columns are id, sentence, 'sentiment '"),
+            (b"\x1b[31m\tcaf\xe9\n", "the columns are \ufffd[31m, caf\ufffd ("),
+            (b"\t".join([b"column"] * 5000) + b"\n", "lumn, column (the"),
+        ],
+    )
+    def test_names_are_shown_short_and_printable(self, tmp_path: Path, header: bytes, shown: str) -> None:
+        with pytest.raises(ConfigError) as error:
+            rows_of(tmp_path, header, header="")
+        (problem,) = error.value.problems
+        assert shown in problem
+        assert len(problem) < len(str(tmp_path)) + 400
+        assert problem.isprintable()
 
 
 def write_corpus(folder: Path, n: int = 60, bad: int = 0) -> Path:
@@ -175,7 +255,7 @@ class TestSource:
         assert "quora-train.csv: No such file" in text
         assert "quora-dev.csv: No such file" in text
         assert "no column sentence1, sentence2, similarity; the columns are id,sentence1,sentence2,similarity" in text
-        assert "ids-sst-dev.csv: no column sentence, sentiment; the columns are none" in text
+        assert "ids-sst-dev.csv: the file seems to be an empty file" in text
         assert "--tasks" in text
 
     def test_an_empty_split_is_an_error(self, tmp_path: Path) -> None:

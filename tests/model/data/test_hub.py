@@ -105,6 +105,25 @@ def test_a_broken_file_is_named(mirror: Path) -> None:
         read_rows(TASKS["cfimdb"], "dev", mirror)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "facts"),
+    [
+        ("imdb.py", "import datasets\n", ["imdb.py", "loading scripts are not run: remove"]),
+        ("README.md", "---\nconfigs: [\n---\n", ["README.md is broken: correct it"]),
+        ("README.md", "---\nconfigs: 7\n---\n", ["download"]),
+        ("README.md", "---\ndataset_info: [1]\n---\n", ["download"]),
+        ("dataset_infos.json", "{", ["download"]),
+    ],
+)
+def test_what_stands_beside_the_data_is_reported_in_a_sentence(mirror: Path, name: str, text: str, facts: list[str]) -> None:
+    (mirror / "stanfordnlp/imdb" / name).write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        read_rows(TASKS["cfimdb"], "train", mirror)
+    (problem,) = error.value.problems
+    assert [fact for fact in ("cannot load stanfordnlp/imdb train", *facts) if fact not in problem] == [], problem
+    assert "\n" not in problem
+
+
 @pytest.mark.slow
 def test_unreachable_hub_is_one_message_with_advice(tmp_path: Path) -> None:
     code = """

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import samples
+from tests.support.records import bare
 from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
 from tuner.commands.run_command import DONE, WRONG_USAGE
@@ -62,7 +63,7 @@ def test_killed_and_finished_searches_are_distinguished(folder: Path, study: Stu
     play(study, 0.5)
     assert status(folder).stage == "interrupted"
     for finished, stage in ((None, "interrupted"), ("2026-01-02T04:00:00+00:00", "finished")):
-        results.write(folder / results.FILE_NAME, {"schema_version": results.SCHEMA_VERSION, "finished": finished})
+        results.write(folder / results.FILE_NAME, bare(finished=finished))
         assert status(folder).stage == stage
 
 

@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from tests.support import paper_runs, report_runs, samples
-from tuner.report.charts import contour, parallel
+from tuner.report.charts import contour, data, parallel
 from tuner.report.charts.champion import rivals, score_se
 from tuner.report.charts.cost import cost, saved_by_pruning
 from tuner.report.charts.curves import by_evaluation, curves
@@ -51,6 +51,17 @@ def trained(number: int, mixture: list[str], seed: int = 0, **metrics: float) ->
 
 def scored(record: TrialRecord) -> TrialRecord:
     return replace(record, score=record.evaluations[-1]["score"])
+
+
+def test_data_warnings_are_a_table() -> None:
+    (nothing,) = data.section(run([]))
+    assert nothing.text == "Nothing unusual is recorded of the data."
+    whole = run([])
+    warnings = {"sts": {"dev_in_train": 10, "dev_relabelled": 2}}
+    warned = replace(whole, results={**whole.results, "data": {**whole.results["data"], "warnings": warnings}})
+    (table,) = data.section(warned)
+    n_dev = whole.rows["sts"]["dev"]
+    assert f"10 of {n_dev} rows of dev have texts that are in train, 2 of them" in "".join(table.itertext())
 
 
 def test_transfer_is_welchs_difference_to_the_task_alone() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 
 from model.config import ConfigError, parse
 from tests.support import samples
+from tests.support.records import bare
 from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri, sqlite_path
 from tuner.config.options import Options, load, save
 from tuner.results import results_json as results
@@ -26,7 +27,7 @@ from tuner.tracking.timeline import append_line
 KEYS: dict[str, Any] = {
     "": "schema_version name folder space seed data metric requirements controls mode gang started finished stopped_by "
     "compute warm_start preflight trials unfinished champion front confirmation environment mlflow optuna consistency",
-    "data": "source generated sha256 rows",
+    "data": "source generated sha256 rows warnings",
     "champion": "number score feasible requirements metrics config path confirmed",
     "environment": "versions hardware git",
     "mlflow": "tracking_uri experiment_id run_id",
@@ -154,7 +155,10 @@ def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path: Path) -> No
     [
         (None, "does not exist"),
         ('{"schema_version": 1, "tri', "is not JSON"),
-        ("[]", "schema_version None"),
+        ("[]", "valid dictionary"),
+        ("{}", "schema_version None"),
+        ('{"schema_version": 1}', "name: Field required"),
+        (json.dumps(bare(trials=[{"number": "x"}])), "trials.0.number: Input should be a valid integer"),
         ('{"schema_version": 99}', "schema_version 99"),
     ],
 )

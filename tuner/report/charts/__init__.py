@@ -14,6 +14,7 @@ CHARTS = {
     "timeline": "Timeline",
     "cost": "Cost",
     "trials": "All trials",
+    "data": "Warnings about the data",
     "reproduce": "Reproduce",
 }
 """Titles of the page's sections by module, in the page's order; a section without elements is left out."""

@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from model.config import ConfigError
+from model.file_contents import read_json
 from model.training.evaluation import Evaluation
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.retry import on_disk
@@ -39,8 +40,8 @@ class ConfirmationRecords:
     def record(self, number: int) -> TrialRecord | None:
         """The record of a training; None for one that has not begun."""
         try:
-            record = TrialRecord(**self._read(f"{number}.json"))
-        except (OSError, ValueError, TypeError):
+            record = read_json(self.folder / f"{number}.json", TrialRecord)
+        except (FileNotFoundError, ConfigError):
             return None
         return record if record.number == number else None
 
@@ -61,9 +62,9 @@ class ConfirmationRecords:
     def dev(self, number: int) -> Dev | None:
         """The predictions of a training's model on dev; None where there are none yet."""
         try:
-            values = self._read(f"{number}.dev.json")
+            values = read_json(self.folder / f"{number}.dev.json", dict[str, dict[str, list[float]]])
             arrays = [{task: np.array(v) for task, v in values[part].items()} for part in ("predictions", "labels")]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (FileNotFoundError, ConfigError, KeyError):
             return None
         return Dev(*arrays)
 
@@ -84,14 +85,11 @@ class ConfirmationRecords:
     def progress(self) -> tuple[int, int] | None:
         """The numbers of ended and of planned trainings; None where no confirmation is under way."""
         try:
-            numbers = self._read(PLAN)
-        except (OSError, ValueError):
+            numbers = read_json(self.folder / PLAN, list[int])
+        except (FileNotFoundError, ConfigError):
             return None
         records = [self.record(number) for number in numbers]
         return sum(record is not None and record.is_finished for record in records), len(numbers)
-
-    def _read(self, name: str) -> Any:
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
 
     def _write(self, name: str, values: object) -> None:
         def write() -> None:

@@ -34,7 +34,7 @@ def describe(plan: Plan) -> str:
         f"optuna     {mask_credentials(plan.storage)}",
         f"mlflow     {mask_credentials(plan.tracking_uri)}",
     ]
-    return "\n".join([*lines, *(f"note       {note}" for note in plan.notes)])
+    return "\n".join([*lines, *(f"note       {note}" for note in (*plan.data_sentences, *plan.notes))])
 
 
 def _controls(plan: Plan) -> list[str]:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar, cast
 
 from model.config import ConfigError, TrialConfig
+from model.data.data_warnings import RowHashes
 from model.data.source import DataSource, DataSummary, inspect
 from tuner.artifacts import store as stores
 from tuner.config.budget import Budget
@@ -58,7 +59,8 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     check(checks.uniformity_problems, samples)
     check(checks.watch_problems, objective, requirements, samples)
     check(checks.backbone_problems, samples)
-    count_rows = partial(inspect, skip_bad_rows=options.skip_bad_rows, arms=arms_of(samples or ()))
+    hashes = RowHashes()
+    count_rows = partial(inspect, skip_bad_rows=options.skip_bad_rows, arms=arms_of(samples or ()), observe=hashes.add)
     summary = get(count_rows, source, targets if samples is None else tasks_of(samples))
     sources = get(resolve.sources_of, options, run_dir, choices, tracking_uri)
     problems.raise_any()
@@ -104,6 +106,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         warm_start=warm_start,
         confirmation=confirmation,
         notes=tuple(notes),
+        data_warnings=hashes.warnings(),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cluster.shape import GangShape
 from model.config import TrialConfig
+from model.data.data_warnings import TaskWarnings
 from model.data.source import DataSource, DataSummary
 from tuner.artifacts.store import Store
 from tuner.config.budget import Budget
@@ -58,6 +59,14 @@ class Plan:
     """The finalists' trainings after the last trial; None for none."""
     notes: tuple[str, ...]
     """Sentences for the user, such as on mixtures and rows left out, and on settings without effect."""
+    data_warnings: dict[str, TaskWarnings]
+    """What is unusual in the rows, by task."""
+
+    @property
+    def data_sentences(self) -> list[str]:
+        """The data warnings in words."""
+        rows = self.summary.rows
+        return [text for task, found in self.data_warnings.items() for text in found.sentences(task, rows[task]["dev"])]
 
     @property
     def name(self) -> str:

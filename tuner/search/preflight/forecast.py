@@ -64,12 +64,6 @@ class Measured:
         """Factor by which trials at once slow each other down."""
         return self.crowd.slowdown if self.crowd else 1.0
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Measured:
-        """Read what `asdict` returned. Raises TypeError or KeyError for anything else."""
-        crowd = values["crowd"] and Crowd(**values["crowd"])
-        return cls(**{**values, "timed": tuple(Timed(**one) for one in values["timed"]), "crowd": crowd})
-
 
 @dataclass(frozen=True)
 class Range:

@@ -18,6 +18,7 @@ from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
 from model.data.source import DataSummary
+from model.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import tell_stderr
 from tuner.config.budget import Meter
@@ -110,8 +111,8 @@ def _too_large(config: TrialConfig, reason: str) -> str:
 def read(path: Path) -> Measured | None:
     """Measurements of an earlier preflight; None where the file is missing or damaged."""
     try:
-        return Measured.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+        return read_json(path, Measured)
+    except (FileNotFoundError, ConfigError):
         return None
 
 

@@ -113,6 +113,37 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_warns_of_dev_rows_in_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    header, rows = "id\tsentence\tsentiment\n", [f"s{i}\ttext {i}\t{i % 5}\n" for i in range(60)]
+    (tmp_path / "ids-sst-train.csv").write_text(header + "".join(rows))
+    (tmp_path / "ids-sst-dev.csv").write_text(header + "x\tanother\t1\n" + rows[1] + rows[2].replace("\t2", "\t3"))
+    space = tmp_path / "one.yaml"
+    fixed = "fixed: {mixture: [sst], budget.examples: 64, budget.evaluations: 2, optim.batch_size: 8}"
+    search_part = "search: {optim.lr: {float: [1.0e-5, 1.0e-3]}}"
+    space.write_text(f"name: one\nmetric: sst/accuracy\ntargets: [sst]\n{fixed}\n{search_part}\n")
+    arguments = ["--space", str(space), "--data", str(tmp_path)]
+    assert search.main([*arguments, "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path / "runs")]) == 0
+    note = "note       sst: 2 of 3 rows of dev have texts that are in train, 1 of them with another label"
+    assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ('{"space": "smart_mtl", "option_of_tomorrow": 1}', ["no option option_of_tomorrow", "the version of the project"]),
+        ('{"space": "smart_mtl", "trials": [3]}', ["trials: Input should be a valid integer", "restore it"]),
+        ('{"space": "smart_mtl", "tri', ["is not JSON", "restore it"]),
+        ("", ["an empty file", "restore it"]),
+    ],
+)
+def test_a_torn_or_unknown_record_of_options_is_named(tmp_path: Path, text: str, facts: list[str]) -> None:
+    path = tmp_path / search_options.FILE_NAME
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as error:
+        search_options.load(tmp_path)
+    assert [fact for fact in (str(path), *facts) if fact not in str(error.value)] == [], error.value
+
+
 def test_a_run_of_an_earlier_version_is_read_without_options_that_are_gone(tmp_path: Path) -> None:
     folder = tmp_path / "night"
     folder.mkdir()

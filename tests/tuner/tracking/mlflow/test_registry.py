@@ -23,7 +23,7 @@ from model.config import ConfigError
 from model.encoder.network import build
 from model.saved_model import folder as saved_model
 from tests.support import mlflow_store, tiny
-from tests.support.records import METRIC
+from tests.support.records import METRIC, bare
 from tests.support.records import registered as record
 from tuner.commands.register import NOT_TAKEN, REGISTERED, main
 from tuner.commands.run_command import WRONG_USAGE
@@ -74,21 +74,12 @@ def store(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     options.save(options.Options(), folder)
     mlflow_store.put_into(folder)
     tracking_uri = f"sqlite:///{folder}/mlflow.db"
-    found = {
-        "schema_version": results.SCHEMA_VERSION,
-        "name": "night",
-        "space": "smart_mtl",
-        "seed": 0,
-        "metric": METRIC,
-        "requirements": [],
-        "data": {
-            "source": "demo", "generated": True, "sha256": "ab12cd34ef",
-            "rows": {task: {"train": 64, "select": 24, "dev": 24} for task in config.mixture},
-        },
-        "trials": [],
-        "mlflow": {"run_id": new_run(tracking_uri, folder)},
-        "champion": record(0.5)["champion"] | {"config": config.to_dict()},
-    }  # fmt: skip
+    rows = {task: {"train": 64, "select": 24, "dev": 24} for task in config.mixture}
+    found = bare(
+        data={"source": "demo", "generated": True, "sha256": "ab12cd34ef", "rows": rows},
+        mlflow={"run_id": new_run(tracking_uri, folder)},
+        champion=record(0.5)["champion"] | {"config": config.to_dict()},
+    )
     results.write(folder / results.FILE_NAME, found)
     return folder, tracking_uri
 
