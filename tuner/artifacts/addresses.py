@@ -16,6 +16,27 @@ MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "da
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_FILE = re.compile(r"(journal:|sqlite(?:\+\w+)?:///)(?!file:|:memory:)([^?]+)(\?.*)?")
+_IN_MEMORY = re.compile(r"memory:.*|sqlite(\+\w+)?:/{0,3}(file:)?(:memory:)?(\?.*)?|sqlite.*[?&]mode=memory\b.*")
+
+
+def file_of(address: str) -> Path | None:
+    """The file of an address `journal:FILE` or `sqlite:///FILE`; None for any other address."""
+    match = _FILE.fullmatch(address)
+    return Path(match[2]) if match else None
+
+
+def absolute(address: str) -> str:
+    """The address of a file with its absolute path; any other address unchanged."""
+    match = _FILE.fullmatch(address)
+    return f"{match[1]}{Path(match[2]).absolute()}{match[3] or ''}" if match else address
+
+
+def in_memory_problem(flag: str, address: str) -> list[str]:
+    """A sentence when the database would be lost with the process."""
+    if not _IN_MEMORY.fullmatch(address):
+        return []
+    return [f"{flag} {address} is kept in memory and lost with the process; give a file, such as sqlite:///study.db"]
 
 
 def expand(address: str) -> str:
@@ -71,15 +92,16 @@ def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
     """The tracking URI with an absolute path; by default SQLite in the run folder. Raises `ConfigError`."""
     if tracking_uri is None:
         return f"sqlite:///{run_dir.resolve() / 'mlflow.db'}"
+    in_memory = in_memory_problem("--tracking-uri", tracking_uri)
+    if in_memory:
+        raise ConfigError(in_memory)
     scheme = tracking_uri.partition("://")[0].partition("+")[0]
     if tracking_uri != "databricks" and ("://" not in tracking_uri or scheme not in MLFLOW_SCHEMES):
         allowed = "sqlite:///FILE.db, http://HOST:PORT, or a postgresql, mysql or mssql address"
         raise ConfigError(
             [f"--tracking-uri {mask_credentials(tracking_uri)} is not a store that MLflow can use; give {allowed}"]
         )
-    if tracking_uri.startswith("sqlite:///"):
-        return f"sqlite:///{Path(tracking_uri.removeprefix('sqlite:///')).resolve()}"
-    return tracking_uri
+    return absolute(tracking_uri)
 
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 443}

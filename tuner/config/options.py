@@ -19,7 +19,7 @@ from typing import Any, get_type_hints
 from cluster.shape import PACK
 from model.config import ConfigError
 from model.engine.config import TIMEOUT_S
-from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
+from tuner.artifacts.addresses import absolute, expand, file_of, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 
 SAMPLER_NAMES = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid")
@@ -30,6 +30,8 @@ FILE_NAME = "search.json"
 """The options of a run, in its folder, for `--resume`."""
 STORES = ("storage", "tracking_uri")
 """Addresses that are written without their passwords: `--resume` accepts them again, with the password."""
+RUN_FOLDER = "{run}"
+"""Stands for the run's folder in the addresses of files inside it, so that they move with the folder."""
 REMOVED = ("rung_resource", "cpu_hours", "on_budget")
 """Options of earlier versions, which old runs may have."""
 WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN = "what to search", "how long", "on what", "where it is kept", "what is shown"
@@ -255,16 +257,22 @@ def from_given(given: dict[str, Any]) -> Options:
     if not fixed:
         kept = load(folder)
         _warn_of_removed(folder)
-        fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
+        fixed = [name for name in STORES if name in given and not _is_same(given[name], getattr(kept, name))]
     if fixed:
         flags = ", ".join(table()[name].flag for name in fixed)
         raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
     return dataclasses.replace(kept, runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
 
 
+def _is_same(given: str, kept: str | None) -> bool:
+    """Whether an address is the one that a run keeps, passwords and relative paths aside."""
+    return kept is not None and absolute(without_password(given)) == absolute(kept)
+
+
 def save(options: Options, folder: Path) -> None:
     """Write the options to a run's folder, without the passwords of its stores."""
-    addresses = {name: address and without_password(address) for name, address in stores(options).items()}
+    inside, kept = f"{folder.absolute()}/", f"{RUN_FOLDER}/"
+    addresses = {name: address and without_password(address).replace(inside, kept) for name, address in stores(options).items()}
     text = json.dumps(dataclasses.asdict(options) | addresses, indent=2)
     write_whole(folder / FILE_NAME, text + "\n")
 
@@ -280,7 +288,8 @@ def load(folder: Path) -> Options:
     once = {"register", "dry_run", "quiet", "json", "debug", "resume"}
     kept = {name: value for name, value in values.items() if name not in once and name not in REMOVED}
     lists = {name: tuple(kept.get(name, ())) for name in table() if is_list(name)}
-    return Options(**{**kept, **lists, "name": folder.name})
+    addresses = {name: kept[name].replace(RUN_FOLDER, str(folder.absolute())) for name in STORES if kept.get(name)}
+    return Options(**{**kept, **lists, **addresses, "name": folder.name})
 
 
 def _warn_of_removed(folder: Path) -> None:
@@ -295,6 +304,13 @@ def _warn_of_removed(folder: Path) -> None:
 def stores(options: Options) -> dict[str, str | None]:
     """The addresses of the stores, by option."""
     return {name: getattr(options, name) for name in STORES}
+
+
+def with_absolute_files(options: Options) -> Options:
+    """The options with absolute paths in the addresses of files: a resumed search finds them from any folder."""
+    addresses = {name: expand(address) for name, address in stores(options).items() if address}
+    changes: dict[str, Any] = {name: absolute(address) for name, address in addresses.items() if file_of(address)}
+    return dataclasses.replace(options, **changes)
 
 
 def not_kept(options: Options) -> list[str]:
@@ -317,7 +333,7 @@ ENVIRONMENT = {
 
 def storage_of(options: Options, run_dir: Path) -> str:
     """Optuna's storage: the one that was asked for, else a journal in the run's folder. Raises `ConfigError`."""
-    return expand(options.storage) if options.storage else f"journal:{run_dir / 'study.journal'}"
+    return absolute(expand(options.storage)) if options.storage else f"journal:{run_dir / 'study.journal'}"
 
 
 def tracking_uri_of(options: Options, run_dir: Path) -> str:

@@ -69,6 +69,7 @@ def run(plan: Plan, out: IO[str]) -> int:
     with run_folder.opened(plan.run_dir, plan.options), interruption.listening():
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
+        _relocate(plan)
         tokenisation = tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)
         try:
             with closing(tokenisation), _forking(plan, joined) as fork:
@@ -141,6 +142,17 @@ def _preflight_only(plan: Plan, out: IO[str]) -> None:
     finally:
         if not joined:
             connect.disconnect()
+
+
+def _relocate(plan: Plan) -> None:
+    """Correct the artifacts' paths in MLflow when the run was moved; a database that cannot be changed never stops a search."""
+    if plan.resumed:
+        from tuner.tracking.mlflow.relocation import relocate
+
+        try:
+            relocate(plan.run_dir, plan.tracking_uri)
+        except ConnectionError as error:
+            print(error, file=sys.stderr)
 
 
 def _report(plan: Plan) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from model.config import ConfigError, TrialConfig
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import file_of, mask_credentials
 from tuner.results.trial_record import TrialRecord
 from tuner.study.evaluations import evaluations, pause_reason
-from tuner.study.storage import JOURNAL, SQLITE, PatientDatabase, open_storage
+from tuner.study.storage import PatientDatabase, open_storage
 
 SAME_AS = "same_as"
 """User attribute of a repeat: the number of the trial that has its configuration."""
@@ -85,9 +84,9 @@ def load_study(storage: str, name: str) -> StoredStudy:
     """Read the study `name` once. Raises `ConfigError` when there is no such study; creates nothing."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     missing = ConfigError([f"there is no study {name} in {mask_credentials(storage)}"])
-    for scheme in (JOURNAL, SQLITE):
-        if storage.startswith(scheme) and not Path(storage.removeprefix(scheme)).is_file():
-            raise missing
+    path = file_of(storage)
+    if path is not None and not path.is_file():
+        raise missing
     opened = open_storage(storage)
     try:
         study = optuna.load_study(storage=opened, study_name=name)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import file_of, in_memory_problem, mask_credentials
 from tuner.artifacts.retry import Retry, full_disk
 
 JOURNAL, SQLITE = "journal:", "sqlite:///"
@@ -48,15 +48,15 @@ def probe(url: str, new_folder: Path | None = None) -> None:
 
     `new_folder` is the folder that the search itself creates before.
     """
-    if url == MEMORY:
+    in_memory = in_memory_problem("--storage", url)
+    if in_memory:
+        raise ConfigError(in_memory)
+    path, is_journal = file_of(url), url.startswith(JOURNAL)
+    if path is not None:
+        if not is_journal and path.parent != new_folder and not path.parent.is_dir():
+            raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
+        _check_file(path, is_journal)
         return
-    for scheme in (JOURNAL, SQLITE):
-        if url.startswith(scheme):
-            path = Path(url.removeprefix(scheme))
-            if scheme == SQLITE and path.parent != new_folder and not path.parent.is_dir():
-                raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
-            _check_file(path, scheme == JOURNAL)
-            return
     with _refusals(url):
         engine = create_engine(url)
         with engine.connect() as connection:
@@ -82,6 +82,8 @@ def _refusals(url: str) -> Iterator[None]:
 
 def _check_file(path: Path, is_journal: bool) -> None:
     """Check that a file of the study can be created, or written where it exists. Raises `ConfigError`."""
+    if path.is_dir():
+        raise ConfigError([f"{path} is a folder; give --storage a file in it"])
     folder = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not os.access(folder, os.W_OK):
         raise ConfigError([f"{folder} cannot be written; let this user write there, or give another --storage"])

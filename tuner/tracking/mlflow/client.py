@@ -71,7 +71,7 @@ def connect(tracking_uri: str) -> MlflowClient:
 
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # the queue reports errors
-    if not tracking_uri.startswith(("http", "sqlite", "databricks")):
+    if not is_server(tracking_uri) and not tracking_uri.startswith("sqlite"):
         engine = create_engine(tracking_uri)
         engine.connect().close()
         engine.dispose()
@@ -100,7 +100,7 @@ def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
 
     Raises ConnectionError, with the reason in one line, when the store is unreachable or has no such run; creates nothing.
     """
-    if not _may_exist(tracking_uri):
+    if not may_exist(tracking_uri):
         raise ConnectionError(f"{tracking_uri.removeprefix(SQLITE)} does not exist")
 
     def read(client: MlflowClient) -> list[Run]:
@@ -115,7 +115,7 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
 
     Raises ConnectionError, with the reason in one line, when the store is unreachable; creates nothing.
     """
-    if not _may_exist(tracking_uri):
+    if not may_exist(tracking_uri):
         return None
 
     def read(client: MlflowClient) -> list[Run] | None:
@@ -129,7 +129,12 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
     return [{"params": run.data.params, "metrics": run.data.metrics, "tags": run.data.tags} for run in runs]
 
 
-def _may_exist(tracking_uri: str) -> bool:
+def is_server(tracking_uri: str) -> bool:
+    """Whether it is a server, which has its own artifact location; for a database that is in the run's folder."""
+    return tracking_uri.startswith(("http", "databricks"))
+
+
+def may_exist(tracking_uri: str) -> bool:
     """Whether the store may exist: MLflow would create a missing file."""
     return not tracking_uri.startswith(SQLITE) or Path(tracking_uri.removeprefix(SQLITE)).is_file()
 
