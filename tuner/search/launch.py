@@ -58,7 +58,7 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 
 def run(plan: Plan, out: IO[str]) -> int:
     """Run the search of a plan. Returns the exit status; raises as `start` does."""
-    from cluster import connect
+    from cluster import connect, reach
     from tuner.config import command_lines as commands
     from tuner.config import run_folder
     from tuner.search import tokenise
@@ -66,6 +66,9 @@ def run(plan: Plan, out: IO[str]) -> int:
 
     interruption = Interruption()
     joined = connect.is_connected()
+    if not joined:
+        with _ray_refusals(plan):
+            reach.check(plan.options.address)
     with run_folder.opened(plan.run_dir, plan.options), interruption.listening():
         for sentence in not_kept(plan.options):
             print(sentence, file=sys.stderr)
@@ -172,9 +175,21 @@ def _connect(plan: Plan) -> str | None:
     """Connect to Ray, and return its dashboard's address."""
     from cluster import connect
 
-    try:
+    with _ray_refusals(plan):
         return connect.connect(plan.options.address, dashboard=not plan.options.no_dashboard)
-    except (ConnectionError, ValueError) as error:
+
+
+@contextmanager
+def _ray_refusals(plan: Plan) -> Iterator[None]:
+    """Turn the errors of joining or starting Ray into `ConfigError`."""
+    from cluster import reach
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if reach.target_of(plan.options.address) == "local":
+            raise ConfigError([f"Ray cannot be started on this machine: {error}"]) from error
+        place = reach.describe(plan.options.address)
         raise ConfigError(
-            [f"no Ray cluster answers at {plan.options.address}; start one there, or give another --address: {error}"]
-        ) from None
+            [f"no Ray cluster answers at {place}; start one there, or give another --address: {error}"]
+        ) from error

@@ -35,6 +35,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     check, get = problems.check, problems.get
     check(problems_of, options)
     check(checks.placement_problems, options)
+    check(checks.store_problems, options)
     source = get(DataSource.parse, options.data)
     whole = get(resolve.space_of, options, has_gpu)
     run_dir = get(resolve.run_dir_of, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,7 +67,8 @@ def run_dir_of(options: Options) -> Path:
     runs = Path(options.runs_dir).expanduser().absolute()
     if options.resume is not None:
         return runs / options.resume
-    name = options.name or f"{Path(options.space).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    space = re.sub(r"[^\w.-]+", "-", Path(options.space).stem).strip(".-")
+    name = options.name or f"{space}-{datetime.now():%Y%m%d-%H%M%S}"
     if not all(part.isalnum() or part in "._-" for part in name) or name.startswith("."):
         raise ConfigError([f"--name {name}: use letters, digits, dots, dashes and underscores"])
     folder = runs / name
