@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import String, column, create_engine, func, table, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import file_of, mask_credentials
 from tuner.config import run_folder
 from tuner.tracking.mlflow.client import is_server, may_exist
 
@@ -23,10 +23,14 @@ PATHS = {
 def relocate(folder: Path, tracking_uri: str) -> None:
     """Replace the former folder of a moved run in the paths of its artifacts; a server has its own artifacts.
 
+    Changes nothing for a copy whose database is its original's too.
     Raises ConnectionError, with the reason in one line, when the database cannot be changed.
     """
     former = run_folder.former_folder(folder)
     if former is None or is_server(tracking_uri) or not may_exist(tracking_uri):
+        return
+    file = file_of(tracking_uri)
+    if former.exists() and (file is None or not file.resolve().is_relative_to(folder.resolve())):
         return
     before, now = f"{former}/", f"{folder.resolve()}/"
     try:
