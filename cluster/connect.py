@@ -15,6 +15,7 @@ from ray._private import worker
 from ray.exceptions import NodeDiedError, TaskUnschedulableError, WorkerCrashedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster import reach
 from cluster.node import Node
 
 T = TypeVar("T")
@@ -34,17 +35,18 @@ def connect(address: str | None, *, dashboard: bool = True) -> str | None:
     One that is started has no dashboard without `dashboard`: half of what Ray's own processes work at their start is for it.
 
     A process that has joined one keeps it. Raises ConnectionError when there is no cluster at the address, or it refuses this
-    process's token, and ValueError when there is an address and the process has joined one already.
+    process's token, and ValueError when there is an address and the process has joined one already; else as `reach.check`.
     """
     if is_connected():
         if address is not None:
             raise ValueError("this process has joined a Ray cluster already; leave the address out, or ray.shutdown() first")
         url = ray.init(ignore_reinit_error=True, logging_level=logging.ERROR).dashboard_url
         return f"http://{url}" if url else None
+    reach.check(address)
     logging.getLogger("ray").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # keeps CUDA_VISIBLE_DEVICES as the user set it
     worker._worker_logs_enabled = False  # Ray's words on dead processes would stand on stdout, among the results
-    target = address or os.environ.get("RAY_ADDRESS") or "local"
+    target = reach.target_of(address)
     own = {"include_dashboard": dashboard, "dashboard_host": "127.0.0.1"} if target == "local" else {}
     try:
         with _own_sigterm(), _group_for_children(wanted=target == "local"):

@@ -18,6 +18,7 @@ CONFIG = TrialConfig(mixture=("sst", "sts"), seed=3)
 def facts(run_dir: Path, **changes: Any) -> SearchFacts:
     values: dict[str, Any] = {
         "name": run_dir.name,
+        "study_name": run_dir.name,
         "run_dir": run_dir,
         "space": "smart_mtl",
         "profile": "laptop",

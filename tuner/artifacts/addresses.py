@@ -12,11 +12,46 @@ from urllib.parse import quote, unquote, urlsplit
 
 from model.config import ConfigError
 
-SQLITE = "sqlite:///"
+JOURNAL, SQLITE = "journal:", "sqlite:///"
 MLFLOW_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 _PASSWORD = re.compile(r"(://[^:/@\s]*):\S*@")
 _SECRET_ARGUMENT = re.compile(r"([?&](?:password|passwd|pwd|token|secret|api_key|sslpassword)=)[^&\s]*", re.IGNORECASE)
 _REFERENCE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_SQLITE_FILE = re.compile(r"(sqlite(?:\+\w+)?:///)(?!file:|:memory:)([^?]+)(\?.*)?")
+_IN_MEMORY = re.compile(r"memory:.*|sqlite(\+\w+)?:/{0,3}(file:)?(:memory:)?(\?.*)?|sqlite.*[?&]mode=memory\b.*")
+
+
+def file_of(address: str) -> Path | None:
+    """The file of an address `journal:FILE` or `sqlite:///FILE`; None for any other address."""
+    if address.startswith(JOURNAL):
+        return Path(address.removeprefix(JOURNAL))
+    match = _SQLITE_FILE.fullmatch(address)
+    return Path(unquote(match[2])) if match else None
+
+
+def absolute(address: str) -> str:
+    """The address of a file with its absolute path; any other address unchanged."""
+    file, match = file_of(address), _SQLITE_FILE.fullmatch(address)
+    if file is None:
+        return address
+    return f"{match[1]}{_encoded(file.absolute())}{match[3] or ''}" if match else f"{JOURNAL}{file.absolute()}"
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of an SQLite file, absolute."""
+    return SQLITE + _encoded(path.resolve())
+
+
+def _encoded(path: Path) -> str:
+    """A path for the URL of an SQLite file: only what SQLAlchemy would read as something else is encoded."""
+    return re.sub("[%?]", lambda match: quote(match[0]), str(path))
+
+
+def in_memory_problem(flag: str, address: str) -> list[str]:
+    """A sentence when the database would be lost with the process."""
+    if not _IN_MEMORY.fullmatch(address):
+        return []
+    return [f"{flag} {address} is kept in memory and lost with the process; give a file, such as sqlite:///study.db"]
 
 
 def expand(address: str) -> str:
@@ -69,25 +104,16 @@ def resolve_tracking_uri(tracking_uri: str | None, run_dir: Path) -> str:
     """The tracking URI with an absolute path; by default SQLite in the run folder. Raises `ConfigError`."""
     if tracking_uri is None:
         return sqlite_url(run_dir / "mlflow.db")
+    in_memory = in_memory_problem("--tracking-uri", tracking_uri)
+    if in_memory:
+        raise ConfigError(in_memory)
     scheme = tracking_uri.partition("://")[0].partition("+")[0]
     if tracking_uri != "databricks" and ("://" not in tracking_uri or scheme not in MLFLOW_SCHEMES):
         allowed = "sqlite:///FILE.db, http://HOST:PORT, or a postgresql, mysql or mssql address"
         raise ConfigError(
             [f"--tracking-uri {mask_credentials(tracking_uri)} is not a store that MLflow can use; give {allowed}"]
         )
-    if tracking_uri.startswith(SQLITE):
-        return sqlite_url(sqlite_path(tracking_uri)) + "".join(tracking_uri.partition("?")[1:])
-    return tracking_uri
-
-
-def sqlite_url(path: Path) -> str:
-    """The URL of an SQLite file, absolute. Only what SQLAlchemy would read as something else is encoded."""
-    return SQLITE + re.sub("[%?]", lambda match: quote(match[0]), str(path.resolve()))
-
-
-def sqlite_path(url: str) -> Path:
-    """The file of an SQLite URL."""
-    return Path(unquote(url.removeprefix(SQLITE).partition("?")[0]))
+    return absolute(tracking_uri)
 
 
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433, "http": 80, "https": 443}

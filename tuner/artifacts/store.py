@@ -10,10 +10,12 @@ import errno
 import hashlib
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -27,7 +29,9 @@ from tuner.artifacts.write_queue import tell_stderr
 CHUNK = 4 * 2**20
 """Bytes copied at once."""
 CONNECT_S, REQUEST_S, N_TRIES = 10.0, 60.0, 3
-"""Of one request to S3; `Retry` repeats it for longer."""
+"""Of one request to S3, and `REQUEST_S` to Google's; `Retry` repeats it for longer."""
+PROBE_S = 20.0
+"""Seconds for the answer of a store before a search."""
 TRANSIENT = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errors of a network file system whose server is unreachable."""
 TRANSIENT_WORDS = (
@@ -180,13 +184,32 @@ def checked(text: str) -> Store:
     """The store of a `--storage-path`, probed with a small file. Raises `ConfigError`."""
     store = parse(text)
     try:
-        store.probe()
-    except (OSError, ValueError, ImportError) as error:
+        _in_time(store.probe)
+    except Exception as error:  # the file systems of fsspec have their own errors
         advice = "check the address, its bucket and, in the environment, the credentials and AWS_ENDPOINT_URL"
         if "://" not in store.url:
             advice = "give a folder that you may write to, or a URL such as s3://bucket/folder"
-        raise ConfigError([f"--storage-path {text} cannot be used: {reason_of(error)}; {advice}"]) from None
+        raise ConfigError([f"--storage-path {text} cannot be used: {reason_of(error)[:400]}; {advice}"]) from error
     return store
+
+
+def _in_time(action: Callable[[], None], limit_s: float = PROBE_S) -> None:
+    """Call `action` in a thread, which the end of this process does not wait for. Raises its error, or TimeoutError."""
+    errors: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            action()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, name="store-probe", daemon=True)
+    thread.start()
+    thread.join(limit_s)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {limit_s:g} s; without credentials a store may never answer")
+    for error in errors:
+        raise error
 
 
 @cache
@@ -210,6 +233,8 @@ def opened(url: str) -> tuple[Any, str]:
             retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=N_TRIES),
         )
         return filesystem, path
+    if url.startswith(("gs://", "gcs://")):
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=REQUEST_S)), url.partition("://")[2]
     try:
         place: tuple[Any, str] = fs.FileSystem.from_uri(url)
         return place
@@ -232,4 +257,6 @@ def transient_reason(error: BaseException) -> str | None:
 
 def reason_of(error: BaseException) -> str:
     """An error in one line."""
+    if isinstance(error, NotImplementedError):
+        return "files cannot be written there"
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

@@ -14,6 +14,7 @@ from tuner.commands.run_command import execute, folder_of, print_lines, run_pars
 from tuner.config import options
 from tuner.results import results_json
 from tuner.tracking.mlflow.registry import register
+from tuner.tracking.mlflow.relocation import relocate
 
 REGISTERED, NOT_TAKEN = 0, 1
 
@@ -33,8 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     if results["champion"] is None or results["mlflow"]["run_id"] is None:
         missing = "champion" if results["champion"] is None else "run in MLflow"
         raise ConfigError([f"{folder.name} has no {missing}; resume the search with --resume {folder.name}"])
+    tracking_uri = options.tracking_uri_of(options.load(folder), folder)
     try:
-        registered = register(folder, results, options.tracking_uri_of(options.load(folder), folder))
+        relocate(folder, tracking_uri)
+        registered = register(folder, results, tracking_uri)
     except ConnectionError as error:
         print_lines([f"the champion could not be registered in MLflow: {error}"], sys.stderr)
         return NOT_TAKEN

@@ -70,7 +70,7 @@ def status(folder: Path) -> Status:
     given = options.load(folder)
     state = run_folder.read_state(folder)
     try:
-        records = read_records(options.storage_of(given, folder), folder.name)
+        records = read_records(options.storage_of(given, folder), run_folder.study_name(folder))
     except ConfigError:
         if state is not None and not run_folder.is_held(folder):
             raise

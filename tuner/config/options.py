@@ -21,7 +21,7 @@ from model.config import ConfigError
 from model.engine.config import TIMEOUT_S
 from model.file_contents import checked, read_json
 from model.section import shown
-from tuner.artifacts.addresses import expand, resolve_tracking_uri, without_password
+from tuner.artifacts.addresses import absolute, expand, file_of, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole
 
 SAMPLER_NAMES = ("tpe", "random", "gp", "cmaes", "qmc", "nsga2", "grid")
@@ -32,6 +32,8 @@ FILE_NAME = "search.json"
 """The options of a run, in its folder, for `--resume`."""
 STORES = ("storage", "tracking_uri")
 """Addresses that are written without their passwords: `--resume` accepts them again, with the password."""
+RUN_FOLDER = "{run}"
+"""Stands for the run's folder in the addresses of files inside it, so that they move with the folder."""
 REMOVED = ("rung_resource", "cpu_hours", "on_budget")
 """Options of earlier versions, which old runs may have."""
 WHAT, HOW_LONG, ON_WHAT, KEPT, SHOWN = "what to search", "how long", "on what", "where it is kept", "what is shown"
@@ -248,16 +250,22 @@ def from_given(given: dict[str, Any]) -> Options:
     if not fixed:
         kept = load(folder)
         _warn_of_removed(folder)
-        fixed = [name for name in STORES if name in given and without_password(given[name]) != getattr(kept, name)]
+        fixed = [name for name in STORES if name in given and not _is_same(given[name], getattr(kept, name))]
     if fixed:
         flags = ", ".join(table()[name].flag for name in fixed)
         raise ConfigError([f"--resume goes on with the options of the run; leave out {flags}, or start a new run"])
     return dataclasses.replace(kept, runs_dir=str(folder.parent), **{k: v for k, v in given.items() if k != "runs_dir"})
 
 
+def _is_same(given: str, kept: str | None) -> bool:
+    """Whether an address is the one that a run keeps, passwords and relative paths aside."""
+    return kept is not None and absolute(without_password(given)) == absolute(kept)
+
+
 def save(options: Options, folder: Path) -> None:
     """Write the options to a run's folder, without the passwords of its stores."""
-    addresses = {name: address and without_password(address) for name, address in stores(options).items()}
+    inside, kept = f"{folder.absolute()}/", f"{RUN_FOLDER}/"
+    addresses = {name: address and without_password(address).replace(inside, kept) for name, address in stores(options).items()}
     text = json.dumps(dataclasses.asdict(options) | addresses, indent=2)
     write_whole(folder / FILE_NAME, text + "\n")
 
@@ -276,7 +284,11 @@ def load(folder: Path) -> Options:
     if unknown:
         advice = "use the version of the project that began the run"
         raise ConfigError([f"{folder / FILE_NAME}: this version has no option {shown(', '.join(unknown))}; {advice}"])
-    return dataclasses.replace(checked(kept, Options, folder / FILE_NAME), name=folder.name)
+    options = checked(kept, Options, folder / FILE_NAME)
+    addresses: dict[str, Any] = {
+        name: address.replace(RUN_FOLDER, str(folder.absolute())) for name, address in stores(options).items() if address
+    }
+    return dataclasses.replace(options, name=folder.name, **addresses)
 
 
 def _warn_of_removed(folder: Path) -> None:
@@ -291,6 +303,13 @@ def _warn_of_removed(folder: Path) -> None:
 def stores(options: Options) -> dict[str, str | None]:
     """The addresses of the stores, by option."""
     return {name: getattr(options, name) for name in STORES}
+
+
+def with_absolute_files(options: Options) -> Options:
+    """The options with absolute paths in the addresses of files: a resumed search finds them from any folder."""
+    addresses = {name: expand(address) for name, address in stores(options).items() if address}
+    changes: dict[str, Any] = {name: absolute(address) for name, address in addresses.items() if file_of(address)}
+    return dataclasses.replace(options, **changes)
 
 
 def not_kept(options: Options) -> list[str]:
@@ -313,7 +332,7 @@ ENVIRONMENT = {
 
 def storage_of(options: Options, run_dir: Path) -> str:
     """Optuna's storage: the one that was asked for, else a journal in the run's folder. Raises `ConfigError`."""
-    return expand(options.storage) if options.storage else f"journal:{run_dir / 'study.journal'}"
+    return absolute(expand(options.storage)) if options.storage else f"journal:{run_dir / 'study.journal'}"
 
 
 def tracking_uri_of(options: Options, run_dir: Path) -> str:

@@ -37,6 +37,10 @@ class State:
     """Total of full trials that the last session was given."""
     stored_as: str | None = None
     """The run's subfolder of `--storage-path`, unique among runs of the same name."""
+    study: str | None = None
+    """The name of the Optuna study and of MLflow's parent run, which stays when the folder is renamed."""
+    folder: str | None = None
+    """The run's folder in the last session, with links resolved; another one when the run was moved or copied."""
 
 
 def find(run: str, runs_dir: Path) -> Path:
@@ -54,6 +58,28 @@ def read_state(folder: Path) -> State | None:
     """The state of the run in `folder`; None before its first session. Raises `ConfigError` where it is damaged."""
     path = folder / STATE_FILE
     return read_json(path, State) if path.is_file() else None
+
+
+def study_name(folder: Path) -> str:
+    """The name of the run's Optuna study: that of its state, else of its results, else the folder's."""
+    state = read_state(folder)
+    return (state and state.study) or (read_results(folder).get("optuna") or {}).get("study_name") or folder.name
+
+
+def former_folder(folder: Path) -> Path | None:
+    """Where the run was in its last session, if it was moved or copied since."""
+    state = read_state(folder)
+    recorded = (state and state.folder) or read_results(folder).get("folder")
+    former = Path(recorded).resolve() if recorded else None
+    return former if former != folder.resolve() else None
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The contents of results.json; empty where it cannot be read."""
+    with suppress(OSError, ValueError):
+        results = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
+        return results if isinstance(results, dict) else {}
+    return {}
 
 
 def write_state(folder: Path, state: State) -> None:

@@ -133,7 +133,8 @@ def _results(folder: Path, own_options: Options | None, stores: Options | None) 
     known = {trial["number"] for trial in written["trials"]}
     unfinished = [_entry(record) for record in records if record.state in UNFINISHED and record.number not in known]
     trials = sorted((*written["trials"], *unfinished), key=lambda trial: int(trial["number"]))
-    return written, trials, "finished" if written["finished"] else "interrupted"
+    here = {"name": folder.name, "folder": str(folder)}  # the run may have been renamed or moved since
+    return written | here, trials, "finished" if written["finished"] else "interrupted"
 
 
 def _records(folder: Path, stores: Options | None, required: bool) -> list[TrialRecord]:
@@ -143,7 +144,7 @@ def _records(folder: Path, stores: Options | None, required: bool) -> list[Trial
     if stores is None:
         return []
     try:
-        return read_records(options.storage_of(stores, folder), folder.name)
+        return read_records(options.storage_of(stores, folder), run_folder.study_name(folder))
     except ConfigError:
         if required:
             raise
@@ -195,7 +196,7 @@ def _importance(folder: Path, stores: Options | None, results: Results) -> tuple
 
     storage = options.storage_of(stores, folder) if stores else results["optuna"]["storage"]
     try:
-        return read_importance(storage, folder.name if stores else results["optuna"]["study_name"]), None
+        return read_importance(storage, run_folder.study_name(folder)), None
     except ConfigError as error:
         return None, "; ".join(error.problems)
 

@@ -29,6 +29,8 @@ class SearchFacts:
     """The facts known before the first trial."""
 
     name: str
+    study_name: str
+    """Of the Optuna study and of MLflow's parent run: the search's name when it began."""
     run_dir: Path
     """The search's own folder, absolute: `runs/NAME`."""
     space: str

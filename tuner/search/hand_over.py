@@ -77,7 +77,7 @@ class HandOver:
                 "experiment_id": self.tracking.experiment_id,
                 "run_id": self.tracking.run_id,
             },
-            optuna={"storage": self.storage, "study_name": self.context.run_dir.name},
+            optuna={"storage": self.storage, "study_name": self.facts.study_name},
             champion=champion,
             champion_path=path if champion is not None else None,
             front=self.study.front,

@@ -62,7 +62,7 @@ def start(options: Options, out: IO[str]) -> SearchResult | None:
 
 def run(plan: Plan, out: IO[str]) -> int:
     """Run the search of a plan. Returns the exit status; raises as `start` does."""
-    from cluster import connect
+    from cluster import connect, reach
     from tuner.config import command_lines as commands
     from tuner.config import run_folder
     from tuner.search import tokenise
@@ -70,9 +70,13 @@ def run(plan: Plan, out: IO[str]) -> int:
 
     interruption = Interruption()
     joined = connect.is_connected()
+    if not joined:
+        with _ray_refusals(plan):
+            reach.check(plan.options.address)
     with run_folder.opened(plan.run_dir, plan.options), interruption.listening():
         for sentence in (*not_kept(plan.options), *plan.data_sentences):
             print(sentence, file=sys.stderr)
+        _relocate(plan)
         tokenisation = tokenise.tokenisation(plan.data_request, plan.summary, plan.run_dir)
         try:
             with closing(tokenisation), _forking(plan, joined) as fork:
@@ -145,6 +149,17 @@ def _preflight_only(plan: Plan, out: IO[str]) -> None:
             connect.disconnect()
 
 
+def _relocate(plan: Plan) -> None:
+    """Correct the artifacts' paths in MLflow when the run was moved; a database that cannot be changed never stops a search."""
+    if plan.resumed:
+        from tuner.tracking.mlflow.relocation import relocate
+
+        try:
+            relocate(plan.run_dir, plan.tracking_uri)
+        except ConnectionError as error:
+            print(error, file=sys.stderr)
+
+
 def _report(plan: Plan) -> None:
     """Write the page that the summary names; an error is only printed, because the search itself has succeeded."""
     from tuner.config import command_lines as commands
@@ -162,9 +177,21 @@ def _connect(plan: Plan) -> str | None:
     """Connect to Ray, and return its dashboard's address."""
     from cluster import connect
 
-    try:
+    with _ray_refusals(plan):
         return connect.connect(plan.options.address, dashboard=not plan.options.no_dashboard)
-    except (ConnectionError, ValueError) as error:
+
+
+@contextmanager
+def _ray_refusals(plan: Plan) -> Iterator[None]:
+    """Turn the errors of joining or starting Ray into `ConfigError`."""
+    from cluster import reach
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        if reach.target_of(plan.options.address) == "local":
+            raise ConfigError([f"Ray cannot be started on this machine: {error}"]) from error
+        place = reach.describe(plan.options.address)
         raise ConfigError(
-            [f"no Ray cluster answers at {plan.options.address}; start one there, or give another --address: {error}"]
-        ) from None
+            [f"no Ray cluster answers at {place}; start one there, or give another --address: {error}"]
+        ) from error

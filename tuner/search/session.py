@@ -90,7 +90,9 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
     """The stages before the first trial: tokenise, preflight, controls."""
     state = run_folder.read_state(plan.run_dir) or run_folder.State(started=now())
     stored_as = state.stored_as or f"{plan.name}-{uuid.uuid4().hex[:12]}"
-    run_folder.write_state(plan.run_dir, replace(state, n_trials=plan.n_trials, stored_as=stored_as))
+    here = str(plan.run_dir.resolve())
+    state = replace(state, n_trials=plan.n_trials, stored_as=stored_as, study=plan.study_name, folder=here)
+    run_folder.write_state(plan.run_dir, state)
     check_nodes(plan.store, plan.run_dir, plan.shape)
     count = slots_of(plan)
     reserve = Reserve(plan.n_confirming, count, plan.budget, plan.shape)
@@ -126,7 +128,7 @@ def _listen(plan: Plan, session: Session, dashboard: str | None, progress: Obser
     """Make all observers, MLflow's run and the records in the run's folder included, and announce the search to them."""
     meter, n_workers = session.context.spending.meter, plan.shape.n_workers
     tracking = MlflowTracking(plan.tracking_uri, plan.run_dir, plan.space.name, session.mlflow_run_id, n_workers=n_workers)
-    optuna = {"storage": plan.storage, "study_name": plan.name}
+    optuna = {"storage": plan.storage, "study_name": plan.study_name}
     timeline = Timeline(plan.run_dir, plan.shape, {"seed": plan.options.seed, "rows": plan.summary.rows, "optuna": optuna})
     observer = Broadcast(tracking, BudgetLog(plan.run_dir, meter), timeline, session.reserve, progress)
     facts = _facts(plan, session, dashboard)
@@ -188,7 +190,7 @@ def _finish(plan: Plan, session: Session, listeners: Listeners, trained: RunResu
 def _used_before(plan: Plan) -> float:
     """Compute of earlier sessions, in full trials."""
     try:
-        return sum(record.share for record in read_records(plan.storage, plan.name)) if plan.resumed else 0.0
+        return sum(record.share for record in read_records(plan.storage, plan.study_name)) if plan.resumed else 0.0
     except ConfigError:  # the previous session ended before it made the study
         return 0.0
 
@@ -199,7 +201,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
         warm_start.save(plan.warm_start.sources, plan.run_dir)
     study = Study(
         plan.storage,
-        plan.name,
+        plan.study_name,
         plan.space,
         plan.objective,
         plan.sampler,
@@ -215,7 +217,7 @@ def _open_study(plan: Plan, requirements: Requirements) -> Study:
     n_trials = len(study.records())
     if n_trials and not plan.resumed:
         raise ConfigError(
-            [f"the storage already has a study {plan.name} with {n_trials} trial(s); give this search another --name"]
+            [f"the storage already has a study {plan.study_name} with {n_trials} trial(s); give this search another --name"]
         )
     return study
 
@@ -229,6 +231,7 @@ def _facts(plan: Plan, session: Session, dashboard: str | None) -> SearchFacts:
     revision = git(PROJECT)
     return SearchFacts(
         name=plan.name,
+        study_name=plan.study_name,
         run_dir=plan.run_dir,
         space=plan.space.name,
         profile=plan.space.profile or "none",

@@ -6,7 +6,7 @@ All calls come from the driver's one thread.
 
 from tuner.study.importance import Importance, Weight, read_importance
 from tuner.study.pruners import PRUNERS, pruner_problems
-from tuner.study.records import Suggestion, Verdict, read_records
+from tuner.study.records import Suggestion, Verdict, load_study, read_records
 from tuner.study.samplers import SAMPLERS
 from tuner.study.storage import probe
 from tuner.study.study import Study
@@ -19,6 +19,7 @@ __all__ = [
     "Suggestion",
     "Verdict",
     "Weight",
+    "load_study",
     "probe",
     "pruner_problems",
     "read_importance",

@@ -13,12 +13,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from model.config import ConfigError, TrialConfig
-from tuner.artifacts.addresses import mask_credentials
+from tuner.artifacts.addresses import file_of, mask_credentials
 from tuner.config.objective import Objective
 from tuner.results.pareto import Leaders
 from tuner.results.trial_record import TrialRecord
 from tuner.study.evaluations import EVALUATION, constraints, evaluations, pause_reason
-from tuner.study.storage import PatientDatabase, file_of, open_storage
+from tuner.study.storage import PatientDatabase, open_storage
 
 SAME_AS = "same_as"
 """User attribute of a repeat: the number of the trial that has its configuration."""
@@ -82,7 +82,7 @@ def load_study(storage: str, name: str) -> tuple[list[StudyDirection], list[Froz
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     missing = ConfigError([f"there is no study {name} in {mask_credentials(storage)}"])
     path = file_of(storage)
-    if path and not path.is_file():
+    if path is not None and not path.is_file():
         raise missing
     opened = open_storage(storage)
     try:

@@ -21,10 +21,9 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from model.config import ConfigError
-from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
+from tuner.artifacts.addresses import JOURNAL, SQLITE, file_of, in_memory_problem, mask_credentials
 from tuner.artifacts.retry import Retry, full_disk
 
-JOURNAL = "journal:"
 MEMORY = "memory:"
 """In memory, and empty each time it is opened: for simulations."""
 
@@ -48,10 +47,11 @@ def probe(url: str, new_folder: Path | None = None) -> None:
 
     `new_folder` is the folder that the search itself creates before.
     """
-    if url == MEMORY:
-        return
-    if path := file_of(url):
-        is_journal = url.startswith(JOURNAL)
+    in_memory = in_memory_problem("--storage", url)
+    if in_memory:
+        raise ConfigError(in_memory)
+    path, is_journal = file_of(url), url.startswith(JOURNAL)
+    if path is not None:
         if not is_journal and path.parent != new_folder and not path.parent.is_dir():
             raise ConfigError([f"there is no folder {path.parent} for {path.name}; make it, or give another --storage"])
         _check_file(path, is_journal)
@@ -61,13 +61,6 @@ def probe(url: str, new_folder: Path | None = None) -> None:
         with engine.connect() as connection:
             connection.execute(text("select 1"))
         engine.dispose()
-
-
-def file_of(url: str) -> Path | None:
-    """The file of a journal or SQLite storage; None for others."""
-    if url.startswith(JOURNAL):
-        return Path(url.removeprefix(JOURNAL))
-    return sqlite_path(url) if url.startswith(SQLITE) else None
 
 
 @contextmanager
@@ -88,6 +81,8 @@ def _refusals(url: str) -> Iterator[None]:
 
 def _check_file(path: Path, is_journal: bool) -> None:
     """Check that a file of the study can be created, or written where it exists. Raises `ConfigError`."""
+    if path.is_dir():
+        raise ConfigError([f"{path} is a folder; give --storage a file in it"])
     folder = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     if not os.access(folder, os.W_OK):
         raise ConfigError([f"{folder} cannot be written; let this user write there, or give another --storage"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,7 +156,7 @@ def test_urls_without_credentials(given: str, said: str) -> None:
 def test_what_cannot_be_reached_is_a_sentence(s3: ObjectStore, tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    for given in ("s3://nobody/runs", "nonsense://bucket/runs", str(file / "below")):
+    for given in ("s3://nobody/runs", "nonsense://bucket/runs", "http://host/runs", str(file / "below")):
         with pytest.raises(ConfigError) as caught:
             checked(given)
         (problem,) = caught.value.problems
@@ -168,6 +169,15 @@ def test_what_cannot_be_reached_is_a_sentence(s3: ObjectStore, tmp_path: Path) -
             checked(f"{s3.url}/runs")
     finally:
         s3.start()
+
+
+def test_a_store_that_never_answers_is_not_waited_for() -> None:
+    is_over = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer within"):
+        stores._in_time(lambda: is_over.wait(30) or None, 0.05)
+    is_over.set()
+    with pytest.raises(ZeroDivisionError):
+        stores._in_time(lambda: 1 // 0)
 
 
 class Saved:

@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, text
 from model.config import ConfigError, parse
 from tests.support import samples
 from tests.support.records import bare
-from tuner.artifacts.addresses import mask_credentials, resolve_tracking_uri, sqlite_path
+from tuner.artifacts.addresses import file_of, mask_credentials, resolve_tracking_uri
 from tuner.config.options import Options, load, save
 from tuner.results import results_json as results
 from tuner.results.text import commonest_reason
@@ -130,7 +130,7 @@ def test_the_url_of_a_database_opens_that_file(tmp_path: Path, name: str) -> Non
     folder = tmp_path / name
     folder.mkdir()
     url = resolve_tracking_uri(None, folder)
-    assert sqlite_path(url) == folder / "mlflow.db"
+    assert file_of(url) == folder / "mlflow.db"
     assert resolve_tracking_uri(f"{url}?timeout=3", tmp_path) == f"{url}?timeout=3"
     engine = create_engine(url)
     with engine.connect() as connection:

@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def checks(options: Options) -> Iterator[Finding]:
     """Run all checks; yields each finding as soon as it is known."""
-    from cluster import connect
+    from cluster import connect, reach
     from tuner.commands.doctor.cluster_checks import cluster_checks
     from tuner.commands.doctor.subject import subject
 
@@ -61,9 +61,8 @@ def checks(options: Options) -> Iterator[Finding]:
     try:
         connect.connect(options.address)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        place = options.address or "this machine"
         advice = "start it with ray start --head, or omit --address to check this machine alone"
-        yield failed("ray", f"no Ray cluster answers at {place}: {error}", advice)
+        yield failed("ray", f"no Ray cluster answers at {reach.describe(options.address)}: {error}", advice)
         yield from (skipped(check, "Ray is not reachable") for check in NEED_RAY)
         return
     try:

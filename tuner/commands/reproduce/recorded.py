@@ -123,7 +123,7 @@ def data(results: Mapping[str, Any], folder: Path, elsewhere: str | None, config
 def read(folder: Path) -> dict[str, Any]:
     """results.json of the run in `folder`. Raises `ConfigError`."""
     options.load(folder)
-    return results_json.read(folder / results_json.FILE_NAME)
+    return results_json.read(folder / results_json.FILE_NAME) | {"name": folder.name}  # it may have been renamed
 
 
 def differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

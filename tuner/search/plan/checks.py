@@ -30,6 +30,13 @@ def placement_problems(options: Options) -> list[str]:
     return []
 
 
+def store_problems(options: Options) -> list[str]:
+    """Whether other processes can read the store."""
+    if options.storage_path is None or not options.storage_path.startswith("memory:"):
+        return []
+    return [f"--storage-path {options.storage_path} is the memory of one process; give a folder or a URL such as s3://bucket/x"]
+
+
 def goal_problems(objective: Objective, requirements: Requirements, choices: Choices) -> list[str]:
     """Whether sampler and pruner can handle this number of goals."""
     sampler = choices.sampler

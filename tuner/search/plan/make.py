@@ -11,13 +11,14 @@ from model.config import ConfigError, TrialConfig
 from model.data.data_warnings import RowHashes
 from model.data.source import DataSource, DataSummary, inspect
 from tuner.artifacts import store as stores
+from tuner.config import run_folder
 from tuner.config.budget import Budget
 from tuner.config.objective import MEAN, OWN_MEAN, Objective
-from tuner.config.options import Options, problems_of, storage_of, tracking_uri_of
+from tuner.config.options import Options, problems_of, storage_of, tracking_uri_of, with_absolute_files
 from tuner.config.requirements import Requirements
 from tuner.results import environment
 from tuner.search.controls import controls_for
-from tuner.search.plan import checks, resolve
+from tuner.search.plan import checks, resolve, resumption
 from tuner.search.plan.plan import Plan
 from tuner.search.plan.samples import arms_of, draw, tasks_of
 from tuner.search.preflight import estimate
@@ -35,6 +36,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     check, get = problems.check, problems.get
     check(problems_of, options)
     check(checks.placement_problems, options)
+    check(checks.store_problems, options)
     source = get(DataSource.parse, options.data)
     whole = get(resolve.space_of, options, has_gpu)
     run_dir = get(resolve.run_dir_of, options)
@@ -53,6 +55,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     tracking_uri = get(tracking_uri_of, options, run_dir)
     storage = get(storage_of, options, run_dir)
     get(probe, storage if options.storage is not None else None)  # the default storage is in a folder that does not exist yet
+    check(resumption.problems, options if options.resume else None, run_dir, storage, tracking_uri)
     store = get(stores.checked, options.storage_path)
     restricted = get(_restrict, whole, wanted, objective, requirements)
     samples = get(lambda pair: draw(pair[0]), restricted)
@@ -85,8 +88,9 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
         notes.append(f"the confirmation has no untuned default: {confirmation.without_default}")
     notes += [*void_notes(space), *(warm_start.sentences() if warm_start else ())]
     return Plan(
-        options=options if store is None else replace(options, storage_path=store.url),  # absolute, for --resume
+        options=replace(with_absolute_files(options), storage_path=store.url if store else None),  # for --resume
         run_dir=run_dir,
+        study_name=run_folder.study_name(run_dir),
         space=space,
         objective=objective,
         requirements=requirements,

@@ -30,6 +30,8 @@ class Plan:
     options: Options
     run_dir: Path
     """Absolute; its last part is the search's name."""
+    study_name: str
+    """Of the Optuna study and of MLflow's parent run: the search's name when it began."""
     space: Space
     objective: Objective
     requirements: Requirements

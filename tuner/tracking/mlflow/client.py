@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tuner.artifacts.addresses import SQLITE, mask_credentials, sqlite_path
+from tuner.artifacts.addresses import file_of, mask_credentials
 from tuner.artifacts.write_queue import WriteFailure
 from tuner.results.text import dotted
 from tuner.results.trial_record import INTERRUPTED, TrialRecord
@@ -84,7 +84,7 @@ def connect(tracking_uri: str) -> MlflowClient:
 
     for library in ("mlflow", "alembic"):
         logging.getLogger(library).setLevel(logging.CRITICAL)  # the queue reports errors
-    if not tracking_uri.startswith(("http", "sqlite", "databricks")):
+    if not is_server(tracking_uri) and not tracking_uri.startswith("sqlite"):
         engine = create_engine(tracking_uri)
         engine.connect().close()
         engine.dispose()
@@ -113,8 +113,8 @@ def read_runs(tracking_uri: str, run_id: str) -> list[RunFound]:
 
     Raises ConnectionError, with the reason in one line, when the store is unreachable or has no such run; creates nothing.
     """
-    if not _may_exist(tracking_uri):
-        raise ConnectionError(f"{sqlite_path(tracking_uri)} does not exist")
+    if not may_exist(tracking_uri):
+        raise ConnectionError(f"{file_of(tracking_uri)} does not exist")
 
     def read(client: MlflowClient) -> list[Run]:
         parent = client.get_run(run_id)
@@ -128,7 +128,7 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
 
     Raises ConnectionError, with the reason in one line, when the store is unreachable; creates nothing.
     """
-    if not _may_exist(tracking_uri):
+    if not may_exist(tracking_uri):
         return None
 
     def read(client: MlflowClient) -> list[Run] | None:
@@ -142,9 +142,15 @@ def read_experiment(tracking_uri: str, name: str) -> list[dict[str, Any]] | None
     return [{"params": run.data.params, "metrics": run.data.metrics, "tags": run.data.tags} for run in runs]
 
 
-def _may_exist(tracking_uri: str) -> bool:
+def is_server(tracking_uri: str) -> bool:
+    """Whether it is a server, which has its own artifact location; for a database that is in the run's folder."""
+    return tracking_uri.startswith(("http", "databricks"))
+
+
+def may_exist(tracking_uri: str) -> bool:
     """Whether the store may exist: MLflow would create a missing file."""
-    return not tracking_uri.startswith(SQLITE) or sqlite_path(tracking_uri).is_file()
+    file = file_of(tracking_uri)
+    return file is None or file.is_file()
 
 
 def _answer(tracking_uri: str, read: Callable[[MlflowClient], T]) -> T:

@@ -22,7 +22,7 @@ from tuner.results.results_json import FILE_NAME, finite
 from tuner.results.trial_record import TrialRecord
 from tuner.tracking.events import Observer
 from tuner.tracking.mlflow import runs
-from tuner.tracking.mlflow.client import CUT_OFF, TRAINING, TRIAL, MlflowStore, confirmed, ending, flatten, tags_of
+from tuner.tracking.mlflow.client import CUT_OFF, TRAINING, TRIAL, MlflowStore, confirmed, ending, flatten, is_server, tags_of
 
 MAX_NAME = 500
 """MLflow's limit: characters of a name."""
@@ -50,9 +50,8 @@ class MlflowTracking(Observer):
         self.tracking_uri = resolve_tracking_uri(tracking_uri, run_dir)
         self._run_dir = run_dir.resolve()
         self._experiment = experiment[:MAX_NAME]
-        # A server has its own artifact location; a database would use the working directory.
-        is_server = self.tracking_uri.startswith(("http", "databricks"))
-        self._runs = runs.Runs(None if is_server else (self._run_dir / "mlartifacts").as_uri(), run_id)
+        # Without a location a database would use the working directory.
+        self._runs = runs.Runs(None if is_server(self.tracking_uri) else (self._run_dir / "mlartifacts").as_uri(), run_id)
         self._queue = WriteQueue(MlflowStore(self.tracking_uri).attempt, warn)
         self._n_workers = n_workers
         self._sides: dict[int, tuple[str, dict[str, str]]] = {}

@@ -81,9 +81,12 @@ class Runs:
             return
         # Do not create it again when the response to an earlier creation was lost.
         same = f"tags.started = '{plan.started}'" if plan.started else f"attributes.start_time = {at_ms}"
-        runs = [run for run in self._search(client, same) if run.info.run_name == plan.name and PARENT not in run.data.tags]
-        self.parent_id = runs[0].info.run_id if runs else self._create(client, plan.name, tags, at_ms)
-        log_params(client, self.parent_id, params=flatten({name: getattr(plan, name) for name in PARAMETERS}))
+        runs = [
+            run for run in self._search(client, same) if run.info.run_name == plan.study_name and PARENT not in run.data.tags
+        ]
+        self.parent_id = runs[0].info.run_id if runs else self._create(client, plan.study_name, tags, at_ms)
+        facts = {name: getattr(plan, name) for name in PARAMETERS} | {"name": plan.study_name}  # a parameter never changes
+        log_params(client, self.parent_id, params=flatten(facts))
         log_datasets(client, self.parent_id, plan.datasets)
         self.answered.set()
 

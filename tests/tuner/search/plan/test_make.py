@@ -144,6 +144,13 @@ def test_a_torn_or_unknown_record_of_options_is_named(tmp_path: Path, text: str,
     assert [fact for fact in (str(path), *facts) if fact not in str(error.value)] == [], error.value
 
 
+@pytest.mark.parametrize(
+    ("file", "begin"), [("space (1).yaml", "space-1-2"), (".my space.yaml", "my-space-2"), ("größe+x.yaml", "größe-x-2")]
+)
+def test_the_default_name_is_valid_for_every_file_name(tmp_path: Path, file: str, begin: str) -> None:
+    assert run_dir_of(Options(space=str(tmp_path / file), runs_dir=str(tmp_path))).name.startswith(begin)
+
+
 def test_a_run_of_an_earlier_version_is_read_without_options_that_are_gone(tmp_path: Path) -> None:
     folder = tmp_path / "night"
     folder.mkdir()

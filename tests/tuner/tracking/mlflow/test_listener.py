@@ -253,7 +253,8 @@ def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
 
 
 def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
-    """Trial 0 lacks its last evaluation, 1 its run, 2 an evaluation before it goes on, and the run's id was not noted."""
+    """Trial 0 lacks its last evaluation, 1 its run, 2 an evaluation before it goes on, the run's id was not noted, and the
+    folder was renamed since."""
     started = "2026-01-01T00:00:00+00:00"
     killed = MlflowTracking(None, run_dir, "night")
     killed.search_started(samples.facts(run_dir, started=started))
@@ -266,7 +267,8 @@ def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
     done, lost = samples.record(0, score=0.6), samples.record(1, "PRUNED", 0.6, reason="below the median")
     unfinished = samples.record(2, "RUNNING", 0.6)
     resumed = MlflowTracking(None, run_dir, "night")
-    resumed.search_started(samples.facts(run_dir, started=started, finished=(done, lost), unfinished=(unfinished,)))
+    renamed = samples.facts(run_dir, name="renamed", started=started, finished=(done, lost), unfinished=(unfinished,))
+    resumed.search_started(renamed)
     reader = Reader(resumed)
     assert resumed.run_id == _only_parent(run_dir)
     children = reader.children()

@@ -147,11 +147,19 @@ def test_a_logged_model_that_predicts_otherwise_is_deleted_and_not_registered(
 
 @pytest.mark.slow
 def test_the_command_registers_later_and_notes_it(store: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
-    folder, _ = store
-    assert main([str(folder)]) == REGISTERED
-    noted = results.read(folder / results.FILE_NAME)["champion"]["registered"]
+    """Also in a copy of the run, whose artifacts then are the copy's own."""
+    folder, tracking_uri = store
+    found = results.read(folder / results.FILE_NAME)
+    found["mlflow"]["run_id"] = new_run(tracking_uri, folder)
+    copy = Path(shutil.copytree(folder, folder.with_name("copy")))
+    results.write(copy / results.FILE_NAME, found | {"folder": str(folder)})
+    before = sorted(folder.rglob("*"))
+    assert main([str(copy)]) == REGISTERED
+    noted = results.read(copy / results.FILE_NAME)["champion"]["registered"]
     assert capsys.readouterr().out == f"{registration_text(noted)}\n"
     assert noted["model"] == "smart_mtl-ab12cd34"
+    assert sorted(folder.rglob("*")) == before, "nothing was written to the original"
+    assert list((copy / "mlartifacts" / "models").rglob("MLmodel"))
 
 
 def test_failed_registrations_are_reported(
