@@ -15,7 +15,7 @@ import pytest
 
 from model import config as trial_config
 from model.config import ConfigError
-from model.cues import manifest, pairs
+from model.cues import layout
 from model.data import files, tokenised
 from model.encoder import backbone
 from model.saved_model import folder as saved_model
@@ -23,22 +23,20 @@ from model.tasks import TASKS
 from tests.support import samples, tiny
 from tests.support.earlier_run import NAME, unpack
 from tuner import space
-from tuner.artifacts.remote_checkpoints import _key_of
+from tuner.artifacts.checkpoints import _key_of
 from tuner.config import options, run_folder
 from tuner.results import results_json
-from tuner.search import consistency
-from tuner.search.confirmation.records import PLAN, ConfirmationRecords
-from tuner.search.controls import control
+from tuner.search import consistency, controls, warm_start
+from tuner.search.confirmation.trainings import PLAN, ConfirmationRecords
 from tuner.search.preflight import stage as preflight
 from tuner.search.preflight.forecast import Crowd, Measured
-from tuner.search.warm_start import earlier
 from tuner.study import read_records
 from tuner.tracking import timeline
 
 N_DEEP = 1_200
 RECORD = asdict(samples.record(0, score=0.5))
-CONTROL = control.Control("sst", samples.CONFIG, "key")
-RESULT = control.ControlResult("sst", "sst/accuracy", 0.5, 3.0, {}, "night", RECORD["evaluations"])
+CONTROL = controls.Control("sst", samples.CONFIG, "key")
+RESULT = controls.ControlResult("sst", "sst/accuracy", 0.5, 3.0, {}, "night", RECORD["evaluations"])
 MEASURED = Measured((), 0, 1.0, None, 2.0, Crowd(2, 1.1))
 PAIRS = "Sentiment\tText\tbatch_id\nNegative\tbad film\t1\nPositive\tgood film\t1\n"
 STS = "id\tsentence1\tsentence2\tsimilarity\n" + "".join(f'p{i}\t"left ""{i}"""\tright\t{i % 6}\n' for i in range(40))
@@ -62,7 +60,7 @@ KINDS = (
         "sst.csv", "id\tsentence\tsentiment\n" + "a\tone\t1\nb\ttwo\t2\n" * 9, lambda p: list(files.read_rows(p, TASKS["sst"]))
     ),
     Kind("sts.csv", STS, lambda p: list(files.read_rows(p, TASKS["sts"]))),
-    Kind("dev_paired.tsv", PAIRS, pairs.read),
+    Kind("dev_paired.tsv", PAIRS, layout.read_pairs),
     Kind("small.yaml", None, space.load, 40),
     Kind("search.json", None, lambda p: options.load(p.parent)),
     Kind("state.json", None, lambda p: run_folder.read_state(p.parent)),
@@ -74,16 +72,16 @@ KINDS = (
     Kind("models/1/config.yaml", "metrics: {sst/accuracy: 0.5}\n", lambda p: consistency._model_disagreements(p, "it", {}), 20),
     Kind("encoder/config.json", None, lambda p: backbone.architecture(str(p.parent))),
     Kind("champion/encoder/tokenizer.json", None, lambda p: backbone.load_tokenizer(str(p.parent)), 20),
-    Kind("warm_start.json", None, lambda p: earlier.load(p.parent)),
-    Kind("preflight.json", json.dumps(MEASURED.to_dict()), preflight.read),
-    Kind("key.json", json.dumps(asdict(RESULT)), lambda p: control.Cache(p.parent).get(CONTROL)),
+    Kind("warm_start.json", None, lambda p: warm_start.load(p.parent)),
+    Kind("preflight.json", json.dumps(asdict(MEASURED)), preflight.read),
+    Kind("key.json", json.dumps(asdict(RESULT)), lambda p: controls.Cache(p.parent).get(CONTROL)),
     Kind("7.json", json.dumps(RECORD), lambda p: ConfirmationRecords(p.parent).record(7)),
     Kind(
         "7.dev.json", '{"predictions": {"sst": [1.0]}, "labels": {"sst": [0]}}', lambda p: ConfirmationRecords(p.parent).dev(7)
     ),
     Kind(PLAN, "[1, 2, 3]", lambda p: ConfirmationRecords(p.parent).progress()),
     Kind("checkpoint.json", '{"key": "trial_1/evaluation_1"}', _key_of),
-    Kind("manifest.json", '{"format": 1, "files": {}}', lambda p: manifest.read(p.parent)),
+    Kind("manifest.json", '{"format": 1, "files": {}}', lambda p: layout.read_manifest(p.parent)),
     Kind("tokens.npz", None, tokenised.load, 200),
 )
 
@@ -97,7 +95,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).rename(run / name)
     (run / "mlflow.db").unlink()
     tokenised.save(run / "tokens.npz", tiny.data())
-    earlier.save([earlier.from_run(run)], run)
+    warm_start.save([warm_start.from_run(run)], run)
     return run
 
 

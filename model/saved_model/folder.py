@@ -87,9 +87,10 @@ def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
     try:
         content = read_yaml(path)
         config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError([f"{path} is not the record of a saved model ({reason}); copy the whole folder again"]) from None
+    try:
         return parse(config), metrics, data
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ConfigError([f"{path} is not the record of a saved model ({reason}); copy the whole folder again"]) from None

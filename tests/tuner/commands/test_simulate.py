@@ -20,6 +20,7 @@ from benchmarks.synthetic import Synthetic
 from model.config import ConfigError, TrialConfig, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
+from tests.support.records import bare
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
 from tuner.commands.simulate import compare
@@ -82,7 +83,8 @@ def recorded(space: Space, ends: list[tuple[str, int, float]]) -> list[dict[str,
 
 def run_of(trials: list[dict[str, Any]]) -> dict[str, Any]:
     """What a replay reads of the results.json with these trials."""
-    return {"schema_version": 1, "trials": trials, "data": {"rows": {task: {"select": n} for task, n in N_SELECT.items()}}}
+    rows = {task: {"select": n} for task, n in N_SELECT.items()}
+    return bare(trials=trials, data={"source": "demo", "sha256": "ab12", "rows": rows})
 
 
 def test_a_recorded_configuration_takes_its_recorded_course(space: Space) -> None:

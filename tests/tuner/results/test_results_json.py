@@ -141,7 +141,7 @@ def test_the_url_of_a_database_opens_that_file(tmp_path: Path, name: str) -> Non
 
 def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path: Path) -> None:
     path, name = tmp_path / results.FILE_NAME, "caf\udce9"
-    results.write(path, {"schema_version": 1, "data": {"source": name}})
+    results.write(path, bare(data={"source": name, "sha256": None, "rows": {}}))
     assert results.read(path)["data"]["source"] == name
     append_line(tmp_path / timeline.FILE_NAME, json.dumps({"event": name, "at": 1}, ensure_ascii=False))
     assert timeline.read(tmp_path) == [{"event": name, "at": 1}]

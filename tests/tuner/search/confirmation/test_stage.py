@@ -277,7 +277,7 @@ class TestPlan:
         (tmp_path / "s.yaml").write_text(SPACE.replace("finalists: 2, seeds: 2", "finalists: two, seeds: 0, finalist: 1"))
         with pytest.raises(ConfigError) as caught:
             make(self.options(plan, space=str(tmp_path / "s.yaml")), has_gpu=False)
-        for word in ("option finalists: input should be a valid integer", "option seeds: ", "did you mean finalists?"):
+        for word in ("finalists: input should be a valid integer", "seeds: ", "did you mean finalists?"):
             assert any(word in problem for problem in caught.value.problems), word
 
     def test_a_default_that_cannot_run_on_the_data_is_told_and_is_no_finalist(self, plan: Plan, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from model.config import ConfigError
+from tests.support import samples
+from tests.support.records import bare
 from tests.support.status_folder import folder
 from tests.support.stored_study import SPACE, play
 from tuner.commands.status import status
@@ -37,12 +39,7 @@ def begin(folder: Path, n_trials: int, **given: Any) -> None:
     study = Study(storage, folder.name, load(folder / "space.yaml"), objective, "random", "none", 0, 9, 2)
     for _ in range(n_trials):
         play(study, 0.5)
-    recorded = {
-        "schema_version": 1,
-        "finished": None,
-        "trials": [{"number": number} for number in range(n_trials)],
-        "folder": str(folder),
-    }
+    recorded = bare(trials=[samples.record(number, score=0.5).to_dict() for number in range(n_trials)], folder=str(folder))
     (folder / run_folder.RESULTS_FILE).write_text(json.dumps(recorded), encoding="utf-8")
 
 
