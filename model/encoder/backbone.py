@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -215,6 +216,9 @@ def _load(auto_class: Any, backbone: str, **options: Any) -> Any:
 
 def _failure(folder: Path, error: Exception) -> str:
     """Why a backbone was not loaded, and what to do, after its name."""
+    unreadable = [path.name for path in sorted(folder.glob("*")) if path.is_file() and not os.access(path, os.R_OK)]
+    if unreadable:
+        return f"cannot be loaded: this user may not read {_and_more(unreadable)}; change the permissions"
     names = (CONFIG, *(path.name for path in sorted(folder.glob("token*.json"))))
     damaged = next(filter(None, (_json_problem(folder / name) for name in names if (folder / name).is_file())), None)
     pointers = [path.name for path in sorted(folder.glob("model*.safetensors")) if path.stat().st_size < 1024]

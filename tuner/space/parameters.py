@@ -158,6 +158,11 @@ class Stepped(Range[N]):
     log: bool = False
     step: N | None = None
 
+    @property
+    def n_values(self) -> float | None:
+        """Number of its values; None without steps."""
+        return None if self.step is None else (self.high - self.low) / self.step + 1
+
     def _range_problems(self) -> Iterator[tuple[Location, str]]:
         kind, exact = ("int", int) if isinstance(self, Int) else ("float", _decimal)
         if self.log and self.low <= 0:

@@ -12,6 +12,8 @@ from tuner.config.objective import Objective
 from tuner.config.options import Options
 from tuner.config.requirements import Requirements
 from tuner.search.plan.resolve import Choices
+from tuner.space import Space
+from tuner.space.parameters import Float, Int
 from tuner.study import SAMPLERS, pruner_problems
 
 Samples = tuple[TrialConfig, ...]
@@ -45,6 +47,19 @@ def goal_problems(objective: Objective, requirements: Requirements, choices: Cho
         able = ", ".join(name for name, entry in SAMPLERS.items() if entry.several_goals)
         problems.append(f"--sampler {sampler} follows one goal, and --metric {objective.name} names several: use one of {able}")
     return problems
+
+
+def step_problems(space: Space, choices: Choices) -> list[str]:
+    """Whether the sampler can list the values of every number that has steps."""
+    most = SAMPLERS[choices.sampler].most_points
+    if most is None:
+        return []
+    return [
+        f"{parameter.name} has {parameter.n_values:.3g} values, and --sampler {choices.sampler} lists them, at most "
+        f"{most:.3g}: give a larger step or none, or use --sampler tpe"
+        for parameter in space.parameters
+        if isinstance(parameter, Int | Float) and (parameter.n_values or 0) > most
+    ]
 
 
 def price_problems(options: Options, shape: GangShape) -> list[str]:

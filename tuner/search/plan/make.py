@@ -49,6 +49,7 @@ def make(options: Options, *, has_gpu: bool | None = None) -> Plan:
     objective = get(_objective, options, whole, targets)
     requirements = get(Requirements.parse, options.require, targets)
     check(checks.goal_problems, objective, requirements, choices)
+    check(checks.step_problems, whole, choices)
     check(Budget.problems, budget, shape)
     check(checks.price_problems, options, shape)
     check(checks.target_problems, budget, objective)

@@ -49,3 +49,5 @@ class Sampler:
     """Whether it models conditional parameters; else they are drawn independently."""
     history: bool = False
     """Whether it can be shown earlier trials."""
+    most_points: int | None = None
+    """Values of a stepped number that it can list in memory; None where it lists none."""

@@ -86,6 +86,21 @@ def test_goals_and_budget_are_told_with_the_gang(tmp_path: Path) -> None:
     assert not any("--gpu-hours" in problem for problem in found), "whether there are GPUs is not known"
 
 
+@pytest.mark.parametrize(
+    ("kind", "n"), [("float: [0.0, 1.0], step: 1.0e-9", "1e+09"), ("int: [1, 20000000], log: true", "2e+07")]
+)
+def test_a_sampler_that_lists_values_is_refused_where_there_are_too_many(tmp_path: Path, kind: str, n: str) -> None:
+    """Optuna's GPSampler would need gigabytes to terabytes."""
+    space = tmp_path / "fine.yaml"
+    space.write_text(
+        f"metric: sst/accuracy\ntargets: [sst]\nfixed: {{mixture: [sst]}}\nsearch: {{optim.weight_decay: {{{kind}}}}}\n"
+    )
+    found = problems_of(space=str(space), sampler="gp", profile=None, runs_dir=str(tmp_path))
+    assert [problem for problem in found if f"optim.weight_decay has {n} values" in problem and "--sampler tpe" in problem], (
+        found
+    )
+
+
 def test_what_paused_trials_keep_on_disk_is_a_note(tmp_path: Path) -> None:
     def notes(pruner: str) -> list[str]:
         options = Options(profile="laptop", pruner=pruner, runs_dir=str(tmp_path))
