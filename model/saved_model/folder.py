@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,11 +14,13 @@ from model.config import ConfigError, TrialConfig, parse
 from model.data.source import DataSummary
 from model.encoder import backbone
 from model.encoder.network import MultitaskNetwork, build
-from model.file_contents import read_yaml
+from model.file_contents import checked, read_yaml
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"
 ENCODER = "encoder"
+Scores = Mapping[str, Sequence[Sequence[float]]]
+"""(N, C) for each task."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,18 @@ class SavedModel:
     """Its metrics on the select split when it was saved."""
     data: DataSummary
     """The data it was trained on."""
+    select_scores: Scores | None = None
+    """Scores of some select examples of each task when it was saved (`model.training.evaluate.select_scores`)."""
 
 
-def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics: dict[str, float], data: DataSummary) -> None:
+def write(
+    folder: Path,
+    network: MultitaskNetwork,
+    config: TrialConfig,
+    metrics: dict[str, float],
+    data: DataSummary,
+    select_scores: Scores | None = None,
+) -> None:
     """Save a model; `config.yaml` is written last, so that a folder with one is complete."""
     from safetensors.torch import save_file
 
@@ -42,7 +54,8 @@ def write(folder: Path, network: MultitaskNetwork, config: TrialConfig, metrics:
     save_file(weights, folder / WEIGHTS, metadata={"format": "pt"})
     network.encoder.config.save_pretrained(folder / ENCODER)
     _tokenizer_of(config.backbone).save_pretrained(folder / ENCODER)
-    text = yaml.safe_dump({"config": config.to_dict(), "metrics": metrics, "data": asdict(data)}, sort_keys=False)
+    record = {"config": config.to_dict(), "metrics": metrics, "data": asdict(data), "select_scores": select_scores}
+    text = yaml.safe_dump(record, sort_keys=False)
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
@@ -70,7 +83,7 @@ def read(folder: Path) -> SavedModel:
     missing = [name for name in (CONFIG, WEIGHTS, ENCODER) if not (folder / name).exists()]
     if missing:
         raise ConfigError([f"{folder} is not a saved model: it has no {', no '.join(missing)}; give a champion's folder"])
-    config, metrics, data = _record(folder / CONFIG)
+    config, metrics, data, scores = _record(folder / CONFIG)
     architecture = backbone.load_config(str(folder / ENCODER))
     network = build(config, AutoModel.from_config(architecture))
     try:
@@ -79,18 +92,19 @@ def read(folder: Path) -> SavedModel:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"{folder / WEIGHTS} does not fit {CONFIG} ({reason}); copy the whole folder again"]) from None
     tokenizer = backbone.load_tokenizer(str(folder / ENCODER))
-    return SavedModel(network.eval(), tokenizer, config, metrics, data)
+    return SavedModel(network.eval(), tokenizer, config, metrics, data, scores)
 
 
-def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary]:
-    """Configuration, metrics and data summary of a saved model's `config.yaml`."""
+def _record(path: Path) -> tuple[TrialConfig, dict[str, float], DataSummary, Scores | None]:
+    """Configuration, metrics, data summary and select scores of a saved model's `config.yaml`."""
     try:
         content = read_yaml(path)
         config, metrics, data = content["config"], dict(content["metrics"]), DataSummary(**content["data"])
+        scores = checked(content.get("select_scores"), dict[str, list[list[float]]] | None, path)  # type: ignore[arg-type]
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError([f"{path} is not the record of a saved model ({reason}); copy the whole folder again"]) from None
     try:
-        return parse(config), metrics, data
+        return parse(config), metrics, data, scores
     except ConfigError as error:
         raise ConfigError([f"{path}: {problem}" for problem in error.problems]) from None

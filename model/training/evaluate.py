@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from model import metrics
-from model.config import TrialConfig
+from model.config import ConfigError, TrialConfig
 from model.data.tokenised import TokenizedData
 from model.encoder.network import Features, MultitaskNetwork, batch_to, predictions
 from model.engine.deepspeed import Rank
+from model.saved_model.folder import SavedModel
 from model.tasks import TASKS
 from model.training.batches import batch_of, eval_tokens, in_length_order
 
 POOLED_TOKENS = 2**20
 """Largest number of tokens of an evaluation batch of features, which only the heads process."""
+N_COMPARED = 8
+"""Select examples of each task by which a saved model is compared with the one that was trained."""
+TOLERANCE = 1e-5
+"""Largest difference of a probability, or of a regression's value as a share of its range, between the two."""
 
 
 @torch.no_grad()
@@ -36,24 +42,63 @@ def predict_split(
     an argmax would hide that the network has diverged.
     """
     device = next(network.parameters()).device
-    was_training = network.training
-    network.eval()
     positions, parts = [], []
     n_tokens = eval_tokens(network) if features is None else POOLED_TOKENS
-    for chosen in in_length_order(data, config, task, split, indices, n_tokens):
-        batch = batch_to(batch_of(data, config, features, task, split, indices[chosen]), device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
-            logits = network.logits(batch)
-        diverged = ~logits.isfinite().all(-1)
-        positions.append(chosen)
-        parts.append(predictions(TASKS[task], logits).double().masked_fill(diverged, torch.nan))
-    network.train(was_training)
-    if config.mode == "pretrain":
-        network.encoder.eval()
+    with _eval_mode(network, config):
+        for chosen in in_length_order(data, config, task, split, indices, n_tokens):
+            batch = batch_to(batch_of(data, config, features, task, split, indices[chosen]), device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.engine.precision == "bf16"):
+                logits = network.logits(batch)
+            diverged = ~logits.isfinite().all(-1)
+            positions.append(chosen)
+            parts.append(predictions(TASKS[task], logits).double().masked_fill(diverged, torch.nan))
     in_order = np.empty(len(indices), dtype=np.float64)
     if parts:
         in_order[np.concatenate(positions)] = torch.cat(parts).cpu().numpy()
     return in_order
+
+
+@contextmanager
+def _eval_mode(network: MultitaskNetwork, config: TrialConfig) -> Iterator[None]:
+    """Without dropout within the context; the network's mode is restored."""
+    was_training = network.training
+    network.eval()
+    yield
+    network.train(was_training)
+    if config.mode == "pretrain":
+        network.encoder.eval()
+
+
+@torch.no_grad()
+def select_scores(network: MultitaskNetwork, data: TokenizedData, config: TrialConfig) -> dict[str, list[list[float]]]:
+    """Scores (N, C) of the first `N_COMPARED` select examples of each task, computed in float32 whatever the precision.
+
+    Probabilities of the classes, or a regression's value as a share of its range. The network's mode is restored.
+    """
+    scores: dict[str, list[list[float]]] = {}
+    for task in config.mixture:
+        examples = np.arange(min(N_COMPARED, len(data.tasks[task]["select"].labels)))
+        batch = batch_to(batch_of(data, config, None, task, "select", examples), next(network.parameters()).device)
+        with _eval_mode(network, config):
+            logits, (low, high) = network.logits(batch).float(), TASKS[task].label_range
+        is_classes = TASKS[task].kind == "classification"
+        scores[task] = (logits.softmax(-1) if is_classes else (logits - low) / (high - low)).tolist()
+    return scores
+
+
+def check_select_scores(saved: SavedModel, data: TokenizedData) -> None:
+    """Compare a loaded model with the one that was trained. Raises `ConfigError` where their select scores differ.
+
+    A model without recorded scores, as earlier versions and ZeRO-3 save, and one whose scores are not finite, pass.
+    """
+    if saved.select_scores is None:
+        return
+    scores = select_scores(saved.network, data, saved.config)
+    for task, expected in saved.select_scores.items():
+        largest = float(np.abs(np.array(scores[task]) - np.array(expected)).max(initial=0.0))
+        if largest > TOLERANCE:
+            problem = f"the saved model scores {task} differently from the trained one, by {largest:.2g} of the range"
+            raise ConfigError([f"{problem}, so it is not handed over; check the disk and memory of its machine and resume"])
 
 
 def evaluate(

@@ -27,7 +27,7 @@ from model.saved_model import folder as saved_model
 from model.smart.config import cost_in_plain_steps
 from model.training import features, health, seeds
 from model.training.batches import make_batch, mean_tokens, micro_batches, row_lengths
-from model.training.evaluate import evaluate, evaluate_watched
+from model.training.evaluate import evaluate, evaluate_watched, select_scores
 from model.training.evaluation import Evaluation, Failure, Rehearsal
 
 TEACHER_FILE = "teacher.safetensors"
@@ -248,7 +248,10 @@ class Training:
         """Save the model: weights, tokenizer and configuration. All ranks must call it, rank 0 writes."""
         with self.engine.whole_weights():
             if self.rank.rank == 0:
-                saved_model.write(folder, self.loss.network, self.config, metrics, self.data.summary)
+                network, config = self.loss.network, self.config
+                # ZeRO-3 would gather the weights again in the pass, on all ranks
+                scores = select_scores(network, self.data, config) if config.engine.zero_stage < 3 else None
+                saved_model.write(folder, network, config, metrics, self.data.summary, scores)
 
     def close(self) -> None:
         """Free the memory; the process group stays."""

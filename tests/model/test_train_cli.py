@@ -12,14 +12,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
+from model.config import ConfigError
 from model.data import demo
-from model.data.source import DataSource, inspect
+from model.data.source import DataSource, inspect, read
+from model.data.tokenised import tokenise
 from model.saved_model import folder as saved_model
 from model.train import main
+from model.training.evaluate import check_select_scores
 
 Run = Callable[..., tuple[int, list[str], str]]
 MIXTURE = ["sst", "sts"]
@@ -127,6 +131,18 @@ def tamper(model: Path, name: str) -> None:
     weights = load_file(model / "model.safetensors")
     head = name.rpartition(".")[0]
     save_file({key: -value if key.startswith(head) else value for key, value in weights.items()}, model / "model.safetensors")
+
+
+def test_a_saved_model_has_the_scores_of_the_trained_one(trained: tuple[Path, list[str]], data: Path, tmp_path: Path) -> None:
+    model = Path(shutil.copytree(trained[0], tmp_path / "model"))
+    saved = saved_model.read(model)
+    tokens = tokenise(read(DataSource.parse(str(data)), MIXTURE), saved.tokenizer, saved.config.max_length)
+    assert saved.select_scores is not None
+    assert {task: np.shape(scores) for task, scores in saved.select_scores.items()} == {"sst": (8, 5), "sts": (8, 1)}
+    check_select_scores(saved, tokens)
+    tamper(model, "heads.sts.bias")
+    with pytest.raises(ConfigError, match=r"scores sts differently from the trained one.*not handed over"):
+        check_select_scores(saved_model.read(model), tokens)
 
 
 def test_changed_weights_are_detected(trained: tuple[Path, list[str]], data: Path, tmp_path: Path, run: Run) -> None:

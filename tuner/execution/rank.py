@@ -198,6 +198,7 @@ def predict_on_dev(
     """A saved model's predictions and the labels on the dev split, each (n,) by task.
 
     `model` is its folder or, for a node that does not see the folder, its files' contents by relative path.
+    Raises `ConfigError` when it is not the model that was trained.
     """
     if isinstance(model, dict):
         with tempfile.TemporaryDirectory() as folder:
@@ -210,11 +211,12 @@ def predict_on_dev(
 
     from model.engine.deepspeed import Rank
     from model.saved_model import folder as saved_model
-    from model.training.evaluate import predict_split
+    from model.training.evaluate import check_select_scores, predict_split
 
     torch.set_num_threads(n_threads)
     saved = saved_model.read(Path(model))
     network = saved.network.to(Rank().device)
+    check_select_scores(saved, data)
     labels = {task: data.tasks[task]["dev"].labels.astype(np.float64) for task in saved.config.mixture}
     predictions = {
         task: predict_split(network, data, saved.config, task, "dev", np.arange(len(labels[task]))) for task in labels
