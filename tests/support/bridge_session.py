@@ -60,7 +60,7 @@ class Session:
         self.interruption = Interruption()
         self.checkpoints = Checkpoints(folder / "checkpoints", 1)
         self.models = Models(folder / "models")
-        unfinished = self.study.take_up()
+        unfinished = self.study.resume_unfinished()
         parts = (self.study, self.heard, self.models, self.checkpoints, lambda: slots, self.interruption)
         self.bridge = Bridge(*parts, unfinished)
         self._n_saved = 0

@@ -72,11 +72,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "champion").mkdir()
     content = {"config": dict(champion.config), "metrics": dict(champion.metrics)}
     (folder / "champion" / "config.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    tracking.settle()
+    tracking.flush()
     mlflow = {"tracking_uri": tracking.tracking_uri, "experiment_id": tracking.experiment_id, "run_id": tracking.run_id}
     found = samples.results(facts, study.records(), champion, mlflow=mlflow, optuna={"storage": storage, "study_name": "night"})
     tracking.search_finished(found)
-    study.park()
+    study.suspend()
     results.write(folder / results.FILE_NAME, found)
     return folder
 

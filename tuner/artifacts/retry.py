@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 
 FIRST_S, LONGEST_S = 0.5, 15.0
 """Seconds before the second try, doubling up to the longest."""
@@ -23,19 +23,19 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 T = TypeVar("T")
 
 
-class StoreAwayError(Exception):
+class StoreUnreachableError(Exception):
     """A store has failed for longer than the limit. The text is a sentence for the user."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """Repeats a call while it fails with a transient error; raises `StoreAwayError` after `limit_s` seconds."""
+    """Repeats a call while it fails with a transient error; raises `StoreUnreachableError` after `limit_s` seconds."""
 
     name: str
     """What is called, within a sentence: `the storage s3://bucket`."""
     transient: Callable[[Exception], str | None]
     """The reason of an error that may pass; None for any other error, which is raised at once."""
-    warn: Callable[[str], None] = tell_stderr
+    warn: Callable[[str], None] = write_stderr
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     limit_s: float = LIMIT_S
@@ -51,7 +51,7 @@ class Retry:
                 if reason is None:
                     raise
                 if self.clock() - start >= self.limit_s:
-                    raise StoreAwayError(
+                    raise StoreUnreachableError(
                         f"cannot use {self.name}: still failing after {self.limit_s:g} s ({reason})"
                     ) from error
                 if not has_warned:
@@ -72,11 +72,11 @@ def full_disk(error: BaseException) -> str | None:
     return "No space left on device" if "No space left on device" in str(error) else None
 
 
-def away_in(error: BaseException | None) -> StoreAwayError | None:
-    """The first `StoreAwayError` in the chain of causes of an error."""
-    while error is not None and not isinstance(error, StoreAwayError):
+def unreachable_store_in(error: BaseException | None) -> StoreUnreachableError | None:
+    """The first `StoreUnreachableError` in the chain of causes of an error."""
+    while error is not None and not isinstance(error, StoreUnreachableError):
         error = error.__cause__ or error.__context__
     return error
 
 
-on_disk = Retry("the disk of the run's folder", full_disk)
+retry_on_full_disk = Retry("the disk of the run's folder", full_disk)

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 from model.config import ConfigError
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.retry import LIMIT_S, Retry, full_disk
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 
 CHUNK = 4 * 2**20
 """Bytes copied at once."""
@@ -47,7 +47,7 @@ def _retried(method: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate
 
     @wraps(method)
     def retried(store: Store, /, *arguments: P.args, **keywords: P.kwargs) -> T:
-        warn = (lambda _: None) if store.quiet else tell_stderr
+        warn = (lambda _: None) if store.quiet else write_stderr
         retry = Retry(f"the storage {store.url}", transient_reason, warn=warn, limit_s=store.limit_s)
         return retry(lambda: method(store, *arguments, **keywords))
 
@@ -59,7 +59,7 @@ class Store:
     """Files under `url` by keys such as `trial_00003/weights.pt`.
 
     Calls are retried for at most `limit_s` seconds while the store is unreachable. They raise OSError for permanent errors,
-    and `StoreAwayError`.
+    and `StoreUnreachableError`.
     """
 
     url: str

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.retry import StoreUnreachableError
 from tuner.artifacts.store import Store
 
 WATCH_S = 5.0
@@ -17,7 +17,7 @@ class Watch:
     """Holds the error that ends the search: a store that has been unreachable for too long."""
 
     def __init__(self) -> None:
-        self._error: StoreAwayError | None = None
+        self._error: StoreUnreachableError | None = None
 
     def __deepcopy__(self, memo: dict[int, object]) -> Watch:
         return self
@@ -26,12 +26,12 @@ class Watch:
         """Nothing: Tune pickles its plug-ins into its snapshot, which is never read."""
         return {}
 
-    def gone(self, error: StoreAwayError) -> None:
+    def gone(self, error: StoreUnreachableError) -> None:
         """End the search at the next `check`."""
         self._error = error
 
     def check(self) -> None:
-        """Raise the `StoreAwayError` that ends the search, if there is one."""
+        """Raise the `StoreUnreachableError` that ends the search, if there is one."""
         if self._error is not None:
             raise self._error
 
@@ -45,7 +45,7 @@ def watching(store: Store | None) -> Iterator[Watch]:
         while store is not None and not is_over.wait(WATCH_S):
             try:
                 store.has(".watch")
-            except StoreAwayError as error:
+            except StoreUnreachableError as error:
                 watch.gone(error)
                 return
             except OSError:  # a permanent error, which the trial that needs the store reports

@@ -28,7 +28,7 @@ class WriteFailure:
     """Whether the same write may succeed later; False when the store has rejected it."""
 
 
-def tell_stderr(sentence: str) -> None:
+def write_stderr(sentence: str) -> None:
     """Print a line on stderr."""
     sys.stderr.write(f"{sentence}\n")
 

@@ -13,7 +13,7 @@ from model.config import parse
 from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.checkpoints import Checkpoints
 from tuner.artifacts.models import Models
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config.budget import Spending
 from tuner.execution.fixed_trials import FixedTrials
 from tuner.execution.interruption import Interruption
@@ -77,7 +77,7 @@ class Bridge:
             return False
         if self._deadline == math.inf:
             self._deadline = time.monotonic() + GRACE_S
-            tell_stderr(
+            write_stderr(
                 f"stopping: saving running trials at their next evaluation (up to {GRACE_S:g} s); "
                 "press Ctrl-C again to stop now"
             )
@@ -167,7 +167,7 @@ class Bridge:
         elif isinstance(report, Evaluation):
             reason = self.checkpoints.keep(number, report.index, checkpoint)
             if reason is not None:
-                tell_stderr(f"trial {number}: cannot keep the checkpoint of evaluation {report.index}: {reason}")
+                write_stderr(f"trial {number}: cannot keep the checkpoint of evaluation {report.index}: {reason}")
 
     def on_end(self, trial_id: str) -> None:
         """Tune has ended a trial without an error: it is paused, interrupted, or trained to its end if it is not finished."""
@@ -189,7 +189,7 @@ class Bridge:
 
     def on_recover(self, number: int, reason: str) -> None:
         """A trial's process has died or hangs; Tune restarts the trial from its last checkpoint."""
-        tell_stderr(f"trial {number}: restarting from its last checkpoint: {reason}")
+        write_stderr(f"trial {number}: restarting from its last checkpoint: {reason}")
         self._nodes.pop(number, None)
         self.observer.trial_left(number, "died")
 
@@ -212,7 +212,7 @@ class Bridge:
 
     def _settle(self) -> None:
         """End the paused trials: a budget is used up, so none of them is promoted."""
-        self.study.settle(self.stopped_by)
+        self.study.prune_paused(self.stopped_by)
         self._report_ended()
 
     def _report_ended(self) -> None:

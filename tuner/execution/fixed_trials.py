@@ -89,7 +89,7 @@ class FixedTrials(ABC):
     def release(self, number: int) -> None:
         raise AssertionError("nothing pauses a training")
 
-    def settle(self, why: str | None = None) -> None:
+    def prune_paused(self, why: str | None = None) -> None:
         return
 
     def records(self) -> list[TrialRecord]:

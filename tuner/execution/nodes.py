@@ -13,7 +13,7 @@ from cluster.node import Node
 from cluster.shape import GangShape
 from model.config import ConfigError
 from tuner.artifacts.store import Store, reason_of
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 
 CHECK_S = 60.0
 """Seconds to wait for all nodes; one that does not answer counts as sound, and its trials will show it."""
@@ -54,14 +54,14 @@ class Waiting:
         for number in sorted(self._reported.difference(waiting), key=str):
             self._reported.remove(number)
             if number is None:
-                tell_stderr("the search continues: the cluster has room for a trial again")
+                write_stderr("the search continues: the cluster has room for a trial again")
             elif number in running:
-                tell_stderr(f"trial {number} has started")
+                write_stderr(f"trial {number} has started")
         self._since = {number: self._since.get(number, now) for number in waiting}
         for number, since in self._since.items():
             if number not in self._reported and now - since >= PATIENCE_S and (number is None or not connect.is_placed()):
                 self._reported.add(number)
-                tell_stderr(self._sentence("the search" if number is None else f"trial {number}", len(running)))
+                write_stderr(self._sentence("the search" if number is None else f"trial {number}", len(running)))
 
     def _sentence(self, name: str, n_running: int) -> str:
         """Why `name` waits: what a trial needs, and what is free or too small."""

@@ -21,7 +21,7 @@ from model.training.evaluation import Evaluation, Failure
 from tuner.artifacts.checkpoints import FOLDER
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED
-from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.retry import StoreUnreachableError
 from tuner.artifacts.store import Store
 from tuner.execution.gang import Gang, RankError, RankOutOfMemoryError
 
@@ -39,7 +39,7 @@ class Stored(tune.Checkpoint):  # type: ignore[misc]
         super().__init__(self.key, LocalFileSystem())
 
     def to_directory(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Download the checkpoint to `path`, or write the error there. Raises OSError and `StoreAwayError`."""
+        """Download the checkpoint to `path`, or write the error there. Raises OSError and `StoreUnreachableError`."""
         assert path is not None
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]
         last, metrics = self._to_save()
         try:
             stored = Stored(self._gang.store(self._store, f"{FOLDER.format(self._number)}/evaluation_{last.index}", metrics))
-        except (RankError, OSError, StoreAwayError) as error:
+        except (RankError, OSError, StoreUnreachableError) as error:
             self._failure = Failure(str(error), last.step)
             stored = Stored(None, str(error))
         self._saved_at = time.monotonic()

@@ -12,7 +12,7 @@ from ray.tune.result import HOSTNAME, SHOULD_CHECKPOINT
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.retry import StoreUnreachableError
 from tuner.artifacts.watch import Watch
 from tuner.execution.bridge import Bridge
 from tuner.execution.nodes import Waiting
@@ -100,7 +100,7 @@ class Events(tune.Callback, tune.Stopper):  # type: ignore[misc]
     def on_checkpoint(self, iteration: int, trials: list[Any], trial: Any, checkpoint: Any, **info: Any) -> None:
         try:
             self._bridge.on_checkpoint(trial.config["number"], trial.last_result[REPORT], checkpoint)
-        except StoreAwayError as error:  # Tune would log the error and continue
+        except StoreUnreachableError as error:  # Tune would log the error and continue
             self._watch.gone(error)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -30,8 +30,8 @@ def search(**keywords: Any) -> SearchResult | None:
     first Ctrl-C stops it cleanly, and the result's `exit_status` is 130. A Ray that already runs in this process is used and
     stays up.
 
-    Raises `ConfigError` with every problem before anything starts, `StoreAwayError` when a database or disk stays unreachable,
-    and KeyboardInterrupt when it is interrupted before there is a result.
+    Raises `ConfigError` with every problem before anything starts, `StoreUnreachableError` when a database or disk stays
+    unreachable, and KeyboardInterrupt when it is interrupted before there is a result.
     """
     options = options_of(keywords)
     return start(options, io.StringIO() if options.quiet else sys.stdout)

@@ -21,7 +21,7 @@ from model.data.source import DataSummary
 from model.file_contents import read_json
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config.budget import Budget, Spending
 from tuner.config.objective import OWN_MEAN, Objective
 from tuner.execution.fixed_trials import FixedTrials
@@ -210,7 +210,7 @@ def track(results: Mapping[str, Mapping[str, Any]], tracking: MlflowTracking) ->
 def _train(context: Context, trials: ControlTrials, observer: Observer) -> None:
     work = context.run_dir / WORK
     names = {number: control.task for number, control in trials.controls.items()}
-    tell_stderr(f"training the single-task controls first: {', '.join(names.values())}")
+    write_stderr(f"training the single-task controls first: {', '.join(names.values())}")
     uncut = Spending(Budget(), context.runner.shape, context.spending.meter)  # counts their time, and cuts none
     reporter = SideTrainingReporter("control", names)
     ran = context.runner.within(WORK).run(trials, work, Broadcast(reporter, observer.aside("control", names)), uncut)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.models import FOLDER
-from tuner.artifacts.retry import on_disk
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.retry import retry_on_full_disk
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config import command_lines
 from tuner.results import results_json
 from tuner.results.environment import describe as describe_environment
@@ -61,9 +61,9 @@ class HandOver:
         self.tracking.wait_for_answer()
         number = confirmed.model if confirmed else None
         if finalists is not None and number is not None:
-            on_disk(lambda: finalists.hand_over(number, path))
+            retry_on_full_disk(lambda: finalists.hand_over(number, path))
         elif champion is not None:
-            on_disk(lambda: models.hand_over(champion.number, path))
+            retry_on_full_disk(lambda: models.hand_over(champion.number, path))
         results = results_json.build(
             self.facts,
             self.study.records(),
@@ -107,7 +107,7 @@ class HandOver:
         """
         run_dir = self.context.run_dir
         self.keep(results)
-        self.tracking.settle()  # the model is logged to the search's run, which must exist
+        self.tracking.flush()  # the model is logged to the search's run, which must exist
         command = [sys.executable, "-m", "tuner", "register", str(run_dir)]
         environment = {**os.environ, **in_environment(self.tracking.tracking_uri)}  # the run's folder has no password
         try:
@@ -117,12 +117,12 @@ class HandOver:
             reason = (done.stderr.strip().splitlines() or ["MLflow did not take the champion"])[-1]
         except subprocess.TimeoutExpired:
             reason = f"MLflow did not take the champion within {REGISTER_S:g} s"
-        tell_stderr(f"{reason}; register it later with: {command_lines.register(run_dir)}")
+        write_stderr(f"{reason}; register it later with: {command_lines.register(run_dir)}")
         return results
 
     def keep(self, results: dict[str, Any]) -> None:
         """Write results.json, waiting while the disk is full."""
-        on_disk(lambda: results_json.write(self.context.run_dir / results_json.FILE_NAME, results))
+        retry_on_full_disk(lambda: results_json.write(self.context.run_dir / results_json.FILE_NAME, results))
 
 
 def now() -> str:

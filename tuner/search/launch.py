@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 
 from model.config import ConfigError
 from tuner.artifacts.atomic import print_any_path
-from tuner.artifacts.retry import StoreAwayError, away_in
+from tuner.artifacts.retry import StoreUnreachableError, unreachable_store_in
 from tuner.config.options import Options, not_kept, parse_arguments
 from tuner.execution.interruption import Interruption
 from tuner.results.search_result import CHAMPION, FAILED, INTERRUPTED, WRONG_USAGE, SearchResult
@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         result = start(parse_arguments(argv), sys.stdout)
         return CHAMPION if result is None else result.exit_status
-    except (ConfigError, StoreAwayError, KeyboardInterrupt) as error:
+    except (ConfigError, StoreUnreachableError, KeyboardInterrupt) as error:
         if "--debug" in argv:
             raise
         for problem in error.args:
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 def start(options: Options, out: IO[str]) -> SearchResult | None:
     """Check the options, run the search with its progress on `out`, and return its result; None after a dry run.
 
-    Raises `ConfigError` for wrong usage, `StoreAwayError` and KeyboardInterrupt, all with messages for the user.
+    Raises `ConfigError` for wrong usage, `StoreUnreachableError` and KeyboardInterrupt, all with messages for the user.
     """
     from tuner.search import plan
     from tuner.search.plan import backbone
@@ -90,10 +90,10 @@ def run(plan: Plan, out: IO[str]) -> int:
         except Exception as error:
             if isinstance(error, ConfigError):  # the search cannot begin
                 tokenisation.discard()
-            away = away_in(error)
-            if away is None:
+            unreachable = unreachable_store_in(error)
+            if unreachable is None:
                 raise
-            raise StoreAwayError(f"{away}; resume with: {commands.resume(plan.run_dir)}") from error
+            raise StoreUnreachableError(f"{unreachable}; resume with: {commands.resume(plan.run_dir)}") from error
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted; resume with: {commands.resume(plan.run_dir)}") from None
         finally:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from model.config import ConfigError
-from tuner.artifacts.retry import on_disk
+from tuner.artifacts.retry import retry_on_full_disk
 from tuner.config import run_folder
 from tuner.config.budget import Meter, Spending, Used
 from tuner.execution.nodes import check_nodes, slots
@@ -80,7 +80,7 @@ def run(plan: Plan, tokenisation: Tokenisation, dashboard: str | None, interrupt
     listeners.observer.search_finished(results)
     if session.study.exhausted:
         print(session.study.exhausted, file=sys.stderr)
-    session.study.park()
+    session.study.suspend()
     _check(plan, results, trained.tune_states)
     hand_over.keep(results)
     return _status(results)
@@ -118,7 +118,7 @@ def _prepare(plan: Plan, tokenisation: Tokenisation, interruption: Interruption,
         controls=reached,
         requirements=requirements,
         study=study,
-        unfinished=study.take_up(),
+        unfinished=study.resume_unfinished(),
         started=state.started,
         mlflow_run_id=state.mlflow_run_id,
     )
@@ -265,7 +265,7 @@ def _keep_run_id(context: Context, tracking: MlflowTracking) -> None:
     """Write the identifier of MLflow's parent run to the run's folder, if the server has answered."""
     run_id = tracking.run_id
     if run_id is not None:
-        on_disk(lambda: run_folder.update_state(context.run_dir, mlflow_run_id=run_id))
+        retry_on_full_disk(lambda: run_folder.update_state(context.run_dir, mlflow_run_id=run_id))
 
 
 def _check(plan: Plan, results: dict[str, Any], tune_states: dict[int, str]) -> None:

@@ -130,7 +130,7 @@ class TrialStore:
         if not frozen.state.is_finished():
             self.writable(frozen).set_user_attr("note", note)
 
-    def park(self) -> None:
+    def suspend(self) -> None:
         """Let running trials wait for `resume`, so that none is RUNNING between two sessions."""
         self._change(TrialState.RUNNING, TrialState.WAITING)
 

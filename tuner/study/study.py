@@ -55,7 +55,7 @@ class Study(StudySettings):
         if suggestion is not None:
             self.budget.begin(suggestion.number)
         elif not self.budget.running:
-            self.settle()
+            self.prune_paused()
         return suggestion
 
     def _promote(self) -> Suggestion | None:
@@ -100,25 +100,25 @@ class Study(StudySettings):
         self._scheduler.release(number)
         self.budget.end(number)
 
-    def settle(self, why: str | None = None) -> None:
+    def prune_paused(self, why: str | None = None) -> None:
         """Prune what is paused: nothing will promote it any more."""
         for number in self.paused:
             where = position_text(entries(self._store.trial(number))[-1])
             self.prune(number, f"not promoted from {where}" + (f": {why}" if why else ""))
             self.ended.append(number)
 
-    def take_up(self) -> list[Suggestion]:
+    def resume_unfinished(self) -> list[Suggestion]:
         """The trials that an earlier session began and did not end, by number, to run on. Paused ones stay paused.
 
         For the start of a resumed search, before the first `ask`.
         """
         running = self._store.resume()
         self.__dict__.pop("budget", None)
-        suggestions = [self._take_up(trial) for trial in running if pause_reason(trial) is None]
+        suggestions = [self._resumed(trial) for trial in running if pause_reason(trial) is None]
         self.__dict__.pop("_scheduler", None)
         return [suggestion for suggestion in suggestions if suggestion is not None]
 
-    def _take_up(self, trial: FrozenTrial) -> Suggestion | None:
+    def _resumed(self, trial: FrozenTrial) -> Suggestion | None:
         reasons = [evaluation[PRUNED] for evaluation in entries(trial) if PRUNED in evaluation]
         if reasons:  # a kill came between the decision and the trial's end
             self.prune(trial.number, reasons[-1])
@@ -127,9 +127,9 @@ class Study(StudySettings):
             return Suggestion(trial.number, self.space.parse(trial.user_attrs["config"]))
         return self._configure(self._store.writable(trial))  # killed while it was drawn: what was drawn stays
 
-    def park(self) -> None:
-        """At the end of a session: unfinished trials wait for `take_up`, and none is RUNNING."""
-        self._store.park()
+    def suspend(self) -> None:
+        """At the end of a session: unfinished trials wait for `resume_unfinished`, and none is RUNNING."""
+        self._store.suspend()
 
     def _configure(self, trial: Trial) -> Suggestion | None:
         """Draw a trial's configuration; None when that ends the trial: it is refused, or a repeat."""

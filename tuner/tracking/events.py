@@ -11,7 +11,7 @@ from typing import Any
 
 from model.config import TrialConfig
 from model.training.evaluation import Evaluation
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config import run_folder
 from tuner.config.budget import Meter
 from tuner.results.facts import SearchFacts
@@ -102,15 +102,15 @@ class SideTrainingReporter(Observer):
     names: Mapping[int, str]
 
     def trial_started(self, number: int, config: TrialConfig) -> None:
-        tell_stderr(f"{self.kind} {self.names[number]}  started")
+        write_stderr(f"{self.kind} {self.names[number]}  started")
 
     def trial_noted(self, number: int, note: str) -> None:
-        tell_stderr(f"{self.kind} {self.names[number]}  note  {note}")
+        write_stderr(f"{self.kind} {self.names[number]}  note  {note}")
 
     def trial_finished(self, record: TrialRecord) -> None:
         score = "" if record.score is None else f"  score {record.score:.4f} after {record.seconds:.1f} s"
         reason = f"  {record.reason}" if record.reason else ""
-        tell_stderr(f"{self.kind} {self.names[record.number]}  {record.state}{score}{reason}")
+        write_stderr(f"{self.kind} {self.names[record.number]}  {record.state}{score}{reason}")
 
 
 class BudgetLog(Observer):

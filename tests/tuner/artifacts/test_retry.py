@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from tests.support.clock import Clock
-from tuner.artifacts.retry import LONGEST_S, Retry, StoreAwayError, away_in, full_disk
+from tuner.artifacts.retry import LONGEST_S, Retry, StoreUnreachableError, full_disk, unreachable_store_in
 from tuner.execution.gang import reason_of
 
 
@@ -65,17 +65,19 @@ def test_permanent_errors_are_raised_at_once() -> None:
 
 def test_retries_end_with_an_error_that_survives_being_wrapped() -> None:
     waiting = Waiting(limit_s=60)
-    with pytest.raises(StoreAwayError, match=r"cannot use the disk: still failing after 60 s \(No space left on device\)"):
+    with pytest.raises(
+        StoreUnreachableError, match=r"cannot use the disk: still failing after 60 s \(No space left on device\)"
+    ):
         waiting.retry(Failing(1000, FULL))
     assert 60 <= sum(waiting.slept) < 60 + LONGEST_S
     try:
         try:
             waiting.retry(Failing(1000, FULL))
-        except StoreAwayError as inner:
+        except StoreUnreachableError as inner:
             raise RuntimeError("Tune failed") from inner
     except RuntimeError as outer:
-        assert isinstance(away_in(outer), StoreAwayError)
-    assert away_in(RuntimeError("alone")) is None
+        assert isinstance(unreachable_store_in(outer), StoreUnreachableError)
+    assert unreachable_store_in(RuntimeError("alone")) is None
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tuner.artifacts import store as stores
 from tuner.artifacts.checkpoints import FOLDER, StoredCheckpoints
 from tuner.artifacts.folder import MANIFEST, NotAsWrittenError, StoredFolder, contents, named
 from tuner.artifacts.models import FAILED, LAST_WRITTEN, Models
-from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.retry import StoreUnreachableError
 from tuner.artifacts.store import Store, checked, opened, parse
 from tuner.execution.rank import RankWorker, scratch
 from tuner.execution.trainable import Stored
@@ -116,7 +116,7 @@ def test_a_store_that_does_not_come_back(s3: ObjectStore, capsys: pytest.Capture
     store = checked(f"{s3.url}/runs").waiting_quietly(limit_s=0.0)
     s3.stop()
     try:
-        with pytest.raises(StoreAwayError, match="cannot use the storage s3://bucket/runs: still failing after 0 s"):
+        with pytest.raises(StoreUnreachableError, match="cannot use the storage s3://bucket/runs: still failing after 0 s"):
             store.write("a", b"b")
         store.delete("a")  # does not wait
     finally:

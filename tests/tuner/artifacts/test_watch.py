@@ -8,7 +8,7 @@ from tests.support import object_store
 from tests.support.waiting import wait_until
 from tuner.artifacts import store as stores
 from tuner.artifacts import watch as store_watch
-from tuner.artifacts.retry import StoreAwayError
+from tuner.artifacts.retry import StoreUnreachableError
 from tuner.artifacts.store import Store, opened
 from tuner.artifacts.watch import watching
 
@@ -44,7 +44,7 @@ def test_a_store_that_does_not_come_back_ends_the_search(monkeypatch: pytest.Mon
     def ended() -> bool:
         try:
             watch.check()
-        except StoreAwayError as error:
+        except StoreUnreachableError as error:
             return "cannot use the storage s3://bucket/runs: still failing after 0 s" in str(error)
         return False
 
@@ -60,6 +60,6 @@ def test_a_store_that_does_not_come_back_ends_the_search(monkeypatch: pytest.Mon
 def test_without_a_store_nothing_is_watched() -> None:
     with watching(None) as watch:
         watch.check()
-    watch.gone(StoreAwayError("a trial's model could not be fetched"))
-    with pytest.raises(StoreAwayError, match="could not be fetched"):
+    watch.gone(StoreUnreachableError("a trial's model could not be fetched"))
+    with pytest.raises(StoreUnreachableError, match="could not be fetched"):
         watch.check()

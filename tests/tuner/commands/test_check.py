@@ -217,7 +217,7 @@ def test_a_refused_configuration_is_in_mlflow_too(made: Path, tmp_path: Path) ->
     tracking.search_started(samples.facts(tmp_path))
     refused = samples.record(0, "FAIL", reason=f"{REFUSED}: …", config={"mixture": ["sst"], "optim": {"lr": -1.0}})
     tracking.trial_finished(refused)
-    tracking.settle()
+    tracking.flush()
     assert tracking.run_id is not None
     from tuner.tracking.mlflow import read_runs
 

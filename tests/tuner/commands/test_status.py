@@ -92,7 +92,7 @@ def test_paused_trials_are_shown_while_it_runs_and_after(
     for score in (0.4, 0.3):
         study.release(begin(study, score))
     told = []
-    for between in (lambda: None, study.park):
+    for between in (lambda: None, study.suspend):
         between()
         assert main(["night", "--runs-dir", str(folder.parent)]) == DONE
         told.append(capsys.readouterr().out.splitlines()[1:])

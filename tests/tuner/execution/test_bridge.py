@@ -72,7 +72,7 @@ def test_an_interruption_saves_what_runs_and_ends_nothing(tmp_path: Path, capsys
     assert session.bridge.should_stop()
     assert "saving running trials at their next evaluation" in capsys.readouterr().err
     assert session.heard.ended == [(1, "FAIL")]
-    session.study.park()
+    session.study.suspend()
 
     resumed = Session(tmp_path)
     assert resumed.ask("a") == {
@@ -192,7 +192,7 @@ def test_an_interruption_leaves_the_paused_paused(tmp_path: Path) -> None:
     session.bridge.on_end("a")
     assert session.bridge.should_stop()
     assert [record.state for record in session.study.records()] == ["RUNNING", "PAUSED", "PAUSED"]
-    session.study.park()
+    session.study.suspend()
     assert [record.state for record in session.study.records()] == ["PAUSED", "PAUSED"]
     again = Session(tmp_path, n_trials=9, pruner="asha-promote")
     assert again.study.paused == [1, 2]

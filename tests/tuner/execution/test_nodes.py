@@ -50,7 +50,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Fake:
     fake = Fake()
     for name in ("nodes", "other_drivers", "is_placed"):
         monkeypatch.setattr(connect, name, getattr(fake, name))
-    monkeypatch.setattr(nodes, "tell_stderr", fake.said.append)
+    monkeypatch.setattr(nodes, "write_stderr", fake.said.append)
     return fake
 
 

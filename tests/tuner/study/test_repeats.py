@@ -212,7 +212,7 @@ def test_a_repeat_that_a_kill_came_before_is_told_on_resume(open_study: Open) ->
     study._study.enqueue_trial(study._store.trial(first.number).params)
     study._study.ask()
     resumed = open_study(n_trials=3)
-    assert resumed.take_up() == []
+    assert resumed.resume_unfinished() == []
     assert resumed.record(1).same_as == first.number
     for asked in asked_of(resumed):
         train(resumed, asked)

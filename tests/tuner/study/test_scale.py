@@ -209,10 +209,10 @@ def test_a_study_keeps_up_its_best_its_front_and_what_is_unfinished(
         assert study.best == best_of(records)
         assert study.front == (front_of(records) if "," in goals else [])
         assert set(study.unfinished) == {record.number for record in records if not record.is_finished}
-    study.park()
+    study.suspend()
     again = Study(f"journal:{tmp_path / 'j'}", "kept", *options)
     assert (again.best, again.front) == (study.best, study.front)
-    assert {asked.number for asked in again.take_up()} == set(running)
+    assert {asked.number for asked in again.resume_unfinished()} == set(running)
     assert set(again.unfinished) == set(study.unfinished)
 
 

@@ -275,18 +275,18 @@ def test_a_seed_that_the_space_fixes_stays(open_study: Open, spaces: dict[str, S
 
 
 @pytest.mark.parametrize("storage", ["journal", "sqlite"], indirect=True)
-@pytest.mark.parametrize("parked", [False, True], ids=["killed", "interrupted"])
-def test_unfinished_trials_go_on_as_what_they_are(open_study: Open, parked: bool) -> None:
+@pytest.mark.parametrize("suspended", [False, True], ids=["killed", "interrupted"])
+def test_unfinished_trials_go_on_as_what_they_are(open_study: Open, suspended: bool) -> None:
     study = open_study(n_trials=4)
     run(study, ask(study), constant(0.5))
     begun = [study.ask() for _ in range(3)]
     study.report(2, evaluation(1, 0.5))
-    if parked:
-        study.park()
+    if suspended:
+        study.suspend()
         assert {frozen.state.name for frozen in study._study.trials} == {"COMPLETE", "WAITING"}
 
     resumed = open_study(n_trials=4)
-    assert resumed.take_up() == begun
+    assert resumed.resume_unfinished() == begun
     assert resumed.ask() is None, "nothing is asked again"
     assert [record.state for record in resumed.records()] == ["COMPLETE", "RUNNING", "RUNNING", "RUNNING"]
     assert [item["score"] for item in resumed.record(2).evaluations] == [0.5]
@@ -294,7 +294,7 @@ def test_unfinished_trials_go_on_as_what_they_are(open_study: Open, parked: bool
     for number in (1, 2, 3):
         run(resumed, number, constant(0.4))
     assert [frozen.state.name for frozen in resumed._study.trials] == ["COMPLETE"] * 4
-    assert resumed.take_up() == []
+    assert resumed.resume_unfinished() == []
 
 
 @pytest.mark.parametrize("n_drawn", [0, 1, 2])
@@ -306,7 +306,7 @@ def test_a_trial_that_a_kill_left_half_drawn_is_drawn_to_its_end(open_study: Ope
             suggest(trial, name, distribution)
     drawn = study._study.trials[0].params
     resumed = open_study()
-    (asked,) = resumed.take_up()
+    (asked,) = resumed.resume_unfinished()
     assert asked.number == 0
     assert (asked.config.optim.lr, asked.config.smart.enabled) == (1e-4, False)
     assert drawn.items() <= resumed._study.trials[0].params.items()
@@ -430,7 +430,7 @@ def test_a_killed_driver_leaves_no_lock_and_no_running_trial(open_study: Open, s
     killed = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(study), check=False)
     assert killed.returncode == -9
     resumed = open_study()
-    assert [asked.number for asked in resumed.take_up()] == [0]
+    assert [asked.number for asked in resumed.resume_unfinished()] == [0]
     run(resumed, 0, constant(0.5))
     assert resumed.records()[0].state == "COMPLETE"
 
@@ -446,7 +446,7 @@ def test_a_verdict_that_was_not_told_is_told_when_taken_up(open_study: Open, mon
         for index in range(1, N_EVALUATIONS):
             study.report(ending, evaluation(index, 0.1))
     resumed = open_study()
-    assert [asked.number for asked in resumed.take_up()] == [calm]
+    assert [asked.number for asked in resumed.resume_unfinished()] == [calm]
     record = resumed.record(ending)
     assert record.state == "PRUNED"
     assert record.reason == f"pruned by median at evaluation {len(record.evaluations)} of {N_EVALUATIONS}, score 0.1000"
@@ -494,7 +494,7 @@ def test_a_resumed_and_a_retried_trial_are_judged_as_one_that_ran_through(open_s
     verdict = run_until(broken, number, scores, 2)
     if verdict is Verdict.CONTINUE:
         broken = open_study(**changes)
-        assert [asked.number for asked in broken.take_up()] == [number]
+        assert [asked.number for asked in broken.resume_unfinished()] == [number]
         assert broken.report(number, evaluation(2, 0.01)) is Verdict.CONTINUE, "told before: nothing changes"
         run(broken, number, scores)
     assert broken.records() == through.records()

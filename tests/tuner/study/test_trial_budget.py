@@ -329,9 +329,9 @@ def test_a_study_opened_again_has_the_same_budget_and_asks_for_as_many_more(
     calm, cut = (open_study(space, storage, pruner=pruner) for storage in ("memory:", kept))
     slots = Slots(cut, 2, failing(noisy(2), {3: 1, 5: 4}))
     slots.run(n_made)
-    cut.park()
+    cut.suspend()
     again = open_study(space, kept, pruner=pruner)
-    assert {asked.number for asked in again.take_up()} == set(slots.running)
+    assert {asked.number for asked in again.resume_unfinished()} == set(slots.running)
     assert again.budget == cut.budget
     slots.study = again
     slots.run()

@@ -11,7 +11,7 @@ import ray
 
 from cluster import connect
 from tuner.artifacts.models import Models
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config.budget import Used
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
@@ -127,7 +127,7 @@ class Stage:
         self.tracking.catch_up([record for record in trials.records() if record.evaluations])
         if trials.n_missing == 0:
             return []
-        tell_stderr(f"confirming the finalists: {trials.n_missing} trainings")
+        write_stderr(f"confirming the finalists: {trials.n_missing} trainings")
         spending = self.context.spending  # the target is for trials, and the reserve may be used now
         spending = replace(spending, budget=replace(spending.budget, target=None), reserve=Used)
         reporter, side_observer = SideTrainingReporter("finalist", names), self.observer.aside("finalist", names)

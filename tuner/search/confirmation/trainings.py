@@ -13,7 +13,7 @@ from model.config import ConfigError
 from model.file_contents import read_json
 from model.training.evaluation import Evaluation
 from tuner.artifacts.atomic import write_whole
-from tuner.artifacts.retry import on_disk
+from tuner.artifacts.retry import retry_on_full_disk
 from tuner.config.objective import Objective
 from tuner.config.requirements import Requirements
 from tuner.execution.fixed_trials import FixedTrials
@@ -96,7 +96,7 @@ class ConfirmationRecords:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(self.folder / name, json.dumps(values) + "\n")
 
-        on_disk(write)
+        retry_on_full_disk(write)
 
 
 class FinalistTrials(FixedTrials):

@@ -20,7 +20,7 @@ from model.config import ConfigError, TrialConfig
 from model.data.source import DataSummary
 from model.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 from tuner.config.budget import Meter
 from tuner.execution.gang import RankError, reason_of
 from tuner.results import environment
@@ -143,7 +143,7 @@ def run(context: Context, work: Workload, used: float) -> Watch | None:
     if n_trials <= 0:
         return None
     goes_on, used_s = (lambda: not runner.interruption.requested), meter.used.wall_s
-    foreseen = look_ahead(work, context.run_dir, runner.data, runner.slots(), n_trials, goes_on, tell_stderr, used_s=used_s)
+    foreseen = look_ahead(work, context.run_dir, runner.data, runner.slots(), n_trials, goes_on, write_stderr, used_s=used_s)
     return Watch(*foreseen, meter) if foreseen else None
 
 

@@ -15,7 +15,7 @@ from model.config import ConfigError, TrialConfig, parse
 from model.engine.config import deepspeed_config
 from model.training.evaluation import Evaluation
 from tuner.artifacts.addresses import resolve_tracking_uri
-from tuner.artifacts.write_queue import WriteQueue, tell_stderr
+from tuner.artifacts.write_queue import WriteQueue, write_stderr
 from tuner.results.facts import Dataset, SearchFacts
 from tuner.results.pareto import best_of
 from tuner.results.results_json import FILE_NAME, finite
@@ -45,7 +45,7 @@ class MlflowTracking(Observer):
         experiment: str,
         run_id: str | None = None,
         n_workers: int = 1,
-        warn: Callable[[str], None] = tell_stderr,
+        warn: Callable[[str], None] = write_stderr,
     ) -> None:
         self.tracking_uri = resolve_tracking_uri(tracking_uri, run_dir)
         self._run_dir = run_dir.resolve()
@@ -154,13 +154,13 @@ class MlflowTracking(Observer):
         self._write(None, runs.log_text, name=FILE_NAME, text=json.dumps(finite(results), indent=2, ensure_ascii=False))
         status = "KILLED" if results["finished"] is None else "FINISHED" if results["champion"] else "FAILED"
         self._write(None, runs.end, status=status, tags={}, at_ms=runs.now_ms())
-        self.settle()
+        self.flush()
 
     def wait_for_answer(self, limit_s: float = ANSWER_S) -> None:
         """Wait up to `limit_s` seconds for the store's first response, after which `run_id` is known."""
         self._runs.answered.wait(limit_s)
 
-    def settle(self, limit_s: float = LAST_RETRIES_S) -> None:
+    def flush(self, limit_s: float = LAST_RETRIES_S) -> None:
         """Wait up to `limit_s` seconds until all queued writes are done."""
         self._queue.drain(limit_s)
 

@@ -176,11 +176,11 @@ class TestMlflow:
         first = self.opened(tmp_path)
         first.trial_started(1 << 40, samples.CONFIG)
         first.evaluated(1 << 40, samples.evaluation(1, 0.5), 0.5)
-        first.settle()
+        first.flush()
         for _ in range(2):
             later = self.opened(tmp_path, first.run_id)
             later.catch_up([self.record()])
-            later.settle()
+            later.flush()
         runs, _, scores = self.stored(tmp_path)
         assert runs == [("finalist trial 3 seed 11", "FINISHED")]
         assert scores == [0.5, 0.6]

@@ -356,6 +356,6 @@ def test_a_kill_before_the_end_is_told_changes_nothing(tmp_path: Path) -> None:
     trial = optuna.trial.Trial(study._study, study._store.trial(asked.number)._trial_id)
     trial.set_user_attr("evaluation/2", told | {"pruned": "why"})
     again = open_study(tmp_path, "median")
-    assert again.take_up() == []
+    assert again.resume_unfinished() == []
     assert (again.record(asked.number).state, again.record(asked.number).reason) == ("PRUNED", "why")
     assert again._store.trial(asked.number).constraints == {"ended early": pytest.approx(1.8)}

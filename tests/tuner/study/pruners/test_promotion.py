@@ -297,7 +297,7 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(tmp_path: Path) ->
         n_sessions += 1
         study = open_study(journal(tmp_path), tmp_path, n_trials=10)
         before = {record.number: record.state for record in study.records()}
-        unfinished = study.take_up()
+        unfinished = study.resume_unfinished()
         assert study.paused == [number for number, state in before.items() if state == "PAUSED"]
         paused_once |= bool(study.paused)
         workers = Workers(study, 1, scores)
@@ -323,7 +323,7 @@ def test_between_two_sessions_a_paused_trial_waits_and_says_so(tmp_path: Path) -
     Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=12)
     assert [record.state for record in study.records()][:3] == ["COMPLETE", "PAUSED", "PAUSED"]
     assert [study._study.trials[number].state for number in (1, 2)] == [TrialState.RUNNING] * 2
-    study.park()
+    study.suspend()
     assert all(trial.state is not TrialState.RUNNING for trial in study._study.trials)
     told = read_records(journal(tmp_path), "x")
     assert [(record.number, record.state, record.score, record.reason) for record in told][1:] == [
@@ -331,7 +331,7 @@ def test_between_two_sessions_a_paused_trial_waits_and_says_so(tmp_path: Path) -
         (2, "PAUSED", 0.48, "paused by asha-promote at evaluation 1 of 10, score 0.4800"),
     ]
     again = open_study(journal(tmp_path), tmp_path)
-    assert again.take_up() == []
+    assert again.resume_unfinished() == []
     assert again.paused == [1, 2]
     asked = again.ask()
     assert asked is not None
@@ -348,14 +348,14 @@ def test_a_promoted_trial_that_a_kill_cuts_off_is_taken_up_and_not_promoted_agai
     assert study.record(1).state == "RUNNING"
     # kill -9
     again = open_study(journal(tmp_path), tmp_path)
-    assert [one.number for one in again.take_up()] == [1]
+    assert [one.number for one in again.resume_unfinished()] == [1]
     assert again.paused == [2, 3]
 
 
 def test_what_a_budget_leaves_paused_is_settled_with_its_reason(tmp_path: Path) -> None:
     study = open_study(journal(tmp_path), tmp_path)
     Workers(study, 1, lambda number, index: 0.5 - 0.01 * number).run(most=11)
-    study.settle("the time budget of 1 h is used up")
+    study.prune_paused("the time budget of 1 h is used up")
     assert study.ended == [1]
     assert study.record(1).state == "PRUNED"
     assert study.record(1).reason == "not promoted from evaluation 1 of 10, score 0.4900: the time budget of 1 h is used up"

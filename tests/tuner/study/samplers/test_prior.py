@@ -403,7 +403,7 @@ def test_a_kill_before_what_was_drawn_is_asked_draws_it_once(tmp_path: Path) -> 
     study._proposals.enqueue(0)
     # kill -9
     again = open_study(space, storage=journal(tmp_path))
-    assert again.take_up() == []
+    assert again.resume_unfinished() == []
     assert run(again, 5) == [0, None, 0, None, 0, None, None]
     whole = open_study(space)
     run(whole, 3)

@@ -44,17 +44,17 @@ class Reader:
             from mlflow import MlflowClient
 
             self.client = MlflowClient(tracking_uri=tracking.tracking_uri)
-        tracking.settle()
-        self.settle = tracking.settle
+        tracking.flush()
+        self.flush = tracking.flush
         self.experiment_id = tracking.experiment_id
         self.run_id = tracking.run_id
 
     def parent(self) -> Any:
-        self.settle()
+        self.flush()
         return self.client.get_run(self.run_id)
 
     def children(self) -> dict[str, Any]:
-        self.settle()
+        self.flush()
         found = self.client.search_runs([self.experiment_id], f"tags.`mlflow.parentRunId` = '{self.run_id}'")
         assert len({run.info.run_name for run in found}) == len(found)
         return {run.info.run_name: run for run in found}
@@ -141,7 +141,7 @@ def test_a_control_is_a_nested_run_and_no_trial(run_dir: Path) -> None:
     for _ in range(2):
         tracking.search_started(samples.facts(run_dir))
         controls.track(reached, tracking)
-        tracking.settle()
+        tracking.flush()
         tracking = MlflowTracking(None, run_dir, "night", tracking.run_id)
     tracking.search_started(samples.facts(run_dir))
     play(tracking, samples.record(0, score=0.6))
@@ -223,7 +223,7 @@ def test_resume_after_kill_goes_on_with_the_same_runs(run_dir: Path) -> None:
     play(killed, done)
     for number in (1, 2, 3, 4):
         killed.trial_started(number, samples.CONFIG)
-    killed.settle()
+    killed.flush()
     del killed  # kill -9: trials 1 to 4 and the search itself stay RUNNING in MLflow
 
     facts = samples.facts(run_dir, finished=(done, told_late), n_trials=9)
@@ -261,7 +261,7 @@ def test_resume_writes_what_a_kill_kept_from_mlflow(run_dir: Path) -> None:
     for number in (0, 2):
         killed.trial_started(number, samples.CONFIG)
         killed.evaluated(number, samples.evaluation(1, 0.5), 0.5)
-    killed.settle()
+    killed.flush()
     del killed
 
     done, lost = samples.record(0, score=0.6), samples.record(1, "PRUNED", 0.6, reason="below the median")
@@ -456,7 +456,7 @@ def test_a_server_that_hangs_gets_everything_when_it_goes_on(
     facts = samples.facts(tmp_path / "night")
     tracking.search_started(facts)
     play(tracking, samples.record(0, score=0.6), score=0.6)
-    tracking.settle()
+    tracking.flush()
     group = _group_listening_on(address)
     os.killpg(group, signal.SIGSTOP)
     try:
@@ -490,7 +490,7 @@ def test_a_locked_database_gets_everything_in_the_end(run_dir: Path, capfd: pyte
     tracking = MlflowTracking(None, run_dir, "night", warn=told.append)
     facts = samples.facts(run_dir)
     tracking.search_started(facts)
-    tracking.settle()
+    tracking.flush()
     locker = sqlite3.connect(run_dir / "mlflow.db", isolation_level=None, check_same_thread=False)
     locker.execute("begin exclusive")
     play(tracking, samples.record(0, score=0.6), score=0.6)
@@ -533,7 +533,7 @@ def test_a_paused_trial_is_scheduled_with_its_reason(run_dir: Path) -> None:
     tracking.evaluated(0, samples.evaluation(2, 0.6), 0.6)
     tracking.trial_finished(samples.record(0, score=0.6))
     tracking.trial_finished(samples.record(1, "PRUNED", 0.5, reason="not promoted from evaluation 1 of 2, score 0.5000"))
-    tracking.settle()
+    tracking.flush()
     # kill -9
     facts = samples.facts(run_dir, finished=(samples.record(0, score=0.6),), unfinished=(replace(first, number=2),))
     resumed = MlflowTracking(None, run_dir, "night", run_id=tracking.run_id)

@@ -31,7 +31,7 @@ import itertools, os, sys, time
 from pathlib import Path
 from tests.support import samples
 from tuner.tracking import progress
-from tuner.artifacts.write_queue import tell_stderr
+from tuner.artifacts.write_queue import write_stderr
 
 seconds = itertools.count()
 facts = samples.facts(Path("/runs/" + "night" * 20), n_trials=500)
@@ -50,7 +50,7 @@ for number in range(500):
         records.append(samples.record(ended, "FAIL", reason=LONG) if failed else samples.record(ended, score=ended / 1000))
         shown.trial_finished(records[-1])
     if number % 100 == 50:
-        tell_stderr(f"note {number}: MLflow is away")
+        write_stderr(f"note {number}: MLflow is away")
     while number == 240 and "PAUSE" in os.environ and not Path(os.environ["PAUSE"]).exists():
         time.sleep(0.2)
         next(seconds)
