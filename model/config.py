@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from model.file_contents import read_yaml
+from model.data.file_contents import read_yaml
 from model.section import ConfigError, NonNegativeFloat, PositiveFloat, Probability, Section, shown
 from model.smart.config import SMALLEST_EPSILON, SmartConfig
 from model.strategies import MixingConfig

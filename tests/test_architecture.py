@@ -245,3 +245,9 @@ def test_every_option_is_explained(command: str) -> None:
     assert [action.dest for action in parser._actions if not (action.help or "").strip()] == []
     assert parser.description
     assert parser.format_help()  # a stray % in a help text would raise here
+
+
+@pytest.mark.parametrize(("package", "most"), [("tuner", 12), ("model", 18)])
+def test_a_package_has_few_entries(package: str, most: int) -> None:
+    entries = [path.name for path in (ROOT / package).iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= most, sorted(entries)

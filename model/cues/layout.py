@@ -18,8 +18,8 @@ from model.config import ConfigError
 from model.cues.cue import CueSettings, Rewriter
 from model.data import arms, files
 from model.data.example import Example
+from model.data.file_contents import read_json
 from model.data.source import DataSummary
-from model.file_contents import read_json
 from model.section import shown
 
 TASK = arms.TASK

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from model.config import ConfigError
 from model.cues.cue import PLACE, Carrier, TemplateRewriter
-from model.file_contents import read_json
+from model.data.file_contents import read_json
 
 if TYPE_CHECKING:
     from openai import OpenAI

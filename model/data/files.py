@@ -15,7 +15,7 @@ from pathlib import Path
 
 from model.config import ConfigError
 from model.data.example import Example, RowProblem, parse_example
-from model.file_contents import kind_of
+from model.data.file_contents import kind_of
 from model.section import shown
 from model.tasks import Task
 

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from model.config import ConfigError, TrialConfig, parse
+from model.data.file_contents import checked, read_yaml
 from model.data.source import DataSummary
 from model.encoder import backbone
 from model.encoder.network import MultitaskNetwork, build
-from model.file_contents import checked, read_yaml
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.yaml"

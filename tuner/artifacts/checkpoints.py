@@ -14,7 +14,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from model.config import ConfigError
-from model.file_contents import read_json
+from model.data.file_contents import read_json
 from tuner.artifacts.atomic import link_or_copy, write_whole
 from tuner.artifacts.folder import StoredFolder
 from tuner.artifacts.models import FAILED

@@ -18,8 +18,8 @@ from typing import Any, get_type_hints
 
 from cluster.shape import PACK
 from model.config import ConfigError
+from model.data.file_contents import checked, read_json
 from model.engine.config import TIMEOUT_S
-from model.file_contents import checked, read_json
 from model.section import shown
 from tuner.artifacts.addresses import absolute, expand, file_of, resolve_tracking_uri, without_password
 from tuner.artifacts.atomic import write_whole

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from model.file_contents import read_json
+from model.data.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
 from tuner.config.options import FILE_NAME, Options, save
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from model.file_contents import checked, read_json
+from model.data.file_contents import checked, read_json
 from model.smart.alarms import MEANINGS, alarms_of
 from tuner.artifacts.addresses import mask_credentials
 from tuner.artifacts.atomic import write_whole

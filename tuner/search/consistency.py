@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
-from model.file_contents import read_yaml
+from model.data.file_contents import read_yaml
 from tuner.results import results_json as results
 from tuner.results.text import champion_name
 from tuner.results.trial_record import INTERRUPTED, UNFINISHED, TrialRecord

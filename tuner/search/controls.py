@@ -17,8 +17,8 @@ from typing import Any
 
 from model.canonical import canonical
 from model.config import ConfigError, TrialConfig, parse
+from model.data.file_contents import read_json
 from model.data.source import DataSummary
-from model.file_contents import read_json
 from model.tasks import TASKS
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import write_stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, get_origin
 
 from model.config import ConfigError, field_names, nearest
-from model.file_contents import read_json
+from model.data.file_contents import read_json
 from tuner.config.objective import Objective
 from tuner.results import results_json as results
 from tuner.space import Space

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from model.config import ConfigError
-from model.file_contents import read_json
+from model.data.file_contents import read_json
 from model.training.evaluation import Evaluation
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.retry import retry_on_full_disk

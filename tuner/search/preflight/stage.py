@@ -17,8 +17,8 @@ from ray.exceptions import RayError, RayTaskError
 from cluster import connect
 from cluster.shape import GangShape
 from model.config import ConfigError, TrialConfig
+from model.data.file_contents import read_json
 from model.data.source import DataSummary
-from model.file_contents import read_json
 from tuner.artifacts.atomic import write_whole
 from tuner.artifacts.write_queue import write_stderr
 from tuner.config.budget import Meter

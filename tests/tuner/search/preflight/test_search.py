@@ -126,4 +126,4 @@ def test_what_cannot_fit_is_refused_before_anything_is_trained(
     for word in ("optim.batch_size 8", "max_length 32", "CUDA out of memory", "lower max_length"):
         assert word in said
     assert "Traceback" not in done.err
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "one").exists()
