@@ -76,6 +76,7 @@ def test_what_trials_gain_together() -> None:
 
 
 @pytest.mark.parametrize("where", ["set-up", pytest.param("round", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_kind_that_does_not_fit_into_memory_leaves_the_next(
     tiny_backbone: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -137,6 +137,7 @@ def test_of_several_processes_the_largest_counts() -> None:
     assert peaks.most == {"rank": 5}
 
 
+@pytest.mark.slow
 def test_wrong_options_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
     """Of the benchmark itself, and of a search that it starts."""
     no_data, no_trials = ["--data", "/nowhere", "--threads", "1"], ["--trials", "0", "--only", sides.OURS]

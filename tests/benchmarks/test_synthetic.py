@@ -70,6 +70,7 @@ def test_curves_rise_to_their_ends_and_cross(space: Space) -> None:
     assert 0.02 < (early * late < 0).mean() < 0.4, "pairs that change places between the second and the last evaluation"
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_nan_or_at_the_floor_to_its_end(space: Space) -> None:
     world = Synthetic(space, OBJECTIVE, 1, 1e10)
     some = configs(space, 300)
@@ -94,6 +95,7 @@ def test_trials_fail_at_high_learning_rates(space: Space) -> None:
     assert high > 0.97
 
 
+@pytest.mark.slow
 def test_worlds_resemble_recorded_sweeps(space: Space) -> None:
     """Bounds are generous around the recorded figures in the docstring of `synthetic`; medians over six worlds."""
     drawn = configs(space, 120)

@@ -127,6 +127,7 @@ def test_two_machines_and_a_search_that_joins(folder: Path) -> None:
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_machine_without_the_token_is_told_how_to_get_it(tmp_path: Path) -> None:
     done = run(str(SCRIPT), "worker", "10.0.0.1", home=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")

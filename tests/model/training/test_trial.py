@@ -106,6 +106,7 @@ def test_a_trial_is_repeatable_and_saving_does_not_disturb_it(
         assert_same_weights(weights_of(training), weights)
 
 
+@pytest.mark.slow
 def test_zero_stages_train_the_same_weights(tiny_backbone: Path) -> None:
     optim = {"batch_size": 8, "lr": 1e-3, "clip_norm": 0.0}
     stages = [whole(tiny.config(tiny_backbone, **SMALL, optim=optim, engine={"zero_stage": stage}))[0] for stage in (0, 1, 2)]

@@ -369,6 +369,7 @@ def test_the_study_decides_as_it_does_behind_the_bridge(space: Space, tmp_path: 
 
 
 @pytest.mark.parametrize("pruner", ["median", "asha-promote"])
+@pytest.mark.slow
 def test_states_in_the_log_are_those_in_the_study(space: Space, pruner: str) -> None:
     study = open_study(space, 1, pruner=pruner, n_trials=30)
     log = play(study, Synthetic(space, OBJECTIVE, 7, 1e10), 4, Charges())
@@ -432,6 +433,7 @@ def record(space: Space, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_seed_prints_the_same(capsys: pytest.CaptureFixture[str], record: Path) -> None:
     policies = ("--policy", "random+median", "--policy", "tpe+none")
     command = ("--record", str(record), "--trials", "6", "--repetitions", "2", *policies, "--json")

@@ -313,7 +313,8 @@ def wire() -> Iterator[Wire]:
     made.remove()
 
 
-@pytest.mark.parametrize("cut_s", [3.0, pytest.param(30.0, marks=pytest.mark.endurance)])
+@pytest.mark.endurance
+@pytest.mark.parametrize("cut_s", [3.0, 30.0])
 def test_a_node_that_is_cut_off_for_a_while(
     tmp_path: Path, begin: Begin, cluster: Any, calm: list[Any], head_is_taken: Callable[[], None], wire: Wire, cut_s: float
 ) -> None:

@@ -98,6 +98,7 @@ def test_what_can_never_fit_is_refused_with_what_there_is(cluster: Any, tmp_path
     assert not (tmp_path / "one").exists()
 
 
+@pytest.mark.endurance
 def test_a_search_waits_for_other_jobs_and_takes_what_joins(cluster: Any, tmp_path: Path, tiny_backbone: Path) -> None:
     """Another job holds most of the only GPU; when it is gone a trial starts, and when a node joins, another does."""
     import ray

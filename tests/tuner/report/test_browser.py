@@ -78,7 +78,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {shape: folder / f"{shape}.html" for shape in SHAPES}
 
 
-@pytest.mark.parametrize("shape", ["one", "several", "many", "confirmed", "hostile"])
+@pytest.mark.parametrize("shape", ["one", "several", pytest.param("many", marks=pytest.mark.endurance), "confirmed", "hostile"])
 def test_it_is_drawn_without_errors_and_follows_the_width(driver: Chrome, pages: dict[str, Path], shape: str) -> None:
     open_page(driver, pages[shape], PHONE)
     driver.execute_script(DRAW)
@@ -116,7 +116,7 @@ return figures.flatMap((figure) => {
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("shape", ["several", "requirements", "controls"])
+@pytest.mark.parametrize("shape", ["several", pytest.param("requirements", marks=pytest.mark.endurance), "controls"])
 def test_all_text_has_enough_contrast(driver: Chrome, pages: dict[str, Path], shape: str, dark: bool) -> None:
     """A contrast of at least 4.5 to 1, as WCAG requires for text."""
     open_page(driver, pages[shape], dark=dark)

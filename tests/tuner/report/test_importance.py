@@ -43,6 +43,7 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
+@pytest.mark.slow
 def test_parameters_with_an_effect_stand_out_also_under_a_condition() -> None:
     found = {weight.name: weight for weight in importance(trials(100), StudyDirection.MAXIMIZE).weights}
     assert found["mixture"].stands_out

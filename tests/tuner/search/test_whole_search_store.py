@@ -89,6 +89,7 @@ def test_ranks_on_two_nodes_come_to_the_same_through_a_store_that_is_away_for_a_
     assert_secret_is_nowhere(tmp_path / "one")
 
 
+@pytest.mark.endurance
 def test_resumed_trials_go_on_from_the_store_unless_somebody_changed_what_is_there(
     tmp_path: Path, tiny_backbone: Path, s3: ObjectStore, cluster: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

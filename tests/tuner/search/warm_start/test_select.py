@@ -63,6 +63,7 @@ def chosen(space: Space, *trials: EarlierTrial, n_trials: int = 20, remembers: b
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(name=st.sampled_from(available()), seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_what_a_space_draws_is_found_again(name: str, seed: int) -> None:
     space = load(name, "laptop")
     picks = space.draw(random.Random(seed))
@@ -79,6 +80,7 @@ def test_what_a_space_draws_is_found_again(name: str, seed: int) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_a_recorded_canonical_form_trains_the_same(seed: int) -> None:
     space = load("smart_mtl", "laptop")
     recorded = canonical(space.config(space.draw(random.Random(seed))))
@@ -216,6 +218,7 @@ def test_when_a_history_is_believed(small: Space, scores: list[float], agreement
     assert len(view.shown(own)) == (15 if is_trusted else 0)
 
 
+@pytest.mark.slow
 def test_the_history_gives_way_to_the_searchs_own_trials(small: Space) -> None:
     rng = random.Random(0)
     rates = [10 ** rng.uniform(-5, -3) for _ in range(200)]
@@ -281,6 +284,7 @@ def first_at(curve: Sequence[float], regret: float) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_helpful_history_saves_trials_and_a_turned_one_costs_few(wide: Space) -> None:
     """Over many worlds, since TPE's draws differ from processor to processor: by chance a helpful history gains nothing in
     some of them, and a turned one is believed for a while in others."""
@@ -305,6 +309,7 @@ def test_helpful_history_saves_trials_and_a_turned_one_costs_few(wide: Space) ->
     assert sum(turned) < 1.3 * sum(late), (turned, late)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_search_and_history_is_no_trial_of_it(wide: Space, tmp_path: Path) -> None:
     world = Synthetic(wide, MEAN, 1, 1e10)
     _, before = run(wide, world, 1001, 30)
@@ -314,6 +319,7 @@ def test_the_same_seed_gives_the_same_search_and_history_is_no_trial_of_it(wide:
     assert [one.number for one in first] == list(range(12))
 
 
+@pytest.mark.slow
 def test_a_resumed_study_goes_on_with_its_history(wide: Space, tmp_path: Path) -> None:
     world = Synthetic(wide, MEAN, 6, 1e10)
     _, before = run(wide, world, 1006, 30)

@@ -155,6 +155,7 @@ def test_choices_are_mostly_the_same_and_each_other_one_is_met(n: int, place: in
 
 
 @pytest.mark.parametrize("name", available())
+@pytest.mark.slow
 def test_draws_around_the_starts_of_every_space_of_the_project_are_legal(name: str) -> None:
     """Around a random point where a space has none. What a start leaves open or a changed choice makes active is drawn too."""
     for profile in (None, *load(name).profiles):

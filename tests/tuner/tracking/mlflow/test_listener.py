@@ -318,6 +318,7 @@ def test_a_rejected_write_is_skipped_with_one_warning(run_dir: Path) -> None:
     assert (child.info.status, child.data.params["seed"]) == ("FINISHED", "3")
 
 
+@pytest.mark.slow
 def test_limits_of_mlflow(run_dir: Path) -> None:
     """Long values are cut, and more than 100 parameters take several calls."""
     wide = samples.CONFIG.model_copy(update={"backbone": "b" * 7000})
