@@ -11,6 +11,8 @@ import yaml
 
 from model.config import ConfigError
 
+MOST_VALUES = 100_000
+"""In a file: aliases of lists of aliases can stand for more than memory holds."""
 Location = tuple[str | int, ...]
 """The keys of mappings and the indices of lists that lead to a value: `("search", "optim.lr", "float", 0)`."""
 
@@ -70,6 +72,9 @@ def read_document(path: Path) -> Document:
 def _value(loader: yaml.SafeLoader, document: Document, node: yaml.Node, at: Location, outer: Sequence[yaml.Node]) -> Any:
     """The value of a YAML node, whose line and inner lines are noted. `outer` are the nodes around it."""
     document.lines.setdefault(at, node.start_mark.line + 1)
+    if len(document.lines) > MOST_VALUES:
+        document.add((), f"it has more than {MOST_VALUES} values, repeated aliases included; write fewer")
+        document.raise_any()
     if any(node is other for other in outer):
         document.add(at, "an alias that contains itself; write its value out")
         return None

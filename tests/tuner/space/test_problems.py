@@ -123,6 +123,7 @@ ONE_MISTAKE = {
     "name: x\nfixed: {smart: {steps: 1}, smart.steps: 2}\nsearch:\n  optim.lr: {float: [1.0e-5, 1.0e-4]}": "2: smart.steps is already fixed in line 2",
     "name: x\nfixed: {budget.examples: 9, budget.epochs: 1}\nsearch:\n  optim.lr: {float: [1.0e-5, 1.0e-4]}": "3: a configuration drawn from this space is refused: ",
     "name: x\nsearch: &a\n  optim.lr: *a": "3: an alias that contains itself",
+    "name: x\na0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)): "1: it has more than 100000 values",
     "name: x\nmetric: sst/f2\nsearch:\n  optim.lr: {float: [1.0e-5, 1.0e-4]}": "2: unknown metric sst/f2 (did you mean sst/f1?)",
     "name: x\nsearch:\n  smart.mu: {choice: [0.0, 1.0]}\n  smart.steps: {int: [0, 3], when: {smart.mu: 1.0}}\n"
     "  smart.eta: {float: [0.1, 1.0], when: {smart.steps: 1, smart.mu: 0.0}}": "5: smart.eta: can never be active: ",
