@@ -203,10 +203,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def problems_of(options: Options) -> list[str]:
-    """A sentence for each number out of its bounds, and for options that exclude each other."""
+    """A sentence for each name that is not UTF-8, each number out of its bounds, and options that exclude each other."""
     sentences = []
     for name, one in table().items():
         value = getattr(options, name)
+        texts: tuple[str, ...] = (value,) if isinstance(value, str) else value if isinstance(value, tuple) else ()
+        sentences += [
+            f"{one.flag} {shown(text)} is not UTF-8, in which Ray passes names on; rename it"
+            for text in texts
+            if text.encode("utf-8", "replace") != text.encode("utf-8", "surrogatepass")
+        ]
         if value is None or isinstance(value, str) or (one.least, one.most, one.above) == (None, None, None):
             continue
         least = -math.inf if one.least is None else one.least

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -163,3 +164,10 @@ def test_a_resumed_search_names_the_budget_that_is_gone(tmp_path: Path, capsys: 
     assert capsys.readouterr().err == "", "only a search has a budget"
     assert options.parse_arguments(["--resume", "night", "--runs-dir", str(tmp_path)]).time_budget == "1h"
     assert capsys.readouterr().err.startswith("the run was started with --cpu-hours 2.0, which this version does not have;")
+
+
+@pytest.mark.parametrize("options_", [{"data": "caf\udce9"}, {"runs_dir": "/tmp/\udcff"}, {"settings": ("backbone=b\udc80",)}])
+def test_a_name_that_is_not_utf8_is_refused(options_: dict[str, Any]) -> None:
+    """Ray encodes command lines strictly."""
+    (problem,) = options.problems_of(options.Options(**options_))
+    assert problem.startswith("--") and "\ufffd is not UTF-8" in problem and "rename it" in problem
