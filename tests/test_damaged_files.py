@@ -21,6 +21,7 @@ from model.encoder import backbone
 from model.saved_model import folder as saved_model
 from model.tasks import TASKS
 from tests.support import samples, tiny
+from tests.support.cases import slow_but
 from tests.support.earlier_run import NAME, unpack
 from tuner import space
 from tuner.artifacts.checkpoints import _key_of
@@ -99,7 +100,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KINDS])
+@pytest.mark.parametrize(
+    "kind",
+    slow_but(KINDS, *(kind for kind in KINDS if not kind.name.endswith("config.yaml"))),
+    ids=[kind.name for kind in KINDS],
+)
 def test_a_damaged_file_is_read_or_refused(kind: Kind, run: Path) -> None:
     path = run / kind.name
     if kind.valid is not None:

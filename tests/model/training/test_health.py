@@ -118,6 +118,7 @@ def without_clock(evaluation: Evaluation) -> dict[str, float]:
     return {name: value for name, value in evaluation.health.items() if name != "smart/time_share"}
 
 
+@pytest.mark.slow
 def test_every_evaluation_has_the_health_also_after_a_resume(tiny_backbone, tmp_path) -> None:
     smart = {"lambda_schedule": "warmup", "lambda_warmup": 0.8, "mu": 0.0}
     config = tiny.config(tiny_backbone, smart=smart, budget={"examples": 120, "evaluations": 2})

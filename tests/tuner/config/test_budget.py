@@ -132,6 +132,7 @@ def test_what_was_used_goes_on_with_the_run(tmp_path: Path) -> None:
     assert run_folder.read_state(tmp_path) == replace(after, mlflow_run_id="other", wall_s=111.0, gang_s=211.0)
 
 
+@pytest.mark.slow
 def test_a_dry_run_shows_the_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--profile", "laptop", "--time-budget", "45m", "--dry-run", "--no-preflight", "--runs-dir", str(tmp_path)]
     assert search.main(arguments) == 0

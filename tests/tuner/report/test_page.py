@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 
 from cluster.shape import GangShape
 from tests.support import report_runs, samples
+from tests.support.cases import slow_but
 from tests.support.report_shapes import HOSTILE, SHAPES, made, run_of
 from tests.support.stored_study import opened, play
 from tuner.commands import report
@@ -80,7 +81,10 @@ def test_every_chart_is_registered_once() -> None:
     assert set(CHARTS) == files
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+QUICK = slow_but(SHAPES, *(shape for shape in SHAPES if shape != "many"))
+
+
+@pytest.mark.parametrize("shape", QUICK)
 def test_every_shape_has_every_section(shape: str) -> None:
     found = outline(shape)
     assert [name for name in found.ids if name in SECTIONS] == SECTIONS
@@ -89,7 +93,7 @@ def test_every_shape_has_every_section(shape: str) -> None:
     assert labelled <= set(found.ids)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", QUICK)
 def test_every_image_has_a_name_and_every_region_is_reached_by_the_keyboard(shape: str) -> None:
     for tag, attributes in outline(shape).elements:
         if attributes.get("role") == "img":
@@ -100,7 +104,7 @@ def test_every_image_has_a_name_and_every_region_is_reached_by_the_keyboard(shap
             assert attributes["scope"] in ("row", "col")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", QUICK)
 def test_nothing_is_loaded_and_only_its_own_script_runs(shape: str) -> None:
     text, found = text_of(shape), outline(shape)
     policies = [str(own["content"]) for _, own in found.elements if own.get("http-equiv") == "Content-Security-Policy"]

@@ -333,6 +333,7 @@ def test_the_cost_of_a_choice_does_not_grow_with_the_finished_trials() -> None:
 
 @settings(max_examples=200, derandomize=True, deadline=None)
 @given(st.lists(st.integers(0, 99), unique=True, min_size=1), st.integers(0, 40), st.data())
+@pytest.mark.slow
 def test_an_even_part_of_what_is_left(items: list[int], n: int, data: st.DataObject) -> None:
     ordered = sorted(items)
     others = data.draw(st.lists(st.sampled_from(ordered), unique=True))

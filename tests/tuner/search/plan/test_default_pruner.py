@@ -111,6 +111,7 @@ def dry_run(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -
     return " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_the_dry_run_prints_it_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = dry_run(tmp_path, capsys)
     assert "sampler tpe, pruner median" in few

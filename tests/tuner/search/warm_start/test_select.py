@@ -358,6 +358,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return tracking.tracking_uri, run_dir
 
 
+@pytest.mark.slow
 def test_an_experiment_is_read_back(store: tuple[str, Path]) -> None:
     runs = read_experiment(store[0], "small")
     assert runs is not None

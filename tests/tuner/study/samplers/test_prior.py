@@ -333,6 +333,7 @@ def pruned(place: int | None, index: int, score: float) -> FrozenTrial:
     near=st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=4),
     others=st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=6),
 )
+@pytest.mark.slow
 def test_results_contradict_as_the_definition_says(near: list[int | None], others: list[int | None]) -> None:
     """None is a trial that failed. Of an even number of others the median is the better middle one."""
     trials = [frozen(0, (float(one),)) if one is not None else frozen(0, state=TrialState.FAIL) for one in near]
