@@ -32,6 +32,8 @@ CONNECT_S, REQUEST_S, N_TRIES = 10.0, 60.0, 3
 """Of one request to S3, and `REQUEST_S` to Google's; `Retry` repeats it for longer."""
 PROBE_S = 20.0
 """Seconds for the answer of a store before a search."""
+QUIET_S = 2.0
+"""Seconds of it without a line on what is waited for."""
 TRANSIENT = (errno.ESTALE, errno.EIO, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """Errors of a network file system whose server is unreachable."""
 TRANSIENT_WORDS = (
@@ -184,7 +186,7 @@ def checked(text: str) -> Store:
     """The store of a `--storage-path`, probed with a small file. Raises `ConfigError`."""
     store = parse(text)
     try:
-        _in_time(store.probe)
+        _in_time(store.probe, f"--storage-path {mask_credentials(text)}")
     except Exception as error:  # the file systems of fsspec have their own errors
         advice = "check the address, its bucket and, in the environment, the credentials and AWS_ENDPOINT_URL"
         if "://" not in store.url:
@@ -193,8 +195,11 @@ def checked(text: str) -> Store:
     return store
 
 
-def _in_time(action: Callable[[], None], limit_s: float = PROBE_S) -> None:
-    """Call `action` in a thread, which the end of this process does not wait for. Raises its error, or TimeoutError."""
+def _in_time(action: Callable[[], None], name: str, limit_s: float = PROBE_S) -> None:
+    """Call `action` in a thread, which the end of this process does not wait for. Raises its error, or TimeoutError.
+
+    When it takes more than `QUIET_S`, a line on stderr says that the store `name` is waited for.
+    """
     errors: list[Exception] = []
 
     def attempt() -> None:
@@ -205,7 +210,10 @@ def _in_time(action: Callable[[], None], limit_s: float = PROBE_S) -> None:
 
     thread = threading.Thread(target=attempt, name="store-probe", daemon=True)
     thread.start()
-    thread.join(limit_s)
+    thread.join(min(QUIET_S, limit_s))
+    if thread.is_alive():
+        write_stderr(f"waiting for {name}, up to {limit_s:g} s")
+    thread.join(max(limit_s - QUIET_S, 0))
     if thread.is_alive():
         raise TimeoutError(f"no answer within {limit_s:g} s; without credentials a store may never answer")
     for error in errors:

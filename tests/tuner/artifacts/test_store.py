@@ -171,13 +171,17 @@ def test_what_cannot_be_reached_is_a_sentence(s3: ObjectStore, tmp_path: Path) -
         s3.start()
 
 
-def test_a_store_that_never_answers_is_not_waited_for() -> None:
+def test_a_store_that_never_answers_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stores, "QUIET_S", 0.02)
     is_over = threading.Event()
     with pytest.raises(TimeoutError, match="no answer within"):
-        stores._in_time(lambda: is_over.wait(30) or None, 0.05)
+        stores._in_time(lambda: is_over.wait(30) or None, "s3://slow/x", 0.05)
     is_over.set()
+    assert capsys.readouterr().err == "waiting for s3://slow/x, up to 0.05 s\n"
     with pytest.raises(ZeroDivisionError):
-        stores._in_time(lambda: 1 // 0)
+        stores._in_time(lambda: 1 // 0, "s3://broken/x")
 
 
 class Saved:
