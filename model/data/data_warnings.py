@@ -18,7 +18,7 @@ from model.tasks import TASKS
 
 @dataclass(frozen=True)
 class TaskWarnings:
-    """What is unusual in the rows of a task."""
+    """Counts of unusual rows in the data of one task."""
 
     single_label: list[str] = field(default_factory=list)
     """The splits, of train and dev, whose rows all have one label."""
@@ -31,7 +31,7 @@ class TaskWarnings:
     dev_relabelled: int = 0
     """Those of them whose label these texts do not have in train."""
     dev_is_train: bool = False
-    """Whether dev has the same texts and labels as the task's train file (train and select)."""
+    """Whether the rows of dev are those of the train file, which is split into train and select."""
 
     def sentences(self, task: str, n_dev: int) -> list[str]:
         """A sentence for each warning. n_dev: rows of dev."""
@@ -61,7 +61,7 @@ class _Split:
 
 
 class RowHashes:
-    """What the warnings are counted from: 16 bytes of each row."""
+    """Hashes of the rows that were read, 16 bytes a row, from which the warnings are counted."""
 
     def __init__(self) -> None:
         self._splits: dict[tuple[str, str], _Split] = defaultdict(_Split)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from model.section import ConfigError, shown
 
 T = TypeVar("T")
+LFS_POINTER = b"version https://git-lfs"
 N_BYTES = 65536
 """Bytes that are looked at."""
 SIGNATURES: dict[bytes, str] = {
@@ -29,15 +30,15 @@ SIGNATURES: dict[bytes, str] = {
     b"\x00\x00\xfe\xff": "text in UTF-32; save it as FORM",
     b"\xff\xfe": "text in UTF-16; save it as FORM",
     b"\xfe\xff": "text in UTF-16; save it as FORM",
-    b"version https://git-lfs": "a pointer of Git LFS; fetch the file with git lfs pull",
+    LFS_POINTER: "a pointer of Git LFS; fetch the file with git lfs pull",
     b"<": "a web page or XML; download the file itself",
 }
-"""What a file that begins so is, and what to do; FORM is what it should be."""
+"""Kind of a file by its first bytes, and what to do; FORM stands for the format that is expected."""
 RESTORE = "restore it from a copy, or use the version of the project that wrote it"
 
 
 def kind_of(path: Path, form: str) -> str | None:
-    """What a file seems to be and what to do; None where it may be `form`, a format of UTF-8 text. Raises OSError."""
+    """The kind of a file by its contents, and what to do; None where it may be `form`, a UTF-8 format. Raises OSError."""
     with path.open("rb") as file:
         start = file.read(N_BYTES)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()

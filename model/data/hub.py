@@ -75,7 +75,7 @@ def _load(source: HubSource, split: str, mirror: Path | None) -> Any:
 
 
 def _mirror_advice(folder: Path, error: Exception) -> str:
-    """What to do about a folder of a mirror that cannot be loaded."""
+    """Advice for a folder of a mirror that cannot be loaded."""
     scripts = sorted(folder.glob("*.py"))
     if scripts and "script" in str(error):
         return f"loading scripts are not run: remove {scripts[0]}, and keep the data files"

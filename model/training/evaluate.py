@@ -98,7 +98,8 @@ def check_select_scores(saved: SavedModel, data: TokenizedData) -> None:
         largest = float(np.abs(np.array(scores[task]) - np.array(expected)).max(initial=0.0))
         if largest > TOLERANCE:
             problem = f"the saved model scores {task} differently from the trained one, by {largest:.2g} of the range"
-            raise ConfigError([f"{problem}, so it is not handed over; check the disk and memory of its machine and resume"])
+            advice = "check the disk and memory of its machine; a finalist is trained again by deleting its folder and --resume"
+            raise ConfigError([f"{problem}, so it gets no score on dev and is not registered; {advice}"])
 
 
 def evaluate(

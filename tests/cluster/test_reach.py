@@ -28,7 +28,7 @@ def test_only_what_answers_as_ray_is_joined(
     monkeypatch.setattr(reach, "ANSWER_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = form.format(server.getsockname()[1])
-        if answer is None:  # it listens, and nobody accepts
+        if answer is None:  # it listens but accepts no connection
             with pytest.raises(ConnectionError, match=str(said)):
                 reach.check(address)
             return

@@ -56,7 +56,7 @@ def vocabulary() -> dict[str, int]:
 
 
 def tokenizer() -> Any:
-    """A tokenizer of words without a template, so that whoever frames texts with it shows."""
+    """A tokenizer of words without a template, so that code which relies on the template fails."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from contextlib import closing
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+from safetensors.torch import load_file, save_file
 
 from cluster import connect
 from cluster.shape import GangShape
+from model.config import ConfigError
 from model.training.evaluate import predict_split
 from model.training.trial import Training
 from tests.support import raylets, tiny
@@ -63,6 +66,16 @@ def test_they_predict_what_they_predict_here(
             np.testing.assert_allclose(predictions, expected[task], rtol=1e-5, atol=1e-5)
             np.testing.assert_array_equal(scored.labels[task], tiny.data().tasks[task]["dev"].labels)
     assert sys.platform != "linux" or answers(connect.job()), "no fork server was asked for a process"
+
+
+def test_a_model_that_is_not_the_trained_one_is_refused(
+    data: Any, model: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model[0], tmp_path / "model"))
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"heads.sts.bias": weights["heads.sts.bias"] + 1}, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match="scores sts differently from the trained one"):
+        dict(dev_scores({3: folder}, runner(data)))
 
 
 def test_a_user_who_asks_to_end_is_heard_meanwhile(data: Any, model: tuple[Path, dict[str, np.ndarray]]) -> None:
