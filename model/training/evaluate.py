@@ -99,7 +99,7 @@ def check_select_scores(saved: SavedModel, data: TokenizedData) -> None:
         if largest > TOLERANCE:
             problem = f"the saved model scores {task} differently from the trained one, by {largest:.2g} of the range"
             advice = "check the disk and memory of its machine; a finalist is trained again by deleting its folder and --resume"
-            raise ConfigError([f"{problem}, so it gets no score on dev and is not registered; {advice}"])
+            raise ConfigError([f"{problem}, so it is not handed over; {advice}"])
 
 
 def evaluate(

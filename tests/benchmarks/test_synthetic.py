@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import random
 from dataclasses import fields, replace
 
 import numpy as np
@@ -15,27 +14,12 @@ from benchmarks.landscape import OWN_EXAMPLES
 from benchmarks.synthetic import Synthetic
 from benchmarks.worlds import Facts, generated
 from model.config import TrialConfig, parse
-from tuner.commands.simulate.clock import Course
+from tests.support.courses import OBJECTIVE, configs, scores, space
 from tuner.commands.simulate.distance import position
 from tuner.commands.simulate.replay import SAME_EXAMPLES
-from tuner.config.objective import Objective
-from tuner.space import Space, load
+from tuner.space import Space
 
-OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
-
-
-@pytest.fixture(scope="module")
-def space() -> Space:
-    return load("smart_mtl", "laptop").restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=OBJECTIVE.required_tasks)[0]
-
-
-def configs(space: Space, n: int, seed: int = 0) -> list[TrialConfig]:
-    rng = random.Random(seed)
-    return [parse(space.sample(rng)) for _ in range(n)]
-
-
-def scores(course: Course) -> list[float]:
-    return [OBJECTIVE.score(evaluation.metrics) for evaluation in course.evaluations]
+__all__ = ["space"]  # a fixture
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -141,7 +141,7 @@ def test_a_saved_model_has_the_scores_of_the_trained_one(trained: tuple[Path, li
     assert {task: np.shape(scores) for task, scores in saved.select_scores.items()} == {"sst": (8, 5), "sts": (8, 1)}
     check_select_scores(saved, tokens)
     tamper(model, "heads.sts.bias")
-    with pytest.raises(ConfigError, match=r"scores sts differently from the trained one.*not registered"):
+    with pytest.raises(ConfigError, match=r"scores sts differently from the trained one.*not handed over"):
         check_select_scores(saved_model.read(model), tokens)
 
 

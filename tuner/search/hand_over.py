@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.config import ConfigError
 from tuner.artifacts.addresses import in_environment
 from tuner.artifacts.models import FOLDER
 from tuner.artifacts.retry import retry_on_full_disk
@@ -93,9 +95,15 @@ class HandOver:
     def add_dev_metrics(self, results: dict[str, Any]) -> None:
         """Evaluate the champion once on the dev split, on which nothing was chosen, as `champion.dev` of results.json.
 
-        Raises KeyboardInterrupt when the user interrupts.
+        Raises KeyboardInterrupt when the user interrupts, and `ConfigError` when the folder's model is not the trained one:
+        `champion/` is deleted then, and the model stays in `models/`.
         """
-        ((_, dev),) = dev_scores({0: Path(results["champion"]["path"])}, self.context.runner)
+        path = Path(results["champion"]["path"])
+        try:
+            ((_, dev),) = dev_scores({0: path}, self.context.runner)
+        except ConfigError:
+            shutil.rmtree(path)
+            raise
         results["champion"]["dev"] = dev.metrics
         self.keep(results)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from benchmarks.synthetic import Synthetic
 from model.config import ConfigError, TrialConfig, parse
 from model.training.evaluation import Evaluation
 from tests.support.cases import slow_but
+from tests.support.courses import OBJECTIVE, configs, scores, space
 from tests.support.records import bare
 from tests.support.samples import record as sample_record
 from tuner.artifacts.models import LAST_WRITTEN
@@ -29,26 +29,13 @@ from tuner.commands.simulate.command import main, make, parser
 from tuner.commands.simulate.distance import LEAST, distances, position, weights
 from tuner.commands.simulate.replay import Replay, kept_part
 from tuner.config.objective import Objective
-from tuner.space import Space, load
+from tuner.space import Space
 from tuner.study import Study, Suggestion, Verdict
 
-OBJECTIVE = Objective("mean", ("sst", "quora", "sts"))
+__all__ = ["space"]  # a fixture
+
 N_SELECT = {"sst": 750, "quora": 1600, "sts": 600, "cfimdb": 150}
 FREE = Charges(cold_s=0, warm_s=0, prune_s=0, save_s=0, load_s=0, report_s=0, ask_s=0)
-
-
-@pytest.fixture(scope="module")
-def space() -> Space:
-    return load("smart_mtl", "laptop").restrict(tasks=("sst", "quora", "sts", "cfimdb"), required=OBJECTIVE.required_tasks)[0]
-
-
-def configs(space: Space, n: int, seed: int = 0) -> list[TrialConfig]:
-    rng = random.Random(seed)
-    return [parse(space.sample(rng)) for _ in range(n)]
-
-
-def scores(course: Course) -> list[float]:
-    return [OBJECTIVE.score(evaluation.metrics) for evaluation in course.evaluations]
 
 
 def open_study(space: Space, seed: int, sampler: str = "tpe", pruner: str = "median", n_trials: int = 12) -> Study:

@@ -25,6 +25,8 @@ from tuner.artifacts import store as stores
 from tuner.execution.interruption import Interruption
 from tuner.execution.runner import Runner
 from tuner.search.confirmation.stage import dev_scores
+from tuner.search.context import Context
+from tuner.search.hand_over import HandOver
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SHAPE = GangShape(n_workers=1, cpus_per_worker=1, gpus_per_worker=0.0)
@@ -68,18 +70,21 @@ def test_they_predict_what_they_predict_here(
     assert sys.platform != "linux" or answers(connect.job()), "no fork server was asked for a process"
 
 
-def test_a_model_that_is_not_the_trained_one_is_refused(
-    data: Any, model: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
-) -> None:
-    folder = Path(shutil.copytree(model[0], tmp_path / "model"))
-    weights = load_file(folder / "model.safetensors")
-    save_file(weights | {"heads.sts.bias": weights["heads.sts.bias"] + 1}, folder / "model.safetensors")
-    with pytest.raises(ConfigError, match="scores sts differently from the trained one"):
-        dict(dev_scores({3: folder}, runner(data)))
-
-
 def test_a_user_who_asks_to_end_is_heard_meanwhile(data: Any, model: tuple[Path, dict[str, np.ndarray]]) -> None:
     interruption = Interruption()
     interruption.requested = True
     with pytest.raises(KeyboardInterrupt):
         list(dev_scores(dict.fromkeys(range(50), model[0]), replace(runner(data), interruption=interruption)))
+
+
+def test_a_model_that_is_not_the_trained_one_is_not_handed_over(
+    data: Any, model: tuple[Path, dict[str, np.ndarray]], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(model[0], tmp_path / "champion"))
+    weights = load_file(folder / "model.safetensors")
+    save_file(weights | {"heads.sts.bias": weights["heads.sts.bias"] + 1}, folder / "model.safetensors")
+    unused: Any = None
+    hand_over = HandOver(Context(tmp_path, 0, runner(data), unused), unused, unused, unused, "", None)
+    with pytest.raises(ConfigError, match=r"scores sts differently from the trained one.*not handed over"):
+        hand_over.add_dev_metrics({"champion": {"path": str(folder)}})
+    assert not folder.exists()
